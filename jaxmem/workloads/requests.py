@@ -1,0 +1,41 @@
+"""Request sequences: what the program asks for, fixed before any policy plays."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+NEVER = 2**30  # lifetime of a block that is never freed, in requests
+
+
+@struct.dataclass
+class Requests:
+    """P sequences of T requests; time is counted in requests.
+
+    A block placed at request t with lifetime l is live for requests t .. t+l-1. Placement never
+    changes a sequence, so two policies judged on the same sequences are compared exactly.
+    """
+
+    size: jax.Array  # int32[P, T]  cells, at least 1
+    lifetime: jax.Array  # int32[P, T]  requests, 1 .. NEVER
+    hint: jax.Array  # float32[P, T]  predicted lifetime in requests, 0: none
+    kind: jax.Array  # int32[P, T]  call site or class, 0 where there is only one
+
+    @property
+    def sequences(self) -> int:
+        """P, the number of sequences."""
+        return self.size.shape[0]
+
+    @property
+    def length(self) -> int:
+        """T, the requests in each sequence."""
+        return self.size.shape[1]
+
+
+def requests_of(size: jax.Array, lifetime: jax.Array, hint=None, kind=None) -> Requests:
+    """Requests from int arrays [P, T]; without `hint` or `kind`, there is none to see."""
+    return Requests(
+        size=jnp.asarray(size, jnp.int32),
+        lifetime=jnp.asarray(lifetime, jnp.int32),
+        hint=jnp.zeros(size.shape, jnp.float32) if hint is None else jnp.asarray(hint, jnp.float32),
+        kind=jnp.zeros(size.shape, jnp.int32) if kind is None else jnp.asarray(kind, jnp.int32),
+    )
