@@ -14,6 +14,7 @@ from flax import struct
 
 from jaxmem.arena import bits
 from jaxmem.arena.bits import Bits
+from jaxmem.arena.settle import settle
 
 MAX_CELLS = 4096
 NOWHERE = -1  # the start of a request that is not placed
@@ -114,6 +115,9 @@ def place(
         expiry: int32[]  time of death, later than now; beyond the horizon: never.
         forecast: int32[]  predicted time of death, 0: none.
     """
+    start, size, expiry, forecast = settle(
+        arena.now, (start, size, jnp.asarray(expiry), jnp.asarray(forecast))
+    )
     placed = start >= 0
     end = jnp.where(placed, start + size, 0)
     start = jnp.where(placed, start, 0)
@@ -137,7 +141,8 @@ def tick(arena: Arena, now: jax.Array | int) -> Arena:
     dead = ~bits.empty(arena.capacity)
     for position, plane in enumerate(arena.expiry):
         dead = dead & ~(plane ^ bits.where_bit(now, position, plane))
-    return arena.replace(free=arena.free | dead, heads=arena.heads & ~dead, now=now)
+    free, heads = settle(now, (arena.free | dead, arena.heads & ~dead))
+    return arena.replace(free=free, heads=heads, now=now)
 
 
 def release(arena: Arena, cell: jax.Array) -> Arena:
@@ -186,24 +191,29 @@ def holes_that_fit(arena: Arena, size: jax.Array, count: int) -> Holes:
     """The first `count` holes in which `size` cells (int32[]) fit, with what lies beside them."""
     starts = legal_starts(arena, size)
     lows, highs = low_ends(starts), high_ends(starts)
-    low, high = [], []
-    for _ in range(count):
-        low.append(lows.lowest())
-        high.append(highs.lowest())
+
+    def next_hole(rest: tuple[Bits, Bits], _: None):
+        lows, highs = rest
+        low, high = lows.lowest(), highs.lowest()
         # Both sets lose the same hole: the low ends up to this one, the high ends likewise.
-        lows = lows & ~lows.below(low[-1] + 1)
-        highs = highs & ~highs.below(high[-1] + 1)
-    low, high = jnp.stack(low), jnp.stack(high)
+        rest = (lows & ~lows.below(low + 1), highs & ~highs.below(high + 1))
+        return rest, (low, high)
+
+    _, (low, high) = jax.lax.scan(next_hole, (lows, highs), length=count)
     exists = low < arena.capacity
     low, high = jnp.where(exists, low, NOWHERE), jnp.where(exists, high, NOWHERE)
     end = jnp.where(exists, high + size, NOWHERE)
+    # Both sides at once: half the program to compile.
+    cell = jnp.concatenate([low - 1, end])
+    wall = jnp.concatenate([low == 0, end == arena.cells])
+    beside = _neighbour(arena, cell, jnp.tile(exists, 2), wall)
     return Holes(
         exists=exists,
         low=low,
         high=high,
         length=jnp.where(exists, end - low, 0),
-        below=_neighbour(arena, low - 1, exists, exists & (low == 0)),
-        above=_neighbour(arena, end, exists, exists & (end == arena.cells)),
+        below=jax.tree.map(lambda column: column[:count], beside),
+        above=jax.tree.map(lambda column: column[count:], beside),
     )
 
 
@@ -223,8 +233,8 @@ def block_ends(arena: Arena, cell: jax.Array) -> jax.Array:
 
 
 def _neighbour(arena: Arena, cell: jax.Array, exists: jax.Array, wall: jax.Array) -> Neighbour:
-    """The block that covers `cell` (int32[K]) beside each hole."""
-    seen = exists & ~wall
+    """The block that covers `cell` (int32[K]) beside each hole; `wall` (bool[K]): there is none."""
+    seen, wall = exists & ~wall, exists & wall
     at = jnp.where(seen, cell, 0)
     remaining = _read(arena.forecast, at) - arena.now
     return Neighbour(

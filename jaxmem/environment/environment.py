@@ -1,0 +1,170 @@
+"""The game: requests come one after another, and every one must be given a place or fails.
+
+The shape is gymnax's: `reset(key, params)` and `step(key, state, action, params)`, pure functions
+to be vmapped and jitted by the caller. The future of an episode is a row of `params.requests`, so
+placement never changes what is asked for; the key only chooses the first row.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxmem.arena import bitmap, measures
+from jaxmem.arena.bitmap import Arena
+from jaxmem.environment import observations
+from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count
+from jaxmem.environment.rewards import REWARDS
+from jaxmem.environment.situation import serve, situation_at
+from jaxmem.workloads.requests import Requests
+
+OBSERVATIONS = ("candidates", "bitmap")
+
+
+@struct.dataclass
+class Params:
+    """What an episode is played on; every leaf may be vmapped."""
+
+    requests: Requests  # P sequences of T requests
+    initial: Arena  # the arena when an episode starts, with the workload's layout in it
+    stop_at_failure: jax.Array  # bool[]  the first failed request ends the episode
+    stop_above: jax.Array  # float32[]  live share of the arena above which the episode ends
+
+
+@struct.dataclass
+class State:
+    """One arena in the middle of an episode; its clock is the number of the request that waits."""
+
+    arena: Arena
+    sequence: jax.Array  # int32[]  row of the requests that is being played
+    starts: jax.Array  # int32[A]  the cell that each action means
+    mask: jax.Array  # bool[A]  True: the action is legal; at least one is
+    last_observation: jax.Array  # what `step` saw before the latest auto-reset
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The rules that fix shapes; everything that may differ between arenas is in `Params`."""
+
+    cells: int  # 1 .. 4096, the largest arena that this environment holds
+    horizon: int  # T, requests in an episode
+    actions: str = "holes"  # holes, address or fit
+    observation: str = "candidates"  # candidates or bitmap
+    reward: str = "failures"  # failures, bytes or classic
+    holes: int = 8  # K, the holes that are offered
+    history: int = 0  # earlier request sizes in the bitmap observation
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("actions", self.actions, ACTION_SPACES),
+            ("observation", self.observation, OBSERVATIONS),
+            ("reward", self.reward, REWARDS),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        if self.observation == "candidates" and self.actions != "holes":
+            raise ValueError(
+                "the candidates observation describes the actions 'holes'; "
+                f"with actions {self.actions!r} use observation 'bitmap'"
+            )
+        for name, value in (("holes", self.holes), ("horizon", self.horizon)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.history < 0:
+            raise ValueError(f"history must be at least 0, not {self.history}")
+        bitmap.new_arena(1, self.cells, self.horizon)
+
+    @property
+    def num_actions(self) -> int:
+        """A, the number of actions."""
+        return action_count(self.actions, self.holes, self.cells)
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """[A, F] for candidates, [N + 1 + H] for the bitmap."""
+        if self.observation == "candidates":
+            return (self.num_actions, len(observations.FEATURES))
+        return (self.cells + 1 + self.history,)
+
+    def reset(self, key: jax.Array, params: Params) -> tuple[jax.Array, State]:
+        """The start of an episode on a sequence that `key` chooses."""
+        sequence = jax.random.randint(key, (), 0, params.requests.sequences)
+        return self.reset_at(sequence, jnp.int32(0), params)
+
+    def reset_at(
+        self, sequence: jax.Array, time: jax.Array, params: Params
+    ) -> tuple[jax.Array, State]:
+        """A fresh arena that joins `sequence` (int32[]) at request `time` (int32[])."""
+        arena = params.initial.replace(now=jnp.asarray(time, jnp.int32))
+        state = self._decide(arena, jnp.asarray(sequence, jnp.int32), params)
+        observation = self._observe(state, params)
+        return observation, state.replace(last_observation=observation)
+
+    def step(
+        self, key: jax.Array, state: State, action: jax.Array, params: Params
+    ) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        """One request answered; a finished episode is followed by the next sequence at once.
+
+        Returns:
+            Observation, state, reward float32[], terminated bool[], truncated bool[], and info of
+            scalars. `state.last_observation` is what followed the action, also where the
+            observation returned is already that of the next episode.
+        """
+        last, after, reward, terminated, truncated, info = self.step_env(key, state, action, params)
+        sequence = (state.sequence + 1) % params.requests.sequences
+        first, fresh = self.reset_at(sequence, jnp.int32(0), params)
+        over = terminated | truncated
+        after = jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, after)
+        observation = jnp.where(over, first, last)
+        after = after.replace(last_observation=last)
+        return observation, after, reward, terminated, truncated, info
+
+    def step_env(
+        self, key: jax.Array, state: State, action: jax.Array, params: Params
+    ) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        """One request answered, without the auto-reset; the key is not used."""
+        del key
+        start = Choices(state.starts, state.mask).start_of(action)
+        situation = situation_at(state.arena, params.requests, state.sequence)
+        lifetime = params.requests.lifetime[state.sequence, state.arena.now]
+        arena = serve(situation, start, lifetime)
+        placed, live = start >= 0, measures.live_cells(arena)
+        full = live > params.stop_above * arena.cells
+        info = {
+            "placed": placed,
+            "start": start,
+            "size": situation.size,
+            "live": live,
+            "high_water_mark": arena.high_water,
+        }
+        reward = REWARDS[self.reward](placed, situation.size, arena.cells, full)
+        terminated = full | (~placed & params.stop_at_failure)
+        arena = bitmap.tick(arena, arena.now + 1)
+        truncated = arena.now >= params.requests.length
+        after = self._decide(arena, state.sequence, params)
+        observation = self._observe(after, params)
+        after = after.replace(last_observation=observation)
+        return observation, after, reward, terminated, truncated, info
+
+    def _decide(self, arena: Arena, sequence: jax.Array, params: Params) -> State:
+        """The state in which the next request waits."""
+        situation = situation_at(arena, params.requests, sequence)
+        choices = ACTION_SPACES[self.actions](situation, self.holes, self.cells)
+        return State(
+            arena=arena,
+            sequence=sequence,
+            starts=choices.starts,
+            mask=choices.legal,
+            last_observation=jnp.zeros(self.observation_shape, jnp.float32),
+        )
+
+    def _observe(self, state: State, params: Params) -> jax.Array:
+        situation = situation_at(state.arena, params.requests, state.sequence)
+        if self.observation == "candidates":
+            return observations.candidates(situation, self.holes)
+        before = state.arena.now - 1 - jnp.arange(self.history)
+        sizes = params.requests.size[state.sequence, jnp.maximum(before, 0)]
+        recent = jnp.where(before >= 0, sizes, 0)
+        return observations.bitmap(situation, self.cells, recent)

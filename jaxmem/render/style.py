@@ -1,0 +1,236 @@
+"""One look for every picture: the colours of the policies, their titles, fonts and density."""
+
+import os
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
+
+Target = str | os.PathLike[str] | IO[bytes]  # where a picture goes: a path or an open file
+
+NEVER = 2**30  # a lifetime from here on: the block is never freed
+
+DENSITY = 200  # pixels an inch: twice what a page shows, so text is sharp at half size
+MARK = 5  # points above the arena at which a failed request is marked
+WIDTH = 10.0  # inches, of every picture that fills a page's width
+
+INK = "#1f2328"  # text
+MUTED = "#59636e"  # axes and second-rank text, 6:1 against white
+HOLE = "#f3f4f6"  # free cells
+LAYOUT = "#aab0b8"  # blocks that were there before the first request
+HATCH = "#7d858f"
+FAILED = "#c2183c"  # a request that failed
+WASTED = "#f6aebb"  # cells that were free, and of no use, while a request failed
+
+# Okabe and Ito (2008); its yellow is too faint on white, so hint_fit is brown. As seen with any
+# colour vision, no two are nearer than 15 in CIE Lab.
+POLICY_COLOURS = {
+    "first": "#0072b2",
+    "second": "#56b4e9",
+    "best": "#009e73",
+    "worst": "#e69f00",
+    "next": "#cc79a7",
+    "two_ended": "#000000",
+    "hint_fit": "#5c4300",
+    "random": "#666666",
+    "learned": "#d55e00",
+}
+# Tol's "muted" scheme, less what would be taken for a colour above.
+OTHER_COLOURS = ("#332288", "#44aa99", "#882255", "#999933", "#aa4499", "#117733")
+
+POLICY_TITLES = {
+    "first": "first-fit",
+    "second": "second-fit",
+    "best": "best-fit",
+    "worst": "worst-fit",
+    "next": "next-fit",
+    "two_ended": "two-ended",
+    "hint_fit": "hint-fit",
+    "random": "random",
+    "learned": "learned",
+}
+
+_SHADES = (
+    "#abdeb7", "#75c9bd", "#3eb3c4", "#2498c1", "#1f7bb6",
+    "#2260a9", "#24449c", "#1c2d81", "#081d58",
+)  # fmt: skip
+
+_LOOK: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same picture everywhere
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.edgecolor": "#b6bcc4",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "axes.formatter.useoffset": False,
+    "text.color": INK,
+    "text.parse_math": False,  # a policy may be called after a path with a $ in it
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "xtick.color": "#b6bcc4",
+    "ytick.color": "#b6bcc4",
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "legend.fontsize": 9.5,
+    "legend.frameon": False,
+    "figure.titlesize": 12,
+    "figure.titleweight": "bold",
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "hatch.linewidth": 0.7,
+    "lines.linewidth": 2.0,
+    "lines.solid_capstyle": "round",
+}
+
+
+def policy_colour(name: str) -> str:
+    """The colour of a policy, `#rrggbb`: the same in every picture, on every day."""
+    if name in POLICY_COLOURS:
+        return POLICY_COLOURS[name]
+    return OTHER_COLOURS[zlib.crc32(name.encode()) % len(OTHER_COLOURS)]
+
+
+def policy_title(name: str) -> str:
+    """What people read for a policy: `best` is "best-fit"; an unknown name is its own title."""
+    return POLICY_TITLES.get(name, name)
+
+
+def failure_title(name: str, start: np.ndarray) -> str:
+    """The title of a panel: "learned: 4.2 % of requests failed (13 of 320)"."""
+    failed, total = int((start < 0).sum()), len(start)
+    share = 100 * failed / total if total else 0.0
+    gap = "\n" if len(policy_title(name)) > 18 else " "
+    return f"{policy_title(name)}:{gap}{share:.1f} % of requests failed ({failed:,} of {total:,})"
+
+
+def count(many: int, noun: str) -> str:
+    """A number with its noun: "1 cell", "2,048 cells"."""
+    return f"{many:,} {noun}" if many == 1 else f"{many:,} {noun}s"
+
+
+def sequential_map() -> Colormap:
+    """Pale green over blue to navy, evenly darker: it reads alike with every colour vision.
+
+    ColorBrewer's YlGnBu without its palest part, which would pass for a hole, and respaced so
+    that equal steps of the scale are equal steps of lightness to the eye.
+    """
+    shades = LinearSegmentedColormap.from_list("jaxmem", _SHADES)
+    return shades.with_extremes(over="#04081c")
+
+
+def text_on(colour: Any) -> str:
+    """Black or white, whichever is read better on `colour` (WCAG 2 relative luminance)."""
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    luminance = 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+    return "#000000" if luminance > 0.179 else "#ffffff"
+
+
+@contextmanager
+def picture_style() -> Iterator[None]:
+    """Within it, figures are made in our look; the caller's matplotlib settings come back after."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_LOOK)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` by `height` inches on its own canvas, unknown to pyplot."""
+    size = round(width, 2), round(height, 2)  # so that no pixel is lost to a float just below
+    figure = Figure(figsize=size, dpi=DENSITY, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, target: Target) -> Figure:
+    """Writes a PNG of the figure's inches times `DENSITY` pixels; the same bytes each time."""
+    figure.savefig(target, format="png", dpi=DENSITY, metadata={"Software": None})
+    return figure
+
+
+def free_key(label: str = "free") -> Patch:
+    """What free cells look like, for a legend."""
+    return Patch(fc=HOLE, ec="#b6bcc4", lw=0.8, label=label)
+
+
+def layout_keys(layout: Collection[Any]) -> list[Patch]:
+    """What blocks that were there before the first request look like, for a legend; if any are."""
+    patch = Patch(fc=LAYOUT, ec=HATCH, hatch="////", lw=0, label="there before")
+    return [patch] if len(layout) else []
+
+
+def failure_key() -> Line2D:
+    """What marks a failed request, for a legend."""
+    return Line2D([], [], ls="", marker="v", ms=7, mew=0, color=FAILED, label="failed request")
+
+
+def lifetime_scale(lifetime: np.ndarray) -> LogNorm | None:
+    """The logarithmic scale of the lifetimes; none where no block is ever freed."""
+    mortal = lifetime[lifetime < NEVER]
+    if mortal.size == 0:
+        return None
+    low = max(int(mortal.min()), 1)
+    return LogNorm(low, max(int(mortal.max()), 4 * low))
+
+
+def draw_lifetime_scale(
+    figure: Figure, panels: list[Axes], shades: Colormap, norm: LogNorm, forever: bool
+) -> None:
+    """The colour bar of the lifetimes, beside all panels; its tip stands for "never freed"."""
+    shape: dict[str, Any] = {"pad": 0.012, "fraction": 0.03, "aspect": 4 * figure.get_figheight()}
+    extend = "max" if forever else "neither"
+    bar = figure.colorbar(ScalarMappable(norm, shades), ax=panels, extend=extend, **shape)
+    bar.set_label("lifetime (requests" + ("; tip: never freed)" if forever else ")"))
+    few = float(norm.vmax or 1) / float(norm.vmin or 1) < 2000
+    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def corners(left: Any, bottom: Any, width: Any, height: Any) -> list[np.ndarray]:
+    """N times float[4, 2], the corners (x, y) of a rectangle."""
+    left, bottom, width, height = np.broadcast_arrays(*np.atleast_1d(left, bottom, width, height))
+    right, top = left + width, bottom + height
+    return list(np.stack([left, bottom, right, bottom, right, top, left, top], 1).reshape(-1, 4, 2))
+
+
+def draw_failures(axes: Axes, failed: np.ndarray, cells: int) -> None:
+    """A mark above the arena, and a red column that shows through wherever a cell is free."""
+    if failed.size == 0:
+        return
+    low, high = axes.get_xlim()
+    width = max(1.0, (high - low) / 900)  # a column must not be thinner than a pixel or two
+    columns = corners(failed + 0.5 - width / 2, 0, width, cells)
+    axes.add_collection(PolyCollection(columns, facecolors=WASTED, lw=0, zorder=1))
+    few = {"marker": "v", "ms": 6, "mew": 0} if failed.size <= 60 else {"marker": "|", "ms": 7}
+    lift = ScaledTranslation(0, MARK / 72, axes.figure.dpi_scale_trans)
+    axes.plot(failed + 0.5, np.ones(failed.size), ls="", color=FAILED, clip_on=False,
+              transform=axes.get_xaxis_transform() + lift, label="failed", **few)  # fmt: skip
+
+
+def draw_layout(axes: Axes, rectangles: list[tuple[int, int, int, int]]) -> None:
+    """Hatches the rectangles (left, bottom, width, height): blocks that were there before."""
+    for left, bottom, width, height in rectangles:
+        axes.add_patch(Rectangle((left, bottom), width, height, fc=LAYOUT, ec=HATCH,
+                                 hatch="////", lw=0, zorder=2, label="there before"))  # fmt: skip
