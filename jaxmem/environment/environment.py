@@ -17,7 +17,7 @@ from jaxmem.arena.bitmap import Arena
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count
 from jaxmem.environment.rewards import REWARDS
-from jaxmem.environment.situation import serve, situation_at
+from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.workloads.requests import Requests
 
 OBSERVATIONS = ("candidates", "bitmap")
@@ -55,6 +55,7 @@ class Environment:
     reward: str = "failures"  # failures, bytes or classic
     holes: int = 8  # K, the holes that are offered
     history: int = 0  # earlier request sizes in the bitmap observation
+    keep_last: bool = True  # keep the last observation of an episode; without, a step costs half
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -98,9 +99,10 @@ class Environment:
     ) -> tuple[jax.Array, State]:
         """A fresh arena that joins `sequence` (int32[]) at request `time` (int32[])."""
         arena = params.initial.replace(now=jnp.asarray(time, jnp.int32))
-        state = self._decide(arena, jnp.asarray(sequence, jnp.int32), params)
-        observation = self._observe(state, params)
-        return observation, state.replace(last_observation=observation)
+        observation, state = self._decide(arena, sequence, params)
+        if self.keep_last:
+            state = state.replace(last_observation=observation)
+        return observation, state
 
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
@@ -112,13 +114,15 @@ class Environment:
             scalars. `state.last_observation` is what followed the action, also where the
             observation returned is already that of the next episode.
         """
-        last, after, reward, terminated, truncated, info = self.step_env(key, state, action, params)
-        sequence = (state.sequence + 1) % params.requests.sequences
-        first, fresh = self.reset_at(sequence, jnp.int32(0), params)
+        del key
+        arena, reward, terminated, truncated, info = self._serve(state, action, params)
         over = terminated | truncated
-        after = jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, after)
-        observation = jnp.where(over, first, last)
-        after = after.replace(last_observation=last)
+        fresh = jax.tree.map(lambda new, old: jnp.where(over, new, old), params.initial, arena)
+        sequence = (state.sequence + over) % params.requests.sequences
+        observation, after = self._decide(fresh, sequence, params)
+        if self.keep_last:
+            last, _ = self._decide(arena, state.sequence, params)
+            after = after.replace(last_observation=last)
         return observation, after, reward, terminated, truncated, info
 
     def step_env(
@@ -126,6 +130,14 @@ class Environment:
     ) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """One request answered, without the auto-reset; the key is not used."""
         del key
+        arena, reward, terminated, truncated, info = self._serve(state, action, params)
+        observation, after = self._decide(arena, state.sequence, params)
+        if self.keep_last:
+            after = after.replace(last_observation=observation)
+        return observation, after, reward, terminated, truncated, info
+
+    def _serve(self, state: State, action: jax.Array, params: Params):
+        """The arena when the next request waits, the reward, both ends, and info."""
         start = Choices(state.starts, state.mask).start_of(action)
         situation = situation_at(state.arena, params.requests, state.sequence)
         lifetime = params.requests.lifetime[state.sequence, state.arena.now]
@@ -143,28 +155,31 @@ class Environment:
         terminated = full | (~placed & params.stop_at_failure)
         arena = bitmap.tick(arena, arena.now + 1)
         truncated = arena.now >= params.requests.length
-        after = self._decide(arena, state.sequence, params)
-        observation = self._observe(after, params)
-        after = after.replace(last_observation=observation)
-        return observation, after, reward, terminated, truncated, info
+        return arena, reward, terminated, truncated, info
 
-    def _decide(self, arena: Arena, sequence: jax.Array, params: Params) -> State:
-        """The state in which the next request waits."""
+    def _decide(
+        self, arena: Arena, sequence: jax.Array, params: Params
+    ) -> tuple[jax.Array, State]:
+        """What is seen when the next request waits, and the state in which it does."""
         situation = situation_at(arena, params.requests, sequence)
         choices = ACTION_SPACES[self.actions](situation, self.holes, self.cells)
-        return State(
+        state = State(
             arena=arena,
-            sequence=sequence,
+            sequence=jnp.asarray(sequence, jnp.int32),
             starts=choices.starts,
             mask=choices.legal,
-            last_observation=jnp.zeros(self.observation_shape, jnp.float32),
+            last_observation=jnp.zeros(
+                self.observation_shape if self.keep_last else (0,), jnp.float32
+            ),
         )
+        return self._observe(situation, sequence, params), state
 
-    def _observe(self, state: State, params: Params) -> jax.Array:
-        situation = situation_at(state.arena, params.requests, state.sequence)
+    def _observe(
+        self, situation: Situation, sequence: jax.Array, params: Params
+    ) -> jax.Array:
         if self.observation == "candidates":
             return observations.candidates(situation, self.holes)
-        before = state.arena.now - 1 - jnp.arange(self.history)
-        sizes = params.requests.size[state.sequence, jnp.maximum(before, 0)]
+        before = situation.arena.now - 1 - jnp.arange(self.history)
+        sizes = params.requests.size[sequence, jnp.maximum(before, 0)]
         recent = jnp.where(before >= 0, sizes, 0)
         return observations.bitmap(situation, self.cells, recent)

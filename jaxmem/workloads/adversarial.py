@@ -1,7 +1,7 @@
 """Request streams built to defeat a fit: Robson's, the comb, and Lim & Maddukuri's generators.
 
-Each generator is a pure function `(key, sequences, length, **options) -> Requests`. All but
-`random_frees` play rounds one after another; the blocks of a round die with it.
+Each generator is a pure function `(key, sequences, length, **options) -> Requests`. Most play
+rounds one after another; the blocks of a round fit `capacity` or `page` cells and die with it.
 """
 
 from functools import partial

@@ -1,7 +1,9 @@
 """What generators are made of: draws, rounds of requests, and lists of live blocks."""
 
 from collections.abc import Callable
+from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -13,7 +15,9 @@ from jaxmem.workloads.requests import NEVER
 BATCH = 256
 
 
-def each_sequence(draw: Callable, key: jax.Array, sequences: int, length: int):
+def each_sequence(
+    draw: Callable[[jax.Array], Any], key: jax.Array, sequences: int, length: int
+) -> Any:
     """`draw(key)`, the arrays [T] of one sequence, for each of P independent keys: arrays [P, T].
 
     Raises ValueError where there would be no sequence or no request.
@@ -30,8 +34,8 @@ def uniform(key: jax.Array, shape: tuple[int, ...], low: int, high: int) -> jax.
     return jax.random.randint(key, shape, low, high + 1, jnp.int32)
 
 
-def exponential(key: jax.Array, shape: tuple[int, ...], mean) -> jax.Array:
-    """Exp(mean) = max(1, round(exponential)): int32[shape] requests; `mean` may be an array."""
+def exponential(key: jax.Array, shape: tuple[int, ...], mean: jax.Array | float) -> jax.Array:
+    """Exp(mean) = max(1, round(exponential with that mean)): int32[shape] requests."""
     return jnp.maximum(1, jnp.round(mean * jax.random.exponential(key, shape))).astype(jnp.int32)
 
 
@@ -47,8 +51,9 @@ class Round:
 def one_after_another(rounds: Round, length: int) -> tuple[jax.Array, jax.Array]:
     """The first `length` requests of rounds (with a leading axis R): size, lifetime int32[T].
 
-    The rounds must have `length` requests between them.
+    Where the rounds have fewer requests between them, what follows their end is undefined.
     """
+    chex.assert_rank([rounds.size, rounds.death, rounds.count], [2, 2, 1])
     ends = jnp.cumsum(rounds.count)
     request = jnp.arange(length, dtype=jnp.int32)
     which = jnp.searchsorted(ends, request, side="right")
@@ -71,12 +76,16 @@ def empty_list(length: int) -> LiveList:
     return LiveList(time=zero, count=zero, born=jnp.zeros(length, jnp.int32))
 
 
-def operate(live: LiveList, frees, place, requests) -> tuple[LiveList, tuple[jax.Array, jax.Array]]:
-    """Where `frees` (bool[]), frees the block at `place` (int32[]); then may request one (bool[]).
+def operate(
+    live: LiveList, frees: jax.Array, place: jax.Array, requests: jax.Array | bool
+) -> tuple[LiveList, tuple[jax.Array, jax.Array]]:
+    """Frees the block at `place` (int32[]) if `frees`, then requests one if `requests` (bool[]).
 
-    A new block goes to the place just freed, or to the end; else the last block fills the gap.
-    Returns also the request freed (T: none) and its lifetime, for `lifetimes_of`.
+    A new block goes to the place just freed, or to the end; without one, the last block fills the
+    gap. Returns also the request freed (T: none) and its lifetime, for `lifetimes_of`. Changes
+    nothing once T requests were made.
     """
+    chex.assert_rank([live.born, frees, place], [1, 0, 0])
     length = live.born.shape[0]
     going = live.time < length
     freed = jnp.where(going & frees, live.born[place], length)

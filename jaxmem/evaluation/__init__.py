@@ -1,0 +1,1 @@
+"""Judging: every policy on the same requests, with intervals."""

@@ -1,0 +1,152 @@
+"""Playing a policy on given request sequences, and what is measured on the way."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxmem.arena import bitmap, measures
+from jaxmem.arena.bitmap import Arena
+from jaxmem.environment.situation import serve, situation_at
+from jaxmem.policies import Policy
+from jaxmem.workloads.registry import Workload
+from jaxmem.workloads.requests import Requests
+
+CHUNK = 2048  # sequences played at once: enough to fill two cores, little enough for any memory
+
+
+@struct.dataclass
+class Trajectory:
+    """What happened on P sequences; the arena is seen before each placement, and at the end."""
+
+    start: jax.Array  # int32[P, T]  cell, NOWHERE: failed, or the episode had ended
+    active: jax.Array  # bool[P, T]  False: the episode had ended before this request
+    live: jax.Array  # int32[P, T + 1]  cells
+    holes: jax.Array  # int32[P, T + 1]
+    largest_hole: jax.Array  # int32[P, T + 1]  cells
+    unusable_free: jax.Array  # float32[P, T + 1]  share of the free cells, 0..1
+    high_water: jax.Array  # int32[P, T + 1]  cells
+
+
+def initial_arena(workload: Workload, capacity: int | None = None) -> Arena:
+    """The arena of a workload before the first request, with its layout in it."""
+    arena = bitmap.new_arena(workload.cells, capacity or workload.cells, workload.length)
+    never = jnp.int32(2**30)
+    for start, size in workload.layout:
+        arena = bitmap.place(arena, jnp.int32(start), jnp.int32(size), never)
+    # The layout was there before: it does not move next fit's cursor.
+    return arena.replace(cursor=jnp.zeros((), jnp.int32))
+
+
+def run(
+    policy: Policy, requests: Requests, workload: Workload, seed: int = 0, initial: Arena | None = None
+) -> Trajectory:
+    """Plays a policy on P sequences of T requests, each in an arena of its own.
+
+    Args:
+        initial: the arena to start with; default: the workload's.
+        seed: for policies that draw; sequence p draws the same whatever P is.
+    """
+    initial = initial_arena(workload) if initial is None else initial
+    stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
+    keys = jax.vmap(lambda p: jax.random.fold_in(jax.random.key(seed), p))(
+        jnp.arange(requests.sequences)
+    )
+    played = []
+    for first in range(0, requests.sequences, CHUNK):
+        # A last chunk that is shorter repeats sequences, so that its shape is compiled already.
+        rows = np.arange(first, first + min(CHUNK, requests.sequences)) % requests.sequences
+        chunk = jax.tree.map(lambda column, rows=rows: column[rows], requests)
+        played.append(jax.device_get(_play(policy, chunk, initial, stop, keys[rows])))
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *played)
+    return jax.tree.map(lambda column: column[: requests.sequences], joined)
+
+
+@jax.jit
+def _play(policy: Policy, requests: Requests, initial: Arena, stop, keys) -> Trajectory:
+    stop_at_failure, stop_above = stop
+
+    def one(sequence: jax.Array, key: jax.Array) -> Trajectory:
+        def step(carry, _):
+            arena, active = carry
+            situation = situation_at(arena, requests, sequence)
+            start = policy(jax.random.fold_in(key, arena.now), situation)
+            start = jnp.where(active, start, bitmap.NOWHERE)
+            seen = _see(arena, situation.size)
+            arena = serve(situation, start, requests.lifetime[sequence, arena.now])
+            over = (start < 0) & stop_at_failure
+            over |= measures.live_cells(arena) > stop_above * arena.cells
+            return (bitmap.tick(arena, arena.now + 1), active & ~over), (start, active, seen)
+
+        begin = (initial, jnp.bool_(True))
+        (arena, _), (start, active, seen) = jax.lax.scan(step, begin, length=requests.length)
+        last = _see(arena, requests.size[sequence, -1])
+        seen = [jnp.append(column, end) for column, end in zip(seen, last, strict=True)]
+        return Trajectory(start, active, *seen)
+
+    return jax.vmap(one)(jnp.arange(requests.sequences), keys)
+
+
+def _see(arena: Arena, size: jax.Array) -> tuple[jax.Array, ...]:
+    """The fields of a trajectory from `live` on."""
+    return (
+        measures.live_cells(arena),
+        measures.hole_count(arena),
+        measures.largest_hole(arena),
+        measures.unusable_free(arena, size),
+        arena.high_water,
+    )
+
+
+def failed_share(policy: Policy, requests: Requests, workload: Workload, seed: int = 0) -> float:
+    """Failed requests in % of those counted, the mean over sequences."""
+    trajectory = run(policy, requests, workload, seed)
+    return float(measure(trajectory, requests, workload)["failed_requests"].mean())
+
+
+def measure(
+    trajectory: Trajectory, requests: Requests, workload: Workload
+) -> dict[str, np.ndarray]:
+    """The measures of each sequence, float64[P], by name.
+
+    Requests of the warm-up and after the end of an episode do not count. Shares of time are means
+    over the requests that count, seen before each placement; where the workload is judged at its
+    end, they are those of the final memory.
+    """
+    size = np.asarray(requests.size, np.float64)
+    counted = np.array(trajectory.active)
+    counted[:, : workload.warmup] = False
+    failed = counted & (trajectory.start < 0)
+    requested = np.maximum(counted.sum(axis=1), 1)
+    free = workload.cells - trajectory.live
+    external = np.where(free > 0, 1 - trajectory.largest_hole / np.maximum(free, 1), 0.0)
+
+    def over_time(column: np.ndarray) -> np.ndarray:
+        if workload.judged_at_end:
+            return np.asarray(column[:, -1], np.float64)
+        return (column[:, :-1] * counted).sum(axis=1) / requested
+
+    high_water = np.asarray(trajectory.high_water[:, -1], np.float64)
+    return {
+        "failed_requests": 100.0 * failed.sum(axis=1) / requested,
+        "failed_cells": 100.0 * (failed * size).sum(axis=1) / np.maximum((counted * size).sum(1), 1),
+        "external_fragmentation": over_time(external),
+        "holes_per_cell": over_time(trajectory.holes / workload.cells),
+        "unusable_free": over_time(trajectory.unusable_free),
+        "utilization": over_time(trajectory.live / workload.cells),
+        "high_water_mark": high_water,
+        "high_water_per_peak": high_water / peak_live(requests, workload),
+        "placed_requests": (np.asarray(trajectory.start) >= 0).sum(axis=1).astype(np.float64),
+    }
+
+
+def peak_live(requests: Requests, workload: Workload) -> np.ndarray:
+    """The most cells that are asked for at once, with the layout: float64[P], at least 1."""
+    size = np.asarray(requests.size, np.int64)
+    sequences, length = size.shape
+    change = np.zeros((sequences, length + 1), np.int64)
+    change[:, :length] = size
+    dies = np.minimum(np.arange(length) + np.asarray(requests.lifetime, np.int64), length)
+    np.subtract.at(change, (np.arange(sequences)[:, None], dies), size)
+    layout = sum(block for _, block in workload.layout)
+    return (np.cumsum(change[:, :length], axis=1).max(axis=1) + layout).astype(np.float64)

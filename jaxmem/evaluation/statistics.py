@@ -1,0 +1,43 @@
+"""Intervals for means over request sequences, by bootstrap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its 95 % interval; one sequence alone has none."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def bootstrap_means(values: np.ndarray, seed: int) -> np.ndarray:
+    """Means of `values` (float64[P, M]) over resampled sequences: float64[RESAMPLES, M].
+
+    Every column sees the same resampled sequences, so differences of columns stay paired. (Efron
+    and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13: percentile intervals.)
+    """
+    sequences = values.shape[0]
+    generator = np.random.default_rng(seed)
+    shares = np.full(sequences, 1.0 / sequences)
+    weights = generator.multinomial(sequences, shares, size=RESAMPLES) / sequences
+    return weights @ values
+
+
+def estimates(values: np.ndarray, seed: int) -> list[Estimate]:
+    """The mean of each column of `values` (float64[P, M]) with its percentile interval."""
+    means = values.mean(axis=0)
+    if values.shape[0] < 2:
+        return [Estimate(float(mean), None, None) for mean in means]
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(bootstrap_means(values, seed), [tail, 100 - tail], axis=0)
+    return [
+        Estimate(float(mean), float(below), float(above))
+        for mean, below, above in zip(means, low, high, strict=True)
+    ]

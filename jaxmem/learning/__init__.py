@@ -1,0 +1,1 @@
+"""Learning to place: Q-learners on many arenas at once."""

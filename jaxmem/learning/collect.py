@@ -1,0 +1,96 @@
+"""Playing many arenas at once with a Q-network, and keeping what a learner needs."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxmem.environment.environment import Environment, Params, State
+
+Values = Callable[[jax.Array], jax.Array]  # float32[E, A, F] -> float32[E, A]
+
+
+@struct.dataclass
+class Arenas:
+    """E arenas in play."""
+
+    observation: jax.Array  # float32[E, A, F]
+    state: State  # batched over E
+
+
+@struct.dataclass
+class Steps:
+    """S steps of E arenas; of each situation only the row of the action taken is kept."""
+
+    row: jax.Array  # float32[S, E, F]  features of the action taken
+    reward: jax.Array  # float32[S, E]
+    value: jax.Array  # float32[S, E]  the largest Q-value among the legal actions
+    terminated: jax.Array  # bool[S, E]
+    truncated: jax.Array  # bool[S, E]
+    placed: jax.Array  # bool[S, E]
+
+
+def start_arenas(env: Environment, params: Params, key: jax.Array, count: int) -> Arenas:
+    """Arenas that join their sequences at random requests.
+
+    All at the same request would see the same phase of every sequence at once, and learning
+    collapses.
+    """
+    by_sequence, by_time = jax.random.split(key)
+    sequence = jax.random.randint(by_sequence, (count,), 0, params.requests.sequences)
+    time = jax.random.randint(by_time, (count,), 0, params.requests.length)
+    return Arenas(*jax.vmap(env.reset_at, in_axes=(0, 0, None))(sequence, time, params))
+
+
+def collect(
+    env: Environment,
+    params: Params,
+    values: Values,
+    arenas: Arenas,
+    key: jax.Array,
+    epsilon: jax.Array,
+    steps: int,
+) -> tuple[Arenas, Steps, jax.Array]:
+    """Plays `steps` steps in every arena, epsilon-greedily over the legal actions.
+
+    Returns:
+        The arenas after, the steps, and the values of the last situations float32[E].
+    """
+    count = arenas.state.sequence.shape[0]
+
+    def step(arenas: Arenas, key: jax.Array) -> tuple[Arenas, Steps]:
+        by_choice, by_number, by_step = jax.random.split(key, 3)
+        q = _legal(values(arenas.observation), arenas.state.mask)
+        greedy = jnp.argmax(q, axis=-1)
+        explored = _random_legal(by_number, arenas.state.mask)
+        explores = jax.random.uniform(by_choice, (count,)) < epsilon
+        action = jnp.where(explores, explored, greedy)
+        row = jnp.take_along_axis(arenas.observation, action[:, None, None], axis=1)[:, 0]
+        observation, state, reward, terminated, truncated, info = jax.vmap(
+            env.step, in_axes=(None, 0, 0, None)
+        )(by_step, arenas.state, action, params)
+        kept = Steps(
+            row=row,
+            reward=reward,
+            value=jnp.max(q, axis=-1),
+            terminated=terminated,
+            truncated=truncated,
+            placed=info["placed"],
+        )
+        return Arenas(observation, state), kept
+
+    arenas, kept = jax.lax.scan(step, arenas, jax.random.split(key, steps))
+    last = jnp.max(_legal(values(arenas.observation), arenas.state.mask), axis=-1)
+    return arenas, kept, last
+
+
+def _legal(q: jax.Array, mask: jax.Array) -> jax.Array:
+    return jnp.where(mask, q, -jnp.inf)
+
+
+def _random_legal(key: jax.Array, mask: jax.Array) -> jax.Array:
+    """A legal action of each arena, each with the same probability: int32[E]."""
+    legal = jnp.sum(mask, axis=-1)
+    number = jax.random.randint(key, legal.shape, 0, legal)
+    return jnp.argmax(jnp.cumsum(mask, axis=-1) == number[:, None] + 1, axis=-1)

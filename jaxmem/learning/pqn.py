@@ -1,0 +1,185 @@
+"""PQN: Q-learning on fresh steps of many arenas, without a replay buffer or a target network.
+
+After Gallici et al. 2024, Simplifying Deep Temporal Difference Learning (arXiv 2407.04811): the
+normalised network keeps the bootstrap stable, and the number of arenas stands in for the buffer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxmem.environment.environment import Environment, Params
+from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
+from jaxmem.learning.targets import lambda_targets
+from jaxmem.policies.networks import Scorer
+
+
+@dataclass(frozen=True)
+class PQNConfig:
+    """Settings of the learner; the defaults are the recipe that won (see README)."""
+
+    steps: int = 4_000_000  # environment steps, over all arenas
+    arenas: int = 128  # E, played side by side
+    rollout: int = 64  # S, steps of each arena between updates
+    gamma: float = 0.99  # discount of a request
+    lambda_: float = 0.9  # weight of longer returns in the target
+    epochs: int = 2  # passes over the steps of an update
+    minibatches: int = 32  # gradient steps in a pass
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 5e-5
+    max_grad_norm: float = 10.0
+    final_epsilon: float = 0.02  # exploration goes from 1 to this
+    exploration: float = 0.3  # over this share of the steps
+    widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
+
+    def __post_init__(self) -> None:
+        wholes = {
+            name: getattr(self, name)
+            for name in ("steps", "arenas", "rollout", "epochs", "minibatches")
+        }
+        for name, value in wholes.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"learner.{name} is {value!r}; a whole number of at least 1")
+        for name in ("gamma", "lambda_", "final_epsilon", "exploration"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"learner.{name} is {getattr(self, name)!r}; a number from 0 to 1")
+        for name in ("learning_rate", "final_learning_rate", "max_grad_norm"):
+            if not 0.0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"learner.{name} is {getattr(self, name)!r}; a number above 0")
+        if (self.arenas * self.rollout) % self.minibatches:
+            raise ValueError(
+                f"learner.minibatches is {self.minibatches}; it must divide the "
+                f"{self.arenas * self.rollout} steps of an update (arenas x rollout)"
+            )
+
+    @property
+    def updates(self) -> int:
+        """Updates in a run: the steps, rounded up to whole updates."""
+        return -(-self.steps // (self.arenas * self.rollout))
+
+
+@struct.dataclass
+class Learner:
+    """A training run between two updates."""
+
+    parameters: Any  # of the network
+    optimizer: Any  # state of the optimizer
+    arenas: Arenas
+    key: jax.Array  # typed key
+    update: jax.Array  # int32[]  updates done
+
+
+@struct.dataclass
+class Progress:
+    """What one update saw."""
+
+    loss: jax.Array  # float32[]  mean squared error of the Q-values
+    failed: jax.Array  # float32[]  share of requests that failed, exploration included
+    episodes: jax.Array  # int32[]  sequences finished
+
+
+def make_train(
+    config: PQNConfig, env: Environment
+) -> tuple[
+    Callable[[jax.Array, Params], Learner],
+    Callable[[Learner, Params, int], tuple[Learner, Progress]],
+]:
+    """The two pure functions of a training run.
+
+    Returns:
+        `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for a
+        fixed number of updates: `(Learner, Progress of [updates])`. Jit them with `updates` static.
+    """
+    network = Scorer(config.widths)
+    per_update = config.epochs * config.minibatches
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm),
+        optax.radam(
+            optax.linear_schedule(
+                config.learning_rate, config.final_learning_rate, config.updates * per_update
+            )
+        ),
+    )
+    explore = max(1.0, config.exploration * config.updates)
+    epsilon_at = optax.linear_schedule(1.0, config.final_epsilon, int(explore))
+
+    def start(key: jax.Array, params: Params) -> Learner:
+        by_network, by_arenas, key = jax.random.split(key, 3)
+        arenas = start_arenas(env, params, by_arenas, config.arenas)
+        parameters = network.init(by_network, arenas.observation[:1])
+        return Learner(
+            parameters=parameters,
+            optimizer=optimizer.init(parameters),
+            arenas=arenas,
+            key=key,
+            update=jnp.zeros((), jnp.int32),
+        )
+
+    def loss_of(parameters: Any, row: jax.Array, target: jax.Array, weight: jax.Array):
+        error = jnp.square(network.apply(parameters, row) - target)
+        return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+
+    def descend(carry, batch):
+        parameters, state = carry
+        loss, gradient = jax.value_and_grad(loss_of)(parameters, *batch)
+        change, state = optimizer.update(gradient, state, parameters)
+        return (optax.apply_updates(parameters, change), state), loss
+
+    def epoch(carry, key, samples):
+        order = jax.random.permutation(key, config.arenas * config.rollout)
+        batches = jax.tree.map(
+            lambda x: x[order].reshape((config.minibatches, -1) + x.shape[1:]), samples
+        )
+        return jax.lax.scan(descend, carry, batches)
+
+    def update(learner: Learner, params: Params) -> tuple[Learner, Progress]:
+        key, by_collect, by_epochs = jax.random.split(learner.key, 3)
+        arenas, steps, last = collect(
+            env,
+            params,
+            lambda rows: network.apply(learner.parameters, rows),
+            learner.arenas,
+            by_collect,
+            epsilon_at(learner.update),
+            config.rollout,
+        )
+        samples = _samples(steps, last, config)
+        (parameters, state), loss = jax.lax.scan(
+            lambda carry, key: epoch(carry, key, samples),
+            (learner.parameters, learner.optimizer),
+            jax.random.split(by_epochs, config.epochs),
+        )
+        progress = Progress(
+            loss=jnp.mean(loss),
+            failed=1.0 - jnp.mean(steps.placed),
+            episodes=jnp.sum(steps.terminated | steps.truncated),
+        )
+        after = Learner(parameters, state, arenas, key, learner.update + 1)
+        return after, progress
+
+    def train(learner: Learner, params: Params, updates: int) -> tuple[Learner, Progress]:
+        return jax.lax.scan(lambda at, _: update(at, params), learner, length=updates)
+
+    return start, train
+
+
+def _samples(steps: Steps, last: jax.Array, config: PQNConfig) -> tuple[jax.Array, ...]:
+    """Rows float32[S * E, F], targets float32[S * E], and weights: 0 where nothing is learnt."""
+    target = lambda_targets(
+        steps.reward,
+        steps.value,
+        steps.terminated,
+        steps.truncated,
+        last,
+        config.gamma,
+        config.lambda_,
+    )
+    weight = (~steps.truncated | steps.terminated).astype(jnp.float32)
+    return jax.tree.map(
+        lambda x: x.reshape((-1,) + x.shape[2:]), (steps.row, target, weight)
+    )

@@ -1,0 +1,56 @@
+"""Policies: pure functions from a situation to a start address, each with one name."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import struct
+
+from jaxmem.environment.situation import Situation
+from jaxmem.policies import fits
+
+Rule = Callable[[Any, jax.Array, Situation], jax.Array]
+
+
+@struct.dataclass
+class Policy:
+    """A rule and its parameters: a pytree, so that one compiled program serves all parameters."""
+
+    parameters: Any  # pytree, None for a rule that has none
+    name: str = struct.field(pytree_node=False)
+    rule: Rule = struct.field(pytree_node=False)
+
+    def __call__(self, key: jax.Array, situation: Situation) -> jax.Array:
+        """The start (int32[]) at which the request is placed, or NOWHERE."""
+        return self.rule(self.parameters, key, situation)
+
+
+CLASSICAL = ("first", "second", "best", "worst")  # the four fits that every textbook has
+
+_RULES: dict[str, Rule] = {
+    "first": fits.first,
+    "second": fits.second,
+    "best": fits.best,
+    "worst": fits.worst,
+    "next": fits.next,
+    "random": fits.random,
+    "two_ended": fits.two_ended,
+    "hint_fit": fits.hint_fit,
+}
+NAMES = tuple(_RULES)
+
+
+def policy(name: str, parameters: Any = None) -> Policy:
+    """The policy with this name; `two_ended` takes its threshold in cells as parameters.
+
+    Raises:
+        ValueError: there is no such policy, with the nearest names.
+    """
+    if name not in _RULES:
+        near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"unknown policy {name!r}{meant} Known: {', '.join(NAMES)}")
+    if name == "two_ended" and parameters is None:
+        raise ValueError("two_ended needs a threshold in cells")
+    return Policy(parameters=parameters, name=name, rule=_RULES[name])

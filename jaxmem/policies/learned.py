@@ -1,0 +1,96 @@
+"""Policies that a Q-network plays: choose, save, load."""
+
+import functools
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from jaxmem.environment.actions import holes_and_ends
+from jaxmem.environment.observations import FEATURES, candidates
+from jaxmem.environment.situation import Situation
+from jaxmem.policies import Policy
+from jaxmem.policies.networks import Scorer
+
+FORMAT = "jaxmem-policy-1"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a saved policy is and where it comes from."""
+
+    holes: int  # K, the holes it chooses from
+    widths: tuple[int, ...]  # hidden layers of the network
+    features: tuple[str, ...] = FEATURES
+    format: str = FORMAT
+    training: dict[str, Any] = field(default_factory=dict)  # workload, learner, steps, seed
+
+
+class PolicyFileError(ValueError):
+    """A policy file that cannot be used: says which file and why."""
+
+
+def learned(parameters: Any, holes: int, widths: tuple[int, ...], name: str = "learned") -> Policy:
+    """The policy that takes the candidate with the largest Q-value, ties to the first."""
+    return Policy(parameters=parameters, name=name, rule=_greedy(holes, tuple(widths)))
+
+
+@functools.cache
+def _greedy(holes: int, widths: tuple[int, ...]):
+    # Cached, so that two policies of one shape share one compiled program.
+    network = Scorer(widths)
+
+    def choose(parameters: Any, key: jax.Array, situation: Situation) -> jax.Array:
+        del key
+        choices = holes_and_ends(situation, holes, 0)
+        values = network.apply(parameters, candidates(situation, holes))
+        return choices.start_of(jnp.argmax(jnp.where(choices.legal, values, -jnp.inf)))
+
+    return choose
+
+
+def save_policy(path: Path, parameters: Any, card: Card) -> None:
+    """Writes parameters and card into one safetensors file, whole or not at all."""
+    arrays = {key: np.asarray(value) for key, value in flatten_dict(parameters, sep="/").items()}
+    partial = path.with_suffix(".partial")
+    save_file(arrays, partial, metadata={"card": json.dumps(asdict(card))})
+    partial.replace(path)
+
+
+def load_policy(path: Path | str, name: str = "learned") -> Policy:
+    """The policy in a file written by `save_policy`; nothing in the file is executed.
+
+    Raises:
+        PolicyFileError: no such file, not a policy, or made for other features than these.
+    """
+    parameters, card = read_policy(path)
+    return learned(parameters, card.holes, card.widths, name)
+
+
+def read_policy(path: Path | str) -> tuple[Any, Card]:
+    """Parameters and card of a policy file; raises as `load_policy`."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            card = json.loads((file.metadata() or {}).get("card", "null"))
+            arrays = {key: jnp.asarray(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise PolicyFileError(f"{path}: no such policy file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise PolicyFileError(f"{path}: not a readable policy file ({error})") from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise PolicyFileError(f"{path}: no policy of format {FORMAT}")
+    card = Card(**{**card, "widths": tuple(card["widths"]), "features": tuple(card["features"])})
+    if card.features != FEATURES:
+        differing = sorted(set(card.features) ^ set(FEATURES)) or ["their order"]
+        raise PolicyFileError(
+            f"{path}: made for other features than this version's; differing: "
+            f"{', '.join(differing[:5])}"
+        )
+    return unflatten_dict(arrays, sep="/"), card

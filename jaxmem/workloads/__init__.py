@@ -1,0 +1,1 @@
+"""What programs ask for: request sequences, drawn, typed or recorded."""

@@ -1,0 +1,247 @@
+"""The workloads by name: what programs ask for, and the arena they are judged in.
+
+A workload gives request sequences for three splits that never mix: for a random workload each split
+draws with its own key; a recording is cut in time; what has one fixed sequence has only a test.
+"""
+
+import difflib
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jaxmem.workloads import adversarial, programs, synthetic
+from jaxmem.workloads.requests import Requests
+from jaxmem.workloads.scenario import scenario_requests
+from jaxmem.workloads.traces import (
+    load_library,
+    quantise,
+    read_trace,
+    split_range,
+    whole,
+    window_requests,
+    window_starts,
+)
+from jaxmem.workloads.traces.recording import SPLITS
+
+MAX_CELLS = 4096
+LENGTH = 320  # requests in a sequence
+WARMUP = 64  # requests at the start of a sequence that measures leave out
+PAGE = 256  # Lim & Maddukuri's memory
+
+Draw = Callable[[str, jax.Array, int, int], Requests]  # split, key, sequences, length
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Where requests come from and what they are judged on."""
+
+    name: str
+    cells: int  # size of the arena
+    draw: Draw
+    length: int = LENGTH  # T, requests in a sequence
+    warmup: int = WARMUP  # requests at the start that measures leave out
+    layout: tuple[tuple[int, int], ...] = ()  # (start, size) of the blocks already there, in cells
+    stop_at_failure: bool = False  # an episode ends at the first failed request
+    stop_above: float = math.inf  # live share of the arena above which an episode ends
+    fixed: bool = False  # one sequence, all of it for testing
+    judged_at_end: bool = False  # fragmentation is that of the final memory, not a mean over time
+    distinct: tuple[tuple[str, int], ...] = ()  # sequences that a split has, where there is a limit
+    notes: tuple[str, ...] = ()  # what a reader of the results must know
+
+    def requests(self, split: str, seed: int, sequences: int) -> Requests:
+        """P = `sequences` sequences of one split (fewer where there are no more), from a seed.
+
+        Raises:
+            ValueError: there is no such split, or this workload has nothing to train on.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r}; one of {', '.join(SPLITS)}")
+        if self.fixed and split != "test":
+            raise ValueError(
+                f"workload {self.name} is one fixed sequence: there is nothing to train on"
+            )
+        sequences = 1 if self.fixed else min(sequences, dict(self.distinct).get(split, sequences))
+        key = jax.random.fold_in(jax.random.key(seed), list(SPLITS).index(split))
+        return self.draw(split, key, sequences, self.length)
+
+
+@dataclass(frozen=True)
+class _Generator:
+    """A random workload as it stands in the registry."""
+
+    function: Callable[..., Requests]
+    cells: int
+    rules: tuple[tuple[str, Any], ...] = ()  # Workload fields that differ from the defaults
+
+
+_SHORT = (("length", 512), ("warmup", 0), ("stop_at_failure", True))
+_GENERATORS = {
+    "classic": _Generator(synthetic.classic, 100, (("warmup", 0), ("stop_above", 0.8))),
+    "memoryless": _Generator(synthetic.memoryless, 108),
+    "geometric": _Generator(synthetic.geometric, 108),
+    "small-short-lived": _Generator(synthetic.small_short_lived, 100),
+    "large-short-lived": _Generator(synthetic.large_short_lived, 112),
+    "size-classes": _Generator(synthetic.size_classes, 108),
+    "generational": _Generator(synthetic.generational, 104),
+    "stack-with-leaks": _Generator(programs.stack_with_leaks, 104),
+    "robson": _Generator(adversarial.robson, 108),
+    "comb": _Generator(adversarial.comb, 116),
+    "training-step": _Generator(programs.training_step, 100),
+    "call-sites": _Generator(synthetic.call_sites, 108),
+    "best-fit-good": _Generator(adversarial.best_fit_good, PAGE, _SHORT),
+    "worst-fit-good": _Generator(adversarial.worst_fit_good, PAGE, _SHORT),
+    "mixed": _Generator(adversarial.mixed, PAGE, _SHORT),
+    "random": _Generator(adversarial.random_frees, PAGE, _SHORT),
+}
+ALIASES = {"segregated-lifetimes": "large-short-lived"}
+NAMES = (*_GENERATORS, "scenario", "trace")
+
+# The student project's example: a memory with holes, and what seven processes ask for.
+EXAMPLE_LAYOUT = ((5, 10), (25, 5), (40, 15), (65, 5), (80, 15))
+EXAMPLE_SIZES = (8, 12, 5, 9, 11, 4, 6)
+
+
+def workload(name: str, cells: int | None = None, **options: Any) -> Workload:
+    """The workload with this name, in an arena of `cells` cells (default: its standard size).
+
+    Raises:
+        ValueError: an unknown name or option, with the nearest names; a value out of range.
+    """
+    name = ALIASES.get(name, name)
+    if name not in NAMES:
+        raise ValueError(f"unknown workload {name!r}{nearest(name, (*NAMES, *ALIASES))}")
+    if cells is not None and (isinstance(cells, bool) or not isinstance(cells, int)):
+        raise ValueError(f"cells is {cells!r}; it must be a whole number from 1 to {MAX_CELLS}")
+    if cells is not None and not 1 <= cells <= MAX_CELLS:
+        raise ValueError(f"cells is {cells}; an arena has 1 to {MAX_CELLS} cells")
+    build = {"scenario": _scenario, "trace": _trace}.get(name)
+    if build is None:
+        build = functools.partial(_random, name)
+    allowed = workload_options(name)
+    for option in options:
+        if option not in allowed:
+            raise ValueError(f"workload {name} has no option {option!r}{nearest(option, allowed)}")
+    return build(cells, **options)
+
+
+def workload_options(name: str) -> dict[str, Any]:
+    """The options of a workload and their defaults."""
+    name = ALIASES.get(name, name)
+    functions = {"scenario": _scenario, "trace": _trace}
+    function = functions.get(name) or _GENERATORS[name].function
+    parameters = inspect.signature(function).parameters.values()
+    fixed = ("cells", "key", "sequences", "length")
+    return {p.name: p.default for p in parameters if p.name not in fixed}
+
+
+def nearest(given: str, known: Any) -> str:
+    """The end of a message about an unknown name: what may have been meant, or all there is."""
+    near = difflib.get_close_matches(given, list(known), n=3, cutoff=0.5)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; known: {', '.join(known) or 'none'}"
+
+
+def _random(name: str, cells: int | None, **options: Any) -> Workload:
+    generator = _GENERATORS[name]
+    for option, value in options.items():
+        _check_option(name, option, value, workload_options(name)[option])
+    chosen = tuple(sorted(options.items()))
+
+    def draw(split: str, key: jax.Array, sequences: int, length: int) -> Requests:
+        del split
+        return _compiled(generator.function, sequences, length, chosen)(key)
+
+    return Workload(
+        name=name, cells=cells or generator.cells, draw=draw, **dict(generator.rules)
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(function, sequences: int, length: int, options: tuple):
+    return jax.jit(
+        functools.partial(function, sequences=sequences, length=length, **dict(options))
+    )
+
+
+def _check_option(name: str, option: str, value: Any, default: Any) -> None:
+    if isinstance(default, bool):
+        good, allowed = isinstance(value, bool), "true or false"
+    elif isinstance(default, int):
+        good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        allowed = "a whole number of at least 1"
+    else:
+        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+        allowed = "a number from 0 to 1"
+    if not good:
+        raise ValueError(f"workload {name}: {option} is {value!r}; it must be {allowed}")
+
+
+def _scenario(cells: int | None, layout=EXAMPLE_LAYOUT, sizes=EXAMPLE_SIZES) -> Workload:
+    cells = cells or 100
+    scenario = scenario_requests(layout, sizes, cells)
+    return Workload(
+        name="scenario",
+        cells=cells,
+        draw=lambda split, key, sequences, length: scenario.requests,
+        length=scenario.requests.length,
+        warmup=0,
+        layout=scenario.layout,
+        fixed=True,
+        judged_at_end=True,
+    )
+
+
+def _trace(
+    cells: int | None,
+    path: str | None = None,
+    name: str | None = None,
+    slack: float = 1.1,
+    episodes: str = "whole",
+    window: int | None = None,
+) -> Workload:
+    if (path is None) == (name is None):
+        raise ValueError("workload trace needs workload.path=FILE or workload.name=RECORDING")
+    if episodes not in ("whole", "windows"):
+        raise ValueError(f"workload.episodes is {episodes!r}; it must be whole or windows")
+    recording = read_trace(path) if path is not None else load_library(name or "")
+    cells = cells or 1024
+    quantised = quantise(recording, cells, slack)
+    notes = tuple(quantised.describe().splitlines())
+    if episodes == "whole":
+        return Workload(
+            name="trace",
+            cells=cells,
+            draw=lambda split, key, sequences, length: whole(quantised),
+            length=quantised.requests,
+            warmup=0,
+            fixed=True,
+            notes=notes,
+        )
+    parts = {split: len(split_range(quantised.requests, split)) for split in SPLITS}
+    length = min(LENGTH, *parts.values()) if window is None else window
+    distinct = tuple(
+        (split, len(window_starts(quantised, split, length))) for split in ("validation", "test")
+    )
+    return Workload(
+        name="trace",
+        cells=cells,
+        draw=lambda split, key, sequences, length: window_requests(
+            quantised, split, key, sequences, length
+        ),
+        length=length,
+        warmup=min(WARMUP, length // 5),
+        distinct=distinct,
+        notes=(
+            *notes,
+            f"episodes are windows of {length} requests that start empty; the first 60 % of the "
+            "recording are for training, the next 15 % for validation, the last 25 % for testing",
+            f"test windows overlap: only {parts['test'] // length} of them lie apart, so the "
+            "intervals are about this recording, not about programs like it",
+        ),
+    )
