@@ -8,6 +8,7 @@ from flax import struct
 from jaxmem.arena import bitmap, measures
 from jaxmem.arena.bitmap import Arena
 from jaxmem.environment.situation import serve, situation_at
+from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
@@ -28,26 +29,13 @@ class Trajectory:
     high_water: jax.Array  # int32[P, T + 1]  cells
 
 
-def initial_arena(workload: Workload, capacity: int | None = None) -> Arena:
-    """The arena of a workload before the first request, with its layout in it."""
-    arena = bitmap.new_arena(workload.cells, capacity or workload.cells, workload.length)
-    never = jnp.int32(2**30)
-    for start, size in workload.layout:
-        arena = bitmap.place(arena, jnp.int32(start), jnp.int32(size), never)
-    # The layout was there before: it does not move next fit's cursor.
-    return arena.replace(cursor=jnp.zeros((), jnp.int32))
-
-
-def run(
-    policy: Policy, requests: Requests, workload: Workload, seed: int = 0, initial: Arena | None = None
-) -> Trajectory:
+def run(policy: Policy, requests: Requests, workload: Workload, seed: int = 0) -> Trajectory:
     """Plays a policy on P sequences of T requests, each in an arena of its own.
 
     Args:
-        initial: the arena to start with; default: the workload's.
         seed: for policies that draw; sequence p draws the same whatever P is.
     """
-    initial = initial_arena(workload) if initial is None else initial
+    initial = initial_arena(workload)
     stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
     keys = jax.vmap(lambda p: jax.random.fold_in(jax.random.key(seed), p))(
         jnp.arange(requests.sequences)
@@ -135,18 +123,18 @@ def measure(
         "unusable_free": over_time(trajectory.unusable_free),
         "utilization": over_time(trajectory.live / workload.cells),
         "high_water_mark": high_water,
-        "high_water_per_peak": high_water / peak_live(requests, workload),
+        "high_water_per_peak": high_water / peak_live(requests, workload.layout),
         "placed_requests": (np.asarray(trajectory.start) >= 0).sum(axis=1).astype(np.float64),
     }
 
 
-def peak_live(requests: Requests, workload: Workload) -> np.ndarray:
-    """The most cells that are asked for at once, with the layout: float64[P], at least 1."""
+def peak_live(requests: Requests, layout: tuple[tuple[int, int], ...] = ()) -> np.ndarray:
+    """The most cells that are asked for at once, with those of a layout: float64[P]."""
     size = np.asarray(requests.size, np.int64)
     sequences, length = size.shape
     change = np.zeros((sequences, length + 1), np.int64)
     change[:, :length] = size
     dies = np.minimum(np.arange(length) + np.asarray(requests.lifetime, np.int64), length)
     np.subtract.at(change, (np.arange(sequences)[:, None], dies), size)
-    layout = sum(block for _, block in workload.layout)
-    return (np.cumsum(change[:, :length], axis=1).max(axis=1) + layout).astype(np.float64)
+    there = sum(block for _, block in layout)
+    return (np.cumsum(change[:, :length], axis=1).max(axis=1) + there).astype(np.float64)

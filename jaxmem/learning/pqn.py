@@ -23,7 +23,7 @@ from jaxmem.policies.networks import Scorer
 class PQNConfig:
     """Settings of the learner; the defaults are the recipe that won (see README)."""
 
-    steps: int = 4_000_000  # environment steps, over all arenas
+    steps: int = 6_000_000  # environment steps, over all arenas
     arenas: int = 128  # E, played side by side
     rollout: int = 64  # S, steps of each arena between updates
     gamma: float = 0.99  # discount of a request
@@ -38,19 +38,20 @@ class PQNConfig:
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
 
     def __post_init__(self) -> None:
-        wholes = {
-            name: getattr(self, name)
-            for name in ("steps", "arenas", "rollout", "epochs", "minibatches")
-        }
-        for name, value in wholes.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        for name in ("steps", "arenas", "rollout", "epochs", "minibatches"):
+            value = getattr(self, name)
+            if not _is_whole(value):
                 raise ValueError(f"learner.{name} is {value!r}; a whole number of at least 1")
         for name in ("gamma", "lambda_", "final_epsilon", "exploration"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"learner.{name} is {getattr(self, name)!r}; a number from 0 to 1")
+            value = getattr(self, name)
+            if not _is_number(value) or not 0.0 <= value <= 1.0:
+                raise ValueError(f"learner.{name} is {value!r}; a number from 0 to 1")
         for name in ("learning_rate", "final_learning_rate", "max_grad_norm"):
-            if not 0.0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"learner.{name} is {getattr(self, name)!r}; a number above 0")
+            value = getattr(self, name)
+            if not _is_number(value) or not 0.0 < value < float("inf"):
+                raise ValueError(f"learner.{name} is {value!r}; a number above 0")
+        if not self.widths or not all(_is_whole(width) for width in self.widths):
+            raise ValueError(f"network.widths is {list(self.widths)}; whole numbers of at least 1")
         if (self.arenas * self.rollout) % self.minibatches:
             raise ValueError(
                 f"learner.minibatches is {self.minibatches}; it must divide the "
@@ -76,24 +77,24 @@ class Learner:
 
 @struct.dataclass
 class Progress:
-    """What one update saw."""
+    """What a block of updates saw."""
 
-    loss: jax.Array  # float32[]  mean squared error of the Q-values
-    failed: jax.Array  # float32[]  share of requests that failed, exploration included
-    episodes: jax.Array  # int32[]  sequences finished
+    loss: jax.Array  # float32[]  mean squared error of the Q-values, last update
+    failed: jax.Array  # float32[]  share of requests that failed while exploring, last update
+    episodes: jax.Array  # int32[]  sequences finished in the block
 
 
 def make_train(
     config: PQNConfig, env: Environment
 ) -> tuple[
     Callable[[jax.Array, Params], Learner],
-    Callable[[Learner, Params, int], tuple[Learner, Progress]],
+    Callable[[Learner, Params, jax.Array], tuple[Learner, Progress]],
 ]:
     """The two pure functions of a training run.
 
     Returns:
-        `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for a
-        fixed number of updates: `(Learner, Progress of [updates])`. Jit them with `updates` static.
+        `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for
+        `updates` (int32[]) updates: `(Learner, Progress)`.
     """
     network = Scorer(config.widths)
     per_update = config.epochs * config.minibatches
@@ -162,8 +163,14 @@ def make_train(
         after = Learner(parameters, state, arenas, key, learner.update + 1)
         return after, progress
 
-    def train(learner: Learner, params: Params, updates: int) -> tuple[Learner, Progress]:
-        return jax.lax.scan(lambda at, _: update(at, params), learner, length=updates)
+    def train(learner: Learner, params: Params, updates: jax.Array) -> tuple[Learner, Progress]:
+        def go_on(_, carry):
+            learner, before = carry
+            learner, progress = update(learner, params)
+            return learner, progress.replace(episodes=before.episodes + progress.episodes)
+
+        nothing = Progress(jnp.float32(0), jnp.float32(0), jnp.int32(0))
+        return jax.lax.fori_loop(0, updates, go_on, (learner, nothing))
 
     return start, train
 
@@ -183,3 +190,11 @@ def _samples(steps: Steps, last: jax.Array, config: PQNConfig) -> tuple[jax.Arra
     return jax.tree.map(
         lambda x: x.reshape((-1,) + x.shape[2:]), (steps.row, target, weight)
     )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

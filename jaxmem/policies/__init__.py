@@ -1,6 +1,5 @@
 """Policies: pure functions from a situation to a start address, each with one name."""
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 from flax import struct
 
 from jaxmem.environment.situation import Situation
+from jaxmem.names import nearest
 from jaxmem.policies import fits
 
 Rule = Callable[[Any, jax.Array, Situation], jax.Array]
@@ -26,6 +26,7 @@ class Policy:
         return self.rule(self.parameters, key, situation)
 
 
+FITS = ("first", "second", "best", "worst", "next")
 CLASSICAL = ("first", "second", "best", "worst")  # the four fits that every textbook has
 
 _RULES: dict[str, Rule] = {
@@ -48,9 +49,7 @@ def policy(name: str, parameters: Any = None) -> Policy:
         ValueError: there is no such policy, with the nearest names.
     """
     if name not in _RULES:
-        near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4)
-        meant = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"unknown policy {name!r}{meant} Known: {', '.join(NAMES)}")
+        raise ValueError(f"unknown policy {name!r}{nearest(name, NAMES)}")
     if name == "two_ended" and parameters is None:
         raise ValueError("two_ended needs a threshold in cells")
     return Policy(parameters=parameters, name=name, rule=_RULES[name])

@@ -4,7 +4,6 @@ A workload gives request sequences for three splits that never mix: for a random
 draws with its own key; a recording is cut in time; what has one fixed sequence has only a test.
 """
 
-import difflib
 import functools
 import inspect
 import math
@@ -14,6 +13,7 @@ from typing import Any
 
 import jax
 
+from jaxmem.names import nearest
 from jaxmem.workloads import adversarial, programs, synthetic
 from jaxmem.workloads.requests import Requests
 from jaxmem.workloads.scenario import scenario_requests
@@ -48,6 +48,7 @@ class Workload:
     layout: tuple[tuple[int, int], ...] = ()  # (start, size) of the blocks already there, in cells
     stop_at_failure: bool = False  # an episode ends at the first failed request
     stop_above: float = math.inf  # live share of the arena above which an episode ends
+    hinted: bool = False  # requests come with a predicted lifetime
     fixed: bool = False  # one sequence, all of it for testing
     judged_at_end: bool = False  # fragmentation is that of the final memory, not a mean over time
     distinct: tuple[tuple[str, int], ...] = ()  # sequences that a split has, where there is a limit
@@ -139,14 +140,6 @@ def workload_options(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.name not in fixed}
 
 
-def nearest(given: str, known: Any) -> str:
-    """The end of a message about an unknown name: what may have been meant, or all there is."""
-    near = difflib.get_close_matches(given, list(known), n=3, cutoff=0.5)
-    if near:
-        return f"; did you mean {' or '.join(near)}?"
-    return f"; known: {', '.join(known) or 'none'}"
-
-
 def _random(name: str, cells: int | None, **options: Any) -> Workload:
     generator = _GENERATORS[name]
     for option, value in options.items():
@@ -158,7 +151,11 @@ def _random(name: str, cells: int | None, **options: Any) -> Workload:
         return _compiled(generator.function, sequences, length, chosen)(key)
 
     return Workload(
-        name=name, cells=cells or generator.cells, draw=draw, **dict(generator.rules)
+        name=name,
+        cells=cells or generator.cells,
+        draw=draw,
+        hinted=bool(options.get("hints", False)),
+        **dict(generator.rules),
     )
 
 

@@ -12,7 +12,9 @@ UNCAPPED = 10**6  # a capacity that no sequence here reaches
 
 @cache
 def _compiled(generator, sequences: int, length: int, options):
-    return jax.jit(partial(generator, sequences=sequences, length=length, **dict(options)))
+    draw_all = partial(generator, sequences=sequences, length=length, **dict(options))
+    # Drawing so few sequences takes milliseconds; optimizing the code would take seconds.
+    return jax.jit(draw_all, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def draw(generator, sequences: int, length: int, seed: int = 0, **options) -> Requests:

@@ -1,9 +1,9 @@
 """The recordings that ship inside the package, by name."""
 
-import difflib
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 
+from jaxmem.names import nearest
 from jaxmem.workloads.traces.formats import read_trace
 from jaxmem.workloads.traces.recording import Recording
 
@@ -23,9 +23,7 @@ def load_library(name: str) -> Recording:
     """
     names = library_names()
     if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
-        hint = f"did you mean {', '.join(near)}" if near else f"there are {', '.join(names)}"
-        raise ValueError(f"no recording {name!r} in the trace library; {hint}")
+        raise ValueError(f"no recording {name!r} in the trace library{nearest(str(name), names)}")
     with as_file(_folder() / f"{name}{SUFFIX}") as path:
         return read_trace(path)
 

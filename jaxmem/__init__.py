@@ -1,0 +1,29 @@
+"""jaxmem: learn where in memory a block should go, thousands of arenas at a time."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxmem.environment.tasks import make, tasks
+    from jaxmem.evaluation.compare import compare
+    from jaxmem.learning.train import train
+    from jaxmem.policies.learned import load_policy
+
+__version__ = version("jaxmem")
+__all__ = ["compare", "load_policy", "make", "tasks", "train"]
+
+_HOME = {
+    "compare": "jaxmem.evaluation.compare",
+    "load_policy": "jaxmem.policies.learned",
+    "make": "jaxmem.environment.tasks",
+    "tasks": "jaxmem.environment.tasks",
+    "train": "jaxmem.learning.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first used: `jaxmem --help` and bad input should not wait for JAX.
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'jaxmem' has no attribute {name!r}")

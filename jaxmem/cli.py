@@ -1,0 +1,94 @@
+"""The program: `jaxmem VERB [override ...]`."""
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from jaxmem.configuration import UsageError, configuration_folder, configure
+
+SUMMARY = {
+    "train": "train a placement policy, then judge it on requests it has never seen",
+    "compare": "judge placement policies on the same requests",
+    "bench": "measure environment steps a second",
+}
+EXAMPLES = {
+    "train": (
+        "jaxmem train",
+        "jaxmem train workload=stack-with-leaks learner.steps=10_000_000 seed=1 out=runs/stack",
+        "jaxmem train workload=call-sites workload.hints=true",
+        "jaxmem train workload=trace workload.name=torch_cpu_mlp_train learner.steps=300000",
+    ),
+    "compare": (
+        "jaxmem compare workload=memoryless policies=[first,best,worst] sequences=4096",
+        "jaxmem compare policies=[best,two_ended,runs/stack] workload=stack-with-leaks",
+        "jaxmem compare workload=scenario 'workload.layout=[[5,10],[25,5]]' "
+        "'workload.sizes=[8,12,\"free:1\",5]'",
+        "jaxmem compare workload=trace workload.path=recording.csv.gz cells=2048",
+    ),
+    "bench": (
+        "jaxmem bench",
+        "jaxmem bench cells=[64,256,1024] arenas=[256,4096] policy=first",
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit status is 0, 2 for bad input, 130 after an interruption."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(words)
+    except UsageError as error:
+        print(f"jaxmem: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("jaxmem: interrupted", file=sys.stderr)
+        return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(_help())
+        return 0
+    if words[0] == "--version":
+        print(f"jaxmem {version('jaxmem')}")
+        return 0
+    verb, overrides = words[0], words[1:]
+    if verb not in SUMMARY:
+        raise UsageError(f"unknown command {verb!r}; one of {', '.join(SUMMARY)}")
+    if any(word in ("--help", "-h") for word in overrides):
+        print(_verb_help(verb))
+        return 0
+    command = shlex.join(["jaxmem", *words])
+    # JAX takes a second to import: nothing that fails before should wait for it.
+    run: Callable[..., int] = import_module(f"jaxmem.commands.{verb}").run
+    return run(configure(verb, overrides), command)
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {verb:8} {summary}" for verb, summary in SUMMARY.items())
+    return (
+        "jaxmem: learn where in memory a block should go\n\n"
+        f"usage: jaxmem VERB [key=value ...]\n\n{verbs}\n\n"
+        "jaxmem VERB --help shows what can be set, and examples."
+    )
+
+
+def _verb_help(verb: str) -> str:
+    folder = configuration_folder()
+    settings = (folder / f"{verb}.yaml").read_text(encoding="utf-8").strip()
+    groups = []
+    for group in ("workload", "learner", "environment", "network"):
+        if f"- {group}:" in settings:
+            names = sorted(path.stem for path in (folder / group).glob("*.yaml"))
+            groups.append(f"  {group}={{{','.join(names)}}}")
+    examples = "\n".join(f"  {example}" for example in EXAMPLES[verb])
+    parts = [
+        f"jaxmem {verb}: {SUMMARY[verb]}",
+        f"usage: jaxmem {verb} [key=value ...]",
+        f"examples:\n{examples}",
+        *(["choices (their settings are GROUP.key=value):\n" + "\n".join(groups)] if groups else []),
+        f"settings and their defaults:\n\n{settings}",
+    ]
+    return "\n\n".join(parts)

@@ -1,0 +1,80 @@
+"""`jaxmem compare`."""
+
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from jaxmem.commands import check_list, check_switch, checked, workload_of
+from jaxmem.evaluation.compare import Comparison, check_comparison, compare
+from jaxmem.policies import FITS
+from jaxmem.render import draw_memory_map, rich_table
+from jaxmem.render.progress import StagesDisplay
+from jaxmem.run_folder import RunFolder
+from jaxmem.workloads.registry import Workload
+
+PANELS = 4  # policies in memory.png: more are not readable at a glance
+REQUESTS = 320  # shown of a long sequence, likewise
+
+
+def run(config: dict[str, Any], command: str) -> int:
+    """Compares, prints the table, writes the run folder."""
+    console = Console()
+    task = workload_of(config)
+    question = {
+        "policies": rivals(config, task),
+        "sequences": config["sequences"],
+        "seed": config["seed"],
+        "reference": config["reference"],
+        "measures": check_list(config, "measures"),
+    }
+    checked(check_comparison, **question)
+    folder = checked(
+        RunFolder, "compare", task.name, config["out"], check_switch(config, "overwrite")
+    )
+    folder.write_config(config)
+    with StagesDisplay(console) as display:
+        comparison = checked(compare, on=task, report=display.report, **question)
+        results = {**comparison.results, "command": command}
+        display.report("drawing")
+        draw_memory(comparison, folder)
+    folder.write_results(results)
+    show(console, results, folder)
+    return 0
+
+
+def rivals(config: dict[str, Any], task: Workload) -> list[Any]:
+    """The policies asked for; by default every fit, and hint_fit where there are hints to use."""
+    if config["policies"] is not None:
+        return check_list(config, "policies")
+    return [*FITS, "two_ended", *(["hint_fit"] if task.hinted else [])]
+
+
+def draw_memory(comparison: Comparison, folder: RunFolder) -> None:
+    """memory.png: the first test sequence, as the policies that fail least placed it."""
+    policies = comparison.results["policies"]
+    failed = {name: row["failed_requests"]["mean"] for name, row in policies.items()}
+    reference = comparison.results["reference"]
+    shown = sorted(failed, key=lambda name: failed[name])
+    if len(shown) > PANELS:
+        kept = [name for name in ("learned", reference, "best", "first") if name in shown]
+        kept += [name for name in shown if name not in kept]
+        shown = [name for name in shown if name in kept[:PANELS]]
+    requests, task = comparison.requests, comparison.workload
+    last = min(task.length, REQUESTS)
+    draw_memory_map(
+        folder.file("memory.png"),
+        {name: comparison.starts[name][0] for name in shown},
+        np.asarray(requests.size[0]),
+        np.asarray(requests.lifetime[0]),
+        task.cells,
+        layout=task.layout,
+        last=last,
+        title=f"{task.name}: {last} requests in {task.cells} cells",
+    )
+
+
+def show(console: Console, results: dict[str, Any], folder: RunFolder) -> None:
+    """The table, and where the files are."""
+    console.print(rich_table(results, width=console.width))
+    console.print(f"\n[bold]{folder.path}[/bold]: results.json, table.md, pictures")

@@ -1,0 +1,84 @@
+"""Hydra configuration: from the overrides on a command line to plain values, or one clear line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from jaxmem.names import nearest
+
+GROUPS = ("workload", "environment", "network", "learner")
+
+
+class UsageError(ValueError):
+    """What a user asked for cannot be done: one line that says what was given and what may be."""
+
+
+def configuration_folder() -> Path:
+    """The checkout's conf/ when the package is run from one, else the copy in the wheel."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "conf"
+    return checkout if (package.parent / "pyproject.toml").is_file() else package / "conf"
+
+
+def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The configuration of a verb with Hydra overrides, as plain dicts, lists and numbers.
+
+    Raises:
+        UsageError: an override that does not parse, or names what is not there.
+    """
+    folder = configuration_folder()
+    with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
+        parser = OverridesParser.create()
+        chosen: list[str] = []
+        try:
+            parsed = [(text, parser.parse_override(text)) for text in overrides]
+        except HydraException:
+            bad = next(text for text in overrides if not _parses(parser, text))
+            raise UsageError(f"{bad!r} is not an override; write key=value") from None
+        for text, override in parsed:
+            if override.key_or_group in GROUPS:
+                _check_choice(folder, override.key_or_group, str(override.value()))
+                chosen.append(text)
+        known = _keys(compose(verb, overrides=chosen))
+        for text, override in parsed:
+            key = override.key_or_group
+            if key not in known and key not in GROUPS:
+                raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{nearest(key, known)}")
+        try:
+            composed = compose(verb, overrides=list(overrides))
+            plain = OmegaConf.to_container(composed, resolve=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"{' '.join(overrides)}: {reason}") from None
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _parses(parser: OverridesParser, text: str) -> bool:
+    try:
+        parser.parse_override(text)
+    except HydraException:
+        return False
+    return True
+
+
+def _check_choice(folder: Path, group: str, choice: str) -> None:
+    choices = sorted(path.stem for path in (folder / group).glob("*.yaml"))
+    if choice not in choices:
+        raise UsageError(f"unknown {group} {choice!r}{nearest(choice, choices)}")
+
+
+def _keys(config: DictConfig) -> list[str]:
+    """Every key and nested key."""
+    keys: list[str] = []
+    for key, value in config.items():
+        keys.append(str(key))
+        if isinstance(value, DictConfig):
+            keys += [f"{key}.{inner}" for inner in _keys(value)]
+    return keys

@@ -1,0 +1,74 @@
+"""The smallest arena in which a policy serves every request of a sequence."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem.arena import bitmap
+from jaxmem.environment.situation import serve, situation_at
+from jaxmem.evaluation.run import peak_live
+from jaxmem.policies import Policy
+from jaxmem.workloads.registry import MAX_CELLS, Workload
+from jaxmem.workloads.requests import Requests
+
+
+def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: int) -> np.ndarray:
+    """Cells that the policy needs for each sequence: float64[P].
+
+    By bisection between the peak live cells and an arena that is large enough, so a smaller arena
+    that happens to do is missed where failures do not grow as the arena shrinks.
+
+    Raises:
+        ValueError: the workload has a layout, or a sequence does not fit into the largest arena.
+    """
+    if workload.layout:
+        raise ValueError("arena_needed: an arena with a layout has a given size")
+    enough, peak = _capacity(policy, requests, seed)
+    low = peak.astype(np.int64) - 1  # one cell less than the peak always fails
+    high = np.full_like(low, enough)
+    while np.any(high - low > 1):
+        middle = (low + high) // 2
+        served = np.asarray(_served(policy, requests, jnp.asarray(middle, jnp.int32), enough, seed))
+        high, low = np.where(served, middle, high), np.where(served, low, middle)
+    return high.astype(np.float64)
+
+
+def _capacity(policy: Policy, requests: Requests, seed: int) -> tuple[int, np.ndarray]:
+    """An arena in which nothing fails, and the peak live cells float64[P]."""
+    peak = peak_live(requests)
+    capacity = min(MAX_CELLS, max(bitmap.bits.WORD, 2 * int(peak.max())))
+    while True:
+        cells = jnp.full((requests.sequences,), capacity, jnp.int32)
+        served = np.asarray(_served(policy, requests, cells, capacity, seed))
+        if served.all():
+            return capacity, peak
+        if capacity == MAX_CELLS:
+            raise ValueError(
+                f"arena_needed: {policy.name} fails in the largest arena, {MAX_CELLS} cells, "
+                f"on {np.count_nonzero(~served)} of {len(served)} sequences; take fewer cells"
+            )
+        capacity = min(MAX_CELLS, 2 * capacity)
+
+
+def _served(policy, requests: Requests, cells: jax.Array, capacity: int, seed: int) -> jax.Array:
+    """Whether every request of each sequence is placed in `cells` (int32[P]): bool[P]."""
+    return _play_all(policy, requests, cells, jax.random.key(seed), capacity)
+
+
+@functools.partial(jax.jit, static_argnames="capacity")
+def _play_all(policy: Policy, requests: Requests, cells, key, capacity: int) -> jax.Array:
+    def one(sequence: jax.Array, cells: jax.Array) -> jax.Array:
+        def step(carry, _):
+            arena, served = carry
+            situation = situation_at(arena, requests, sequence)
+            start = policy(jax.random.fold_in(key, arena.now), situation)
+            arena = serve(situation, start, requests.lifetime[sequence, arena.now])
+            return (bitmap.tick(arena, arena.now + 1), served & (start >= 0)), None
+
+        begin = (bitmap.new_arena(cells, capacity, requests.length), jnp.bool_(True))
+        (_, served), _ = jax.lax.scan(step, begin, length=requests.length)
+        return served
+
+    return jax.vmap(one)(jnp.arange(requests.sequences), cells)

@@ -1,0 +1,249 @@
+"""Comparing policies: the same fresh sequences for each, differences with intervals."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from jaxmem.evaluation import arena_needed, decision_time
+from jaxmem.evaluation.run import Trajectory, measure, peak_live, run
+from jaxmem.evaluation.statistics import estimates
+from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.names import nearest
+from jaxmem.policies import CLASSICAL, NAMES, Policy, policy
+from jaxmem.policies.learned import load_policy
+from jaxmem.render.report import markdown_table, rich_table
+from jaxmem.workloads.registry import Workload, workload
+from jaxmem.workloads.requests import Requests
+
+STRONGEST = "strongest"  # reference: the classical fit among those compared that fails least
+TUNING_SEQUENCES = 256  # training sequences on which two_ended's threshold is chosen
+TUNING_THRESHOLDS = 32  # at most
+MEASURES = (
+    "failed_requests",
+    "failed_cells",
+    "external_fragmentation",
+    "holes_per_cell",
+    "unusable_free",
+    "utilization",
+    "high_water_mark",
+    "high_water_per_peak",
+    "placed_requests",
+)
+COSTLY_MEASURES = ("arena_needed", "arena_needed_per_peak", "decision_nanoseconds")
+SHOWN = MEASURES[:7]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found, and what it was found on."""
+
+    results: dict[str, Any]  # as in results.json
+    workload: Workload
+    requests: Requests  # the test sequences
+    starts: dict[str, np.ndarray]  # int32[P, T] of each policy
+
+    def __str__(self) -> str:
+        console = Console(width=100, record=True, quiet=True)
+        with console.capture():
+            console.print(rich_table(self.results, width=100))
+        return console.export_text()
+
+    def _repr_markdown_(self) -> str:
+        return markdown_table(self.results)
+
+
+def compare(
+    policies: Sequence[str | Policy],
+    on: str | Workload,
+    *,
+    cells: int | None = None,
+    sequences: int = 1024,
+    seed: int = 0,
+    reference: str = STRONGEST,
+    measures: Sequence[str] = SHOWN,
+    report: Callable[[str], None] = lambda doing: None,
+    **options: Any,
+) -> Comparison:
+    """Judges policies on the same fresh test sequences of a workload.
+
+    Args:
+        policies: names, paths of saved policies, or policies.
+        on: a workload or its name; `cells` and `options` are then its own.
+        sequences: P, at least 1; a fixed sequence is one.
+        reference: a policy compared, or "strongest".
+        report: is told what is being done.
+
+    Raises:
+        ValueError: an unknown or double name, or a value out of range, before anything is compiled.
+    """
+    check_comparison(policies, sequences, seed, reference, measures)
+    task = on if isinstance(on, Workload) else workload(on, cells, **options)
+    players, makers = _players(policies)
+    notes = list(task.notes)
+    for name, make in makers.items():
+        report(f"tuning {name}")
+        players[name], note = make(task, seed)
+        notes.append(note)
+    report("drawing test sequences")
+    requests = task.requests("test", seed, sequences)
+    starts: dict[str, np.ndarray] = {}
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for name, player in players.items():
+        report(f"playing {name}")
+        trajectory = run(player, requests, task, seed)
+        starts[name] = np.asarray(trajectory.start)
+        values[name] = _judge(player, trajectory, requests, task, seed, measures)
+    if reference == STRONGEST:
+        reference = _strongest(values)
+    results = {
+        "command": "jaxmem.compare",
+        "workload": task.name,
+        "cells": task.cells,
+        "sequences": requests.sequences,
+        "requests": task.length,
+        "warmup": task.warmup,
+        "seed": seed,
+        "reference": reference,
+        **surroundings(),
+        "policies": _estimates(values, reference, measures, seed),
+        "notes": notes,
+    }
+    if task.name == "scenario":
+        results["starts"] = {
+            name: [int(start) if start >= 0 else None for start in played[0]]
+            for name, played in starts.items()
+        }
+    return Comparison(results, task, requests, starts)
+
+
+def check_comparison(
+    policies: Sequence[str | Policy],
+    sequences: int,
+    seed: int,
+    reference: str,
+    measures: Sequence[str],
+    learned: bool = False,
+) -> None:
+    """Raises ValueError for what `compare` would refuse; `learned`: such a policy comes later."""
+    players, _ = _players(policies)
+    names = [*players, *(["learned"] if learned else [])]
+    if len(set(names)) < len(names):
+        raise ValueError("policy learned is given twice: this run makes one of its own")
+    _check_whole("sequences", sequences, 1)
+    _check_whole("seed", seed, 0)
+    if reference != STRONGEST and reference not in names:
+        raise ValueError(f"reference {reference!r} is not compared{nearest(str(reference), names)}")
+    known = (*MEASURES, *COSTLY_MEASURES)
+    for name in measures:
+        if name not in known:
+            raise ValueError(f"unknown measure {name!r}{nearest(str(name), known)}")
+    if "failed_requests" not in measures:
+        raise ValueError("measures must have failed_requests: policies are ranked by it")
+
+
+def find_policy(name: str) -> Policy:
+    """A policy by its name, or from the file or run folder that `name` is a path of.
+
+    Raises:
+        ValueError: it is neither, with the nearest names.
+    """
+    path = Path(name)
+    if name.endswith(".safetensors") or path.is_dir():
+        return load_policy(path / "policy.safetensors" if path.is_dir() else path)
+    return policy(name)
+
+
+def tuned_two_ended(task: Workload, seed: int) -> tuple[Policy, str]:
+    """The two-ended policy with the threshold that fails least on training sequences.
+
+    Where there is nothing to train on, the threshold is a sixteenth of the arena.
+    """
+    if task.fixed:
+        threshold = max(1, task.cells // 16)
+        note = "cells / 16, not tuned: there are no training sequences"
+        return _two_ended(threshold), f"two-ended: requests up to {threshold} cells low ({note})"
+    requests = task.requests("train", seed, TUNING_SEQUENCES)
+    sizes = np.unique(np.asarray(requests.size))
+    steps = np.linspace(0, len(sizes) - 1, min(len(sizes), TUNING_THRESHOLDS)).round().astype(int)
+    failed = {
+        int(size): measure(run(_two_ended(size), requests, task), requests, task)[
+            "failed_requests"
+        ].mean()
+        for size in sizes[steps]
+    }
+    threshold = min(failed, key=lambda size: failed[size])
+    note = f"tuned on {requests.sequences} training sequences"
+    return _two_ended(threshold), f"two-ended: requests up to {threshold} cells low ({note})"
+
+
+def _two_ended(threshold: int) -> Policy:
+    return policy("two_ended", jnp.int32(threshold))
+
+
+def _players(policies: Sequence[str | Policy]) -> tuple[dict[str, Policy | None], dict]:
+    """The policies by name, and for those that must be tuned what makes them."""
+    if not policies:
+        raise ValueError(f"no policy to compare; known: {', '.join(NAMES)}, or a policy file")
+    players: dict[str, Policy | None] = {}
+    makers = {}
+    for entry in policies:
+        if entry == "two_ended":
+            name, player = "two_ended", None
+            makers[name] = tuned_two_ended
+        else:
+            player = entry if isinstance(entry, Policy) else find_policy(str(entry))
+            name = player.name
+        if name in players:
+            raise ValueError(f"policy {name} is given twice")
+        players[name] = player
+    return players, makers
+
+
+def _judge(
+    player: Policy,
+    trajectory: Trajectory,
+    requests: Requests,
+    task: Workload,
+    seed: int,
+    measures: Sequence[str],
+) -> dict[str, np.ndarray]:
+    """Every measure asked for: float64[P], timings float64[rounds]."""
+    values = measure(trajectory, requests, task)
+    if any(name.startswith("arena_needed") for name in measures):
+        needed = arena_needed.arena_needed(player, requests, task, seed)
+        values["arena_needed"] = needed
+        values["arena_needed_per_peak"] = needed / peak_live(requests)
+    if "decision_nanoseconds" in measures:
+        values["decision_nanoseconds"] = decision_time.decision_nanoseconds(player, requests, task)
+    return values
+
+
+def _strongest(values: dict[str, dict[str, np.ndarray]]) -> str:
+    """The classical fit that fails least here, which makes it the hardest to beat."""
+    candidates = [name for name in values if name in CLASSICAL] or list(values)
+    return min(candidates, key=lambda name: values[name]["failed_requests"].mean())
+
+
+def _estimates(
+    values: dict[str, dict[str, np.ndarray]], reference: str, measures: Sequence[str], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Means, intervals and paired differences to the reference, by policy and measure."""
+    table: dict[str, dict[str, Any]] = {name: {} for name in values}
+    for name in measures:
+        columns = np.stack([played[name] for played in values.values()], axis=1)
+        base = values[reference][name][:, None]
+        alone = estimates(columns, seed)
+        paired = estimates(columns - base, seed)
+        for player, own, difference in zip(values, alone, paired, strict=True):
+            table[player][name] = {**vars(own), "difference": vars(difference)}
+    return table
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number from {least} to 2^32 - 1")

@@ -1,0 +1,54 @@
+"""How long a policy takes to decide."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem.arena import bitmap
+from jaxmem.arena.fits import first
+from jaxmem.environment.situation import Situation, serve, situation_at
+from jaxmem.environment.tasks import initial_arena
+from jaxmem.policies import Policy
+from jaxmem.workloads.registry import Workload
+from jaxmem.workloads.requests import Requests
+
+ARENAS = 1024  # decided at once, as in training: the time is a share of the batch's
+ROUNDS = 31
+
+
+def decision_nanoseconds(policy: Policy, requests: Requests, workload: Workload) -> np.ndarray:
+    """Wall nanoseconds a decision, batched over arenas: float64[ROUNDS], one for each timing.
+
+    The situations are those in the middle of the sequences, after first fit.
+    """
+    situations = jax.block_until_ready(_middle(requests, workload))
+    keys = jax.random.split(jax.random.key(0), ARENAS)
+    decide = jax.jit(jax.vmap(policy)).lower(keys, situations).compile()
+    decide(keys, situations).block_until_ready()  # a first call pays for more than deciding
+    seconds = []
+    for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        decide(keys, situations).block_until_ready()
+        seconds.append(time.perf_counter() - begin)
+    return 1e9 * np.asarray(seconds) / ARENAS
+
+
+def _middle(requests: Requests, workload: Workload) -> Situation:
+    """ARENAS situations half way through their sequences."""
+    initial = initial_arena(workload)
+
+    @jax.jit
+    @jax.vmap
+    def play(sequence: jax.Array) -> Situation:
+        def step(arena, _):
+            situation = situation_at(arena, requests, sequence)
+            start = first(arena, situation.size)
+            arena = serve(situation, start, requests.lifetime[sequence, arena.now])
+            return bitmap.tick(arena, arena.now + 1), None
+
+        arena, _ = jax.lax.scan(step, initial, length=requests.length // 2)
+        return situation_at(arena, requests, sequence)
+
+    return play(jnp.arange(ARENAS) % requests.sequences)

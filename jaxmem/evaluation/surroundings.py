@@ -1,0 +1,19 @@
+"""What a result was computed with: versions and device, to stand beside the figures."""
+
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import jax
+
+PACKAGES = ("jaxmem", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def surroundings() -> dict[str, Any]:
+    """`versions` by package and `device` in words, as they stand in results.json."""
+    devices = jax.devices()
+    return {
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "device": f"{len(devices)} x {devices[0].device_kind}, {os.cpu_count()} CPU cores",
+    }

@@ -1,0 +1,197 @@
+"""A training run: jitted blocks of updates in an ordinary Python loop.
+
+The loop is where progress is told, validation happens, and a run can be stopped: nothing inside a
+block waits for the host.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxmem.environment.environment import Environment
+from jaxmem.environment.tasks import params_of
+from jaxmem.evaluation.run import failed_share
+from jaxmem.learning.pqn import PQNConfig, make_train
+from jaxmem.names import nearest
+from jaxmem.policies import CLASSICAL, Policy, policy
+from jaxmem.policies.learned import Card, learned
+from jaxmem.workloads.registry import Workload, workload
+
+LEARNERS = {"pqn": PQNConfig}
+TRAINING_SEQUENCES = 4096
+VALIDATION_SEQUENCES = 256
+VALIDATIONS = 20  # in a run
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a run stands after a block."""
+
+    steps: int  # environment steps done
+    episodes: int  # sequences finished
+    seconds: float  # since the run began, compilation included
+    steps_per_second: float  # of the last block
+    loss: float  # mean squared error of the Q-values, last update
+    exploring_failed: float  # % of requests that failed while exploring, last update
+    failed: float  # % on validation sequences, acting greedily
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run leaves: the policy that failed least on the validation sequences."""
+
+    policy: Policy
+    card: Card
+    curve: tuple[Report, ...]
+    references: dict[str, float]  # % failed on the same validation sequences, by fit
+    steps: int
+    episodes: int
+    seconds: float
+    seed: int
+    note: str = ""  # why the run ended early, if it did
+
+
+def train(
+    on: str | Workload,
+    learner: str = "pqn",
+    *,
+    seed: int = 0,
+    cells: int | None = None,
+    options: dict[str, Any] | None = None,
+    holes: int = 8,
+    reward: str = "failures",
+    started: Callable[[dict[str, float], int], None] = lambda references, steps: None,
+    report: Callable[[Report], None] = lambda report: None,
+    **settings: Any,
+) -> TrainResult:
+    """Trains a Q-network to place the requests of a workload.
+
+    Args:
+        on: a workload or its name; `cells` and `options` are then its own.
+        learner: "pqn".
+        holes: K, the holes that the policy chooses from.
+        reward: failures, bytes or classic.
+        started: is told the fits' validation failures and the steps to come.
+        report: is told where the run stands after each block.
+        settings: of the learner, as `steps=2_000_000` (see `PQNConfig`).
+
+    KeyboardInterrupt ends the run; what was learnt so far is returned.
+
+    Raises:
+        ValueError: an unknown name or a value out of range, before anything is compiled.
+    """
+    task = on if isinstance(on, Workload) else workload(on, cells, **(options or {}))
+    env, config = check_training(
+        task, learner, seed=seed, holes=holes, reward=reward, **settings
+    )
+    card = Card(
+        holes=holes,
+        widths=config.widths,
+        training={
+            "workload": task.name,
+            "cells": task.cells,
+            "learner": learner,
+            "seed": seed,
+            "reward": reward,
+            "settings": dataclasses.asdict(config),
+        },
+    )
+    begin = time.perf_counter()
+    validation = task.requests("validation", seed, VALIDATION_SEQUENCES)
+
+    def validate(player: Policy) -> float:
+        return failed_share(player, validation, task)
+
+    references = {name: validate(policy(name)) for name in CLASSICAL}
+    params = params_of(task, "train", seed, TRAINING_SEQUENCES)
+    started(references, config.updates * config.arenas * config.rollout)
+    start, go_on = make_train(config, env)
+    go_on = jax.jit(go_on, donate_argnums=0)
+    state = jax.jit(start)(jax.random.key(seed), params)
+    best, best_failed = jax.device_get(state.parameters), math.inf
+    curve: list[Report] = []
+    episodes, note = 0, ""
+    try:
+        for updates in _blocks(config.updates):
+            before = time.perf_counter()
+            state, progress = go_on(state, params, np.int32(updates))
+            loss = float(progress.loss)
+            seconds = time.perf_counter() - before
+            episodes += int(progress.episodes)
+            parameters = jax.device_get(state.parameters)
+            if not _finite(parameters) or not math.isfinite(loss):
+                note = f"stopped at step {_steps(state, config):,}: the loss was no longer finite"
+                break
+            failed = validate(learned(parameters, holes, config.widths))
+            if failed < best_failed:
+                best, best_failed = parameters, failed
+            curve.append(
+                Report(
+                    steps=_steps(state, config),
+                    episodes=episodes,
+                    seconds=time.perf_counter() - begin,
+                    steps_per_second=updates * config.arenas * config.rollout / seconds,
+                    loss=loss,
+                    exploring_failed=100 * float(progress.failed),
+                    failed=failed,
+                )
+            )
+            report(curve[-1])
+    except KeyboardInterrupt:
+        note = f"interrupted after {curve[-1].steps if curve else 0:,} steps"
+    steps = curve[-1].steps if curve else 0
+    card.training.update(steps=steps, validation_failed=best_failed if curve else None)
+    return TrainResult(
+        policy=learned(best, holes, config.widths),
+        card=card,
+        curve=tuple(curve),
+        references=references,
+        steps=steps,
+        episodes=episodes,
+        seconds=time.perf_counter() - begin,
+        seed=seed,
+        note=note,
+    )
+
+
+def check_training(
+    task: Workload, learner: str, *, seed: int, holes: int, reward: str, **settings: Any
+) -> tuple[Environment, PQNConfig]:
+    """The game and the learner's settings; raises ValueError for what `train` would refuse."""
+    if task.fixed:
+        raise ValueError(f"workload {task.name} is one fixed sequence: nothing to train on")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed is {seed!r}; it must be a whole number from 0 to 2^32 - 1")
+    if learner not in LEARNERS:
+        raise ValueError(f"unknown learner {learner!r}{nearest(learner, LEARNERS)}")
+    known = [field.name for field in dataclasses.fields(LEARNERS[learner])]
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"learner {learner} has no setting {name!r}{nearest(name, known)}")
+    if "widths" in settings:
+        settings = {**settings, "widths": tuple(settings["widths"])}
+    env = Environment(
+        cells=task.cells, horizon=task.length, holes=holes, reward=reward, keep_last=False
+    )
+    return env, LEARNERS[learner](**settings)
+
+
+def _blocks(updates: int) -> list[int]:
+    """Updates before each validation."""
+    size = -(-updates // VALIDATIONS)
+    whole, rest = divmod(updates, size)
+    return [size] * whole + [rest] * (rest > 0)
+
+
+def _steps(state: Any, config: PQNConfig) -> int:
+    return int(state.update) * config.arenas * config.rollout
+
+
+def _finite(parameters: Any) -> bool:
+    return all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(parameters))

@@ -1,0 +1,102 @@
+"""Long work, as it goes on, in a terminal."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from jaxmem.render.curves import short_count
+
+
+class TrainingDisplay:
+    """A bar with steps, episodes, speed, loss, and failures beside those of the best fit."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.references: dict[str, float] = {}
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self.task = self.bar.add_task("preparing requests", total=None)
+
+    def __enter__(self) -> "TrainingDisplay":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def started(self, references: dict[str, float], steps: int) -> None:
+        """Names the fits' failures (%), once, and the steps to come."""
+        self.references = references
+        fits = ", ".join(f"{name} {failed:.2f}" for name, failed in references.items())
+        self.console.print(f"failed requests on validation sequences, %: {fits}")
+        self.bar.update(self.task, description="compiling", total=steps)
+
+    def report(
+        self,
+        steps: int,
+        episodes: int,
+        steps_per_second: float,
+        loss: float,
+        failed: float,
+    ) -> None:
+        """One line for a block of training, and the bar moved on."""
+        best = min(self.references, key=lambda name: self.references[name])
+        self.console.print(
+            f"{short_count(steps):>6} steps {short_count(episodes):>6} episodes "
+            f"{short_count(steps_per_second):>6}/s  loss {loss:.2f}  "
+            f"failed {failed:.2f} % ({best} {self.references[best]:.2f})",
+            highlight=False,
+        )
+        self.bar.update(self.task, description="training", completed=steps)
+
+
+class StagesDisplay:
+    """A line that says what is being done."""
+
+    def __init__(self, console: Console) -> None:
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self.task = self.bar.add_task("starting", total=None)
+
+    def __enter__(self) -> "StagesDisplay":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def report(self, doing: str) -> None:
+        """Says what is being done now."""
+        self.bar.update(self.task, description=doing)

@@ -1,0 +1,71 @@
+"""The folder that a command leaves its results in."""
+
+import json
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jaxmem.configuration import UsageError
+from jaxmem.render.report import markdown_table
+
+RESULTS = "results.json"
+
+
+class RunFolder:
+    """One folder: config.yaml, results.json, table.md, and the pictures of a command."""
+
+    def __init__(self, verb: str, subject: str, out: str | None, overwrite: bool) -> None:
+        """Makes the folder, or says why it cannot be used.
+
+        Raises:
+            UsageError: it holds results already and `overwrite` is false, or it cannot be written.
+        """
+        self.path = Path(out) if out is not None else _new_name(verb, subject)
+        if (self.path / RESULTS).exists() and not overwrite:
+            raise UsageError(
+                f"{self.path} already holds results, which are kept; take another out=DIR, or "
+                "overwrite=true"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(f"out={self.path} cannot be written: {reason}") from None
+
+    def file(self, name: str) -> Path:
+        """The path of a file in the folder."""
+        return self.path / name
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """config.yaml: what was asked for, with every default."""
+        self._write("config.yaml", yaml.safe_dump(config, sort_keys=False))
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """results.json, and table.md if it compares policies."""
+        if "policies" in results:
+            self._write("table.md", markdown_table(results))
+        self._write(RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
+
+    def _write(self, name: str, text: str) -> None:
+        # Whole or not at all: a run killed here leaves no half a file.
+        partial = self.file(f".{name}.partial")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, self.file(name))
+
+
+def _new_name(verb: str, subject: str) -> Path:
+    """A folder under runs/ that does not exist yet."""
+    moment = datetime.now().strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / f"{verb}-{re.sub(r'[^a-z0-9]+', '-', subject.lower())}-{moment}"
+    number, path = 1, base
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}-{number}")
+    return path
