@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
-from jaxmem.configuration import UsageError, configuration_folder, configure
+from jaxmem.configuration import GROUPS, UsageError, configuration_folder, configure
 
 SUMMARY = {
     "train": "train a placement policy, then judge it on requests it has never seen",
@@ -78,17 +79,21 @@ def _help() -> str:
 def _verb_help(verb: str) -> str:
     folder = configuration_folder()
     settings = (folder / f"{verb}.yaml").read_text(encoding="utf-8").strip()
-    groups = []
-    for group in ("workload", "learner", "environment", "network"):
-        if f"- {group}:" in settings:
-            names = sorted(path.stem for path in (folder / group).glob("*.yaml"))
-            groups.append(f"  {group}={{{','.join(names)}}}")
-    examples = "\n".join(f"  {example}" for example in EXAMPLES[verb])
     parts = [
         f"jaxmem {verb}: {SUMMARY[verb]}",
         f"usage: jaxmem {verb} [key=value ...]",
-        f"examples:\n{examples}",
-        *(["choices (their settings are GROUP.key=value):\n" + "\n".join(groups)] if groups else []),
-        f"settings and their defaults:\n\n{settings}",
+        "\n".join(["examples:", *(f"  {example}" for example in EXAMPLES[verb])]),
     ]
-    return "\n\n".join(parts)
+    groups = [group for group in GROUPS if f"- {group}:" in settings]
+    if groups:
+        parts.append("choices, each with settings of its own, set as GROUP.key=value:")
+    for group in groups:
+        files = sorted((folder / group).glob("*.yaml"))
+        parts.append("\n".join([f"  {group}:", *(f"    {_about(file)}" for file in files)]))
+    return "\n\n".join([*parts, f"settings and their defaults:\n\n{settings}"])
+
+
+def _about(file: Path) -> str:
+    """The name of a choice and the comment that its file begins with."""
+    comment = file.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    return f"{file.stem:22} {comment}"

@@ -59,7 +59,7 @@ class SlowArena:
         if start == NOWHERE:
             return
         assert size >= 1
-        assert 0 <= start
+        assert start >= 0
         assert start + size <= self.cells
         block = Block(start, size, expiry, self.now, forecast)
         for cell in range(start, start + size):
@@ -212,3 +212,94 @@ class SlowArena:
         """Holes of 1, of 2 to 3, of 4 to 7, ... cells."""
         lengths = [length for _, length in self.holes()]
         return [sum(2**k <= length < 2 ** (k + 1) for length in lengths) for k in range(bins)]
+
+
+@dataclass
+class Outcome:
+    """What happened to one request."""
+
+    placed: bool
+    size: int
+    live: int  # when the request has been answered, before the clock moves on
+    high_water: int
+    full: bool
+    terminated: bool
+    truncated: bool
+
+
+class SlowGame:
+    """Episode after episode on a slow arena; each request is answered by a start address.
+
+    `sizes`, `lifetimes` and `hints` are rows of requests; `layout` is a list of (start, size).
+    """
+
+    def __init__(self, sizes, lifetimes, hints, cells, layout=(), stop_at_failure=False,
+                 stop_above=2.0, sequence=0):  # fmt: skip
+        self.rows = list(zip(sizes, lifetimes, hints, strict=True))
+        self.cells, self.layout = cells, layout
+        self.stop_at_failure, self.stop_above = stop_at_failure, stop_above
+        self.begin(sequence)
+
+    def begin(self, sequence: int) -> None:
+        """An episode on `sequence`, in an arena that has only the layout in it, for ever."""
+        self.sequence = sequence
+        self.arena = SlowArena(self.cells)
+        for start, size in self.layout:
+            self.arena.place(start, size, expiry=10**9)
+        self.arena.cursor = 0
+
+    def begin_next(self) -> None:
+        """An episode on the sequence that follows, the first after the last."""
+        self.begin((self.sequence + 1) % len(self.rows))
+
+    @property
+    def size(self) -> int:
+        """What the waiting request asks for; the last one stays when all are answered."""
+        sizes = self.rows[self.sequence][0]
+        return sizes[min(self.arena.now, len(sizes) - 1)]
+
+    @property
+    def hint(self) -> float:
+        """The predicted lifetime of the waiting request, 0: none."""
+        hints = self.rows[self.sequence][2]
+        return hints[min(self.arena.now, len(hints) - 1)]
+
+    def recent(self, count: int) -> list[int]:
+        """The sizes of the requests before the waiting one, the latest first; 0 before the first."""
+        times = range(self.arena.now - 1, self.arena.now - 1 - count, -1)
+        return [self.rows[self.sequence][0][time] if time >= 0 else 0 for time in times]
+
+    def choices(self, actions: str, holes: int, addresses: int) -> list[tuple[int, bool]]:
+        """(start, legal) of every action; the last one refuses, legal only if nothing fits."""
+        arena, size = self.arena, self.size
+        if actions == "holes":
+            found = arena.holes_that_fit(size, holes)
+            starts = [start for hole in found for start in (hole.low, hole.high)]
+            starts += [NOWHERE] * (2 * holes - len(starts))
+        elif actions == "fit":
+            starts = [arena.start_by(rule, size) for rule in FITS]
+        else:
+            legal = set(arena.legal_starts(size))
+            starts = [cell if cell in legal else NOWHERE for cell in range(addresses)]
+        refuse = all(start == NOWHERE for start in starts)
+        return [(start, start != NOWHERE) for start in starts] + [(NOWHERE, refuse)]
+
+    def answer(self, start: int) -> Outcome:
+        """The waiting request is placed at `start` or fails (NOWHERE); the clock moves on."""
+        arena, size, now = self.arena, self.size, self.arena.now
+        sizes, lifetimes, _ = self.rows[self.sequence]
+        # A prediction is a whole number of requests, at least one.
+        forecast = now + max(round(self.hint), 1) if self.hint > 0 else 0
+        arena.place(start, size, now + lifetimes[now], forecast)
+        placed, live = start != NOWHERE, arena.live()
+        full = live > self.stop_above * self.cells
+        arena.tick(now + 1)
+        return Outcome(
+            placed=placed,
+            size=size,
+            live=live,
+            high_water=arena.high_water,
+            full=full,
+            terminated=full or (self.stop_at_failure and not placed),
+            truncated=arena.now == len(sizes),
+        )

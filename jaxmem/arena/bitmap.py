@@ -22,8 +22,7 @@ NOWHERE = -1  # the start of a request that is not placed
 Planes = tuple[Bits, ...]  # plane b holds bit b of a number that every cell carries
 
 
-@struct.dataclass
-class Arena:
+class Arena(struct.PyTreeNode):
     """One arena of `cells` cells inside a fixed capacity of whole words."""
 
     free: Bits  # cells that no block covers
@@ -39,7 +38,7 @@ class Arena:
     @property
     def capacity(self) -> int:
         """Cells that fit into the words of this arena's shape."""
-        return bits.WORD * self.free.count_words
+        return self.free.capacity
 
 
 @struct.dataclass
@@ -140,7 +139,7 @@ def tick(arena: Arena, now: jax.Array | int) -> Arena:
     now = jnp.asarray(now, jnp.int32)
     dead = ~bits.empty(arena.capacity)
     for position, plane in enumerate(arena.expiry):
-        dead = dead & ~(plane ^ bits.where_bit(now, position, plane))
+        dead = dead & ~(plane ^ plane.all_or_none((now >> position) & 1 != 0))
     free, heads = settle(now, (arena.free | dead, arena.heads & ~dead))
     return arena.replace(free=free, heads=heads, now=now)
 
@@ -174,7 +173,7 @@ def legal_starts(arena: Arena, size: jax.Array) -> Bits:
         starts = grown.select((longer >> step) & 1 != 0, starts)
         run = run & (run >> 2**step)
     possible = (size >= 1) & (size <= arena.cells)
-    return starts & bits.where_bit(possible.astype(jnp.int32), 0, starts)
+    return starts & starts.all_or_none(possible)
 
 
 def low_ends(starts: Bits) -> Bits:
@@ -252,7 +251,7 @@ def doublings(arena: Arena) -> int:
 
 def _write(planes: Planes, where: Bits, value: jax.Array) -> Planes:
     return tuple(
-        (plane & ~where) | (where & bits.where_bit(jnp.asarray(value), position, plane))
+        (plane & ~where) | (where & plane.all_or_none((value >> position) & 1 != 0))
         for position, plane in enumerate(planes)
     )
 

@@ -5,8 +5,10 @@ scalars, which `vmap` turns into vectors over arenas that XLA fuses into straigh
 sets are one array, because the unrolled program grows with the number of words.
 """
 
+import abc
 import functools
 import operator
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -17,136 +19,183 @@ UNROLLED_WORDS = 8
 _ONES = 0xFFFFFFFF
 
 
-@struct.dataclass
-class Bits:
-    """A set of cells; `&`, `|`, `~` act on whole sets, `<<` and `>>` move them by a fixed number."""
+class Bits(struct.PyTreeNode, abc.ABC):
+    """A set of cells: `&`, `|`, `^` and `~` act on whole sets, `<<` and `>>` move all cells."""
 
-    words: tuple[jax.Array, ...] | jax.Array  # W scalars uint32[], or uint32[W]
+    words: Any  # W words of uint32, the lowest cells first
 
-    @property
-    def unrolled(self) -> bool:
-        """Whether the words are separate scalars."""
-        return isinstance(self.words, tuple)
-
-    @property
-    def count_words(self) -> int:
-        """W, the number of words."""
-        return len(self.words) if self.unrolled else self.words.shape[-1]
-
-    def __and__(self, other: "Bits") -> "Bits":
+    def __and__(self, other: Self) -> Self:
         return jax.tree.map(operator.and_, self, other)
 
-    def __or__(self, other: "Bits") -> "Bits":
+    def __or__(self, other: Self) -> Self:
         return jax.tree.map(operator.or_, self, other)
 
-    def __xor__(self, other: "Bits") -> "Bits":
+    def __xor__(self, other: Self) -> Self:
         return jax.tree.map(operator.xor, self, other)
 
-    def __invert__(self) -> "Bits":
+    def __invert__(self) -> Self:
         return jax.tree.map(operator.invert, self)
 
-    def __rshift__(self, distance: int) -> "Bits":
+    def __rshift__(self, distance: int) -> Self:
         """The set moved `distance` cells down: cell p of the result is cell p + distance."""
-        return self._moved(distance, down=True)
-
-    def __lshift__(self, distance: int) -> "Bits":
-        """The set moved `distance` cells up: cell p + distance of the result is cell p."""
-        return self._moved(distance, down=False)
-
-    def _moved(self, distance: int, down: bool) -> "Bits":
-        far, near = divmod(distance, WORD)
-        source, spill = self._by_words(far, down), self._by_words(far + 1, down)
+        words, near = divmod(distance, WORD)
+        moved = self.words_down(words)
         if near == 0:
-            return source
-        near_by, back_by = jnp.uint32(near), jnp.uint32(WORD - near)
-        if down:
-            return jax.tree.map(lambda a, b: (a >> near_by) | (b << back_by), source, spill)
-        return jax.tree.map(lambda a, b: (a << near_by) | (b >> back_by), source, spill)
+            return moved
+        spill, by, back = self.words_down(words + 1), jnp.uint32(near), jnp.uint32(WORD - near)
+        return jax.tree.map(lambda word, next: (word >> by) | (next << back), moved, spill)
 
-    def _by_words(self, distance: int, down: bool) -> "Bits":
-        count = self.count_words
-        distance = min(distance, count)
-        if self.unrolled:
-            zeros = (jnp.zeros_like(self.words[0]),) * distance
-            kept = self.words[distance:] if down else self.words[: count - distance]
-            return Bits(kept + zeros if down else zeros + kept)
-        zeros = jnp.zeros_like(self.words[:distance])
-        kept = self.words[distance:] if down else self.words[: count - distance]
-        return Bits(jnp.concatenate([kept, zeros] if down else [zeros, kept]))
+    def __lshift__(self, distance: int) -> Self:
+        """The set moved `distance` cells up: cell p + distance of the result is cell p."""
+        words, near = divmod(distance, WORD)
+        moved = self.words_up(words)
+        if near == 0:
+            return moved
+        spill, by, back = self.words_up(words + 1), jnp.uint32(near), jnp.uint32(WORD - near)
+        return jax.tree.map(lambda word, before: (word << by) | (before >> back), moved, spill)
 
-    def any(self) -> jax.Array:
-        """Whether the set has a cell: bool[]."""
-        if self.unrolled:
-            return functools.reduce(operator.or_, self.words) != 0
-        return jnp.any(self.words != 0)
-
-    def count(self) -> jax.Array:
-        """The number of cells in the set: int32[]."""
-        counts = jax.tree.map(lambda w: jax.lax.population_count(w).astype(jnp.int32), self.words)
-        return sum(counts[1:], counts[0]) if self.unrolled else jnp.sum(counts)
-
-    def lowest(self) -> jax.Array:
-        """The lowest cell, or the set's capacity when it is empty: int32[]."""
-        capacity = WORD * self.count_words
-        if self.unrolled:
-            found = jnp.full_like(self.words[0], capacity, jnp.int32)
-            for index in reversed(range(self.count_words)):
-                word = self.words[index]
-                found = jnp.where(word != 0, WORD * index + _trailing_zeros(word), found)
-            return found
-        cells = WORD * jnp.arange(self.count_words) + _trailing_zeros(self.words)
-        return jnp.min(jnp.where(self.words != 0, cells, capacity)).astype(jnp.int32)
-
-    def highest(self) -> jax.Array:
-        """The highest cell, or -1 when the set is empty: int32[]."""
-        if self.unrolled:
-            found = jnp.full_like(self.words[0], -1, jnp.int32)
-            for index, word in enumerate(self.words):
-                found = jnp.where(word != 0, WORD * index + WORD - 1 - _leading_zeros(word), found)
-            return found
-        cells = WORD * jnp.arange(self.count_words) + WORD - 1 - _leading_zeros(self.words)
-        return jnp.max(jnp.where(self.words != 0, cells, -1)).astype(jnp.int32)
-
-    def has(self, cell: jax.Array) -> jax.Array:
-        """Whether `cell` (int32[...], inside the capacity) is in the set: bool[...]."""
-        index, place = cell // WORD, (cell % WORD).astype(jnp.uint32)
-        if self.unrolled:
-            word = jnp.zeros_like(place)
-            for number, candidate in enumerate(self.words):
-                word = jnp.where(index == number, candidate, word)
-        else:
-            word = self.words[jnp.clip(index, 0, self.count_words - 1)]
-        return ((word >> place) & 1) != 0
-
-    def select(self, condition: jax.Array, other: "Bits") -> "Bits":
+    def select(self, condition: jax.Array, other: Self) -> Self:
         """This set where `condition` (bool[]) holds, `other` elsewhere."""
-        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), self, other)
+        return jax.tree.map(lambda mine, its: jnp.where(condition, mine, its), self, other)
 
-    def below(self, cell: jax.Array | int) -> "Bits":
-        """The set of all cells lower than `cell` (int32[]), in this set's shape."""
-        if self.unrolled:
-            return Bits(tuple(_low_bits(cell - WORD * i) for i in range(self.count_words)))
-        return Bits(_low_bits(cell - WORD * jnp.arange(self.count_words)))
+    def all_or_none(self, everything: jax.Array) -> Self:
+        """Every cell when `everything` (bool[]) holds, else none, in this set's shape."""
+        word = jnp.where(everything, jnp.uint32(_ONES), jnp.uint32(0))
+        return jax.tree.map(lambda mine: jnp.broadcast_to(word, mine.shape), self)
+
+    @property
+    def capacity(self) -> int:
+        """Cells that fit into the words."""
+        return WORD * len(self.words)
 
     def cells(self, count: int) -> jax.Array:
         """The first `count` cells one by one: bool[count]."""
-        words = jnp.stack(self.words) if self.unrolled else self.words
+        words = jnp.stack(list(self.words))
         places = jnp.arange(WORD, dtype=jnp.uint32)
         return (((words[:, None] >> places) & 1) != 0).reshape(-1)[:count]
+
+    @abc.abstractmethod
+    def words_down(self, distance: int) -> Self:
+        """The set moved down by whole words."""
+
+    @abc.abstractmethod
+    def words_up(self, distance: int) -> Self:
+        """The set moved up by whole words."""
+
+    @abc.abstractmethod
+    def any(self) -> jax.Array:
+        """Whether the set has a cell: bool[]."""
+
+    @abc.abstractmethod
+    def count(self) -> jax.Array:
+        """The number of cells in the set: int32[]."""
+
+    @abc.abstractmethod
+    def lowest(self) -> jax.Array:
+        """The lowest cell, or the capacity when the set is empty: int32[]."""
+
+    @abc.abstractmethod
+    def highest(self) -> jax.Array:
+        """The highest cell, or -1 when the set is empty: int32[]."""
+
+    @abc.abstractmethod
+    def has(self, cell: jax.Array) -> jax.Array:
+        """Whether `cell` (int32[...], inside the capacity) is in the set: bool[...]."""
+
+    @abc.abstractmethod
+    def below(self, cell: jax.Array | int) -> Self:
+        """The set of all cells lower than `cell` (int32[]), in this set's shape."""
+
+
+class UnrolledBits(Bits):
+    """A short set, every word a scalar of its own."""
+
+    words: tuple[jax.Array, ...]  # W scalars uint32[]
+
+    def words_down(self, distance: int) -> Self:
+        zeros = (jnp.zeros_like(self.words[0]),) * len(self.words)
+        return self.replace(words=(self.words + zeros)[distance:][: len(self.words)])
+
+    def words_up(self, distance: int) -> Self:
+        zeros = (jnp.zeros_like(self.words[0]),) * distance
+        return self.replace(words=(zeros + self.words)[: len(self.words)])
+
+    def any(self) -> jax.Array:
+        return functools.reduce(operator.or_, self.words) != 0
+
+    def count(self) -> jax.Array:
+        counts = [jax.lax.population_count(word).astype(jnp.int32) for word in self.words]
+        return functools.reduce(operator.add, counts)
+
+    def lowest(self) -> jax.Array:
+        found = jnp.full_like(self.words[0], self.capacity, jnp.int32)
+        for index, word in reversed(list(enumerate(self.words))):
+            found = jnp.where(word != 0, WORD * index + _trailing_zeros(word), found)
+        return found
+
+    def highest(self) -> jax.Array:
+        found = jnp.full_like(self.words[0], -1, jnp.int32)
+        for index, word in enumerate(self.words):
+            found = jnp.where(word != 0, WORD * index + WORD - 1 - _leading_zeros(word), found)
+        return found
+
+    def has(self, cell: jax.Array) -> jax.Array:
+        holder = jnp.zeros(jnp.shape(cell), jnp.uint32)
+        for index, word in enumerate(self.words):
+            holder = jnp.where(cell // WORD == index, word, holder)
+        return _bit(holder, cell)
+
+    def below(self, cell: jax.Array | int) -> Self:
+        firsts = range(0, self.capacity, WORD)
+        return self.replace(words=tuple(_low_bits(jnp.asarray(cell - at)) for at in firsts))
+
+
+class StackedBits(Bits):
+    """A long set, all words in one array."""
+
+    words: jax.Array  # uint32[W]
+
+    def words_down(self, distance: int) -> Self:
+        zeros = jnp.zeros_like(self.words)
+        moved = jnp.concatenate([self.words, zeros])[distance:][: len(self.words)]
+        return self.replace(words=moved if distance < len(self.words) else zeros)
+
+    def words_up(self, distance: int) -> Self:
+        zeros = jnp.zeros_like(self.words)
+        moved = jnp.concatenate([zeros[:distance], self.words])[: len(self.words)]
+        return self.replace(words=moved if distance < len(self.words) else zeros)
+
+    def any(self) -> jax.Array:
+        return jnp.any(self.words != 0)
+
+    def count(self) -> jax.Array:
+        return jnp.sum(jax.lax.population_count(self.words), dtype=jnp.int32)
+
+    def lowest(self) -> jax.Array:
+        cells = self._firsts() + _trailing_zeros(self.words)
+        return jnp.min(jnp.where(self.words != 0, cells, self.capacity))
+
+    def highest(self) -> jax.Array:
+        cells = self._firsts() + WORD - 1 - _leading_zeros(self.words)
+        return jnp.max(jnp.where(self.words != 0, cells, -1))
+
+    def has(self, cell: jax.Array) -> jax.Array:
+        return _bit(self.words[jnp.clip(cell // WORD, 0, len(self.words) - 1)], cell)
+
+    def below(self, cell: jax.Array | int) -> Self:
+        return self.replace(words=_low_bits(cell - self._firsts()))
+
+    def _firsts(self) -> jax.Array:
+        """The lowest cell of every word: int32[W]."""
+        return WORD * jnp.arange(len(self.words), dtype=jnp.int32)
 
 
 def empty(capacity: int) -> Bits:
     """The empty set over `capacity` cells (rounded up to whole words)."""
     count = -(-capacity // WORD)
     if count <= UNROLLED_WORDS:
-        return Bits(tuple(jnp.zeros((), jnp.uint32) for _ in range(count)))
-    return Bits(jnp.zeros((count,), jnp.uint32))
-
-
-def where_bit(value: jax.Array, position: int, like: Bits) -> Bits:
-    """Every cell when bit `position` of `value` (int32[]) is set, else none, in `like`'s shape."""
-    word = -((value >> position) & 1).astype(jnp.uint32)
-    return jax.tree.map(lambda w: jnp.broadcast_to(word, w.shape), like)
+        return UnrolledBits(words=tuple(jnp.zeros((), jnp.uint32) for _ in range(count)))
+    return StackedBits(words=jnp.zeros((count,), jnp.uint32))
 
 
 def _trailing_zeros(word: jax.Array) -> jax.Array:
@@ -157,8 +206,11 @@ def _leading_zeros(word: jax.Array) -> jax.Array:
     return jax.lax.clz(word).astype(jnp.int32)
 
 
+def _bit(word: jax.Array, cell: jax.Array) -> jax.Array:
+    return ((word >> (cell % WORD).astype(jnp.uint32)) & 1) != 0
+
+
 def _low_bits(count: jax.Array) -> jax.Array:
     """A word with its `count` lowest bits set; count may lie outside 0..32."""
-    count = jnp.asarray(count)
     inside = (jnp.uint32(1) << jnp.clip(count, 0, WORD - 1).astype(jnp.uint32)) - jnp.uint32(1)
     return jnp.where(count >= WORD, jnp.uint32(_ONES), jnp.where(count <= 0, jnp.uint32(0), inside))

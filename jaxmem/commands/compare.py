@@ -13,7 +13,7 @@ from jaxmem.render.progress import StagesDisplay
 from jaxmem.run_folder import RunFolder
 from jaxmem.workloads.registry import Workload
 
-PANELS = 4  # policies in memory.png: more are not readable at a glance
+PANELS = 8  # policies in memory.png: more are not readable at a glance
 REQUESTS = 320  # shown of a long sequence, likewise
 
 

@@ -56,11 +56,11 @@ def run(config: dict[str, Any], command: str) -> int:
     save_policy(folder.file("policy.safetensors"), result.policy.parameters, result.card)
     if result.note:
         console.print(f"{result.note}; the best policy so far is kept", style="bold")
-    with StagesDisplay(console) as display:
+    with StagesDisplay(console) as stages:
         comparison = checked(
-            compare, [*others, result.policy], task, report=display.report, **question
+            compare, [*others, result.policy], task, report=stages.report, **question
         )
-        display.report("drawing")
+        stages.report("drawing")
         draw_memory(comparison, folder)
         draw_curve(result, folder)
     results = {

@@ -33,8 +33,7 @@ class Params:
     stop_above: jax.Array  # float32[]  live share of the arena above which the episode ends
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """One arena in the middle of an episode; its clock is the number of the request that waits."""
 
     arena: Arena
@@ -157,9 +156,7 @@ class Environment:
         truncated = arena.now >= params.requests.length
         return arena, reward, terminated, truncated, info
 
-    def _decide(
-        self, arena: Arena, sequence: jax.Array, params: Params
-    ) -> tuple[jax.Array, State]:
+    def _decide(self, arena: Arena, sequence: jax.Array, params: Params) -> tuple[jax.Array, State]:
         """What is seen when the next request waits, and the state in which it does."""
         situation = situation_at(arena, params.requests, sequence)
         choices = ACTION_SPACES[self.actions](situation, self.holes, self.cells)
@@ -174,9 +171,7 @@ class Environment:
         )
         return self._observe(situation, sequence, params), state
 
-    def _observe(
-        self, situation: Situation, sequence: jax.Array, params: Params
-    ) -> jax.Array:
+    def _observe(self, situation: Situation, sequence: jax.Array, params: Params) -> jax.Array:
         if self.observation == "candidates":
             return observations.candidates(situation, self.holes)
         before = situation.arena.now - 1 - jnp.arange(self.history)

@@ -14,6 +14,7 @@ SEQUENCES = 1024  # training sequences that come with a task
 
 def make(
     name: str,
+    /,
     *,
     cells: int | None = None,
     sequences: int = SEQUENCES,

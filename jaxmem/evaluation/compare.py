@@ -83,12 +83,14 @@ def compare(
     """
     check_comparison(policies, sequences, seed, reference, measures)
     task = on if isinstance(on, Workload) else workload(on, cells, **options)
-    players, makers = _players(policies)
     notes = list(task.notes)
-    for name, make in makers.items():
-        report(f"tuning {name}")
-        players[name], note = make(task, seed)
-        notes.append(note)
+    players: dict[str, Policy] = {}
+    for name, given in _players(policies).items():
+        if given is None:
+            report(f"tuning {name}")
+            given, note = tuned_two_ended(task, seed)
+            notes.append(note)
+        players[name] = given
     report("drawing test sequences")
     requests = task.requests("test", seed, sequences)
     starts: dict[str, np.ndarray] = {}
@@ -100,6 +102,12 @@ def compare(
         values[name] = _judge(player, trajectory, requests, task, seed, measures)
     if reference == STRONGEST:
         reference = _strongest(values)
+    if not any(measured["failed_requests"].any() for measured in values.values()):
+        peak = int(peak_live(requests, task.layout).max())
+        notes.append(
+            f"no policy failed a request: at most {peak} of {task.cells} cells are asked for at "
+            "once here; a tighter arena would tell the policies apart"
+        )
     results = {
         "command": "jaxmem.compare",
         "workload": task.name,
@@ -130,8 +138,7 @@ def check_comparison(
     learned: bool = False,
 ) -> None:
     """Raises ValueError for what `compare` would refuse; `learned`: such a policy comes later."""
-    players, _ = _players(policies)
-    names = [*players, *(["learned"] if learned else [])]
+    names = [*_players(policies), *(["learned"] if learned else [])]
     if len(set(names)) < len(names):
         raise ValueError("policy learned is given twice: this run makes one of its own")
     _check_whole("sequences", sequences, 1)
@@ -185,23 +192,21 @@ def _two_ended(threshold: int) -> Policy:
     return policy("two_ended", jnp.int32(threshold))
 
 
-def _players(policies: Sequence[str | Policy]) -> tuple[dict[str, Policy | None], dict]:
-    """The policies by name, and for those that must be tuned what makes them."""
+def _players(policies: Sequence[str | Policy]) -> dict[str, Policy | None]:
+    """The policies by name; None stands for the two-ended one, which must be tuned first."""
     if not policies:
         raise ValueError(f"no policy to compare; known: {', '.join(NAMES)}, or a policy file")
     players: dict[str, Policy | None] = {}
-    makers = {}
     for entry in policies:
         if entry == "two_ended":
             name, player = "two_ended", None
-            makers[name] = tuned_two_ended
         else:
             player = entry if isinstance(entry, Policy) else find_policy(str(entry))
             name = player.name
         if name in players:
             raise ValueError(f"policy {name} is given twice")
         players[name] = player
-    return players, makers
+    return players
 
 
 def _judge(

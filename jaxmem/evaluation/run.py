@@ -102,12 +102,22 @@ def measure(
     end, they are those of the final memory.
     """
     size = np.asarray(requests.size, np.float64)
+    live, holes, largest, unusable = (
+        np.asarray(column)
+        for column in (
+            trajectory.live,
+            trajectory.holes,
+            trajectory.largest_hole,
+            trajectory.unusable_free,
+        )
+    )
     counted = np.array(trajectory.active)
     counted[:, : workload.warmup] = False
-    failed = counted & (trajectory.start < 0)
+    failed = counted & (np.asarray(trajectory.start) < 0)
     requested = np.maximum(counted.sum(axis=1), 1)
-    free = workload.cells - trajectory.live
-    external = np.where(free > 0, 1 - trajectory.largest_hole / np.maximum(free, 1), 0.0)
+    asked = (counted * size).sum(axis=1)
+    free = workload.cells - live
+    external = np.where(free > 0, 1 - largest / np.maximum(free, 1), 0.0)
 
     def over_time(column: np.ndarray) -> np.ndarray:
         if workload.judged_at_end:
@@ -117,11 +127,11 @@ def measure(
     high_water = np.asarray(trajectory.high_water[:, -1], np.float64)
     return {
         "failed_requests": 100.0 * failed.sum(axis=1) / requested,
-        "failed_cells": 100.0 * (failed * size).sum(axis=1) / np.maximum((counted * size).sum(1), 1),
+        "failed_cells": 100.0 * (failed * size).sum(axis=1) / np.maximum(asked, 1),
         "external_fragmentation": over_time(external),
-        "holes_per_cell": over_time(trajectory.holes / workload.cells),
-        "unusable_free": over_time(trajectory.unusable_free),
-        "utilization": over_time(trajectory.live / workload.cells),
+        "holes_per_cell": over_time(holes / workload.cells),
+        "unusable_free": over_time(unusable),
+        "utilization": over_time(live / workload.cells),
         "high_water_mark": high_water,
         "high_water_per_peak": high_water / peak_live(requests, workload.layout),
         "placed_requests": (np.asarray(trajectory.start) >= 0).sum(axis=1).astype(np.float64),

@@ -16,7 +16,7 @@ from flax import struct
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
 from jaxmem.learning.targets import lambda_targets
-from jaxmem.policies.networks import Scorer
+from jaxmem.policies.networks import Scorer, q_values
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ class Learner:
     update: jax.Array  # int32[]  updates done
 
 
-@struct.dataclass
-class Progress:
+class Progress(struct.PyTreeNode):
     """What a block of updates saw."""
 
     loss: jax.Array  # float32[]  mean squared error of the Q-values, last update
@@ -122,7 +121,7 @@ def make_train(
         )
 
     def loss_of(parameters: Any, row: jax.Array, target: jax.Array, weight: jax.Array):
-        error = jnp.square(network.apply(parameters, row) - target)
+        error = jnp.square(q_values(network, parameters, row) - target)
         return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
     def descend(carry, batch):
@@ -134,7 +133,7 @@ def make_train(
     def epoch(carry, key, samples):
         order = jax.random.permutation(key, config.arenas * config.rollout)
         batches = jax.tree.map(
-            lambda x: x[order].reshape((config.minibatches, -1) + x.shape[1:]), samples
+            lambda x: x[order].reshape((config.minibatches, -1, *x.shape[1:])), samples
         )
         return jax.lax.scan(descend, carry, batches)
 
@@ -143,10 +142,10 @@ def make_train(
         arenas, steps, last = collect(
             env,
             params,
-            lambda rows: network.apply(learner.parameters, rows),
+            lambda rows: q_values(network, learner.parameters, rows),
             learner.arenas,
             by_collect,
-            epsilon_at(learner.update),
+            jnp.asarray(epsilon_at(learner.update)),
             config.rollout,
         )
         samples = _samples(steps, last, config)
@@ -169,7 +168,7 @@ def make_train(
             learner, progress = update(learner, params)
             return learner, progress.replace(episodes=before.episodes + progress.episodes)
 
-        nothing = Progress(jnp.float32(0), jnp.float32(0), jnp.int32(0))
+        nothing = Progress(loss=jnp.float32(0), failed=jnp.float32(0), episodes=jnp.int32(0))
         return jax.lax.fori_loop(0, updates, go_on, (learner, nothing))
 
     return start, train
@@ -187,9 +186,7 @@ def _samples(steps: Steps, last: jax.Array, config: PQNConfig) -> tuple[jax.Arra
         config.lambda_,
     )
     weight = (~steps.truncated | steps.terminated).astype(jnp.float32)
-    return jax.tree.map(
-        lambda x: x.reshape((-1,) + x.shape[2:]), (steps.row, target, weight)
-    )
+    return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), (steps.row, target, weight))
 
 
 def _is_whole(value: object) -> bool:

@@ -45,7 +45,5 @@ def lambda_targets(
         return (target, value), target
 
     begin = (last_value, last_value)
-    _, targets = jax.lax.scan(
-        back, begin, (reward, value, terminated, truncated), reverse=True
-    )
+    _, targets = jax.lax.scan(back, begin, (reward, value, terminated, truncated), reverse=True)
     return targets

@@ -87,9 +87,7 @@ def train(
         ValueError: an unknown name or a value out of range, before anything is compiled.
     """
     task = on if isinstance(on, Workload) else workload(on, cells, **(options or {}))
-    env, config = check_training(
-        task, learner, seed=seed, holes=holes, reward=reward, **settings
-    )
+    env, config = check_training(task, learner, seed=seed, holes=holes, reward=reward, **settings)
     card = Card(
         holes=holes,
         widths=config.widths,

@@ -38,7 +38,7 @@ def random(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
 
 
 def two_ended(threshold: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:
-    """Requests of at most `threshold` (int32[]) cells from the low end, larger from the high end."""
+    """Up to `threshold` (int32[]) cells: first fit from the low end; larger: from the high end."""
     del key
     arena, size = situation.arena, situation.size
     return jnp.where(size <= threshold, fits.first(arena, size), fits.last(arena, size))
@@ -54,7 +54,7 @@ def hint_fit(parameters: None, key: jax.Array, situation: Situation) -> jax.Arra
     found = situation.holes(HINT_HOLES)
     starts = jnp.concatenate([found.low, found.high])
     distance = jnp.concatenate(
-        [_distance(found.below, situation.hint, found), _distance(found.above, situation.hint, found)]
+        [_distance(side, situation.hint, found) for side in (found.below, found.above)]
     )
     length = jnp.tile(found.length, 2)
     order = jnp.lexsort((starts, length, distance))

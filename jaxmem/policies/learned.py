@@ -17,7 +17,7 @@ from jaxmem.environment.actions import holes_and_ends
 from jaxmem.environment.observations import FEATURES, candidates
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import Policy
-from jaxmem.policies.networks import Scorer
+from jaxmem.policies.networks import Scorer, q_values
 
 FORMAT = "jaxmem-policy-1"
 
@@ -50,7 +50,7 @@ def _greedy(holes: int, widths: tuple[int, ...]):
     def choose(parameters: Any, key: jax.Array, situation: Situation) -> jax.Array:
         del key
         choices = holes_and_ends(situation, holes, 0)
-        values = network.apply(parameters, candidates(situation, holes))
+        values = q_values(network, parameters, candidates(situation, holes))
         return choices.start_of(jnp.argmax(jnp.where(choices.legal, values, -jnp.inf)))
 
     return choose

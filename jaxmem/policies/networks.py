@@ -1,5 +1,7 @@
 """Q-networks: from an observation to the value of every action."""
 
+from typing import Any, cast
+
 import jax
 from flax import linen as nn
 
@@ -18,3 +20,9 @@ class Scorer(nn.Module):
         for width in self.widths:
             hidden = nn.relu(nn.LayerNorm()(nn.Dense(width)(hidden)))
         return nn.Dense(1)(hidden)[..., 0]
+
+
+def q_values(network: nn.Module, parameters: Any, observation: jax.Array) -> jax.Array:
+    """The value of every action, float32[..., A], or of the rows given, float32[...]."""
+    # flax's own annotation allows for changed variables, which these networks do not have.
+    return cast(jax.Array, network.apply(parameters, observation))

@@ -107,7 +107,7 @@ EXAMPLE_LAYOUT = ((5, 10), (25, 5), (40, 15), (65, 5), (80, 15))
 EXAMPLE_SIZES = (8, 12, 5, 9, 11, 4, 6)
 
 
-def workload(name: str, cells: int | None = None, **options: Any) -> Workload:
+def workload(name: str, cells: int | None = None, /, **options: Any) -> Workload:
     """The workload with this name, in an arena of `cells` cells (default: its standard size).
 
     Raises:
@@ -161,9 +161,7 @@ def _random(name: str, cells: int | None, **options: Any) -> Workload:
 
 @functools.lru_cache(maxsize=64)
 def _compiled(function, sequences: int, length: int, options: tuple):
-    return jax.jit(
-        functools.partial(function, sequences=sequences, length=length, **dict(options))
-    )
+    return jax.jit(functools.partial(function, sequences=sequences, length=length, **dict(options)))
 
 
 def _check_option(name: str, option: str, value: Any, default: Any) -> None:
@@ -209,7 +207,8 @@ def _trace(
     recording = read_trace(path) if path is not None else load_library(name or "")
     cells = cells or 1024
     quantised = quantise(recording, cells, slack)
-    notes = tuple(quantised.describe().splitlines())
+    described = f"{recording.name}: {quantised.describe()}"
+    notes = tuple(described.splitlines())
     if episodes == "whole":
         return Workload(
             name="trace",

@@ -7,8 +7,7 @@ from flax import struct
 NEVER = 2**30  # lifetime of a block that is never freed, in requests
 
 
-@struct.dataclass
-class Requests:
+class Requests(struct.PyTreeNode):
     """P sequences of T requests; time is counted in requests.
 
     A block placed at request t with lifetime l is live for requests t .. t+l-1. Placement never

@@ -1,0 +1,130 @@
+"""Where each fit puts a request, in arenas drawn by hand: # is a taken cell, . a free one."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmem.arena import fits, measures
+from jaxmem.arena.bitmap import NOWHERE, holes_that_fit, legal_starts, new_arena, place
+
+CAPACITY = 32
+PLACE = jax.jit(place)
+RULES = ("first", "second", "best", "worst", "next", "last")
+STARTS = jax.jit(lambda arena, size: {name: getattr(fits, name)(arena, size) for name in RULES})
+
+
+def drawn(picture: str, cursor: int = 0):
+    """The arena of a drawing; each run of # is one block."""
+    arena = new_arena(len(picture), CAPACITY, horizon=4)
+    for start, cell in enumerate(picture):
+        if cell == "#" and picture[start - 1 : start] != "#":
+            size = len(picture[start:]) - len(picture[start:].lstrip("#"))
+            arena = PLACE(arena, np.int32(start), np.int32(size), np.int32(4))
+    return arena.replace(cursor=np.int32(cursor))
+
+
+def start(rule: str, picture: str, size: int, cursor: int = 0) -> int:
+    return int(STARTS(drawn(picture, cursor), np.int32(size))[rule])
+
+
+def test_first_fit_takes_the_lowest_hole_that_fits():
+    assert start("first", "#..#...#....", 2) == 1
+    assert start("first", "#..#...#....", 3) == 4
+
+
+def test_second_fit_takes_the_second_hole_that_fits():
+    assert start("second", "#..#...#....", 2) == 4
+    assert start("second", "#..#...#....", 3) == 8
+
+
+def test_second_fit_takes_the_only_hole_that_fits():
+    assert start("second", "#..#...#....", 4) == 8
+
+
+def test_best_fit_takes_the_tightest_hole():
+    assert start("best", "....#...#.#...", 2) == 5
+    assert start("best", "....#...#.#...", 1) == 9
+    assert start("best", "#.........#......#.......", 5) == 11
+
+
+def test_best_fit_takes_the_lowest_of_equally_tight_holes():
+    assert start("best", "....#...#...#.", 3) == 5
+
+
+def test_worst_fit_takes_the_longest_hole():
+    assert start("worst", "..#.....#....", 1) == 3
+
+
+def test_worst_fit_takes_the_lowest_of_equally_long_holes():
+    assert start("worst", "..#....#....#", 1) == 3
+
+
+def test_next_fit_goes_on_from_the_cursor_inside_a_hole():
+    assert start("next", "......#...", 2, cursor=3) == 3
+
+
+def test_next_fit_passes_a_hole_in_which_too_little_is_left_after_the_cursor():
+    assert start("next", "......#...", 2, cursor=5) == 7
+
+
+def test_next_fit_begins_again_at_the_lowest_start():
+    assert start("next", "#.....#...", 2, cursor=9) == 1
+    assert start("next", "#.....#...", 2, cursor=10) == 1
+
+
+def test_last_fit_takes_the_highest_start():
+    assert start("last", "......#....#", 2) == 9
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("picture", "size"),
+    [("...#...", 4), ("#######", 1), ("...", 4), (".", 2), ("." * 32, 33), ("....", 0)],
+)
+def test_a_request_that_fits_nowhere_is_not_placed(rule, picture, size):
+    assert start(rule, picture, size) == NOWHERE
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_request_may_take_the_whole_arena(rule):
+    assert start(rule, "." * 32, 32) == 0
+
+
+def test_legal_starts_are_marked_under_the_drawing():
+    memory = "##...##.###..###....##..#"
+    starts = "..**.......*....***...*.."
+    mask = jax.jit(lambda arena: legal_starts(arena, np.int32(2)).cells(len(memory)))
+    assert "".join("*" if legal else "." for legal in mask(drawn(memory))) == starts
+
+
+def test_both_ends_and_both_neighbours_of_a_hole():
+    arena = drawn("..###...##").replace(now=np.int32(3))
+    holes = jax.jit(lambda arena: holes_that_fit(arena, np.int32(2), 3))(arena)
+    assert holes.exists.tolist() == [True, True, False]
+    assert holes.low.tolist() == [0, 5, NOWHERE]
+    assert holes.high.tolist() == [0, 6, NOWHERE]
+    assert holes.length.tolist() == [2, 3, 0]
+    assert holes.below.wall.tolist() == [True, False, False]
+    assert holes.below.size.tolist() == [0, 3, 0]
+    assert holes.below.age.tolist() == [0, 3, 0]
+    assert holes.above.wall.tolist() == [False, False, False]
+    assert holes.above.size.tolist() == [3, 2, 0]
+
+
+def test_measures_of_a_drawing():
+    arena = drawn("##...#.#....")
+    assert int(measures.free_cells(arena)) == 8
+    assert int(measures.live_cells(arena)) == 4
+    assert int(measures.live_blocks(arena)) == 3
+    assert int(measures.hole_count(arena)) == 3
+    assert int(measures.largest_hole(arena)) == 4
+    assert float(measures.external_fragmentation(arena)) == 0.5
+    assert float(measures.unusable_free(arena, np.int32(4))) == 0.5
+    assert measures.hole_histogram(arena).tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_a_full_arena_is_not_fragmented():
+    arena = drawn("###")
+    assert float(measures.external_fragmentation(arena)) == 0.0
+    assert float(measures.unusable_free(arena, np.int32(1))) == 0.0
+    assert int(measures.largest_hole(arena)) == 0

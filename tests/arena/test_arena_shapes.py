@@ -1,0 +1,105 @@
+"""Making an arena: what is refused, what is shared by all sizes, and what compiles once."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem.arena import fits
+from jaxmem.arena.bitmap import holes_that_fit, legal_starts, new_arena, place, release, tick
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((1, 0, 9), "holds 1 to 4096 cells, not 0"),
+        ((1, -1, 9), "holds 1 to 4096 cells, not -1"),
+        ((1, 4097, 9), "holds 1 to 4096 cells, not 4097"),
+        ((0, 100, 9), "holds 1 to 100 cells, not 0"),
+        ((-5, 100, 9), "holds 1 to 100 cells, not -5"),
+        ((101, 100, 9), "holds 1 to 100 cells, not 101"),
+        ((1, 100, -1), "horizon is 0 to 2\\*\\*30 - 1 requests, not -1"),
+        ((1, 100, 2**30), "horizon is 0 to 2\\*\\*30 - 1 requests, not 1073741824"),
+    ],
+)
+def test_impossible_arenas_are_refused(arguments, problem):
+    with pytest.raises(ValueError, match=problem):
+        new_arena(*arguments)
+
+
+@pytest.mark.parametrize(("cells", "capacity"), [(1, 1), (100, 100), (4096, 4096)])
+def test_a_new_arena_is_one_hole(cells, capacity):
+    arena = new_arena(cells, capacity, horizon=0)
+    free = np.asarray(arena.free.cells(arena.capacity))
+    assert np.flatnonzero(free).tolist() == list(range(cells))
+    assert not arena.heads.any()
+    assert (arena.now, arena.cursor, arena.high_water) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("horizon", [0, 1, 2, 3, 6, 7, 8])
+def test_a_block_dies_at_its_time_and_never_when_that_is_beyond_the_horizon(horizon):
+    advance = jax.jit(lambda arena, now: tick(arena, now))
+    for expiry in range(1, horizon + 4):
+        arena = place(new_arena(8, 8, horizon), jnp.int32(2), jnp.int32(3), jnp.int32(expiry))
+        for now in range(1, horizon + 1):
+            arena = advance(arena, jnp.int32(now))
+            live = now < expiry
+            assert int(arena.heads.count()) == live
+            assert int(arena.free.count()) == (5 if live else 8)
+
+
+def test_two_blocks_that_die_together_leave_one_hole():
+    arena = new_arena(12, 12, horizon=8)
+    for start, size, expiry in ((0, 3, 2), (3, 4, 2), (7, 1, 5)):
+        arena = place(arena, jnp.int32(start), jnp.int32(size), jnp.int32(expiry))
+    arena = tick(tick(arena, 1), 2)
+    assert np.flatnonzero(legal_starts(arena, jnp.int32(7)).cells(12)).tolist() == [0]
+
+
+def test_a_new_block_on_released_cells_lives_its_own_time():
+    arena = place(new_arena(8, 8, horizon=8), jnp.int32(0), jnp.int32(8), jnp.int32(2))
+    arena = release(tick(arena, 1), jnp.int32(5))
+    arena = tick(place(arena, jnp.int32(4), jnp.int32(2), jnp.int32(3)), 2)
+    assert np.flatnonzero(arena.heads.cells(8)).tolist() == [4]
+    assert not tick(arena, 3).heads.any()
+
+
+def test_placing_nowhere_changes_nothing():
+    arena = place(new_arena(20, 32, horizon=8), jnp.int32(3), jnp.int32(5), jnp.int32(6))
+    after = place(arena, jnp.int32(-1), jnp.int32(4), jnp.int32(7), jnp.int32(5))
+    chex.assert_trees_all_equal(after, arena, strict=True)
+
+
+@pytest.mark.parametrize("cell", [-1, -40, 2, 8, 19, 20, 31, 32, 1000])
+def test_releasing_a_cell_that_no_block_covers_changes_nothing(cell):
+    arena = place(new_arena(20, 32, horizon=8), jnp.int32(3), jnp.int32(5), jnp.int32(6))
+    chex.assert_trees_all_equal(release(arena, jnp.int32(cell)), arena, strict=True)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="bug: a forecast is cut to what the planes of the clock can hold"
+)
+def test_a_forecast_beyond_the_horizon_is_remembered():
+    arena = new_arena(20, 32, horizon=7)
+    arena = place(arena, jnp.int32(0), jnp.int32(5), jnp.int32(6), jnp.int32(100))
+    hole = jax.jit(lambda arena: holes_that_fit(arena, jnp.int32(1), 1))(arena)
+    assert hole.below.remaining.tolist() == [100]
+
+
+def test_arenas_of_all_sizes_are_stepped_by_one_program():
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @jax.vmap
+    @chex.assert_max_traces(n=1)
+    def step(arena, size):
+        start = fits.best(arena, size)
+        return tick(place(arena, start, size, arena.now + 3), arena.now + 1)
+
+    make = jax.vmap(lambda cells: new_arena(cells, 64, 16))
+    arenas = make(jnp.array([1, 33, 64]))
+    for size in (1, 5, 64):
+        arenas = step(arenas, jnp.full(3, size, jnp.int32))
+    chex.assert_trees_all_equal_shapes_and_dtypes(arenas, make(jnp.array([5, 6, 7])))
+    step(make(jnp.array([5, 6, 7])), jnp.ones(3, jnp.int32))

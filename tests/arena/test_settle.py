@@ -1,0 +1,66 @@
+"""`settle` hands back its value, however it is mapped, and changes nothing but the program."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem.arena import bitmap
+from jaxmem.arena.settle import settle
+
+VALUE = {
+    "words": jnp.arange(24, dtype=jnp.uint32).reshape(2, 3, 4),
+    "start": (jnp.arange(-3, 3, dtype=jnp.int32).reshape(2, 3), jnp.array([[True], [False]])),
+}
+CLOCK = jnp.arange(6, dtype=jnp.int32).reshape(2, 3)
+
+
+@pytest.mark.parametrize("clock", [0, 1, 2**30])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_value_comes_back(clock, compiled):
+    function = jax.jit(settle) if compiled else settle
+    chex.assert_trees_all_equal(function(jnp.int32(clock), VALUE), VALUE, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("clock_axis", "value_axis"),
+    [(0, 0), (None, 0), (0, None), (0, {"words": 0, "start": (None, 0)})],
+    ids=["both", "value", "clock", "part of the value"],
+)
+def test_every_row_comes_back_under_vmap(clock_axis, value_axis):
+    clock = CLOCK[:, 0] if clock_axis == 0 else jnp.int32(5)
+    mapped = jax.jit(jax.vmap(settle, in_axes=(clock_axis, value_axis)))(clock, VALUE)
+    plain = jax.vmap(lambda _, value: value, in_axes=(clock_axis, value_axis))(clock, VALUE)
+    chex.assert_trees_all_equal(mapped, plain, strict=True)
+
+
+@pytest.mark.parametrize("axes", [(0, 0), (None, 0), (0, None)])
+def test_every_row_comes_back_under_nested_vmap(axes):
+    words = VALUE["words"]
+    clock = {(0, 0): CLOCK, (None, 0): CLOCK[0], (0, None): CLOCK[:, 0]}[axes]
+    inner = jax.vmap(settle, in_axes=(None if axes == (0, None) else 0, 0))
+    mapped = jax.jit(jax.vmap(inner, in_axes=(axes[0], 0)))(clock, words)
+    chex.assert_trees_all_equal(mapped, words, strict=True)
+
+
+def test_settling_changes_no_result(monkeypatch):
+    """The same history with `settle` and without it."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 9, (3, 20)).astype(np.int32)
+
+    def histories():
+        def serve(arena, size):
+            starts = bitmap.legal_starts(arena, size)
+            start = jnp.where(starts.any(), starts.lowest(), bitmap.NOWHERE)
+            arena = bitmap.place(arena, start, size, arena.now + size % 4 + 1)
+            arena = bitmap.tick(arena, arena.now + 1)
+            return arena, arena
+
+        arena = bitmap.new_arena(30, 32, 20)
+        return jax.jit(jax.vmap(lambda sizes: jax.lax.scan(serve, arena, sizes)[1]))(sizes)
+
+    settled = histories()
+    monkeypatch.setattr(bitmap, "settle", lambda clock, value: value)
+    chex.assert_trees_all_equal(settled, histories(), strict=True)
+    assert settled.heads.words[0].astype(bool).mean() > 0
