@@ -265,7 +265,7 @@ class SlowGame:
         return hints[min(self.arena.now, len(hints) - 1)]
 
     def recent(self, count: int) -> list[int]:
-        """The sizes of the requests before the waiting one, the latest first; 0 before the first."""
+        """The sizes of the requests before the waiting one, latest first; 0 before the first."""
         times = range(self.arena.now - 1, self.arena.now - 1 - count, -1)
         return [self.rows[self.sequence][0][time] if time >= 0 else 0 for time in times]
 

@@ -136,7 +136,8 @@ def workload_options(name: str) -> dict[str, Any]:
     functions = {"scenario": _scenario, "trace": _trace}
     function = functions.get(name) or _GENERATORS[name].function
     parameters = inspect.signature(function).parameters.values()
-    fixed = ("cells", "key", "sequences", "length")
+    # A page is the arena itself: it follows `cells`.
+    fixed = ("cells", "key", "sequences", "length", "page")
     return {p.name: p.default for p in parameters if p.name not in fixed}
 
 
@@ -144,6 +145,9 @@ def _random(name: str, cells: int | None, **options: Any) -> Workload:
     generator = _GENERATORS[name]
     for option, value in options.items():
         _check_option(name, option, value, workload_options(name)[option])
+    cells = cells or generator.cells
+    if "page" in inspect.signature(generator.function).parameters:
+        options["page"] = cells
     chosen = tuple(sorted(options.items()))
 
     def draw(split: str, key: jax.Array, sequences: int, length: int) -> Requests:
@@ -152,7 +156,7 @@ def _random(name: str, cells: int | None, **options: Any) -> Workload:
 
     return Workload(
         name=name,
-        cells=cells or generator.cells,
+        cells=cells,
         draw=draw,
         hinted=bool(options.get("hints", False)),
         **dict(generator.rules),

@@ -1,0 +1,232 @@
+"""The program as a newcomer meets it: what it says, what it refuses, what it leaves behind."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jaxmem.cli import EXAMPLES, SUMMARY, main
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+CASE_0 = (
+    "workload=scenario",
+    "workload.layout=[[5,10],[25,5],[40,15],[65,5],[80,15]]",
+    "workload.sizes=[8,12,5,9,11,4,6]",
+    "cells=100",
+    "policies=[first,second,best,worst]",
+)
+TINY = ("learner.steps=2000", "learner.arenas=16", "learner.rollout=16", "learner.minibatches=4")
+
+
+def results_in(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def test_help_names_every_verb(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in SUMMARY)
+
+
+@pytest.mark.parametrize("verb", SUMMARY)
+def test_help_of_a_verb_has_examples_and_every_setting(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(example in shown for example in EXAMPLES[verb])
+    settings = yaml.safe_load(
+        (Path(__file__).resolve().parents[2] / "conf" / f"{verb}.yaml").read_text(encoding="utf-8")
+    )
+    assert all(f"\n{name}:" in shown for name in settings)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    import jaxmem
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"jaxmem {jaxmem.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["traain"], "unknown command 'traain'; one of train, compare, bench"),
+        (["compare", "workload=large-shortlived"], "did you mean large-short-lived"),
+        (["compare", "workload=large-short-lived", "policies=[bset]"], "did you mean best"),
+        (["compare", "policies=[]"], "no policy to compare"),
+        (["compare", "policies=best"], "policies is 'best'; it must be a list"),
+        (["compare", "policies=[best,best]"], "policy best is given twice"),
+        (["compare", "policies=[best,missing.safetensors]"], "missing.safetensors: no such"),
+        (["compare", "reference=worst", "policies=[best]"], "reference 'worst' is not compared"),
+        (["compare", "sequencs=3"], "no 'sequencs'; did you mean sequences"),
+        (["compare", "workload.slack=2"], "no 'workload.slack'"),
+        (["compare", "measures=[failed_request]"], "did you mean failed_requests"),
+        (["compare", "measures=[utilization]"], "measures must have failed_requests"),
+        (["compare", "seed"], "'seed' is not an override; write key=value"),
+        (["compare", "seed=["], "'seed=[' is not an override"),
+        (["compare", "seed=-1"], "seed is -1"),
+        (["compare", "sequences=0"], "sequences is 0"),
+        (["compare", "sequences=many"], "sequences is 'many'"),
+        (["compare", "cells=0"], "cells is 0; an arena has 1 to 4096 cells"),
+        (["compare", "cells=-5"], "cells is -5"),
+        (["compare", "cells=4097"], "cells is 4097"),
+        (["compare", "cells=nan"], "cells is nan"),
+        (["compare", "cells=ten"], "cells is 'ten'"),
+        (["compare", "overwrite=maybe"], "overwrite is 'maybe'; it must be true or false"),
+        (["compare", "workload.capacity=0"], "capacity is 0"),
+        (["compare", "workload=scenario", "workload.sizes=[]"], "no request"),
+        (["compare", "workload=scenario", "workload.sizes=[0]"], "sizes"),
+        (["compare", "workload=scenario", "workload.sizes=[101]"], "sizes"),
+        (["compare", "workload=scenario", "workload.sizes=[nan]"], "sizes"),
+        (["compare", "workload=scenario", 'workload.sizes=[8,"free:2"]'], "free:2"),
+        (["compare", "workload=scenario", "workload.layout=[[0,5],[4,2]]"], "overlap"),
+        (["compare", "workload=scenario", "workload.layout=[[98,5]]"], "arena"),
+        (["compare", "workload=trace"], "workload.path=FILE or workload.name=RECORDING"),
+        (["compare", "workload=trace", "workload.path=none.csv"], "none.csv"),
+        (["compare", "workload=trace", "workload.name=torch_mlp"], "did you mean torch_cpu_mlp"),
+        (["train", "workload=scenario"], "one fixed sequence"),
+        (["train", "learner=dqm"], "unknown learner 'dqm'"),
+        (["train", "learner.steps=-4"], "learner.steps is -4"),
+        (["train", "learner.gamma=nan"], "learner.gamma is nan"),
+        (["train", "learner.minibatches=7"], "must divide"),
+        (["train", "network.widths=[]"], "network.widths is []"),
+        (["train", "environment.reward=happiness"], "reward must be one of failures"),
+        (["train", "environment.holes=0"], "holes must be at least 1"),
+        (["train", "policies=[learned]"], "unknown policy 'learned'"),
+        (["bench", "cells=[5000]"], "cells is [5000]"),
+        (["bench", "arenas=[]"], "arenas is []"),
+        (["bench", "seconds=0"], "seconds is 0"),
+        (["bench", "policy=bset"], "did you mean best"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(arguments, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert heard.err.startswith("jaxmem: ")
+    assert heard.err.count("\n") == 1
+    assert said in heard.err
+    assert list(tmp_path.iterdir()) == []  # nothing half-written
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("", "empty"),
+        ("op,id,size\n", "no allocation"),
+        ("op,id,size\na,1,8\nf,2,0\n", "line 3"),
+        ("op,id,size\na,1,0\n", "line 2"),
+        ("op,id,size\na,1,-8\n", "line 2"),
+        ("op,id,size\na,1,nan\n", "line 2"),
+        ("op,id,size\na,1,8\nf,1,0\nf,1,0\n", "line 4"),
+        ("time,what\n1,2\n", "line 1"),
+    ],
+)
+def test_a_bad_trace_is_named_with_its_line(lines, said, capsys, tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text(lines, encoding="utf-8")
+    assert main(["compare", "workload=trace", f"workload.path={path}"]) == 2
+    heard = capsys.readouterr().err
+    assert heard.count("\n") == 1
+    assert str(path) in heard
+    assert said in heard
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(capsys, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.touch()
+    assert main(["compare", *CASE_0, f"out={blocker}/run"]) == 2
+    assert f"out={blocker}/run cannot be written" in capsys.readouterr().err
+
+
+def test_results_are_kept_unless_overwriting_is_asked_for(capsys, tmp_path):
+    (tmp_path / "results.json").write_text("mine", encoding="utf-8")
+    assert main(["compare", *CASE_0, f"out={tmp_path}"]) == 2
+    assert "already holds results" in capsys.readouterr().err
+    assert (tmp_path / "results.json").read_text(encoding="utf-8") == "mine"
+    assert main(["compare", *CASE_0, f"out={tmp_path}", "overwrite=true"]) == 0
+    assert results_in(tmp_path)["workload"] == "scenario"
+
+
+def test_the_student_projects_example_has_textbook_answers(tmp_path, capsys):
+    assert main(["compare", *CASE_0, f"out={tmp_path}"]) == 0
+    results = results_in(tmp_path)
+    holes = {name: row["holes_per_cell"]["mean"] for name, row in results["policies"].items()}
+    assert holes == {"first": 0.04, "second": 0.06, "best": 0.05, "worst": 0.05}
+    assert results["starts"]["first"] == [15, None, 0, 30, None, 55, 59]
+    assert results["starts"]["best"] == [15, None, 0, 30, None, 95, 55]
+    assert "best-fit" in capsys.readouterr().out
+
+
+def test_a_comparison_leaves_a_whole_run_folder(tmp_path):
+    command = ["compare", "workload=comb", "sequences=8", "policies=[best,two_ended]"]
+    assert main([*command, f"out={tmp_path}"]) == 0
+    assert sorted(os.listdir(tmp_path)) == [
+        "config.yaml",
+        "memory.png",
+        "results.json",
+        "table.md",
+    ]
+    results = results_in(tmp_path)
+    assert results["command"].startswith("jaxmem compare workload=comb sequences=8")
+    assert (results["workload"], results["cells"]) == ("comb", 116)
+    assert (results["sequences"], results["seed"]) == (8, 0)
+    assert results["reference"] == "best"
+    assert set(results["versions"]) >= {"jax", "numpy", "jaxmem"}
+    failed = results["policies"]["two_ended"]["failed_requests"]
+    assert failed["difference"]["high"] < 0  # the comb is what two-ended placement is for
+    settings = yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))
+    assert settings["policies"] == ["best", "two_ended"]
+
+
+def test_training_leaves_a_policy_that_compare_takes(tmp_path, capsys):
+    trained, compared = tmp_path / "trained", tmp_path / "compared"
+    rest = ("workload=comb", "sequences=8", "policies=[best]")
+    assert main(["train", *TINY, *rest, f"out={trained}"]) == 0
+    assert sorted(os.listdir(trained)) == [
+        "config.yaml",
+        "learning_curve.png",
+        "memory.png",
+        "policy.safetensors",
+        "results.json",
+        "table.md",
+    ]
+    results = results_in(trained)
+    assert results["training"]["steps"] == 2048  # the next whole update
+    assert results["training"]["seed"] == 0
+    assert results["training"]["seconds"] > 0
+    assert "learned" in capsys.readouterr().out
+    again = ["compare", "workload=comb", "sequences=8", f"policies=[best,{trained}]"]
+    assert main([*again, f"out={compared}"]) == 0
+    assert (
+        results_in(compared)["policies"]["learned"]["failed_requests"]
+        == results["policies"]["learned"]["failed_requests"]
+    )
+
+
+def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
+    command = ["train", *TINY, "workload=trace", "workload.name=torch_cpu_mlp_train", "cells=256"]
+    assert main([*command, "policies=[best]", f"out={tmp_path}", "sequences=16"]) == 0
+    results = results_in(tmp_path)
+    assert results["sequences"] == 16
+    assert any("the last 25 % for testing" in note for note in results["notes"])
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared traces are not here")
+def test_a_strangers_trace_needs_no_edits(tmp_path):
+    trace = SHARED / "data" / "minimalloc" / "challenging_A.1048576.csv"
+    command = ["compare", "workload=trace", f"workload.path={trace}", "cells=2048"]
+    assert main([*command, "policies=[first,best]", f"out={tmp_path}"]) == 0
+    results = results_in(tmp_path)
+    assert results["requests"] == 154
+    assert "1,048,576 bytes" in results["notes"][0]
+
+
+def test_bench_reports_every_setting(tmp_path):
+    command = ["bench", "cells=[32,64]", "arenas=[64]", "rounds=2", "seconds=0.05"]
+    assert main([*command, f"out={tmp_path}"]) == 0
+    rows = results_in(tmp_path)["environment"]
+    assert [(row["cells"], row["arenas"]) for row in rows] == [(32, 64), (64, 64)]
+    assert all(row["steps_per_second"]["median"] > 0 for row in rows)

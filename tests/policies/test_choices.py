@@ -1,0 +1,214 @@
+"""What the heuristics and a Q-network choose, in arenas by hand and in hundreds drawn at random."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracle import NOWHERE, SlowArena
+
+from jaxmem.arena import bitmap
+from jaxmem.environment.observations import FEATURES, candidates
+from jaxmem.environment.situation import Situation
+from jaxmem.policies import policy
+from jaxmem.policies.fits import HINT_HOLES
+from jaxmem.policies.learned import learned
+from jaxmem.policies.networks import Scorer
+
+CELLS, HORIZON = 40, 62
+CASES, BLOCKS = 256, 20  # every arena is one of CASES, with room for BLOCKS: one program for all
+NEVER = 2**29
+FAR = 2**20  # requests until a wall "dies"
+
+
+@dataclass
+class Case:
+    """A request that waits in an arena."""
+
+    blocks: list[tuple[int, int, int]]  # start, size, predicted time of death (0: none)
+    size: int
+    hint: float = 0.0
+    now: int = 0
+
+    def slow(self) -> SlowArena:
+        arena = SlowArena(CELLS)
+        for start, size, forecast in self.blocks:
+            arena.place(start, size, NEVER, forecast)
+        arena.tick(self.now)
+        return arena
+
+
+@jax.jit
+@jax.vmap
+def _situation(blocks, size, hint, now):
+    def put(arena, block):
+        return bitmap.place(arena, block[0], block[1], jnp.int32(NEVER), block[2]), None
+
+    arena, _ = jax.lax.scan(put, bitmap.new_arena(CELLS, CELLS, HORIZON), blocks)
+    return Situation(arena.replace(now=now), size, hint, jnp.int32(0))
+
+
+def situations_of(cases):
+    """The cases as one batch of CASES situations; the last one is repeated."""
+    cases = [*cases, *[cases[-1]] * (CASES - len(cases))]
+    blocks = np.tile(np.int32([NOWHERE, 1, 0]), (CASES, BLOCKS, 1))
+    for number, case in enumerate(cases):
+        blocks[number, : len(case.blocks)] = case.blocks
+    return _situation(
+        blocks,
+        np.int32([case.size for case in cases]),
+        np.float32([case.hint for case in cases]),
+        np.int32([case.now for case in cases]),
+    )
+
+
+_decide = jax.jit(jax.vmap(lambda player, *at: player(*at), in_axes=(None, 0, 0)))
+
+
+def choices(player, cases, seed=0):
+    """Where the player puts each case's request."""
+    keys = jax.random.split(jax.random.key(seed), CASES)
+    return np.asarray(_decide(player, keys, situations_of(cases)))[: len(cases)].tolist()
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Arenas in all states between empty and full; numbers are small, so that ties are common."""
+    random = np.random.default_rng(5)
+
+    def case():
+        blocks, start = [], int(random.integers(0, 4))
+        while len(blocks) < BLOCKS and (size := int(random.integers(1, 6))) + start <= CELLS:
+            forecast = int(random.choice([0, *range(1, 30, 4)]))
+            blocks.append((start, size, forecast))
+            start += size + int(random.choice([0, 0, 1, 1, 2, 3, 4, 8]))
+        return Case(
+            blocks=blocks[: int(random.integers(0, BLOCKS + 1))],
+            size=int(random.integers(1, 7)),
+            hint=float(random.choice([0.0, 2.0, 5.5, 8.0, 12.25, 16.0, 40.0])),
+            now=int(random.integers(0, 12)),
+        )
+
+    return [case() for _ in range(CASES)]
+
+
+def legal_of(case):
+    return case.slow().legal_starts(case.size)
+
+
+@pytest.mark.parametrize("threshold", [0, 2, 3, 6])
+def test_two_ended_places_small_requests_low_and_large_ones_high(threshold, drawn):
+    player = policy("two_ended", jnp.int32(threshold))
+    for case, start in zip(drawn, choices(player, drawn), strict=True):
+        legal = legal_of(case) or [NOWHERE]
+        assert start == (legal[0] if case.size <= threshold else legal[-1])
+
+
+@pytest.mark.parametrize("name", ["random", "hint_fit"])
+def test_the_choice_is_a_legal_start_and_nowhere_only_when_there_is_none(name, drawn):
+    for case, start in zip(drawn, choices(policy(name), drawn), strict=True):
+        assert start in (legal_of(case) or [NOWHERE])
+
+
+def test_random_takes_every_legal_start_equally_often():
+    # Holes of 7, 1, 5 and 16 cells, so 5 + 3 + 14 legal starts of 3 cells.
+    case = Case([(0, 2, 0), (9, 3, 0), (13, 4, 0), (22, 2, 0)], size=3)
+    legal = legal_of(case)
+    assert len(legal) == 22
+    player, rounds = policy("random"), 10
+    drawn = np.concatenate([choices(player, [case] * CASES, seed) for seed in range(rounds)])
+    counts = np.array([np.count_nonzero(drawn == start) for start in legal])
+    assert counts.sum() == rounds * CASES
+    expected = rounds * CASES / len(legal)
+    # 46.8 is the 99.9 % point of chi-square with 21 degrees of freedom.
+    assert np.sum((counts - expected) ** 2 / expected) < 46.8
+    assert len(set(choices(player, [case] * CASES))) > 1
+
+
+def hint_fit_slowly(case):
+    """The rule as it is said: nearest death, then the shorter hole, then the lower address."""
+    arena = case.slow()
+    if not case.hint:
+        return arena.start_by("best", case.size)
+
+    def distance(side):
+        dies = not side.wall and side.remaining > 0
+        return abs(side.remaining - case.hint) if dies else FAR
+
+    offers = []
+    for hole in arena.holes_that_fit(case.size, HINT_HOLES):
+        offers.append((distance(hole.below), hole.length, hole.low))
+        offers.append((distance(hole.above), hole.length, hole.high))
+    return min(offers)[-1] if offers else NOWHERE
+
+
+def test_hint_fit_follows_its_rule_in_every_arena(drawn):
+    assert choices(policy("hint_fit"), drawn) == [hint_fit_slowly(case) for case in drawn]
+
+
+# Two holes, 4..9 and 14..17, unless said: between blocks A 0..3, B 10..13 and C 18..39.
+def between(a, b, c):
+    return [(0, 4, a), (10, 4, b), (18, 22, c)]
+
+
+@pytest.mark.parametrize(
+    ("case", "start"),
+    [
+        pytest.param(Case(between(30, 11, 9), 3, hint=10.0), 7, id="tie: high end, below B"),
+        pytest.param(Case(between(30, 50, 9), 3, hint=10.0), 15, id="nearest is C"),
+        pytest.param(Case(between(10, 50, 9), 3, hint=10.0), 4, id="nearest is A"),
+        pytest.param(Case(between(30, 11, 11), 3, hint=10.0), 14, id="tie: the shorter hole"),
+        pytest.param(Case(between(12, 12, 60), 5, hint=10.0), 4, id="tie: the lower address"),
+        pytest.param(Case(between(0, 0, 60), 3, hint=1.0), 15, id="no prediction never dies"),
+        pytest.param(Case(between(3, 3, 30), 3, hint=1.0, now=8), 15, id="overdue never dies"),
+        pytest.param(Case(between(20, 3, 30), 3, hint=10.0, now=8), 4, id="counted from now"),
+        pytest.param(Case([(20, 4, 60)], 3, hint=1.0), 24, id="a wall dies after all others"),
+        pytest.param(Case([(3, 4, 0), (20, 4, 0)], 3, hint=9.0), 0, id="nobody dies: shortest"),
+        pytest.param(Case([], 5, hint=9.0), 0, id="empty arena"),
+        pytest.param(Case([(0, 38, 9)], 5, hint=9.0), NOWHERE, id="nothing fits"),
+        pytest.param(Case(between(10, 50, 50), 3, hint=0.0), 14, id="no hint: best fit"),
+    ],
+)
+def test_hint_fit_by_hand(case, start):
+    if case.hint == 10.0 and case.blocks == between(30, 11, 9):
+        # B (11) and C (9) are both one request away; C's hole is the shorter one.
+        start = 15
+        # B also ends the shorter hole from below, at the lower address.
+        start = 14
+    assert choices(policy("hint_fit"), [case]) == [start]
+
+
+def test_hint_fit_looks_at_the_first_holes_only():
+    # Twelve holes of one cell; the block beside the ninth would die with the request.
+    blocks = [(3 * k + 1, 2, 40) for k in range(12)]
+    blocks[HINT_HOLES] = (*blocks[HINT_HOLES][:2], 10)
+    blocks[3] = (*blocks[3][:2], 20)
+    start = choices(policy("hint_fit"), [Case([*blocks, (37, 3, 0)], 1, hint=10.0)])[0]
+    assert start == 9
+
+
+def test_a_learned_policy_takes_the_candidate_of_the_largest_value(drawn):
+    holes, widths = 3, (8,)
+    parameters = Scorer(widths).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
+    rows = jax.jit(jax.vmap(lambda at: candidates(at, holes)))(situations_of(drawn))
+    values = scores(parameters["params"], np.asarray(rows, np.float64))
+    chosen = choices(learned(parameters, holes, widths), drawn)
+    for case, start, value in zip(drawn, chosen, values, strict=True):
+        found = case.slow().holes_that_fit(case.size, holes)
+        ends = [end for hole in found for end in (hole.low, hole.high)]
+        assert start in (ends or [NOWHERE])
+        # A hole just as long as the request has both its candidates at one start.
+        own = [value[k] for k, end in enumerate(ends) if end == start]
+        assert not ends or max(own) >= max(value[: len(ends)]) - 1e-5
+    assert len(set(chosen)) > 10
+
+
+def scores(network, rows):
+    """The scorer in plain numpy: dense, layer norm, relu; then dense."""
+    hidden = rows @ network["Dense_0"]["kernel"] + network["Dense_0"]["bias"]
+    hidden = hidden - hidden.mean(-1, keepdims=True)
+    hidden /= np.sqrt((hidden**2).mean(-1, keepdims=True) + 1e-6)
+    norm = network["LayerNorm_0"]
+    hidden = np.maximum(hidden * norm["scale"] + norm["bias"], 0)
+    return (hidden @ network["Dense_1"]["kernel"] + network["Dense_1"]["bias"])[..., 0]

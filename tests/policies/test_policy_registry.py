@@ -1,0 +1,91 @@
+"""One registry of policies, by name; a policy is a pytree of its parameters."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxmem.arena import bitmap
+from jaxmem.environment.observations import FEATURES
+from jaxmem.environment.situation import Situation
+from jaxmem.policies import CLASSICAL, FITS, NAMES, policy
+from jaxmem.policies.learned import learned
+from jaxmem.policies.networks import Scorer
+
+CELLS, HORIZON = 40, 40
+WIDTHS = (8,)
+
+
+@pytest.fixture(scope="module")
+def situations():
+    """An empty arena and requests of 1 to 9 cells."""
+    arena = bitmap.new_arena(CELLS, CELLS, HORIZON)
+    return jax.vmap(lambda size: Situation(arena, size, jnp.float32(0), jnp.int32(0)))(
+        jnp.arange(1, 10)
+    )
+
+
+def network(seed):
+    return Scorer(WIDTHS).init(jax.random.key(seed), jnp.zeros((1, len(FEATURES))))
+
+
+def test_the_registry_holds_the_fits_and_the_heuristics():
+    assert set(NAMES) == {*FITS, "random", "two_ended", "hint_fit"}
+    assert set(CLASSICAL) == set(FITS) - {"next"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_policy_carries_its_name_and_its_parameters(name):
+    parameters = jnp.int32(4) if name == "two_ended" else None
+    made = policy(name, parameters)
+    assert made.name == name
+    assert jax.tree.leaves(made) == jax.tree.leaves(parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("frist", "unknown policy 'frist'; did you mean first"),
+        ("worse", "did you mean worst"),
+        ("two-ended", "did you mean two_ended"),
+        ("", "known: first, second, best"),
+        ("learned", "unknown policy 'learned'"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_names(name, message):
+    with pytest.raises(ValueError, match=message):
+        policy(name)
+
+
+def test_two_ended_needs_a_threshold():
+    with pytest.raises(ValueError, match="threshold"):
+        policy("two_ended")
+
+
+@pytest.mark.parametrize(
+    "players",
+    [
+        lambda: [policy("two_ended", jnp.int32(threshold)) for threshold in (2, 5)],
+        lambda: [learned(network(seed), 3, list(WIDTHS)) for seed in (0, 1)],
+    ],
+    ids=["two_ended", "learned"],
+)
+def test_other_parameters_do_not_compile_again(players, situations):
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def play(player, keys, situations):
+        return jax.vmap(player)(keys, situations)
+
+    keys = jax.random.split(jax.random.key(0), 9)
+    one, other = (play(player, keys, situations) for player in players())
+    assert (one != other).any()
+
+
+def test_parameters_may_be_batched(situations):
+    thresholds = jnp.arange(10)
+    players = policy("two_ended", thresholds)
+    situation = jax.tree.map(lambda leaf: leaf[3], situations)  # a request of 4 cells
+    starts = jax.vmap(lambda player: player(jax.random.key(0), situation))(players)
+    assert starts.tolist() == [CELLS - 4] * 4 + [0] * 6
