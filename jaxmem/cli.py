@@ -1,5 +1,6 @@
 """The program: `jaxmem VERB [override ...]`."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -62,9 +63,22 @@ def _dispatch(words: list[str]) -> int:
         print(_verb_help(verb))
         return 0
     command = shlex.join(["jaxmem", *words])
+    _keep_compiled_programs()
     # JAX takes a second to import: nothing that fails before should wait for it.
     run: Callable[..., int] = import_module(f"jaxmem.commands.{verb}").run
     return run(configure(verb, overrides), command)
+
+
+def _keep_compiled_programs() -> None:
+    """Lets JAX keep what it compiles in the user's cache folder, for the next command."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = home / "jaxmem" / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # no cache: every command compiles anew
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 def _help() -> str:

@@ -136,12 +136,11 @@ def play(env: Environment, params: Params, number: np.ndarray, choose_legal: np.
             rank = jnp.cumsum(state.mask)
             legal = jnp.argmax(rank == number % rank[-1] + 1)
             action = jnp.where(choose_legal, legal, number).astype(jnp.int32)
-            rewards = {}
+            key, rewards = jax.random.key(0), {}
             for reward in REWARDS:
                 game = dataclasses.replace(env, reward=reward)
-                observation, after, rewards[reward], *rest = game.step(
-                    jax.random.key(0), state, action, params
-                )
+                _, _, rewards[reward], *_ = game.step_env(key, state, action, params)
+            observation, after, rewards[env.reward], *rest = env.step(key, state, action, params)
             return after, Step(watched(state), action, observation, watched(after), rewards, *rest)
 
         first, state = env.reset_at(jnp.int32(1), jnp.int32(0), params)

@@ -13,7 +13,8 @@ from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import BINS, FEATURES, SEGMENTS
 from jaxmem.workloads.requests import NEVER, requests_of
 
-CAPACITY, HORIZON, HOLES = 288, 24, 4
+CAPACITY, HOLES = 288, 4
+HORIZON, STEPS = 254, 24  # requests in a sequence, and how many of them are played
 CELLS = (288, 200, 40, 17, 5)
 LAYOUT = ((1, 1), (3, 1))  # small enough for every arena
 ENV = Environment(CAPACITY, HORIZON, holes=HOLES)
@@ -139,7 +140,7 @@ def shown_and_expected():
         stop_at_failure=jnp.bool_(False),
         stop_above=jnp.float32(2.0),
     )
-    picks = np.random.default_rng(4).integers(0, 1000, (len(CELLS), HORIZON)).astype(np.int32)
+    picks = np.random.default_rng(4).integers(0, 1000, (len(CELLS), STEPS)).astype(np.int32)
 
     def play(initial, sequence, picks):
         here = params.replace(initial=initial)

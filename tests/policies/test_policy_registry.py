@@ -19,14 +19,18 @@ WIDTHS = (8,)
 @pytest.fixture(scope="module")
 def situations():
     """An empty arena and requests of 1 to 9 cells."""
-    arena = bitmap.new_arena(CELLS, CELLS, HORIZON)
-    return jax.vmap(lambda size: Situation(arena, size, jnp.float32(0), jnp.int32(0)))(
-        jnp.arange(1, 10)
-    )
+
+    @jax.jit
+    @jax.vmap
+    def situation(size):
+        arena = bitmap.new_arena(CELLS, CELLS, HORIZON)
+        return Situation(arena, size, jnp.float32(0), jnp.int32(0))
+
+    return situation(jnp.arange(1, 10))
 
 
-def network(seed):
-    return Scorer(WIDTHS).init(jax.random.key(seed), jnp.zeros((1, len(FEATURES))))
+def network():
+    return Scorer(WIDTHS).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
 
 
 def test_the_registry_holds_the_fits_and_the_heuristics():
@@ -66,7 +70,10 @@ def test_two_ended_needs_a_threshold():
     "players",
     [
         lambda: [policy("two_ended", jnp.int32(threshold)) for threshold in (2, 5)],
-        lambda: [learned(network(seed), 3, list(WIDTHS)) for seed in (0, 1)],
+        lambda: [
+            learned(parameters, 3, list(WIDTHS))
+            for parameters in (network(), jax.tree.map(jnp.zeros_like, network()))
+        ],
     ],
     ids=["two_ended", "learned"],
 )
@@ -87,5 +94,5 @@ def test_parameters_may_be_batched(situations):
     thresholds = jnp.arange(10)
     players = policy("two_ended", thresholds)
     situation = jax.tree.map(lambda leaf: leaf[3], situations)  # a request of 4 cells
-    starts = jax.vmap(lambda player: player(jax.random.key(0), situation))(players)
+    starts = jax.jit(jax.vmap(lambda player: player(jax.random.key(0), situation)))(players)
     assert starts.tolist() == [CELLS - 4] * 4 + [0] * 6

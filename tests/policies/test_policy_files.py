@@ -1,0 +1,215 @@
+"""Saved policies: what is loaded is what was saved, and any other file is refused by name."""
+
+import dataclasses
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from safetensors.numpy import save_file
+
+from jaxmem.environment.observations import FEATURES
+from jaxmem.policies import learned as files
+from jaxmem.policies.learned import Card, PolicyFileError, load_policy, read_policy, save_policy
+from jaxmem.policies.networks import Scorer
+
+CARD = Card(holes=3, widths=(8, 4), training={"workload": "comb", "steps": 7, "seed": 1})
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Random parameters, in no way round numbers."""
+    return Scorer(CARD.widths).init(jax.random.key(3), jnp.zeros((1, len(FEATURES))))
+
+
+@pytest.fixture
+def saved(tmp_path, network):
+    path = tmp_path / "policy.safetensors"
+    save_policy(path, network, CARD)
+    return path
+
+
+def assert_same(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert left.dtype == right.dtype
+        np.testing.assert_array_equal(left, right)
+
+
+def test_a_saved_policy_comes_back_exactly(saved, network):
+    parameters, card = read_policy(saved)
+    assert_same(parameters, network)
+    assert card == CARD
+
+
+def test_a_loaded_policy_shares_the_compiled_program_of_its_shape(saved, network):
+    loaded = load_policy(str(saved), name="mine")
+    assert loaded.name == "mine"
+    assert_same(loaded.parameters, network)
+    assert loaded.rule is files.learned(network, CARD.holes, CARD.widths).rule
+
+
+def test_arrays_in_any_memory_order_are_saved_by_value(tmp_path, network):
+    turned = jax.tree.map(np.asfortranarray, network)
+    save_policy(tmp_path / "turned.safetensors", turned, CARD)
+    assert_same(read_policy(tmp_path / "turned.safetensors")[0], network)
+
+
+def test_saving_again_replaces_the_policy(saved, network):
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, network)
+    save_policy(saved, doubled, CARD)
+    assert_same(read_policy(saved)[0], doubled)
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+@pytest.mark.parametrize("killed_by", [KeyboardInterrupt, OSError("disk full")])
+def test_a_killed_save_leaves_the_old_policy_or_none(killed_by, saved, network, monkeypatch):
+    whole = files.save_file
+
+    def half(arrays, path, metadata):
+        whole(arrays, path, metadata)
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        raise killed_by
+
+    monkeypatch.setattr(files, "save_file", half)
+    other = jax.tree.map(lambda leaf: 2 * leaf, network)
+    for path in (saved, saved.with_name("new.safetensors")):
+        with pytest.raises(type(killed_by) if isinstance(killed_by, OSError) else killed_by):
+            save_policy(path, other, CARD)
+    assert_same(read_policy(saved)[0], network)
+    assert not saved.with_name("new.safetensors").exists()
+
+
+def test_a_save_killed_before_the_last_step_is_not_seen_by_a_reader(saved, network, monkeypatch):
+    """The file under the final name is at no moment anything but whole."""
+    seen = []
+    whole = files.save_file
+
+    def watched(arrays, path, metadata):
+        whole(arrays, path, metadata)
+        seen.append(read_policy(saved)[0])
+
+    monkeypatch.setattr(files, "save_file", watched)
+    save_policy(saved, jax.tree.map(lambda leaf: 2 * leaf, network), CARD)
+    assert_same(seen[0], network)
+
+
+def write(path, network, card=CARD, drop=(), **changes):
+    """A policy file by hand, with a card that may differ from any that is ever saved."""
+    arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(network, sep="/").items()}
+    card = card if isinstance(card, dict) else dataclasses.asdict(card)
+    card = {name: value for name, value in {**card, **changes}.items() if name not in drop}
+    save_file(arrays, path, metadata={"card": json.dumps(card)})
+
+
+def cut(share):
+    def spoil(path, network):
+        write(path, network)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
+
+    return spoil
+
+
+def flipped(path, network):
+    write(path, network)
+    content = bytearray(path.read_bytes())
+    content[9] ^= 0xFF
+    path.write_bytes(content)
+
+
+def renamed_feature(path, network):
+    write(path, network, features=["no_such_feature", *FEATURES[1:]])
+
+
+def reordered_features(path, network):
+    write(path, network, features=FEATURES[::-1])
+
+
+def without_first_array(network):
+    flat = flatten_dict(network, sep="/")
+    return {name: leaf for name, leaf in flat.items() if name != "params/Dense_0/kernel"}
+
+
+def raw(content):
+    return lambda path, network: path.write_bytes(content)
+
+
+UNREADABLE = {
+    "missing": (lambda path, network: None, "no such policy file"),
+    "a folder": (lambda path, network: path.mkdir(), "not a readable policy file"),
+    "empty": (raw(b""), "not a readable policy file"),
+    "text": (raw(b"size,lifetime\n" * 20), "not a readable policy file"),
+    "short": (raw(b"\x01\x02"), "not a readable policy file"),
+    "an endless header": (raw(b"\xff" * 64), "not a readable policy file"),
+    "cut in the header": (cut(0.05), "not a readable policy file"),
+    "cut in the arrays": (cut(0.7), "not a readable policy file"),
+    "cut by little": (cut(0.999), "not a readable policy file"),
+    "flipped bits": (flipped, "not a readable policy file"),
+    "foreign": (
+        lambda path, network: save_file({"weight": np.ones(3)}, path),
+        "no policy of format jaxmem-policy-1",
+    ),
+    "foreign with a card": (
+        lambda path, network: write(path, network, {"author": "me"}),
+        "no policy of format",
+    ),
+    "card that is no object": (
+        lambda path, network: save_file({"x": np.ones(3)}, path, metadata={"card": "[1]"}),
+        "no policy of format",
+    ),
+    "card that is no JSON": (
+        lambda path, network: save_file({"x": np.ones(3)}, path, metadata={"card": "{"}),
+        "not a readable policy file",
+    ),
+    "later format": (
+        lambda path, network: write(path, network, format="jaxmem-policy-2"),
+        "no policy of format",
+    ),
+    "renamed feature": (renamed_feature, "other features than this version's; .*no_such_feature"),
+    "reordered features": (reordered_features, "other features .* their order"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "reason"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_file_that_is_no_policy_is_refused_by_name(spoil, reason, tmp_path, network):
+    path = tmp_path / "policy.safetensors"
+    spoil(path, network)
+    with pytest.raises(PolicyFileError, match=reason) as refused:
+        load_policy(path)
+    assert re.match(re.escape(str(path)) + ": ", str(refused.value))
+    assert "\n" not in str(refused.value)
+
+
+INCONSISTENT = {
+    "no widths": lambda path, network: write(path, network, drop=["widths"]),
+    "widths of another network": lambda path, network: write(path, network, widths=(9, 4)),
+    "fewer widths": lambda path, network: write(path, network, widths=(8,)),
+    "widths that are no list": lambda path, network: write(path, network, widths=8),
+    "holes below 1": lambda path, network: write(path, network, holes=0),
+    "holes that are no number": lambda path, network: write(path, network, holes="3"),
+    "a card from later": lambda path, network: write(path, network, colour="red"),
+    "an array missing": lambda path, network: write(path, without_first_array(network)),
+    "an array that is not finite": lambda path, network: write(
+        path, jax.tree.map(lambda leaf: leaf * np.nan, network)
+    ),
+    "an array of an unknown type": lambda path, network: raw_float8(path),
+}
+
+
+def raw_float8(path):
+    header = json.dumps({"x": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+
+
+@pytest.mark.parametrize("spoil", INCONSISTENT.values(), ids=INCONSISTENT)
+def test_a_policy_whose_card_and_arrays_disagree_is_refused_by_name(spoil, tmp_path, network):
+    path = tmp_path / "policy.safetensors"
+    spoil(path, network)
+    with pytest.raises(PolicyFileError) as refused:
+        load_policy(path)
+    assert re.match(re.escape(str(path)) + ": ", str(refused.value))
