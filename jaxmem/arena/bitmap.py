@@ -8,6 +8,7 @@ A cell p is a legal start for a request of s cells when cells p .. p+s-1 are fre
 starts correspond to the holes that fit, in order, which is what all the fits are read from.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -114,9 +115,9 @@ def place(
         expiry: int32[]  time of death, later than now; beyond the horizon: never.
         forecast: int32[]  predicted time of death, 0: none.
     """
-    start, size, expiry, forecast = settle(
-        arena.now, (start, size, jnp.asarray(expiry), jnp.asarray(forecast))
-    )
+    request = [jnp.asarray(number, jnp.int32) for number in (start, size, expiry, forecast)]
+    chex.assert_rank(request, 0)
+    start, size, expiry, forecast = settle(arena.now, request)
     placed = start >= 0
     end = jnp.where(placed, start + size, 0)
     start = jnp.where(placed, start, 0)
@@ -166,6 +167,7 @@ def legal_starts(arena: Arena, size: jax.Array) -> Bits:
     With runs[k] the starts of 2^k free cells and s - 1 = sum of some 2^k, the starts of s free
     cells are the free cells moved and cut by those runs: log2(cells) steps for any size.
     """
+    chex.assert_rank(size, 0)
     longer = size - 1
     starts, run = arena.free, arena.free
     for step in range(doublings(arena)):

@@ -6,6 +6,7 @@ always exactly one legal action or more, and an agent never learns to refuse wha
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -66,6 +67,7 @@ def action_count(space: str, holes: int, cells: int) -> int:
 
 
 def _with_refusal(starts: jax.Array, legal: jax.Array) -> Choices:
+    chex.assert_equal_shape([starts, legal])
     return Choices(
         starts=jnp.append(starts, NOWHERE),
         legal=jnp.append(legal, ~jnp.any(legal)),

@@ -1,7 +1,8 @@
 """Comparing policies: the same fresh sequences for each, differences with intervals."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,15 @@ SHOWN = MEASURES[:7]
 class Comparison:
     """What was found, and what it was found on."""
 
-    results: dict[str, Any]  # as in results.json
     workload: Workload
-    requests: Requests  # the test sequences
-    starts: dict[str, np.ndarray]  # int32[P, T] of each policy
+    results: dict[str, Any] = field(repr=False)  # as in results.json
+    requests: Requests = field(repr=False)  # the test sequences
+    starts: dict[str, np.ndarray] = field(repr=False)  # int32[P, T] of each policy
 
     def __str__(self) -> str:
-        console = Console(width=100, record=True, quiet=True)
-        with console.capture():
-            console.print(rich_table(self.results, width=100))
-        return console.export_text()
+        page = StringIO()
+        Console(file=page, width=100).print(rich_table(self.results, width=100))
+        return page.getvalue()
 
     def _repr_markdown_(self) -> str:
         return markdown_table(self.results)
@@ -126,7 +126,7 @@ def compare(
             name: [int(start) if start >= 0 else None for start in played[0]]
             for name, played in starts.items()
         }
-    return Comparison(results, task, requests, starts)
+    return Comparison(task, results, requests, starts)
 
 
 def check_comparison(

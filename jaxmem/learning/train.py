@@ -8,7 +8,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -47,8 +47,8 @@ class TrainResult:
     """What a run leaves: the policy that failed least on the validation sequences."""
 
     policy: Policy
-    card: Card
-    curve: tuple[Report, ...]
+    card: Card = field(repr=False)
+    curve: tuple[Report, ...] = field(repr=False)
     references: dict[str, float]  # % failed on the same validation sequences, by fit
     steps: int
     episodes: int

@@ -21,6 +21,9 @@ class Policy:
     name: str = struct.field(pytree_node=False)
     rule: Rule = struct.field(pytree_node=False)
 
+    def __repr__(self) -> str:
+        return f"Policy({self.name!r})"
+
     def __call__(self, key: jax.Array, situation: Situation) -> jax.Array:
         """The start (int32[]) at which the request is placed, or NOWHERE."""
         return self.rule(self.parameters, key, situation)

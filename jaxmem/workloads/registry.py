@@ -8,7 +8,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -42,7 +42,7 @@ class Workload:
 
     name: str
     cells: int  # size of the arena
-    draw: Draw
+    draw: Draw = field(repr=False)
     length: int = LENGTH  # T, requests in a sequence
     warmup: int = WARMUP  # requests at the start that measures leave out
     layout: tuple[tuple[int, int], ...] = ()  # (start, size) of the blocks already there, in cells
