@@ -1,0 +1,370 @@
+"""A whole training run: it learns, it can be repeated, and it can be stopped at any time."""
+
+import functools
+import json
+import re
+from dataclasses import asdict, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem.environment.environment import Environment
+from jaxmem.evaluation.run import failed_share
+from jaxmem.learning import train as training
+from jaxmem.learning.pqn import PQNConfig, Progress, make_train
+from jaxmem.learning.train import VALIDATIONS, check_training, train
+from jaxmem.policies import CLASSICAL, policy
+from jaxmem.policies.networks import Scorer
+from jaxmem.workloads.registry import Workload, workload
+from jaxmem.workloads.requests import requests_of
+
+SMALL, MOST_SMALL, LARGE, MOST_LARGE = 1, 6, 5, 3
+
+
+def draw(split, key, sequences, length):
+    """Single cells that live long and blocks of 5 that do not, so many at once as fill the arena.
+
+    With single cells at the low end and the others at the high end nothing ever fails: the holes
+    between equal blocks are as long as the blocks. Any other order cuts the arena up.
+    """
+    random = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    size, lifetime = np.zeros((2, sequences, length), np.int32)
+    for sequence in range(sequences):
+        live = {SMALL: [], LARGE: []}  # (death, birth) of each
+        for now in range(length):
+            live = {cells: [at for at in of if at[0] > now] for cells, of in live.items()}
+            cells = SMALL if random.random() < 0.4 else LARGE
+            if len(live[cells]) == (MOST_SMALL if cells == SMALL else MOST_LARGE):
+                soonest = min(live[cells])
+                live[cells].remove(soonest)
+                lifetime[sequence, soonest[1]] = now - soonest[1]
+            lives = int(random.integers(8, 30) if cells == SMALL else random.integers(2, 6))
+            live[cells].append((now + lives, now))
+            size[sequence, now], lifetime[sequence, now] = cells, lives
+    return requests_of(size, lifetime)
+
+
+TASK = Workload(
+    name="two-sizes",
+    cells=SMALL * MOST_SMALL + LARGE * MOST_LARGE,
+    draw=draw,
+    length=40,
+    warmup=8,
+)
+SETTINGS = {
+    "holes": 3,
+    "steps": 160_000,
+    "arenas": 32,
+    "rollout": 32,
+    "minibatches": 16,
+    "gamma": 0.95,
+    "widths": [32],
+}
+UPDATES = -(-SETTINGS["steps"] // (32 * 32))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_sequences():
+    """Little to draw, and one compiled program for all runs with the same settings."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(training, "TRAINING_SEQUENCES", 256)
+        monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 48)
+        monkeypatch.setattr(training, "make_train", functools.cache(make_train))
+        yield
+
+
+class Seen:
+    """What a run tells, draws and judges."""
+
+    def __init__(self):
+        self.started, self.reports, self.drawn, self.judged = [], [], [], []
+
+
+@pytest.fixture(scope="module")
+def run():
+    """A run, and what was seen of it."""
+    seen = Seen()
+    judge, requests = training.failed_share, Workload.requests
+
+    def judged(player, *arguments):
+        # Copies: the buffers of a training state are given away to the next block.
+        kept = jax.tree.map(lambda leaf: np.array(leaf, copy=True), player.parameters)
+        seen.judged.append((player.name, kept, judge(player, *arguments)))
+        return seen.judged[-1][-1]
+
+    def drawn(self, split, seed, sequences):
+        seen.drawn.append((split, seed))
+        return requests(self, split, seed, sequences)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(training, "failed_share", judged)
+        monkeypatch.setattr(Workload, "requests", drawn)
+        result = train(
+            TASK,
+            seed=1,
+            started=lambda *told: seen.started.append(told),
+            report=seen.reports.append,
+            **SETTINGS,
+        )
+    return result, seen
+
+
+@pytest.fixture(scope="module")
+def test_sequences():
+    return TASK.requests("test", 1, 48)
+
+
+def same(one, other):
+    return jax.tree.all(jax.tree.map(np.array_equal, one, other))
+
+
+def test_the_optimum_is_known(test_sequences):
+    two_ended = policy("two_ended", jnp.int32(SMALL))
+    assert failed_share(two_ended, test_sequences, TASK) == 0
+    assert failed_share(policy("first"), test_sequences, TASK) > 5
+
+
+def test_the_learned_policy_beats_every_fit_on_sequences_it_has_not_seen(run, test_sequences):
+    learned = failed_share(run[0].policy, test_sequences, TASK)
+    fits = {name: failed_share(policy(name), test_sequences, TASK) for name in CLASSICAL}
+    assert learned < 0.4 * fits["first"]
+    assert learned < 0.8 * min(fits.values())
+
+
+def test_the_policy_returned_is_the_one_that_failed_least(run):
+    result, seen = run
+    learned = [(failed, kept) for name, kept, failed in seen.judged if name == "learned"]
+    assert len(learned) == len(result.curve)
+    best, parameters = min(learned, key=lambda pair: pair[0])
+    assert best == min(point.failed for point in result.curve)
+    assert best < result.curve[-1].failed
+    assert same(result.policy.parameters, parameters)
+    assert result.card.training["validation_failed"] == best
+
+
+def test_a_run_draws_training_and_validation_sequences_only(run):
+    assert sorted(set(run[1].drawn)) == [("train", 1), ("validation", 1)]
+
+
+def test_reports_come_after_every_block_and_count_steps_and_sequences(run):
+    result, seen = run
+    assert tuple(seen.reports) == result.curve
+    assert VALIDATIONS - 3 <= len(result.curve) <= VALIDATIONS
+    steps = [point.steps for point in result.curve]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == result.steps == UPDATES * 32 * 32
+    assert result.episodes == result.curve[-1].episodes
+    # An arena that joins in the middle ends its first sequence early.
+    assert 0 <= result.episodes - result.steps // TASK.length <= 32
+    for before, after in zip(result.curve, result.curve[1:], strict=False):
+        assert after.seconds > before.seconds
+    assert result.seconds >= result.curve[-1].seconds
+    for point in result.curve:
+        assert all(np.isfinite(value) for value in asdict(point).values())
+        assert 0 <= point.exploring_failed <= 100
+        assert point.steps_per_second > 0
+    assert result.note == ""
+
+
+def test_the_fits_are_told_before_the_first_step(run):
+    result, seen = run
+    references, steps = seen.started[0]
+    assert len(seen.started) == 1
+    assert steps == result.steps
+    assert references == result.references
+    validation = TASK.requests("validation", 1, 48)
+    for name in CLASSICAL:
+        assert references[name] == failed_share(policy(name), validation, TASK)
+    assert set(references) == set(CLASSICAL)
+
+
+def test_the_card_says_how_the_policy_was_made(run):
+    result, _ = run
+    card = result.card
+    assert (card.holes, card.widths) == (3, (32,))
+    assert card.training["workload"] == "two-sizes"
+    assert card.training["cells"] == TASK.cells
+    assert card.training["seed"] == result.seed == 1
+    assert card.training["steps"] == result.steps
+    assert card.training["settings"]["gamma"] == 0.95
+    json.dumps(asdict(card), allow_nan=False)
+
+
+def test_a_seed_repeats_a_run_to_the_last_bit_and_another_seed_does_not(run):
+    first, _ = run
+    again = train(TASK, seed=1, **SETTINGS)
+    other = train(TASK, seed=2, **SETTINGS)
+    assert same(first.policy.parameters, again.policy.parameters)
+    assert [point.loss for point in first.curve] == [point.loss for point in again.curve]
+    assert not same(first.policy.parameters, other.policy.parameters)
+
+
+def interrupted_after(blocks):
+    def report(point):
+        reports.append(point)
+        if len(reports) == blocks:
+            raise KeyboardInterrupt
+
+    reports = []
+    return report
+
+
+def test_an_interrupted_run_returns_what_was_learnt_so_far(run):
+    whole, seen = run
+    result = train(TASK, seed=1, report=interrupted_after(6), **SETTINGS)
+    assert len(result.curve) == 6
+    assert result.steps == whole.curve[5].steps
+    assert result.episodes == whole.curve[5].episodes
+    assert result.note == f"interrupted after {result.steps:,} steps"
+    learned = [(failed, kept) for name, kept, failed in seen.judged if name == "learned"]
+    assert same(result.policy.parameters, min(learned[:6], key=lambda pair: pair[0])[1])
+
+
+def test_a_run_interrupted_before_the_first_report_still_returns_a_policy(monkeypatch):
+    def interrupt(updates):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_blocks", interrupt)
+    result = train(TASK, seed=1, **SETTINGS)
+    assert (result.steps, result.episodes, result.curve) == (0, 0, ())
+    assert result.note == "interrupted after 0 steps"
+    assert result.card.training["validation_failed"] is None
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.policy.parameters))
+
+
+def scripted(scale_of, loss_of):
+    """A learner whose parameters after each update are its first ones times `scale_of(update)`."""
+
+    def make(config, env):
+        start, _ = make_train(config, env)
+
+        def train(learner, params, updates):
+            update = learner.update + updates
+            parameters = jax.tree.map(lambda leaf: leaf * scale_of(update), learner.parameters)
+            progress = Progress(loss_of(update), jnp.float32(0.5), jnp.int32(2))
+            return learner.replace(parameters=parameters, update=update), progress
+
+        return start, train
+
+    return make
+
+
+@pytest.mark.parametrize("what", ["parameters", "loss"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(
+    what, value, monkeypatch
+):
+    def spoilt(update, of):
+        return jnp.where((update >= 4) & (what == of), value, 1.0)
+
+    make = scripted(lambda at: spoilt(at, "parameters"), lambda at: spoilt(at, "loss"))
+    monkeypatch.setattr(training, "make_train", make)
+    settings = {**SETTINGS, "steps": 6 * 32 * 32}
+    result = train(TASK, seed=1, **settings)
+    assert result.steps == 3 * 32 * 32
+    assert result.episodes == 6
+    assert len(result.curve) == 3
+    assert result.note == "stopped at step 4,096: the loss was no longer finite"
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.policy.parameters))
+
+
+def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(test_sequences):
+    result = train(TASK, seed=1, learning_rate=1e30, **SETTINGS)
+    assert "no longer finite" in result.note
+    assert result.steps < UPDATES * 32 * 32
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.policy.parameters))
+    assert failed_share(result.policy, test_sequences, TASK) < 100
+
+
+@pytest.mark.parametrize("updates", [1, 19, 20, 21, 157, 733])
+def test_blocks_are_all_updates_in_at_most_20_parts(updates, monkeypatch):
+    make = scripted(lambda at: 1.0, lambda at: jnp.float32(0.0))
+    monkeypatch.setattr(training, "make_train", make)
+    monkeypatch.setattr(training, "failed_share", lambda *_: 1.0)
+    result = train(TASK, **{**SETTINGS, "steps": updates * 32 * 32})
+    assert result.steps == updates * 32 * 32
+    assert len(result.curve) == min(updates, len(result.curve)) <= VALIDATIONS
+    sizes = np.diff([0, *(point.steps for point in result.curve)])
+    assert len(set(sizes[:-1].tolist())) <= 1
+
+
+CHECKED = {"learner": "pqn", "seed": 0, "holes": 8, "reward": "failures"}
+
+
+def test_what_training_accepts_is_an_environment_and_a_configuration():
+    env, config = check_training(TASK, **CHECKED, steps=500, widths=[16, 8])
+    assert env == Environment(cells=TASK.cells, horizon=40, holes=8, keep_last=False)
+    assert config == PQNConfig(steps=500, widths=(16, 8))
+    assert isinstance(config.widths, tuple)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"learner": "dqn"}, "unknown learner 'dqn'; did you mean pqn?"),
+        ({"seed": -1}, "seed is -1; it must be a whole number from 0 to 2^32 - 1"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"seed": 1.0}, "seed is 1.0"),
+        ({"seed": True}, "seed is True"),
+        ({"holes": 0}, "holes must be at least 1, not 0"),
+        ({"reward": "score"}, "reward must be one of failures, bytes, classic, not 'score'"),
+        ({"step": 1000}, "learner pqn has no setting 'step'; did you mean steps?"),
+        ({"lambda": 0.5}, "did you mean lambda_?"),
+        ({"steps": 0}, "learner.steps is 0"),
+        ({"minibatches": 7}, "learner.minibatches is 7"),
+        ({"widths": []}, "network.widths is []"),
+        ({"widths": [0]}, "network.widths is [0]"),
+        pytest.param(
+            {"widths": 64},
+            "network.widths is 64",
+            marks=pytest.mark.xfail(strict=True, reason="a TypeError of tuple()", raises=TypeError),
+        ),
+        pytest.param(
+            {"holes": 2.5},
+            "holes",
+            marks=pytest.mark.xfail(strict=True, reason="taken, and fails while compiling"),
+        ),
+        pytest.param(
+            {"holes": "8"},
+            "holes",
+            marks=pytest.mark.xfail(strict=True, reason="a TypeError of <", raises=TypeError),
+        ),
+    ],
+)
+def test_a_wrong_run_is_refused_before_it_begins(wrong, message, monkeypatch):
+    def drawn(*_):
+        raise AssertionError("sequences were drawn")
+
+    monkeypatch.setattr(Workload, "requests", drawn)
+    question = {**CHECKED, **wrong}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_training(TASK, **question)
+    learner = question.pop("learner")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        train(TASK, learner, **question)
+
+
+def test_one_fixed_sequence_is_not_trained_on():
+    message = "workload scenario is one fixed sequence: nothing to train on"
+    with pytest.raises(ValueError, match=message):
+        check_training(workload("scenario"), **CHECKED)
+    with pytest.raises(ValueError, match=message):
+        train(replace(TASK, name="scenario", fixed=True))
+
+
+def test_an_unknown_workload_is_refused_with_the_nearest_names():
+    with pytest.raises(ValueError, match="unknown workload 'combs'; did you mean comb"):
+        train("combs")
+
+
+def test_the_network_trained_is_the_scorer(run):
+    parameters = run[0].policy.parameters
+    expected = Scorer((32,)).init(jax.random.key(0), jnp.zeros((1, parameters_in(parameters))))
+    assert jax.tree.structure(parameters) == jax.tree.structure(expected)
+
+
+def parameters_in(parameters):
+    """F, as the first layer has it."""
+    return parameters["params"]["Dense_0"]["kernel"].shape[0]
