@@ -84,13 +84,15 @@ def new_arena(cells: int | jax.Array, capacity: int, horizon: int) -> Arena:
     nothing = bits.empty(capacity)
     # One value more than the clock can show: all ones means never.
     depth = (horizon + 1).bit_length()
+    # A prediction may lie a whole horizon ahead; what lies further is remembered as all ones.
+    far = (2 * horizon + 1).bit_length()
     zero = jnp.zeros((), jnp.int32)
     return Arena(
         free=nothing.below(jnp.asarray(cells, jnp.int32)),
         heads=nothing,
         expiry=(~nothing,) * depth,
         birth=(nothing,) * depth,
-        forecast=(nothing,) * depth,
+        forecast=(nothing,) * far,
         cells=jnp.asarray(cells, jnp.int32),
         now=zero,
         cursor=zero,
@@ -113,7 +115,7 @@ def place(
         start: int32[]  cell address, or NOWHERE.
         size: int32[]  cells, at least 1.
         expiry: int32[]  time of death, later than now; beyond the horizon: never.
-        forecast: int32[]  predicted time of death, 0: none.
+        forecast: int32[]  predicted time of death, 0: none; exact up to twice the horizon.
     """
     request = [jnp.asarray(number, jnp.int32) for number in (start, size, expiry, forecast)]
     chex.assert_rank(request, 0)
@@ -123,13 +125,13 @@ def place(
     start = jnp.where(placed, start, 0)
     lower = arena.free.below(start)
     block = arena.free.below(end) & ~lower
-    never = 2 ** len(arena.expiry) - 1
+    never, furthest = 2 ** len(arena.expiry) - 1, 2 ** len(arena.forecast) - 1
     return arena.replace(
         free=arena.free & ~block,
         heads=arena.heads | low_ends(block),
         expiry=_write(arena.expiry, block, jnp.minimum(expiry, never)),
         birth=_write(arena.birth, block, arena.now),
-        forecast=_write(arena.forecast, block, jnp.minimum(forecast, never)),
+        forecast=_write(arena.forecast, block, jnp.minimum(forecast, furthest)),
         cursor=jnp.where(placed, end, arena.cursor),
         high_water=jnp.maximum(arena.high_water, end),
     )
@@ -153,12 +155,7 @@ def release(arena: Arena, cell: jax.Array) -> Arena:
     lower = arena.free.below(start)
     covered = ~arena.free.has(cell) & (cell >= 0) & (cell < arena.cells)
     block = (arena.free.below(end) & ~lower).select(covered, arena.free ^ arena.free)
-    never = jnp.int32(2 ** len(arena.expiry) - 1)
-    return arena.replace(
-        free=arena.free | block,
-        heads=arena.heads & ~block,
-        expiry=_write(arena.expiry, block, never),
-    )
+    return arena.replace(free=arena.free | block, heads=arena.heads & ~block)
 
 
 def legal_starts(arena: Arena, size: jax.Array) -> Bits:

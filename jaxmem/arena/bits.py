@@ -114,6 +114,7 @@ class UnrolledBits(Bits):
 
     def words_down(self, distance: int) -> Self:
         zeros = (jnp.zeros_like(self.words[0]),) * len(self.words)
+        distance = min(distance, len(self.words))
         return self.replace(words=(self.words + zeros)[distance:][: len(self.words)])
 
     def words_up(self, distance: int) -> Self:
@@ -156,14 +157,12 @@ class StackedBits(Bits):
     words: jax.Array  # uint32[W]
 
     def words_down(self, distance: int) -> Self:
-        zeros = jnp.zeros_like(self.words)
-        moved = jnp.concatenate([self.words, zeros])[distance:][: len(self.words)]
-        return self.replace(words=moved if distance < len(self.words) else zeros)
+        kept, zeros = self.words[distance:], jnp.zeros_like(self.words[:distance])
+        return self.replace(words=jnp.concatenate([kept, zeros]))
 
     def words_up(self, distance: int) -> Self:
-        zeros = jnp.zeros_like(self.words)
-        moved = jnp.concatenate([zeros[:distance], self.words])[: len(self.words)]
-        return self.replace(words=moved if distance < len(self.words) else zeros)
+        zeros = jnp.zeros_like(self.words[:distance])
+        return self.replace(words=jnp.concatenate([zeros, self.words])[: len(self.words)])
 
     def any(self) -> jax.Array:
         return jnp.any(self.words != 0)

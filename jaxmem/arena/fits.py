@@ -61,12 +61,7 @@ def next(arena: Arena, size: jax.Array) -> jax.Array:  # the field's name, worth
 def to_high_end(arena: Arena, start: jax.Array, size: jax.Array) -> jax.Array:
     """The highest start (int32[]) in the hole that holds `start`; NOWHERE stays NOWHERE."""
     taken = ~arena.free & ~arena.free.below(start)
-    return jnp.where(start >= 0, taken_or_end(taken, arena) - size, NOWHERE)
-
-
-def taken_or_end(taken: Bits, arena: Arena) -> jax.Array:
-    """The lowest cell of `taken`, or the end of the arena: int32[]."""
-    return jnp.minimum(taken.lowest(), arena.cells)
+    return jnp.where(start >= 0, taken.lowest() - size, NOWHERE)
 
 
 def longest_runs(arena: Arena) -> tuple[Bits, jax.Array]:

@@ -35,7 +35,8 @@ def largest_hole(arena: Arena) -> jax.Array:
 def external_fragmentation(arena: Arena) -> jax.Array:
     """1 - largest hole / free cells: float32[] in 0..1, 0 when nothing is free."""
     free = free_cells(arena)
-    return jnp.where(free > 0, 1.0 - largest_hole(arena) / jnp.maximum(free, 1), 0.0)
+    share = 1.0 - largest_hole(arena) / jnp.maximum(free, 1)
+    return jnp.where(free > 0, share, 0.0).astype(jnp.float32)
 
 
 def unusable_free(arena: Arena, size: jax.Array) -> jax.Array:
@@ -44,7 +45,8 @@ def unusable_free(arena: Arena, size: jax.Array) -> jax.Array:
     starts = legal_starts(arena, size)
     # A hole of L >= size cells has L - size + 1 legal starts.
     usable = starts.count() + low_ends(starts).count() * (size - 1)
-    return jnp.where(free > 0, 1.0 - usable / jnp.maximum(free, 1), 0.0)
+    share = 1.0 - usable / jnp.maximum(free, 1)
+    return jnp.where(free > 0, share, 0.0).astype(jnp.float32)
 
 
 def hole_histogram(arena: Arena) -> jax.Array:

@@ -29,7 +29,8 @@ class Choices:
         """The start (int32[]) that `action` (int32[]) means; an illegal action places nothing."""
         chosen = jnp.arange(self.starts.shape[0]) == action
         # Starts are NOWHERE = -1 or more, so the sum over one chosen action is exact.
-        return jnp.sum(jnp.where(chosen & self.legal, self.starts - NOWHERE, 0)) + NOWHERE
+        number = jnp.where(chosen & self.legal, self.starts - NOWHERE, 0)
+        return jnp.sum(number, dtype=jnp.int32) + NOWHERE
 
 
 def holes_and_ends(situation: Situation, holes: int, cells: int) -> Choices:

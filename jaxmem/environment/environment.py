@@ -69,11 +69,15 @@ class Environment:
                 "the candidates observation describes the actions 'holes'; "
                 f"with actions {self.actions!r} use observation 'bitmap'"
             )
-        for name, value in (("holes", self.holes), ("horizon", self.horizon)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-        if self.history < 0:
-            raise ValueError(f"history must be at least 0, not {self.history}")
+        for name, value, least in (
+            ("holes", self.holes, 1),
+            ("horizon", self.horizon, 1),
+            ("history", self.history, 0),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"{name} must be a whole number of at least {least}, not {value!r}"
+                )
         bitmap.new_arena(1, self.cells, self.horizon)
 
     @property
@@ -151,6 +155,7 @@ class Environment:
             "high_water_mark": arena.high_water,
         }
         reward = REWARDS[self.reward](placed, situation.size, arena.cells, full)
+        reward = reward.astype(jnp.float32)
         terminated = full | (~placed & params.stop_at_failure)
         arena = bitmap.tick(arena, arena.now + 1)
         truncated = arena.now >= params.requests.length

@@ -62,7 +62,7 @@ def candidates(situation: Situation, holes: int) -> jax.Array:
     refuse = jnp.arange(2 * holes + 1) == 2 * holes
     rows = rows.at[:, _CANDIDATE.index("refuse")].set(refuse.astype(jnp.float32))
     overview = jnp.broadcast_to(_overview(situation, found), (2 * holes + 1, len(_GLOBAL)))
-    return jnp.concatenate([rows, overview], axis=-1)
+    return jnp.concatenate([rows, overview], axis=-1).astype(jnp.float32)
 
 
 def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:

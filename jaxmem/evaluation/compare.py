@@ -159,6 +159,8 @@ def find_policy(name: str) -> Policy:
     Raises:
         ValueError: it is neither, with the nearest names.
     """
+    if name in NAMES:
+        return policy(name)
     path = Path(name)
     if name.endswith(".safetensors") or path.is_dir():
         return load_policy(path / "policy.safetensors" if path.is_dir() else path)

@@ -50,8 +50,9 @@ class PQNConfig:
             value = getattr(self, name)
             if not _is_number(value) or not 0.0 < value < float("inf"):
                 raise ValueError(f"learner.{name} is {value!r}; a number above 0")
-        if not self.widths or not all(_is_whole(width) for width in self.widths):
-            raise ValueError(f"network.widths is {list(self.widths)}; whole numbers of at least 1")
+        given = list(self.widths) if isinstance(self.widths, tuple) else self.widths
+        if not given or not isinstance(given, list) or not all(map(_is_whole, given)):
+            raise ValueError(f"network.widths is {given!r}; a list of whole numbers of at least 1")
         if (self.arenas * self.rollout) % self.minibatches:
             raise ValueError(
                 f"learner.minibatches is {self.minibatches}; it must divide the "

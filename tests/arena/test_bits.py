@@ -69,12 +69,7 @@ def test_moving_a_set_carries_cells_over_word_borders(on_every_set):
 @pytest.mark.parametrize(
     "on_every_set",
     [
-        pytest.param(
-            "unrolled",
-            marks=pytest.mark.xfail(
-                strict=True, reason="bug: words_down and words_up lose words beyond the capacity"
-            ),
-        ),
+        "unrolled",
         "stacked",
     ],
     indirect=True,

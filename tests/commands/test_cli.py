@@ -92,7 +92,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["train", "learner.minibatches=7"], "must divide"),
         (["train", "network.widths=[]"], "network.widths is []"),
         (["train", "environment.reward=happiness"], "reward must be one of failures"),
-        (["train", "environment.holes=0"], "holes must be at least 1"),
+        (["train", "environment.holes=0"], "holes must be a whole number of at least 1"),
         (["train", "policies=[learned]"], "unknown policy 'learned'"),
         (["bench", "cells=[5000]"], "cells is [5000]"),
         (["bench", "arenas=[]"], "arenas is []"),

@@ -101,9 +101,6 @@ def test_only_32_bit_numbers_are_seen():
     assert {dtype for dtypes in report().values() for dtype in dtypes} <= ALLOWED
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: with 64-bit JAX, start_of, candidates and rewards are 64-bit"
-)
 def test_dtypes_stay_the_same_with_64_bit_jax():
     root = Path(__file__).parents[2]
     paths = [str(root), os.environ.get("PYTHONPATH", "")]

@@ -11,20 +11,23 @@ import numpy as np
 import pytest
 
 from jaxmem.environment.environment import Environment
+from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import failed_share
+from jaxmem.learning import pqn
 from jaxmem.learning import train as training
-from jaxmem.learning.pqn import PQNConfig, Progress, make_train
+from jaxmem.learning.collect import Arenas, Steps
+from jaxmem.learning.pqn import Learner, PQNConfig, Progress, make_train
 from jaxmem.learning.train import VALIDATIONS, check_training, train
 from jaxmem.policies import CLASSICAL, policy
 from jaxmem.policies.networks import Scorer
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import requests_of
 
-SMALL, MOST_SMALL, LARGE, MOST_LARGE = 1, 6, 5, 3
+SMALL, MOST_SMALL, LARGE, MOST_LARGE = 1, 6, 10, 3
 
 
 def draw(split, key, sequences, length):
-    """Single cells that live long and blocks of 5 that do not, so many at once as fill the arena.
+    """Single cells that live long and blocks of 10 that do not, so many at once as fill the arena.
 
     With single cells at the low end and the others at the high end nothing ever fails: the holes
     between equal blocks are as long as the blocks. Any other order cuts the arena up.
@@ -70,7 +73,7 @@ def few_sequences():
     """Little to draw, and one compiled program for all runs with the same settings."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(training, "TRAINING_SEQUENCES", 256)
-        monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 48)
+        monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 24)
         monkeypatch.setattr(training, "make_train", functools.cache(make_train))
         yield
 
@@ -113,7 +116,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def test_sequences():
-    return TASK.requests("test", 1, 48)
+    return TASK.requests("test", 1, 24)
 
 
 def same(one, other):
@@ -130,7 +133,7 @@ def test_the_learned_policy_beats_every_fit_on_sequences_it_has_not_seen(run, te
     learned = failed_share(run[0].policy, test_sequences, TASK)
     fits = {name: failed_share(policy(name), test_sequences, TASK) for name in CLASSICAL}
     assert learned < 0.4 * fits["first"]
-    assert learned < 0.8 * min(fits.values())
+    assert learned < 0.7 * min(fits.values())
 
 
 def test_the_policy_returned_is_the_one_that_failed_least(run):
@@ -174,7 +177,7 @@ def test_the_fits_are_told_before_the_first_step(run):
     assert len(seen.started) == 1
     assert steps == result.steps
     assert references == result.references
-    validation = TASK.requests("validation", 1, 48)
+    validation = TASK.requests("validation", 1, 24)
     for name in CLASSICAL:
         assert references[name] == failed_share(policy(name), validation, TASK)
     assert set(references) == set(CLASSICAL)
@@ -235,27 +238,25 @@ def test_a_run_interrupted_before_the_first_report_still_returns_a_policy(monkey
 
 
 def scripted(scale_of, loss_of):
-    """A learner whose parameters after each update are its first ones times `scale_of(update)`."""
+    """A learner whose parameters after each block are those before times `scale_of(update)`."""
+    parameters = Scorer((32,)).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
 
-    def make(config, env):
-        start, _ = make_train(config, env)
+    def start(key, params):
+        nothing = jnp.zeros(())
+        return Learner(parameters, nothing, nothing, key, jnp.zeros((), jnp.int32))
 
-        def train(learner, params, updates):
-            update = learner.update + updates
-            parameters = jax.tree.map(lambda leaf: leaf * scale_of(update), learner.parameters)
-            progress = Progress(loss_of(update), jnp.float32(0.5), jnp.int32(2))
-            return learner.replace(parameters=parameters, update=update), progress
+    def train(learner, params, updates):
+        update = learner.update + updates
+        after = jax.tree.map(lambda leaf: leaf * scale_of(update), learner.parameters)
+        progress = Progress(loss_of(update), jnp.float32(0.5), jnp.int32(2))
+        return learner.replace(parameters=after, update=update), progress
 
-        return start, train
-
-    return make
+    return lambda config, env: (start, train)
 
 
 @pytest.mark.parametrize("what", ["parameters", "loss"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(
-    what, value, monkeypatch
-):
+def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(what, value, monkeypatch):
     def spoilt(update, of):
         return jnp.where((update >= 4) & (what == of), value, 1.0)
 
@@ -264,13 +265,36 @@ def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(
     settings = {**SETTINGS, "steps": 6 * 32 * 32}
     result = train(TASK, seed=1, **settings)
     assert result.steps == 3 * 32 * 32
-    assert result.episodes == 6
     assert len(result.curve) == 3
     assert result.note == "stopped at step 4,096: the loss was no longer finite"
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.policy.parameters))
 
 
-def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(test_sequences):
+def test_the_episodes_of_a_run_are_those_of_its_steps(monkeypatch):
+    make = scripted(lambda at: 1.0, lambda at: jnp.where(at >= 4, jnp.nan, 1.0))
+    monkeypatch.setattr(training, "make_train", make)
+    result = train(TASK, seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
+    assert result.episodes == result.curve[-1].episodes == 6
+
+
+def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
+    monkeypatch, test_sequences
+):
+    """On made-up steps, because playing is most of what would be compiled."""
+    shape = (SETTINGS["rollout"], SETTINGS["arenas"])
+    row = jax.random.normal(jax.random.key(0), (*shape, len(FEATURES)))
+    zero, no = jnp.zeros(shape), jnp.zeros(shape, bool)
+    steps = Steps(row=row, reward=zero - 1, value=zero, terminated=no, truncated=no, placed=no)
+
+    def start_arenas(env, params, key, count):
+        return Arenas(row[:1], jnp.zeros(count))
+
+    def collect(env, params, values, arenas, *_):
+        return arenas, steps, zero[0]
+
+    monkeypatch.setattr(pqn, "start_arenas", start_arenas)
+    monkeypatch.setattr(pqn, "collect", collect)
+    monkeypatch.setattr(training, "make_train", make_train)
     result = train(TASK, seed=1, learning_rate=1e30, **SETTINGS)
     assert "no longer finite" in result.note
     assert result.steps < UPDATES * 32 * 32
@@ -308,29 +332,17 @@ def test_what_training_accepts_is_an_environment_and_a_configuration():
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"seed": 1.0}, "seed is 1.0"),
         ({"seed": True}, "seed is True"),
-        ({"holes": 0}, "holes must be at least 1, not 0"),
+        ({"holes": 0}, "holes must be a whole number of at least 1, not 0"),
         ({"reward": "score"}, "reward must be one of failures, bytes, classic, not 'score'"),
         ({"step": 1000}, "learner pqn has no setting 'step'; did you mean steps?"),
-        ({"lambda": 0.5}, "did you mean lambda_?"),
+        ({"lambda": 0.5}, "did you mean lambda_"),
         ({"steps": 0}, "learner.steps is 0"),
         ({"minibatches": 7}, "learner.minibatches is 7"),
         ({"widths": []}, "network.widths is []"),
         ({"widths": [0]}, "network.widths is [0]"),
-        pytest.param(
-            {"widths": 64},
-            "network.widths is 64",
-            marks=pytest.mark.xfail(strict=True, reason="a TypeError of tuple()", raises=TypeError),
-        ),
-        pytest.param(
-            {"holes": 2.5},
-            "holes",
-            marks=pytest.mark.xfail(strict=True, reason="taken, and fails while compiling"),
-        ),
-        pytest.param(
-            {"holes": "8"},
-            "holes",
-            marks=pytest.mark.xfail(strict=True, reason="a TypeError of <", raises=TypeError),
-        ),
+        ({"widths": 64}, "network.widths is 64"),
+        ({"holes": 2.5}, "holes"),
+        ({"holes": "8"}, "holes"),
     ],
 )
 def test_a_wrong_run_is_refused_before_it_begins(wrong, message, monkeypatch):
@@ -357,14 +369,3 @@ def test_one_fixed_sequence_is_not_trained_on():
 def test_an_unknown_workload_is_refused_with_the_nearest_names():
     with pytest.raises(ValueError, match="unknown workload 'combs'; did you mean comb"):
         train("combs")
-
-
-def test_the_network_trained_is_the_scorer(run):
-    parameters = run[0].policy.parameters
-    expected = Scorer((32,)).init(jax.random.key(0), jnp.zeros((1, parameters_in(parameters))))
-    assert jax.tree.structure(parameters) == jax.tree.structure(expected)
-
-
-def parameters_in(parameters):
-    """F, as the first layer has it."""
-    return parameters["params"]["Dense_0"]["kernel"].shape[0]

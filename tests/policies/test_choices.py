@@ -12,14 +12,13 @@ from jaxmem.arena import bitmap
 from jaxmem.environment.observations import FEATURES, candidates
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import policy
-from jaxmem.policies.fits import HINT_HOLES
+from jaxmem.policies.fits import HINT_HOLES, REST_COST
 from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
 
 CELLS, HORIZON = 40, 62
 CASES, BLOCKS = 256, 20  # every arena is one of CASES, with room for BLOCKS: one program for all
 NEVER = 2**29
-FAR = 2**20  # requests until a wall "dies"
 
 
 @dataclass
@@ -128,19 +127,17 @@ def test_random_takes_every_legal_start_equally_often():
 
 
 def hint_fit_slowly(case):
-    """The rule as it is said: nearest death, then the shorter hole, then the lower address."""
+    """The rule as it is said: an exact fit, else the least cost; ties to the shorter hole."""
     arena = case.slow()
     if not case.hint:
         return arena.start_by("best", case.size)
-
-    def distance(side):
-        dies = not side.wall and side.remaining > 0
-        return abs(side.remaining - case.hint) if dies else FAR
-
     offers = []
     for hole in arena.holes_that_fit(case.size, HINT_HOLES):
-        offers.append((distance(hole.below), hole.length, hole.low))
-        offers.append((distance(hole.above), hole.length, hole.high))
+        rest = hole.length - case.size
+        for side, start in ((hole.below, hole.low), (hole.above, hole.high)):
+            apart = 0 if side.wall else abs(side.remaining - case.hint)
+            cost = apart + REST_COST * rest if rest else -1
+            offers.append((cost, hole.length, start))
     return min(offers)[-1] if offers else NOWHERE
 
 
@@ -156,17 +153,19 @@ def between(a, b, c):
 @pytest.mark.parametrize(
     ("case", "start"),
     [
-        pytest.param(Case(between(30, 10, 50), 5, hint=10.0), 5, id="the high end, beside B"),
-        pytest.param(Case(between(30, 50, 9), 3, hint=10.0), 15, id="nearest is C"),
-        pytest.param(Case(between(10, 50, 9), 3, hint=10.0), 4, id="nearest is A"),
-        pytest.param(Case(between(30, 11, 50), 3, hint=10.0), 14, id="tie: the shorter hole"),
-        pytest.param(Case(between(12, 12, 60), 5, hint=10.0), 4, id="tie: the lower address"),
-        pytest.param(Case(between(0, 0, 60), 3, hint=1.0), 15, id="no prediction never dies"),
-        pytest.param(Case(between(3, 3, 30), 3, hint=1.0, now=8), 15, id="overdue never dies"),
-        pytest.param(Case(between(20, 3, 30), 3, hint=10.0, now=8), 4, id="counted from now"),
-        pytest.param(Case([(20, 4, 60)], 3, hint=1.0), 24, id="a wall dies after all others"),
-        pytest.param(Case([(3, 4, 0), (20, 4, 0)], 3, hint=9.0), 0, id="nobody dies: shortest"),
-        pytest.param(Case([], 5, hint=9.0), 0, id="empty arena"),
+        pytest.param(Case(between(10, 50, 50), 3, hint=10.0), 4, id="A dies with it"),
+        pytest.param(Case(between(50, 10, 50), 5, hint=10.0), 5, id="B dies with it: high end"),
+        pytest.param(Case(between(50, 50, 11), 3, hint=10.0), 15, id="C dies nearly with it"),
+        pytest.param(Case(between(50, 10, 50), 3, hint=10.0), 14, id="a rest costs: shorter hole"),
+        pytest.param(Case(between(12, 8, 60), 5, hint=10.0), 4, id="tie: the lower address"),
+        pytest.param(Case(between(10, 0, 0), 4, hint=10.0), 14, id="an exact fit before all"),
+        pytest.param(Case(between(0, 50, 50), 5, hint=2.0), 4, id="no prediction dies now"),
+        pytest.param(Case(between(3, 60, 60), 5, hint=2.0, now=8), 4, id="overdue dies now"),
+        pytest.param(Case(between(19, 10, 60), 5, hint=10.0, now=8), 4, id="counted from now"),
+        pytest.param(Case([(20, 4, 30)], 3, hint=1.0), 37, id="a wall dies with it"),
+        pytest.param(Case([(0, 30, 60), (34, 2, 10)], 3, hint=11.0), 37, id="wall before block"),
+        pytest.param(Case([(0, 30, 60), (34, 2, 10)], 3, hint=10.0), 31, id="tie with a wall"),
+        pytest.param(Case([], 5, hint=9.0), 0, id="empty arena: both walls, the lower address"),
         pytest.param(Case([(0, 38, 9)], 5, hint=9.0), NOWHERE, id="nothing fits"),
         pytest.param(Case(between(10, 50, 50), 3, hint=0.0), 14, id="no hint: best fit"),
     ],
@@ -176,12 +175,12 @@ def test_hint_fit_by_hand(case, start):
 
 
 def test_hint_fit_looks_at_the_first_holes_only():
-    # Twelve holes of one cell; the block beside the ninth would die with the request.
-    blocks = [(3 * k + 1, 2, 40) for k in range(12)]
-    blocks[HINT_HOLES] = (*blocks[HINT_HOLES][:2], 10)
-    blocks[3] = (*blocks[3][:2], 20)
-    start = choices(policy("hint_fit"), [Case([*blocks, (37, 3, 0)], 1, hint=10.0)])[0]
-    assert start == 9
+    # Twelve holes of two cells; the block after the ninth would die with the request.
+    forecasts = [40] * 11
+    forecasts[3], forecasts[HINT_HOLES] = 20, 10
+    blocks = [(3 * k + 3, 1, forecast) for k, forecast in enumerate(forecasts)]
+    case = Case([(0, 1, 40), *blocks, (36, 4, 40)], size=1, hint=10.0)
+    assert choices(policy("hint_fit"), [case]) == [11]
 
 
 def test_a_learned_policy_takes_the_candidate_of_the_largest_value(drawn):
