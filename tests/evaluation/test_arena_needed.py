@@ -23,7 +23,9 @@ TASK = Workload(name="made", cells=40, draw=lambda *_: None, length=LENGTH, warm
 def requests():
     random = np.random.default_rng(0)
     size = random.choice([1, 2, 3, 5, 8], (SEQUENCES, LENGTH))
-    return requests_of(size, random.integers(1, 12, (SEQUENCES, LENGTH)))
+    lifetime = random.integers(1, 12, (SEQUENCES, LENGTH))
+    lifetime[0] = 1  # here the peak is enough
+    return requests_of(size, lifetime)
 
 
 def sizes_that_do(rule, requests, most):
@@ -60,7 +62,8 @@ def test_nothing_fails_in_the_arena_needed_and_something_in_one_cell_less(rule, 
     # A smaller arena may happen to do for best fit; where first fit fails, it fails in less too.
     assert smallest == SEQUENCES if rule == "first" else smallest >= SEQUENCES - 2
     assert (needed >= peak_live(requests)).all()
-    assert (needed > peak_live(requests)).any()
+    assert (needed > peak_live(requests)).mean() > 0.5
+    assert needed[0] == peak_live(requests)[0] == 8
 
 
 def bump(parameters, key, situation):

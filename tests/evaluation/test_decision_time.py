@@ -1,5 +1,7 @@
 """What is timed is a decision in the middle of a sequence."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +41,13 @@ def test_every_round_is_timed_and_time_passes(requests):
     assert (nanoseconds > 0).all()
     # A batch of decisions, not one, and each far below a millisecond.
     assert np.median(nanoseconds) < 1e6
+
+
+def test_the_time_of_a_batch_is_shared_by_its_decisions(requests, monkeypatch):
+    monkeypatch.setattr(decision_time.time, "perf_counter", itertools.count().__next__)
+    monkeypatch.setattr(decision_time, "ARENAS", SEQUENCES)
+    nanoseconds = decision_nanoseconds(policy("first"), requests, TASK)
+    assert nanoseconds == pytest.approx([1e9 / SEQUENCES] * ROUNDS)
 
 
 def test_the_situations_are_those_half_way_after_first_fit(requests, monkeypatch):

@@ -126,19 +126,20 @@ def test_exploration_takes_every_legal_action_equally_often(network, begin):
         assert ((ranks[legal] - expected) ** 2 / expected).sum() < most
 
 
-def test_epsilon_is_the_share_of_steps_that_explore(network, begin):
+def test_epsilon_is_the_share_of_steps_that_explore_in_each_arena_by_itself(network, begin):
     params = params_for(TASK)
     _, steps, _ = _collect(network, params, begin, jax.random.key(9), 0.4)
-    greedy, could_differ = 0, []
+    greedy, chances, all_at_once = 0, [], 0
     for mask, values, action in replay(network, params, begin, steps):
         is_greedy = values[np.arange(ARENAS), action] >= values.max(axis=-1) - 1e-6
         free = mask.sum(axis=-1) > 1
         greedy += (is_greedy & free).sum()
-        could_differ += (1 / mask.sum(axis=-1)[free]).tolist()
-    expected = sum(0.6 + 0.4 * chance for chance in could_differ)
-    spread = np.sqrt(0.25 * len(could_differ))
-    assert abs(greedy - expected) < 4 * spread
-    assert expected + 4 * spread < len(could_differ)
+        all_at_once += is_greedy[free].all()
+        chances += (0.6 + 0.4 / mask.sum(axis=-1)[free]).tolist()
+    spread = 4 * np.sqrt(0.25 * len(chances))
+    assert abs(greedy - sum(chances)) < spread
+    assert sum(chances) + spread < len(chances)
+    assert all_at_once < 4
 
 
 def test_another_key_explores_otherwise_and_the_same_key_the_same(network, begin):

@@ -157,6 +157,7 @@ def between(a, b, c):
         pytest.param(Case(between(50, 10, 50), 5, hint=10.0), 5, id="B dies with it: high end"),
         pytest.param(Case(between(50, 50, 11), 3, hint=10.0), 15, id="C dies nearly with it"),
         pytest.param(Case(between(50, 10, 50), 3, hint=10.0), 14, id="a rest costs: shorter hole"),
+        pytest.param(Case(between(10, 50, 18), 3, hint=10.0), 15, id="tie: the shorter hole"),
         pytest.param(Case(between(12, 8, 60), 5, hint=10.0), 4, id="tie: the lower address"),
         pytest.param(Case(between(10, 0, 0), 4, hint=10.0), 14, id="an exact fit before all"),
         pytest.param(Case(between(0, 50, 50), 5, hint=2.0), 4, id="no prediction dies now"),
