@@ -183,7 +183,7 @@ def test_a_comparison_leaves_a_whole_run_folder(tmp_path):
 
 def test_training_leaves_a_policy_that_compare_takes(tmp_path, capsys):
     trained, compared = tmp_path / "trained", tmp_path / "compared"
-    rest = ("workload=comb", "sequences=8", "policies=[best]")
+    rest = ("workload=comb", "sequences=256", "policies=[best]")  # as many as validate
     assert main(["train", *TINY, *rest, f"out={trained}"]) == 0
     assert sorted(os.listdir(trained)) == [
         "config.yaml",
@@ -198,7 +198,7 @@ def test_training_leaves_a_policy_that_compare_takes(tmp_path, capsys):
     assert results["training"]["seed"] == 0
     assert results["training"]["seconds"] > 0
     assert "learned" in capsys.readouterr().out
-    again = ["compare", "workload=comb", "sequences=8", f"policies=[best,{trained}]"]
+    again = ["compare", "workload=comb", "sequences=256", f"policies=[best,{trained}]"]
     assert main([*again, f"out={compared}"]) == 0
     assert (
         results_in(compared)["policies"]["learned"]["failed_requests"]
@@ -207,7 +207,7 @@ def test_training_leaves_a_policy_that_compare_takes(tmp_path, capsys):
 
 
 def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
-    command = ["train", *TINY, "workload=trace", "workload.name=torch_cpu_mlp_train", "cells=256"]
+    command = ["train", *TINY, "workload=trace", "workload.name=torch_cpu_mlp_train", "cells=64"]
     assert main([*command, "policies=[best]", f"out={tmp_path}", "sequences=16"]) == 0
     results = results_in(tmp_path)
     assert results["sequences"] == 16

@@ -229,7 +229,7 @@ def test_another_seed_begins_with_another_network_and_the_same_seed_with_the_sam
         ({"learning_rate": float("inf")}, "learner.learning_rate is inf"),
         ({"final_learning_rate": -1e-3}, "learner.final_learning_rate is -0.001"),
         ({"max_grad_norm": "big"}, "learner.max_grad_norm is 'big'"),
-        ({"widths": ()}, "network.widths is []; whole numbers of at least 1"),
+        ({"widths": ()}, "network.widths is []; a list of whole numbers of at least 1"),
         ({"widths": (64, 0)}, "network.widths is [64, 0]"),
         ({"widths": (64.0,)}, "network.widths is [64.0]"),
     ],
