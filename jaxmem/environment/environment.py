@@ -62,7 +62,7 @@ class Environment:
             ("observation", self.observation, OBSERVATIONS),
             ("reward", self.reward, REWARDS),
         ):
-            if value not in allowed:
+            if str(value) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
         if self.observation == "candidates" and self.actions != "holes":
             raise ValueError(
@@ -78,6 +78,8 @@ class Environment:
                 raise ValueError(
                     f"{name} must be a whole number of at least {least}, not {value!r}"
                 )
+        if self.holes > bitmap.MAX_CELLS // 2:
+            raise ValueError(f"no arena has {self.holes} holes; at most {bitmap.MAX_CELLS // 2}")
         bitmap.new_arena(1, self.cells, self.horizon)
 
     @property

@@ -17,8 +17,9 @@ from jaxmem.workloads.requests import Requests
 def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: int) -> np.ndarray:
     """Cells that the policy needs for each sequence: float64[P].
 
-    By bisection between the peak live cells and an arena that is large enough, so a smaller arena
-    that happens to do is missed where failures do not grow as the arena shrinks.
+    The whole sequence is played, without early ends, by bisection between the peak live cells and
+    an arena that is large enough: a smaller arena that happens to do is missed where failures do
+    not grow as the arena shrinks.
 
     Raises:
         ValueError: the workload has a layout, or a sequence does not fit into the largest arena.
@@ -63,7 +64,8 @@ def _play_all(policy: Policy, requests: Requests, cells, key, capacity: int) -> 
         def step(carry, _):
             arena, served = carry
             situation = situation_at(arena, requests, sequence)
-            start = policy(jax.random.fold_in(key, arena.now), situation)
+            own_key = jax.random.fold_in(jax.random.fold_in(key, sequence), arena.now)
+            start = policy(own_key, situation)
             arena = serve(situation, start, requests.lifetime[sequence, arena.now])
             return (bitmap.tick(arena, arena.now + 1), served & (start >= 0)), None
 

@@ -18,7 +18,7 @@ from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, NAMES, Policy, policy
 from jaxmem.policies.learned import load_policy
 from jaxmem.render.report import markdown_table, rich_table
-from jaxmem.workloads.registry import Workload, workload
+from jaxmem.workloads.registry import Workload, workload_from
 from jaxmem.workloads.requests import Requests
 
 STRONGEST = "strongest"  # reference: the classical fit among those compared that fails least
@@ -82,7 +82,7 @@ def compare(
         ValueError: an unknown or double name, or a value out of range, before anything is compiled.
     """
     check_comparison(policies, sequences, seed, reference, measures)
-    task = on if isinstance(on, Workload) else workload(on, cells, **options)
+    task = workload_from(on, cells, options)
     notes = list(task.notes)
     players: dict[str, Policy] = {}
     for name, given in _players(policies).items():
@@ -248,6 +248,9 @@ def _estimates(
         paired = estimates(columns - base, seed)
         for player, own, difference in zip(values, alone, paired, strict=True):
             table[player][name] = {**vars(own), "difference": vars(difference)}
+            if name == "decision_nanoseconds":
+                # The policies are timed one after another: their rounds are no pairs.
+                table[player][name]["difference"] = {**vars(difference), "low": None, "high": None}
     return table
 
 

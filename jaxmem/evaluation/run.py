@@ -97,9 +97,10 @@ def measure(
 ) -> dict[str, np.ndarray]:
     """The measures of each sequence, float64[P], by name.
 
-    Requests of the warm-up and after the end of an episode do not count. Shares of time are means
-    over the requests that count, seen before each placement; where the workload is judged at its
-    end, they are those of the final memory.
+    Requests of the warm-up and after the end of an episode do not count, but `placed_requests` and
+    the high-water marks are of the whole episode. Shares of time are means over the requests that
+    count, seen before each placement; where the workload is judged at its end, they are those of
+    the final memory.
     """
     size = np.asarray(requests.size, np.float64)
     live, holes, largest, unusable = (
@@ -125,6 +126,7 @@ def measure(
         return (column[:, :-1] * counted).sum(axis=1) / requested
 
     high_water = np.asarray(trajectory.high_water[:, -1], np.float64)
+    peak = peak_live(requests, workload.layout, np.asarray(trajectory.active))
     return {
         "failed_requests": 100.0 * failed.sum(axis=1) / requested,
         "failed_cells": 100.0 * (failed * size).sum(axis=1) / np.maximum(asked, 1),
@@ -133,14 +135,22 @@ def measure(
         "unusable_free": over_time(unusable),
         "utilization": over_time(live / workload.cells),
         "high_water_mark": high_water,
-        "high_water_per_peak": high_water / peak_live(requests, workload.layout),
+        "high_water_per_peak": high_water / peak,
         "placed_requests": (np.asarray(trajectory.start) >= 0).sum(axis=1).astype(np.float64),
     }
 
 
-def peak_live(requests: Requests, layout: tuple[tuple[int, int], ...] = ()) -> np.ndarray:
-    """The most cells that are asked for at once, with those of a layout: float64[P]."""
+def peak_live(
+    requests: Requests,
+    layout: tuple[tuple[int, int], ...] = (),
+    active: np.ndarray | None = None,
+) -> np.ndarray:
+    """The most cells that are asked for at once, with those of a layout: float64[P].
+
+    With `active` (bool[P, T]), only by the requests for which it holds.
+    """
     size = np.asarray(requests.size, np.int64)
+    size = size if active is None else size * active
     sequences, length = size.shape
     change = np.zeros((sequences, length + 1), np.int64)
     change[:, :length] = size

@@ -106,8 +106,9 @@ def make_train(
             )
         ),
     )
-    explore = max(1.0, config.exploration * config.updates)
-    epsilon_at = optax.linear_schedule(1.0, config.final_epsilon, int(explore))
+    explore = int(config.exploration * config.updates)
+    first_epsilon = 1.0 if explore else config.final_epsilon
+    epsilon_at = optax.linear_schedule(first_epsilon, config.final_epsilon, max(explore, 1))
 
     def start(key: jax.Array, params: Params) -> Learner:
         by_network, by_arenas, key = jax.random.split(key, 3)

@@ -21,7 +21,7 @@ from jaxmem.learning.pqn import PQNConfig, make_train
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, Policy, policy
 from jaxmem.policies.learned import Card, learned
-from jaxmem.workloads.registry import Workload, workload
+from jaxmem.workloads.registry import Workload, workload_from
 
 LEARNERS = {"pqn": PQNConfig}
 TRAINING_SEQUENCES = 4096
@@ -81,12 +81,12 @@ def train(
         report: is told where the run stands after each block.
         settings: of the learner, as `steps=2_000_000` (see `PQNConfig`).
 
-    KeyboardInterrupt ends the run; what was learnt so far is returned.
+    KeyboardInterrupt ends the training; what was learnt so far is returned.
 
     Raises:
         ValueError: an unknown name or a value out of range, before anything is compiled.
     """
-    task = on if isinstance(on, Workload) else workload(on, cells, **(options or {}))
+    task = workload_from(on, cells, options or {})
     env, config = check_training(task, learner, seed=seed, holes=holes, reward=reward, **settings)
     card = Card(
         holes=holes,
@@ -125,8 +125,8 @@ def train(
             if not _finite(parameters) or not math.isfinite(loss):
                 note = f"stopped at step {_steps(state, config):,}: the loss was no longer finite"
                 break
-            episodes += int(progress.episodes)
             failed = validate(learned(parameters, holes, config.widths))
+            episodes += int(progress.episodes)
             if failed < best_failed:
                 best, best_failed = parameters, failed
             curve.append(
@@ -166,8 +166,8 @@ def check_training(
         raise ValueError(f"workload {task.name} is one fixed sequence: nothing to train on")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed!r}; it must be a whole number from 0 to 2^32 - 1")
-    if learner not in LEARNERS:
-        raise ValueError(f"unknown learner {learner!r}{nearest(learner, LEARNERS)}")
+    if str(learner) not in LEARNERS:
+        raise ValueError(f"unknown learner {learner!r}{nearest(str(learner), LEARNERS)}")
     known = [field.name for field in dataclasses.fields(LEARNERS[learner])]
     for name in settings:
         if name not in known:

@@ -21,6 +21,7 @@ from jaxmem.policies import Policy
 from jaxmem.policies.networks import Scorer, q_values
 
 FORMAT = "jaxmem-policy-1"
+MOST = 4096  # holes, or units of a layer: more is a mistake, or an attempt on the memory
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ def _greedy(holes: int, widths: tuple[int, ...]):
     return choose
 
 
-def save_policy(path: Path, parameters: Any, card: Card) -> None:
+def save_policy(path: Path | str, parameters: Any, card: Card) -> None:
     """Writes parameters and card into one safetensors file, whole or not at all."""
+    path = Path(path)
     # safetensors writes the memory as it lies, so the order of the axes must be the usual one.
     arrays = {
         key: np.ascontiguousarray(value) for key, value in flatten_dict(parameters, sep="/").items()
@@ -83,16 +85,24 @@ def read_policy(path: Path | str) -> tuple[Any, Card]:
     try:
         with safe_open(path, framework="numpy") as file:
             card = json.loads((file.metadata() or {}).get("card", "null"))
-            arrays = {key: jnp.asarray(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise PolicyFileError(f"{path}: no such policy file") from None
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise PolicyFileError(f"{path}: not a readable policy file ({error})") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise PolicyFileError(f"{path}: no policy of format {FORMAT}")
     card = _checked_card(path, card)
     _check_arrays(path, arrays, card)
-    return unflatten_dict(arrays, sep="/"), card
+    parameters = {key: jnp.asarray(array) for key, array in arrays.items()}
+    return unflatten_dict(parameters, sep="/"), card
 
 
 def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
@@ -101,31 +111,34 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     if set(found) != fields:
         differing = ", ".join(sorted(set(found) ^ fields))
         raise PolicyFileError(f"{path}: its card has other fields; differing: {differing}")
-    if tuple(found["features"]) != FEATURES:
-        differing = sorted(set(found["features"]) ^ set(FEATURES)) or ["their order"]
+    features = found["features"]
+    if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
+        raise PolicyFileError(f"{path}: its card has no list of features")
+    if tuple(features) != FEATURES:
+        differing = sorted(set(features) ^ set(FEATURES)) or ["their order"]
         raise PolicyFileError(
             f"{path}: made for other features than this version's; differing: "
             f"{', '.join(differing[:5])}"
         )
     holes, widths = found["holes"], found["widths"]
     numbers = [holes, *widths] if isinstance(widths, list) else []
-    if not numbers or not all(isinstance(n, int) and n >= 1 for n in numbers):
+    if not numbers or not all(type(n) is int and 1 <= n <= MOST for n in numbers):
         raise PolicyFileError(f"{path}: its card says {holes!r} holes and widths {widths!r}")
     return Card(**{**found, "widths": tuple(widths), "features": FEATURES})
 
 
-def _check_arrays(path: Path | str, arrays: dict[str, jax.Array], card: Card) -> None:
+def _check_arrays(path: Path | str, arrays: dict[str, np.ndarray], card: Card) -> None:
     """Refuses parameters that the network of the card does not have, or that are not numbers."""
     rows = jnp.zeros((1, len(FEATURES)))
     network = jax.eval_shape(Scorer(card.widths).init, jax.random.key(0), rows)
     shapes = jax.tree.map(lambda leaf: leaf.shape, network)
     wanted = flatten_dict(cast(dict, shapes), sep="/")
-    given = {key: array.shape for key, array in arrays.items()}
+    given = {key: array.shape for key, array in arrays.items() if array.dtype == jnp.float32}
     if given != wanted:
         differing = sorted(key for key in given | wanted if given.get(key) != wanted.get(key))
         raise PolicyFileError(
             f"{path}: not the network of its card, widths {list(card.widths)}; differing: "
             f"{', '.join(differing[:5])}"
         )
-    if not all(bool(jnp.isfinite(array).all()) for array in arrays.values()):
+    if not all(bool(np.isfinite(array).all()) for array in arrays.values()):
         raise PolicyFileError(f"{path}: it holds numbers that are not finite")

@@ -130,6 +130,16 @@ def workload(name: str, cells: int | None = None, /, **options: Any) -> Workload
     return build(cells, **options)
 
 
+def workload_from(on: str | Workload, cells: int | None, options: dict[str, Any]) -> Workload:
+    """The workload itself, or the one with this name; raises ValueError as `workload`."""
+    if not isinstance(on, Workload):
+        return workload(on, cells, **options)
+    if cells is not None or options:
+        given = ", ".join([*(["cells"] if cells is not None else []), *options])
+        raise ValueError(f"{given} cannot be changed: {on.name} is a workload already, not a name")
+    return on
+
+
 def workload_options(name: str) -> dict[str, Any]:
     """The options of a workload and their defaults."""
     name = ALIASES.get(name, name)

@@ -1,0 +1,68 @@
+"""What `train` refuses, before anything is drawn or compiled."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from jaxmem.environment.environment import Environment
+from jaxmem.learning.pqn import PQNConfig
+from jaxmem.learning.train import check_training, train
+from jaxmem.workloads.registry import Workload, workload
+
+TASK = Workload(name="made", cells=36, draw=lambda *_: None, length=40)
+CHECKED = {"learner": "pqn", "seed": 0, "holes": 8, "reward": "failures"}
+
+
+def test_what_training_accepts_is_an_environment_and_a_configuration():
+    env, config = check_training(TASK, **CHECKED, steps=500, widths=[16, 8])
+    assert env == Environment(cells=TASK.cells, horizon=40, holes=8, keep_last=False)
+    assert config == PQNConfig(steps=500, widths=(16, 8))
+    assert isinstance(config.widths, tuple)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"learner": "dqn"}, "unknown learner 'dqn'; did you mean pqn?"),
+        ({"seed": -1}, "seed is -1; it must be a whole number from 0 to 2^32 - 1"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"seed": 1.0}, "seed is 1.0"),
+        ({"seed": True}, "seed is True"),
+        ({"holes": 0}, "holes must be a whole number of at least 1, not 0"),
+        ({"reward": "score"}, "reward must be one of failures, bytes, classic, not 'score'"),
+        ({"step": 1000}, "learner pqn has no setting 'step'; did you mean steps?"),
+        ({"lambda": 0.5}, "did you mean lambda_"),
+        ({"steps": 0}, "learner.steps is 0"),
+        ({"minibatches": 7}, "learner.minibatches is 7"),
+        ({"widths": []}, "network.widths is []"),
+        ({"widths": [0]}, "network.widths is [0]"),
+        ({"widths": 64}, "network.widths is 64"),
+        ({"holes": 2.5}, "holes"),
+        ({"holes": "8"}, "holes"),
+    ],
+)
+def test_a_wrong_run_is_refused_before_it_begins(wrong, message, monkeypatch):
+    def drawn(*_):
+        raise AssertionError("sequences were drawn")
+
+    monkeypatch.setattr(Workload, "requests", drawn)
+    question = {**CHECKED, **wrong}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_training(TASK, **question)
+    learner = question.pop("learner")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        train(TASK, learner, **question)
+
+
+def test_one_fixed_sequence_is_not_trained_on():
+    message = "workload scenario is one fixed sequence: nothing to train on"
+    with pytest.raises(ValueError, match=message):
+        check_training(workload("scenario"), **CHECKED)
+    with pytest.raises(ValueError, match=message):
+        train(replace(TASK, name="scenario", fixed=True))
+
+
+def test_an_unknown_workload_is_refused_with_the_nearest_names():
+    with pytest.raises(ValueError, match="unknown workload 'combs'; did you mean comb"):
+        train("combs")
