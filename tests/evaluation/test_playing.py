@@ -113,7 +113,8 @@ def measure_slowly(columns, size, lifetime, task):
 
     there = sum(cells for _, cells in task.layout)
     asked_at_once = [
-        sum(size[b] for b in range(t + 1) if b + lifetime[b] > t) for t in range(len(size))
+        sum(size[b] for b in range(t + 1) if active[b] and b + lifetime[b] > t)
+        for t in range(len(size))
     ]
     return {
         "failed_requests": 100 * len(failed) / len(counted) if counted else 0.0,
