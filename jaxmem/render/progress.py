@@ -1,6 +1,7 @@
 """Long work, as it goes on, in a terminal."""
 
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +17,25 @@ from rich.progress import (
 from jaxmem.render.curves import short_count
 
 
-class TrainingDisplay:
+class Display:
+    """A bar that is shown for as long as the `with` block lasts."""
+
+    bar: Progress
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+
+class TrainingDisplay(Display):
     """A bar with steps, episodes, speed, loss, and failures beside those of the best fit."""
 
     def __init__(self, console: Console) -> None:
@@ -33,18 +52,6 @@ class TrainingDisplay:
             console=console,
         )
         self.task = self.bar.add_task("preparing requests", total=None)
-
-    def __enter__(self) -> "TrainingDisplay":
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.bar.stop()
 
     def started(self, references: dict[str, float], steps: int) -> None:
         """Names the fits' failures (%), once, and the steps to come."""
@@ -72,7 +79,7 @@ class TrainingDisplay:
         self.bar.update(self.task, description="training", completed=steps)
 
 
-class StagesDisplay:
+class StagesDisplay(Display):
     """A line that says what is being done."""
 
     def __init__(self, console: Console) -> None:
@@ -84,18 +91,6 @@ class StagesDisplay:
             transient=True,
         )
         self.task = self.bar.add_task("starting", total=None)
-
-    def __enter__(self) -> "StagesDisplay":
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.bar.stop()
 
     def report(self, doing: str) -> None:
         """Says what is being done now."""
