@@ -1,7 +1,7 @@
 """Comparing policies: the same fresh sequences for each, differences with intervals."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -204,6 +204,10 @@ def _players(policies: Sequence[str | Policy]) -> dict[str, Policy | None]:
             name, player = "two_ended", None
         else:
             player = entry if isinstance(entry, Policy) else find_policy(str(entry))
+            if player.name in players and isinstance(entry, str) and entry not in NAMES:
+                # A second saved policy goes by the name of its run folder.
+                path = Path(entry)
+                player = replace(player, name=path.parent.name if path.suffix else path.name)
             name = player.name
         if name in players:
             raise ValueError(f"policy {name} is given twice")

@@ -298,3 +298,13 @@ def test_the_report_names_every_policy_that_plays():
     told = []
     compare([policy("first"), "best"], TASK, sequences=SEQUENCES, report=told.append)
     assert told == ["drawing test sequences", "playing first", "playing best"]
+
+
+def test_a_second_saved_policy_goes_by_the_name_of_its_folder(tmp_path, saved):
+    other = tmp_path / "another-run"
+    other.mkdir()
+    (other / "policy.safetensors").write_bytes((saved / "policy.safetensors").read_bytes())
+    found = compare([str(saved), str(other)], TASK, sequences=SEQUENCES)
+    assert list(found.results["policies"]) == ["learned", "another-run"]
+    with pytest.raises(ValueError, match="policy another-run is given twice"):
+        compare([str(saved), str(other), str(other)], TASK, sequences=SEQUENCES)
