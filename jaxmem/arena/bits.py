@@ -1,8 +1,8 @@
 """A set of cells as bits, 32 to a word: the arithmetic under the bit-packed arena.
 
-Bit p of the set is bit p % 32 of word p // 32. Up to `UNROLLED_WORDS` words are kept as separate
-scalars, which `vmap` turns into vectors over arenas that XLA fuses into straight-line code; longer
-sets are one array, because the unrolled program grows with the number of words.
+Bit p of the set is bit p % 32 of word p // 32. The words of a short set are separate scalars, which
+`vmap` turns into vectors over arenas that XLA fuses into straight-line code; those of a long set are
+one array, because the unrolled program grows with the number of words.
 """
 
 import abc
@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from flax import struct
 
 WORD = 32
-UNROLLED_WORDS = 8
 _ONES = 0xFFFFFFFF
 
 
@@ -189,10 +188,10 @@ class StackedBits(Bits):
         return WORD * jnp.arange(len(self.words), dtype=jnp.int32)
 
 
-def empty(capacity: int) -> Bits:
+def empty(capacity: int, *, unrolled: bool) -> Bits:
     """The empty set over `capacity` cells (rounded up to whole words)."""
     count = -(-capacity // WORD)
-    if count <= UNROLLED_WORDS:
+    if unrolled:
         return UnrolledBits(words=tuple(jnp.zeros((), jnp.uint32) for _ in range(count)))
     return StackedBits(words=jnp.zeros((count,), jnp.uint32))
 

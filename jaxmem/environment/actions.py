@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxmem.arena import fits
-from jaxmem.arena.bitmap import NOWHERE, legal_starts
+from jaxmem.arena.arena import NOWHERE
 from jaxmem.environment.situation import Situation
 
-FIT_RULES = (fits.first, fits.second, fits.best, fits.worst, fits.next)
+FIT_RULES = ("first", "second", "best", "worst", "next")
 
 
 @struct.dataclass
@@ -44,14 +43,14 @@ def holes_and_ends(situation: Situation, holes: int, cells: int) -> Choices:
 def addresses(situation: Situation, holes: int, cells: int) -> Choices:
     """Every cell as a start address: A = cells + 1."""
     del holes
-    legal = legal_starts(situation.arena, situation.size).cells(cells)
+    legal = situation.arena.legal_starts(situation.size, cells)
     return _with_refusal(jnp.arange(cells, dtype=jnp.int32), legal)
 
 
 def fit_rules(situation: Situation, holes: int, cells: int) -> Choices:
     """First, second, best, worst or next fit: A = 6."""
     del holes, cells
-    starts = jnp.stack([rule(situation.arena, situation.size) for rule in FIT_RULES])
+    starts = jnp.stack([getattr(situation.arena, rule)(situation.size) for rule in FIT_RULES])
     return _with_refusal(starts, starts >= 0)
 
 

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxmem.arena import bitmap, measures
-from jaxmem.arena.bitmap import Arena
+from jaxmem.arena import measures
+from jaxmem.arena.arena import Arena
+from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count
 from jaxmem.environment.rewards import REWARDS
@@ -78,9 +79,9 @@ class Environment:
                 raise ValueError(
                     f"{name} must be a whole number of at least {least}, not {value!r}"
                 )
-        if self.holes > bitmap.MAX_CELLS // 2:
-            raise ValueError(f"no arena has {self.holes} holes; at most {bitmap.MAX_CELLS // 2}")
-        bitmap.new_arena(1, self.cells, self.horizon)
+        if self.holes > MAX_CELLS // 2:
+            raise ValueError(f"no arena has {self.holes} holes; at most {MAX_CELLS // 2}")
+        new_arena(1, self.cells, self.horizon)
 
     @property
     def num_actions(self) -> int:
@@ -159,7 +160,7 @@ class Environment:
         reward = REWARDS[self.reward](placed, situation.size, arena.cells, full)
         reward = reward.astype(jnp.float32)
         terminated = full | (~placed & params.stop_at_failure)
-        arena = bitmap.tick(arena, arena.now + 1)
+        arena = arena.tick(arena.now + 1)
         truncated = arena.now >= params.requests.length
         return arena, reward, terminated, truncated, info
 

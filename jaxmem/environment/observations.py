@@ -8,8 +8,7 @@ them is their ratio: a hole of 3 cells or 6, a block of age 10 or 100. All featu
 import jax
 import jax.numpy as jnp
 
-from jaxmem.arena import measures
-from jaxmem.arena.bitmap import Holes, Neighbour
+from jaxmem.arena.arena import Holes, Neighbour
 from jaxmem.environment.situation import Situation
 
 SEGMENTS = 8  # equal parts of the arena, each summed up in three numbers
@@ -71,7 +70,7 @@ def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:
     Returns:
         float32[cells + 1 + H]; cells outside a smaller arena count as taken.
     """
-    taken = ~situation.arena.free.cells(cells)
+    taken = situation.arena.taken(cells)
     sizes = jnp.concatenate([situation.size[None], recent]) / cells
     return jnp.concatenate([taken.astype(jnp.float32), sizes.astype(jnp.float32)])
 
@@ -131,7 +130,7 @@ def _beside(neighbour: Neighbour, hint: jax.Array) -> jax.Array:
 
 def _histogram_after(situation: Situation, length: jax.Array, leftover: jax.Array) -> jax.Array:
     """Holes by length once the request is in a hole of `length`: float32[K, BINS], in quarters."""
-    before = measures.hole_histogram(situation.arena)
+    before = situation.arena.hole_histogram()
     bins = jnp.zeros(BINS, jnp.int32).at[jnp.minimum(jnp.arange(before.shape[0]), BINS - 1)]
     moved = _in_bins(leftover) - _in_bins(length)
     return (bins.add(before) + moved) / 4.0
@@ -147,15 +146,15 @@ def _in_bins(length: jax.Array) -> jax.Array:
 def _overview(situation: Situation, found: Holes) -> jax.Array:
     """The features of the whole arena: float32[len(_GLOBAL)]."""
     arena, hint = situation.arena, situation.hint
-    free = measures.free_cells(arena)
+    free = arena.free_cells()
     numbers = [
         _log_cells(situation.size),
         situation.size / arena.cells,
         _log_time(hint),
         hint > 0,
         free / arena.cells,
-        measures.largest_hole(arena) / arena.cells,
-        measures.hole_count(arena) / 16.0,
+        arena.largest_hole() / arena.cells,
+        arena.hole_count() / 16.0,
         jnp.sum(found.exists) / 8.0,
     ]
     head = jnp.stack([jnp.asarray(number, jnp.float32) for number in numbers])
@@ -165,19 +164,13 @@ def _overview(situation: Situation, found: Holes) -> jax.Array:
 def _segments(situation: Situation) -> jax.Array:
     """Share of live cells, blocks and mean age in each part of the arena: float32[3 * SEGMENTS]."""
     arena = situation.arena
-    live = ~arena.free & arena.free.below(arena.cells)
-
-    def part(low: jax.Array, high: jax.Array) -> jax.Array:
-        inside = arena.free.below(high) & ~arena.free.below(low)
-        here = live & inside
-        cells, width = here.count(), jnp.maximum(high - low, 1)
-        births = sum((plane & here).count() << bit for bit, plane in enumerate(arena.birth))
-        age = jnp.where(cells > 0, arena.now - births / jnp.maximum(cells, 1), 0.0)
-        blocks = (arena.heads & inside).count()
-        return jnp.stack([cells / width, blocks / width, _log_time(age)])
-
     borders = arena.cells * jnp.arange(SEGMENTS + 1) // SEGMENTS
-    return jax.vmap(part)(borders[:-1], borders[1:]).reshape(-1)
+    width = jnp.maximum(borders[1:] - borders[:-1], 1)
+    parts = arena.parts(borders)
+    mean_age = arena.now - parts.births / jnp.maximum(parts.cells, 1)
+    age = jnp.where(parts.cells > 0, mean_age, 0.0)
+    columns = [parts.cells / width, parts.blocks / width, _log_time(age)]
+    return jnp.stack(columns, axis=-1).reshape(-1)
 
 
 def _log_cells(cells: jax.Array) -> jax.Array:

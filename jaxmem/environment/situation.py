@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxmem.arena import bitmap
-from jaxmem.arena.bitmap import Arena, Holes
+from jaxmem.arena.arena import Arena, Holes
 from jaxmem.workloads.requests import Requests
 
 
@@ -20,7 +19,7 @@ class Situation:
 
     def holes(self, count: int) -> Holes:
         """The first `count` holes in which the request fits."""
-        return bitmap.holes_that_fit(self.arena, self.size, count)
+        return self.arena.holes_that_fit(self.size, count)
 
 
 def situation_at(arena: Arena, requests: Requests, sequence: jax.Array) -> Situation:
@@ -42,6 +41,4 @@ def serve(situation: Situation, start: jax.Array, lifetime: jax.Array) -> Arena:
     """
     arena, hint = situation.arena, situation.hint
     forecast = jnp.where(hint > 0, arena.now + jnp.maximum(jnp.round(hint), 1.0), 0.0)
-    return bitmap.place(
-        arena, start, situation.size, arena.now + lifetime, forecast.astype(jnp.int32)
-    )
+    return arena.place(start, situation.size, arena.now + lifetime, forecast.astype(jnp.int32))

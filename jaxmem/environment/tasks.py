@@ -4,8 +4,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxmem.arena import bitmap
-from jaxmem.arena.bitmap import Arena
+from jaxmem.arena.arena import Arena
+from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.workloads.registry import NAMES, Workload, workload
 
@@ -66,9 +66,9 @@ def params_of(task: Workload, split: str, seed: int, sequences: int) -> Params:
 
 def initial_arena(task: Workload) -> Arena:
     """The arena of a workload before the first request, with its layout in it."""
-    arena = bitmap.new_arena(task.cells, task.cells, task.length)
+    arena = new_arena(task.cells, task.cells, task.length)
     never = jnp.int32(2**30)
     for start, size in task.layout:
-        arena = bitmap.place(arena, jnp.int32(start), jnp.int32(size), never)
+        arena = arena.place(jnp.int32(start), jnp.int32(size), never)
     # The layout was there before: it does not move next fit's cursor.
     return arena.replace(cursor=jnp.zeros((), jnp.int32))

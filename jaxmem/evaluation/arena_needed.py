@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.arena import bitmap
+from jaxmem.arena.bits import WORD
+from jaxmem.arena.making import new_arena
 from jaxmem.environment.situation import serve, situation_at
 from jaxmem.evaluation.run import peak_live
 from jaxmem.policies import Policy
@@ -39,7 +40,7 @@ def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: i
 def _capacity(policy: Policy, requests: Requests, seed: int) -> tuple[int, np.ndarray]:
     """An arena in which nothing fails, and the peak live cells float64[P]."""
     peak = peak_live(requests)
-    capacity = min(MAX_CELLS, max(bitmap.bits.WORD, 2 * int(peak.max())))
+    capacity = min(MAX_CELLS, max(WORD, 2 * int(peak.max())))
     while True:
         cells = jnp.full((requests.sequences,), capacity, jnp.int32)
         served = np.asarray(_served(policy, requests, cells, capacity, seed))
@@ -67,9 +68,9 @@ def _play_all(policy: Policy, requests: Requests, cells, key, capacity: int) -> 
             own_key = jax.random.fold_in(jax.random.fold_in(key, sequence), arena.now)
             start = policy(own_key, situation)
             arena = serve(situation, start, requests.lifetime[sequence, arena.now])
-            return (bitmap.tick(arena, arena.now + 1), served & (start >= 0)), None
+            return (arena.tick(arena.now + 1), served & (start >= 0)), None
 
-        begin = (bitmap.new_arena(cells, capacity, requests.length), jnp.bool_(True))
+        begin = (new_arena(cells, capacity, requests.length), jnp.bool_(True))
         (_, served), _ = jax.lax.scan(step, begin, length=requests.length)
         return served
 

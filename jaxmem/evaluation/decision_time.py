@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.arena import bitmap
-from jaxmem.arena.fits import first
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
@@ -44,9 +42,9 @@ def _middle(requests: Requests, workload: Workload) -> Situation:
     def play(sequence: jax.Array) -> Situation:
         def step(arena, _):
             situation = situation_at(arena, requests, sequence)
-            start = first(arena, situation.size)
+            start = arena.first(situation.size)
             arena = serve(situation, start, requests.lifetime[sequence, arena.now])
-            return bitmap.tick(arena, arena.now + 1), None
+            return arena.tick(arena.now + 1), None
 
         arena, _ = jax.lax.scan(step, initial, length=requests.length // 2)
         return situation_at(arena, requests, sequence)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxmem.arena import bitmap, measures
-from jaxmem.arena.bitmap import Arena
+from jaxmem.arena import measures
+from jaxmem.arena.arena import NOWHERE, Arena
 from jaxmem.environment.situation import serve, situation_at
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
@@ -59,12 +59,12 @@ def _play(policy: Policy, requests: Requests, initial: Arena, stop, keys) -> Tra
             arena, active = carry
             situation = situation_at(arena, requests, sequence)
             start = policy(jax.random.fold_in(key, arena.now), situation)
-            start = jnp.where(active, start, bitmap.NOWHERE)
+            start = jnp.where(active, start, NOWHERE)
             seen = _see(arena, situation.size)
             arena = serve(situation, start, requests.lifetime[sequence, arena.now])
             over = (start < 0) & stop_at_failure
             over |= measures.live_cells(arena) > stop_above * arena.cells
-            return (bitmap.tick(arena, arena.now + 1), active & ~over), (start, active, seen)
+            return (arena.tick(arena.now + 1), active & ~over), (start, active, seen)
 
         begin = (initial, jnp.bool_(True))
         (arena, _), (start, active, seen) = jax.lax.scan(step, begin, length=requests.length)
@@ -79,8 +79,8 @@ def _see(arena: Arena, size: jax.Array) -> tuple[jax.Array, ...]:
     """The fields of a trajectory from `live` on."""
     return (
         measures.live_cells(arena),
-        measures.hole_count(arena),
-        measures.largest_hole(arena),
+        arena.hole_count(),
+        arena.largest_hole(),
         measures.unusable_free(arena, size),
         arena.high_water,
     )

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.arena import bitmap
-from jaxmem.arena.bitmap import Arena
+from jaxmem.arena.arena import Arena
+from jaxmem.arena.making import new_arena
 from jaxmem.environment.situation import serve, situation_at
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.policies import Policy
@@ -81,7 +81,7 @@ class _Program:
         drawn = task.requests("test", 0, min(setting.arenas, 1024))
         scale = max(1, setting.cells // 100)
         self.requests: Requests = drawn.replace(size=drawn.size * scale)
-        self.initial = bitmap.new_arena(setting.cells, setting.cells, task.length)
+        self.initial = new_arena(setting.cells, setting.cells, task.length)
         self.steps = setting.arenas * task.length
         begin = time.perf_counter()
         self.rollout = (
@@ -132,7 +132,7 @@ def _rollout(player: Policy, requests: Requests, initial: Arena, arenas: int) ->
             situation = situation_at(arena, requests, sequence)
             start = player(jax.random.key(0), situation)
             arena = serve(situation, start, requests.lifetime[sequence, arena.now])
-            return (bitmap.tick(arena, arena.now + 1), failed + (start < 0)), None
+            return (arena.tick(arena.now + 1), failed + (start < 0)), None
 
         (_, failed), _ = jax.lax.scan(step, (initial, jnp.int32(0)), length=requests.length)
         return failed

@@ -3,46 +3,43 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmem.arena import fits
-from jaxmem.arena.bitmap import NOWHERE, Holes, Neighbour, legal_starts
+from jaxmem.arena.arena import Holes, Neighbour
 from jaxmem.environment.situation import Situation
 
 HINT_HOLES = 8  # holes that hint_fit looks at, as many as an agent is offered
 REST_COST = 4.0  # requests; 2 to 8 do about as well on training-step and call-sites
 
 
-def rule(fit):
-    """A policy rule (parameters, key, situation) -> start from an arena fit."""
+def rule(fit: str):
+    """A policy rule (parameters, key, situation) -> start from a fit of the arena."""
 
     def choose(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
         del parameters, key
-        return fit(situation.arena, situation.size)
+        return getattr(situation.arena, fit)(situation.size)
 
     return choose
 
 
-first = rule(fits.first)
-second = rule(fits.second)
-best = rule(fits.best)
-worst = rule(fits.worst)
-next = rule(fits.next)
+first = rule("first")
+second = rule("second")
+best = rule("best")
+worst = rule("worst")
+next = rule("next")
 
 
 def random(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
     """Any legal start, each with the same probability."""
     del parameters
-    starts = legal_starts(situation.arena, situation.size)
-    number = jax.random.randint(key, (), 0, jnp.maximum(starts.count(), 1))
-    ranks = jnp.cumsum(starts.cells(situation.arena.capacity))
-    chosen = jnp.argmax(ranks == number + 1)
-    return jnp.where(starts.any(), chosen, NOWHERE).astype(jnp.int32)
+    arena, size = situation.arena, situation.size
+    number = jax.random.randint(key, (), 0, jnp.maximum(arena.start_count(size), 1))
+    return arena.numbered_start(size, number)
 
 
 def two_ended(threshold: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:
     """Up to `threshold` (int32[]) cells: first fit from the low end; larger: from the high end."""
     del key
     arena, size = situation.arena, situation.size
-    return jnp.where(size <= threshold, fits.first(arena, size), fits.last(arena, size))
+    return jnp.where(size <= threshold, arena.first(size), arena.last(size))
 
 
 def hint_fit(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
@@ -63,7 +60,7 @@ def hint_fit(parameters: None, key: jax.Array, situation: Situation) -> jax.Arra
     starts = jnp.concatenate([found.low, found.high])
     cost = jnp.concatenate([_cost(side, situation, found) for side in (found.below, found.above)])
     order = jnp.lexsort((starts, jnp.tile(found.length, 2), cost))
-    best = fits.best(situation.arena, situation.size)
+    best = situation.arena.best(situation.size)
     return jnp.where((situation.hint > 0) & jnp.any(found.exists), starts[order[0]], best)
 
 
