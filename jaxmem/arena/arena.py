@@ -82,7 +82,7 @@ class Arena(struct.PyTreeNode, abc.ABC):
 
     @abc.abstractmethod
     def tick(self, now: jax.Array | int) -> Self:
-        """The arena when the clock shows `now` (int32[], one more than before): the dead are gone."""
+        """The arena without its dead when the clock shows `now` (int32[]), one more than before."""
 
     @abc.abstractmethod
     def release(self, cell: jax.Array) -> Self:

@@ -1,8 +1,8 @@
 """A set of cells as bits, 32 to a word: the arithmetic under the bit-packed arena.
 
 Bit p of the set is bit p % 32 of word p // 32. The words of a short set are separate scalars, which
-`vmap` turns into vectors over arenas that XLA fuses into straight-line code; those of a long set are
-one array, because the unrolled program grows with the number of words.
+`vmap` turns into vectors over arenas that XLA fuses into straight-line code; the words of a long
+set are one array, because the unrolled program grows with their number.
 """
 
 import abc
