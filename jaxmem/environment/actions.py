@@ -6,12 +6,11 @@ always exactly one legal action or more, and an agent never learns to refuse wha
 
 from collections.abc import Callable
 
-import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxmem.arena.arena import NOWHERE
+from jaxmem.arena.arena import NOWHERE, Holes
 from jaxmem.environment.situation import Situation
 
 FIT_RULES = ("first", "second", "best", "worst", "next")
@@ -21,30 +20,33 @@ FIT_RULES = ("first", "second", "best", "worst", "next")
 class Choices:
     """The A actions of one situation."""
 
-    starts: jax.Array  # int32[A]  cell at which the action places the request, or NOWHERE
+    starts: jax.Array | None  # int32[A - 1]  cell of every action but *refuse*; None: the action
     legal: jax.Array  # bool[A]  True: may be taken
 
     def start_of(self, action: jax.Array) -> jax.Array:
         """The start (int32[]) that `action` (int32[]) means; an illegal action places nothing."""
-        chosen = jnp.arange(self.starts.shape[0]) == action
-        # Starts are NOWHERE = -1 or more, so the sum over one chosen action is exact.
-        number = jnp.where(chosen & self.legal, self.starts - NOWHERE, 0)
-        return jnp.sum(number, dtype=jnp.int32) + NOWHERE
+        refuse = self.legal.shape[0] - 1
+        legal = (action >= 0) & (action < refuse) & self.legal[jnp.clip(action, 0, refuse)]
+        start = action if self.starts is None else self.starts[jnp.clip(action, 0, refuse - 1)]
+        return jnp.where(legal, start, NOWHERE).astype(jnp.int32)
+
+
+def ends_of(found: Holes) -> Choices:
+    """The holes that were found, each at its low and its high end: A = 2 * K + 1."""
+    starts = jnp.stack([found.low, found.high], axis=-1).reshape(-1)
+    return _with_refusal(starts, jnp.repeat(found.exists, 2))
 
 
 def holes_and_ends(situation: Situation, holes: int, cells: int) -> Choices:
     """The first `holes` holes that fit, each at its low and its high end: A = 2 * holes + 1."""
     del cells
-    found = situation.holes(holes)
-    starts = jnp.stack([found.low, found.high], axis=-1).reshape(-1)
-    return _with_refusal(starts, jnp.repeat(found.exists, 2))
+    return ends_of(situation.holes(holes))
 
 
 def addresses(situation: Situation, holes: int, cells: int) -> Choices:
     """Every cell as a start address: A = cells + 1."""
     del holes
-    legal = situation.arena.legal_starts(situation.size, cells)
-    return _with_refusal(jnp.arange(cells, dtype=jnp.int32), legal)
+    return _with_refusal(None, situation.arena.legal_starts(situation.size, cells))
 
 
 def fit_rules(situation: Situation, holes: int, cells: int) -> Choices:
@@ -66,9 +68,5 @@ def action_count(space: str, holes: int, cells: int) -> int:
     return {"holes": 2 * holes, "address": cells, "fit": len(FIT_RULES)}[space] + 1
 
 
-def _with_refusal(starts: jax.Array, legal: jax.Array) -> Choices:
-    chex.assert_equal_shape([starts, legal])
-    return Choices(
-        starts=jnp.append(starts, NOWHERE),
-        legal=jnp.append(legal, ~jnp.any(legal)),
-    )
+def _with_refusal(starts: jax.Array | None, legal: jax.Array) -> Choices:
+    return Choices(starts=starts, legal=jnp.append(legal, ~jnp.any(legal)))

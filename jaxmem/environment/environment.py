@@ -16,12 +16,12 @@ from jaxmem.arena import measures
 from jaxmem.arena.arena import Arena
 from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.environment import observations
-from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count
+from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.workloads.requests import Requests
 
-OBSERVATIONS = ("candidates", "bitmap")
+OBSERVATIONS = ("candidates", "packed", "bitmap")
 
 
 @struct.dataclass
@@ -37,11 +37,16 @@ class Params:
 class State(struct.PyTreeNode):
     """One arena in the middle of an episode; its clock is the number of the request that waits."""
 
-    arena: Arena
+    situation: Situation  # the arena and the request that waits
     sequence: jax.Array  # int32[]  row of the requests that is being played
-    starts: jax.Array  # int32[A]  the cell that each action means
+    starts: jax.Array | None  # int32[A - 1]  what each action but *refuse* means; None: itself
     mask: jax.Array  # bool[A]  True: the action is legal; at least one is
-    last_observation: jax.Array  # what `step` saw before the latest auto-reset
+    last_observation: Any  # what `step` saw before the latest auto-reset; None: not kept
+
+    @property
+    def arena(self) -> Arena:
+        """The arena before the request that waits is answered."""
+        return self.situation.arena
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Environment:
     cells: int  # 1 .. 4096, the largest arena that this environment holds
     horizon: int  # T, requests in an episode
     actions: str = "holes"  # holes, address or fit
-    observation: str = "candidates"  # candidates or bitmap
+    observation: str = "candidates"  # candidates, packed or bitmap
     reward: str = "failures"  # failures, bytes or classic
     holes: int = 8  # K, the holes that are offered
     history: int = 0  # earlier request sizes in the bitmap observation
@@ -65,9 +70,9 @@ class Environment:
         ):
             if str(value) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-        if self.observation == "candidates" and self.actions != "holes":
+        if self.observation != "bitmap" and self.actions != "holes":
             raise ValueError(
-                "the candidates observation describes the actions 'holes'; "
+                f"the {self.observation} observation describes the actions 'holes'; "
                 f"with actions {self.actions!r} use observation 'bitmap'"
             )
         for name, value, least in (
@@ -90,19 +95,17 @@ class Environment:
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
-        """[A, F] for candidates, [N + 1 + H] for the bitmap."""
-        if self.observation == "candidates":
+        """[A, F] for candidates, packed or not; [N + 1 + H] for the bitmap."""
+        if self.observation != "bitmap":
             return (self.num_actions, len(observations.FEATURES))
         return (self.cells + 1 + self.history,)
 
-    def reset(self, key: jax.Array, params: Params) -> tuple[jax.Array, State]:
+    def reset(self, key: jax.Array, params: Params) -> tuple[Any, State]:
         """The start of an episode on a sequence that `key` chooses."""
         sequence = jax.random.randint(key, (), 0, params.requests.sequences)
         return self.reset_at(sequence, jnp.int32(0), params)
 
-    def reset_at(
-        self, sequence: jax.Array, time: jax.Array, params: Params
-    ) -> tuple[jax.Array, State]:
+    def reset_at(self, sequence: jax.Array, time: jax.Array, params: Params) -> tuple[Any, State]:
         """A fresh arena that joins `sequence` (int32[]) at request `time` (int32[])."""
         arena = params.initial.replace(now=jnp.asarray(time, jnp.int32))
         observation, state = self._decide(arena, sequence, params)
@@ -112,7 +115,7 @@ class Environment:
 
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
-    ) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+    ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """One request answered; a finished episode is followed by the next sequence at once.
 
         Returns:
@@ -133,7 +136,7 @@ class Environment:
 
     def step_env(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
-    ) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+    ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """One request answered, without the auto-reset; the key is not used."""
         del key
         arena, reward, terminated, truncated, info = self._serve(state, action, params)
@@ -145,8 +148,8 @@ class Environment:
     def _serve(self, state: State, action: jax.Array, params: Params):
         """The arena when the next request waits, the reward, both ends, and info."""
         start = Choices(state.starts, state.mask).start_of(action)
-        situation = situation_at(state.arena, params.requests, state.sequence)
-        lifetime = params.requests.lifetime[state.sequence, state.arena.now]
+        situation = state.situation
+        lifetime = params.requests.lifetime[state.sequence, situation.arena.now]
         arena = serve(situation, start, lifetime)
         placed, live = start >= 0, measures.live_cells(arena)
         full = live > params.stop_above * arena.cells
@@ -164,24 +167,28 @@ class Environment:
         truncated = arena.now >= params.requests.length
         return arena, reward, terminated, truncated, info
 
-    def _decide(self, arena: Arena, sequence: jax.Array, params: Params) -> tuple[jax.Array, State]:
+    def _decide(self, arena: Arena, sequence: jax.Array, params: Params) -> tuple[Any, State]:
         """What is seen when the next request waits, and the state in which it does."""
         situation = situation_at(arena, params.requests, sequence)
-        choices = ACTION_SPACES[self.actions](situation, self.holes, self.cells)
+        if self.observation == "bitmap":
+            choices = ACTION_SPACES[self.actions](situation, self.holes, self.cells)
+            observation = self._bitmap(situation, sequence, params)
+        else:
+            found = situation.holes(self.holes)
+            choices = ends_of(found)
+            observation = observations.pack(situation, found)
+            if self.observation == "candidates":
+                observation = observations.candidates(observation)
         state = State(
-            arena=arena,
+            situation=situation,
             sequence=jnp.asarray(sequence, jnp.int32),
             starts=choices.starts,
             mask=choices.legal,
-            last_observation=jnp.zeros(
-                self.observation_shape if self.keep_last else (0,), jnp.float32
-            ),
+            last_observation=jax.tree.map(jnp.zeros_like, observation) if self.keep_last else None,
         )
-        return self._observe(situation, sequence, params), state
+        return observation, state
 
-    def _observe(self, situation: Situation, sequence: jax.Array, params: Params) -> jax.Array:
-        if self.observation == "candidates":
-            return observations.candidates(situation, self.holes)
+    def _bitmap(self, situation: Situation, sequence: jax.Array, params: Params) -> jax.Array:
         before = situation.arena.now - 1 - jnp.arange(self.history)
         sizes = params.requests.size[sequence, jnp.maximum(before, 0)]
         recent = jnp.where(before >= 0, sizes, 0)

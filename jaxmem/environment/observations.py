@@ -1,14 +1,20 @@
-"""What an agent is shown: a row of features for every candidate placement, or the bitmap.
+"""What an agent is shown: candidate placements, packed or as rows of features, or the bitmap.
 
 Lengths and times enter as logarithms, log2(1 + x) over a fixed scale, because what matters about
 them is their ratio: a hole of 3 cells or 6, a block of age 10 or 100. All features lie in about
 -1 .. 2. The names and the order of the columns are `FEATURES`.
+
+Most situations have one to three holes that fit, out of the K that a row each is kept for. So what
+is stored is packed, numbers as the arena gives them, and rows are made for those candidates that a
+network reads.
 """
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
-from jaxmem.arena.arena import Holes, Neighbour
+from jaxmem.arena.arena import Arena, Holes
+from jaxmem.arena.settle import settle
 from jaxmem.environment.situation import Situation
 
 SEGMENTS = 8  # equal parts of the arena, each summed up in three numbers
@@ -49,19 +55,70 @@ _GLOBAL = (
 FEATURES = _CANDIDATE + _GLOBAL
 
 
-def candidates(situation: Situation, holes: int) -> jax.Array:
-    """A row for each action of `holes_and_ends`: float32[2 * holes + 1, len(FEATURES)].
+class Packed(struct.PyTreeNode):
+    """The candidates of one situation: the first K holes that fit, in numbers."""
+
+    holes: (
+        jax.Array
+    )  # int32[K, 8]  low start, length; size, age, remaining of the block below, above
+    size: jax.Array  # int32[]  cells asked for
+    cells: jax.Array  # int32[]  of the arena
+    hint: jax.Array  # float32[]  predicted lifetime in requests, 0: none
+    count: jax.Array  # int32[]  holes that there are, 0 .. K
+    shortest: jax.Array  # int32[]  length of the shortest of them
+    longest: jax.Array  # int32[]  and of the longest
+    histogram: jax.Array  # int32[BINS]  holes of the arena by length
+    overview: jax.Array  # float32[G]  the features of the whole arena
+
+
+def pack(situation: Situation, found: Holes) -> Packed:
+    """The situation, with its `found` holes, as a network will read it."""
+    arena = situation.arena
+    sides = [(side.size, side.age, side.remaining) for side in (found.below, found.above)]
+    columns = settle(arena.now, [found.low, found.length, *sides[0], *sides[1]])
+    count = jnp.sum(found.exists, dtype=jnp.int32)
+    return Packed(
+        holes=jnp.stack(columns, axis=-1).astype(jnp.int32),
+        size=situation.size,
+        cells=arena.cells,
+        hint=situation.hint,
+        count=count,
+        shortest=jnp.min(jnp.where(found.exists, found.length, arena.cells)),
+        longest=jnp.max(found.length),
+        histogram=_histogram(arena),
+        overview=_overview(situation, count),
+    )
+
+
+def candidates(packed: Packed) -> jax.Array:
+    """A row for each action of `holes_and_ends`: float32[2 * K + 1, len(FEATURES)].
 
     The rows of holes that do not exist, and the candidate part of *refuse*, are zero but for the
     flag; the global part stands in every row.
     """
-    found = situation.holes(holes)
-    ends = _placements(situation, found)
-    rows = jnp.concatenate([ends, jnp.zeros((1, len(_CANDIDATE)))])
-    refuse = jnp.arange(2 * holes + 1) == 2 * holes
-    rows = rows.at[:, _CANDIDATE.index("refuse")].set(refuse.astype(jnp.float32))
-    overview = jnp.broadcast_to(_overview(situation, found), (2 * holes + 1, len(_GLOBAL)))
-    return jnp.concatenate([rows, overview], axis=-1).astype(jnp.float32)
+    actions = jnp.arange(2 * packed.holes.shape[0] + 1)
+    alone = jax.tree.map(lambda leaf: leaf[None], packed)
+    return rows(alone, jnp.zeros_like(actions), actions)
+
+
+def rows(packed: Packed, situation: jax.Array, action: jax.Array) -> jax.Array:
+    """The features of some candidates of E situations: float32[M, len(FEATURES)].
+
+    Args:
+        packed: batched over E.
+        situation: int32[M]  0 .. E - 1.
+        action: int32[M]  0 .. 2 * K.
+    """
+    limit = packed.holes.shape[1]
+    number = jnp.minimum(action // 2, limit - 1)
+    here = jax.tree.map(lambda leaf: leaf[situation], packed.replace(holes=None))
+    here = here.replace(holes=packed.holes[situation, number])
+    refuse = action == 2 * limit
+    exists = (number < here.count) & ~refuse
+    features = jnp.stack(_candidate(here, number, action % 2 == 1), axis=-1)
+    flag = jnp.arange(len(_CANDIDATE)) == _CANDIDATE.index("refuse")
+    features = jnp.where(exists[:, None], features, (flag & refuse[:, None]).astype(jnp.float32))
+    return jnp.concatenate([features, here.overview], axis=-1)
 
 
 def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:
@@ -75,89 +132,89 @@ def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:
     return jnp.concatenate([taken.astype(jnp.float32), sizes.astype(jnp.float32)])
 
 
-def _placements(situation: Situation, found: Holes) -> jax.Array:
-    """The candidate features, low end before high end, hole by hole: float32[2 * K, ...]."""
-    size, cells = situation.size, situation.arena.cells
-    leftover = found.length - size
-    shortest = jnp.min(jnp.where(found.exists, found.length, cells + 1))
-    longest = jnp.max(found.length)
-    number = jnp.arange(found.low.shape[0])
-    last = jnp.sum(found.exists) - 1
-    shared = [
-        _log_cells(found.length),
+def _candidate(here: Packed, number: jax.Array, high: jax.Array) -> list[jax.Array]:
+    """The candidate features of M placements: float32[M] each.
+
+    Args:
+        here: one hole and its situation for each, int32[M] or [M, ...].
+        number: int32[M]  of the hole among those that fit.
+        high: bool[M]  at its high end.
+    """
+    low, length, *beside = (here.holes[:, column] for column in range(here.holes.shape[1]))
+    size, cells, leftover = here.size, here.cells, length - here.size
+    start = jnp.where(high, low + leftover, low)
+    # A hole that no block ends is ended by the wall.
+    below = _beside(low == 0, beside[:3], here.hint)
+    above = _beside(low + length == cells, beside[3:], here.hint)
+    touched = [jnp.where(high, one, other) for one, other in zip(above, below, strict=True)]
+    across = [jnp.where(high, one, other) for one, other in zip(below, above, strict=True)]
+    moved = _in_bins(leftover) - _in_bins(length)
+    columns = [
+        _log_cells(length),
         _log_cells(leftover),
         leftover == 0,
         leftover == 1,
         leftover == 2,
-        found.length == shortest,
-        found.length == longest,
+        length == here.shortest,
+        length == here.longest,
         number == 0,
-        number == last,
+        number == here.count - 1,
+        start / cells,
+        (cells - start - size) / cells,
+        high,
+        jnp.zeros_like(number),
+        *touched,
+        *across,
+        *((here.histogram + moved) / 4.0).T,
     ]
-    histogram = _histogram_after(situation, found.length, leftover)
-    below = _beside(found.below, situation.hint)
-    above = _beside(found.above, situation.hint)
-
-    def side(start, touched, across, high):
-        place = [start / cells, (cells - start - size) / cells, high, 0.0]
-        columns = jnp.stack(
-            [jnp.broadcast_to(jnp.asarray(x, jnp.float32), start.shape) for x in shared + place],
-            axis=-1,
-        )
-        return jnp.concatenate([columns, touched, across, histogram], axis=-1)
-
-    low = side(found.low, below, above, 0.0)
-    high = side(found.high, above, below, 1.0)
-    both = jnp.stack([low, high], axis=1)
-    both = jnp.where(found.exists[:, None, None], both, 0.0)
-    return both.reshape(2 * found.low.shape[0], -1)
+    return [column.astype(jnp.float32) for column in columns]
 
 
-def _beside(neighbour: Neighbour, hint: jax.Array) -> jax.Array:
-    """Features of the block beside each hole: float32[K, 6]."""
-    known = neighbour.remaining > 0
-    dies_with = jnp.where(known & (hint > 0), (neighbour.remaining - hint) / 32.0, 0.0)
-    columns = [
-        neighbour.wall,
-        _log_cells(neighbour.size),
-        _log_time(neighbour.age),
-        _log_time(neighbour.remaining),
+def _beside(wall: jax.Array, block: list[jax.Array], hint: jax.Array) -> list[jax.Array]:
+    """Features of what lies beside a hole, all arguments and results [M]."""
+    size, age, remaining = block
+    known = remaining > 0
+    dies_with = jnp.where(known & (hint > 0), (remaining - hint) / 32.0, 0.0)
+    return [
+        wall,
+        _log_cells(size),
+        _log_time(age),
+        _log_time(remaining),
         jnp.clip(dies_with, -2.0, 2.0),
         known,
     ]
-    return jnp.stack([column.astype(jnp.float32) for column in columns], axis=-1)
-
-
-def _histogram_after(situation: Situation, length: jax.Array, leftover: jax.Array) -> jax.Array:
-    """Holes by length once the request is in a hole of `length`: float32[K, BINS], in quarters."""
-    before = situation.arena.hole_histogram()
-    bins = jnp.zeros(BINS, jnp.int32).at[jnp.minimum(jnp.arange(before.shape[0]), BINS - 1)]
-    moved = _in_bins(leftover) - _in_bins(length)
-    return (bins.add(before) + moved) / 4.0
 
 
 def _in_bins(length: jax.Array) -> jax.Array:
-    """Which bin a hole falls into: int32[K, BINS], all zero for a length below 1."""
+    """Which bin a hole falls into: int32[M, BINS], all zero for a length below 1."""
     floors = 2 ** jnp.arange(BINS)
     at_least = (length[:, None] >= floors).astype(jnp.int32)
     return at_least - jnp.pad(at_least[:, 1:], ((0, 0), (0, 1)))
 
 
-def _overview(situation: Situation, found: Holes) -> jax.Array:
+def _histogram(arena: Arena) -> jax.Array:
+    """Holes by length, the longest in one bin without end: int32[BINS]."""
+    by_length = arena.hole_histogram()
+    longest = jnp.sum(by_length[BINS - 1 :], keepdims=True)
+    return jnp.append(jnp.pad(by_length, (0, BINS))[: BINS - 1], longest)
+
+
+def _overview(situation: Situation, fitting: jax.Array) -> jax.Array:
     """The features of the whole arena: float32[len(_GLOBAL)]."""
     arena, hint = situation.arena, situation.hint
-    free = arena.free_cells()
     numbers = [
         _log_cells(situation.size),
         situation.size / arena.cells,
         _log_time(hint),
         hint > 0,
-        free / arena.cells,
+        arena.free_cells() / arena.cells,
         arena.largest_hole() / arena.cells,
         arena.hole_count() / 16.0,
-        jnp.sum(found.exists) / 8.0,
+        fitting / 8.0,
     ]
-    head = jnp.stack([jnp.asarray(number, jnp.float32) for number in numbers])
+    # What is stacked unsettled is computed inside the stack, one arena after the other.
+    numbers = settle(arena.now, [jnp.asarray(number, jnp.float32) for number in numbers])
+    head = jnp.stack(numbers)
     return jnp.concatenate([head, _segments(situation)])
 
 
@@ -166,7 +223,7 @@ def _segments(situation: Situation) -> jax.Array:
     arena = situation.arena
     borders = arena.cells * jnp.arange(SEGMENTS + 1) // SEGMENTS
     width = jnp.maximum(borders[1:] - borders[:-1], 1)
-    parts = arena.parts(borders)
+    parts = settle(arena.now, arena.parts(borders))
     mean_age = arena.now - parts.births / jnp.maximum(parts.cells, 1)
     age = jnp.where(parts.cells > 0, mean_age, 0.0)
     columns = [parts.cells / width, parts.blocks / width, _log_time(age)]

@@ -7,15 +7,16 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params, State
+from jaxmem.environment.observations import Packed, rows
 
-Values = Callable[[jax.Array], jax.Array]  # float32[E, A, F] -> float32[E, A]
+Values = Callable[[Packed], jax.Array]  # of one situation -> float32[A], -inf: not legal
 
 
 @struct.dataclass
 class Arenas:
     """E arenas in play."""
 
-    observation: jax.Array  # float32[E, A, F]
+    observation: Packed  # batched over E
     state: State  # batched over E
 
 
@@ -61,12 +62,12 @@ def collect(
 
     def step(arenas: Arenas, key: jax.Array) -> tuple[Arenas, Steps]:
         by_choice, by_number, by_step = jax.random.split(key, 3)
-        q = _legal(values(arenas.observation), arenas.state.mask)
+        q = jax.vmap(values)(arenas.observation)
         greedy = jnp.argmax(q, axis=-1)
         explored = _random_legal(by_number, arenas.state.mask)
         explores = jax.random.uniform(by_choice, (count,)) < epsilon
         action = jnp.where(explores, explored, greedy)
-        row = jnp.take_along_axis(arenas.observation, action[:, None, None], axis=1)[:, 0]
+        row = rows(arenas.observation, jnp.arange(count), action)
         observation, state, reward, terminated, truncated, info = jax.vmap(
             env.step, in_axes=(None, 0, 0, None)
         )(by_step, arenas.state, action, params)
@@ -81,12 +82,7 @@ def collect(
         return Arenas(observation, state), kept
 
     arenas, kept = jax.lax.scan(step, arenas, jax.random.split(key, steps))
-    last = jnp.max(_legal(values(arenas.observation), arenas.state.mask), axis=-1)
-    return arenas, kept, last
-
-
-def _legal(q: jax.Array, mask: jax.Array) -> jax.Array:
-    return jnp.where(mask, q, -jnp.inf)
+    return arenas, kept, jnp.max(jax.vmap(values)(arenas.observation), axis=-1)
 
 
 def _random_legal(key: jax.Array, mask: jax.Array) -> jax.Array:

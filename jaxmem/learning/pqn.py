@@ -14,9 +14,11 @@ import optax
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
+from jaxmem.environment.observations import FEATURES
 from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
 from jaxmem.learning.targets import lambda_targets
 from jaxmem.policies.networks import Scorer, q_values
+from jaxmem.policies.scoring import candidate_values
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def make_train(
     def start(key: jax.Array, params: Params) -> Learner:
         by_network, by_arenas, key = jax.random.split(key, 3)
         arenas = start_arenas(env, params, by_arenas, config.arenas)
-        parameters = network.init(by_network, arenas.observation[:1])
+        parameters = network.init(by_network, jnp.zeros((1, len(FEATURES))))
         return Learner(
             parameters=parameters,
             optimizer=optimizer.init(parameters),
@@ -144,7 +146,7 @@ def make_train(
         arenas, steps, last = collect(
             env,
             params,
-            lambda rows: q_values(network, learner.parameters, rows),
+            lambda packed: candidate_values(network, learner.parameters, packed),
             learner.arenas,
             by_collect,
             jnp.asarray(epsilon_at(learner.update)),

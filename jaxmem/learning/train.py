@@ -175,7 +175,12 @@ def check_training(
     if isinstance(settings.get("widths"), list):
         settings = {**settings, "widths": tuple(settings["widths"])}
     env = Environment(
-        cells=task.cells, horizon=task.length, holes=holes, reward=reward, keep_last=False
+        cells=task.cells,
+        horizon=task.length,
+        observation="packed",
+        holes=holes,
+        reward=reward,
+        keep_last=False,
     )
     return env, LEARNERS[learner](**settings)
 

@@ -14,11 +14,12 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from jaxmem.environment.actions import holes_and_ends
-from jaxmem.environment.observations import FEATURES, candidates
+from jaxmem.environment.actions import ends_of
+from jaxmem.environment.observations import FEATURES, pack
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import Policy
-from jaxmem.policies.networks import Scorer, q_values
+from jaxmem.policies.networks import Scorer
+from jaxmem.policies.scoring import candidate_values
 
 FORMAT = "jaxmem-policy-1"
 MOST = 4096  # holes, or units of a layer: more is a mistake, or an attempt on the memory
@@ -51,9 +52,9 @@ def _greedy(holes: int, widths: tuple[int, ...]):
 
     def choose(parameters: Any, key: jax.Array, situation: Situation) -> jax.Array:
         del key
-        choices = holes_and_ends(situation, holes, 0)
-        values = q_values(network, parameters, candidates(situation, holes))
-        return choices.start_of(jnp.argmax(jnp.where(choices.legal, values, -jnp.inf)))
+        found = situation.holes(holes)
+        values = candidate_values(network, parameters, pack(situation, found))
+        return ends_of(found).start_of(jnp.argmax(values))
 
     return choose
 
