@@ -135,9 +135,12 @@ def make_train(
         return (optax.apply_updates(parameters, change), state), loss
 
     def epoch(carry, key, samples):
-        order = jax.random.permutation(key, config.arenas * config.rollout)
+        # Shuffling the requests is enough: the arenas are at unrelated places of their sequences,
+        # so a request of all of them is a mixed batch. Shuffling single steps, which sorts all of
+        # them and moves them one by one, took as long as learning from them.
+        order = jax.random.permutation(key, config.rollout)
         batches = jax.tree.map(
-            lambda x: x[order].reshape((config.minibatches, -1, *x.shape[1:])), samples
+            lambda x: x[order].reshape((config.minibatches, -1, *x.shape[2:])), samples
         )
         return jax.lax.scan(descend, carry, batches)
 
@@ -179,7 +182,7 @@ def make_train(
 
 
 def _samples(steps: Steps, last: jax.Array, config: PQNConfig) -> tuple[jax.Array, ...]:
-    """Rows float32[S * E, F], targets float32[S * E], and weights: 0 where nothing is learnt."""
+    """Rows float32[S, E, F], targets float32[S, E], and weights: 0 where nothing is learnt."""
     target = lambda_targets(
         steps.reward,
         steps.value,
@@ -190,7 +193,7 @@ def _samples(steps: Steps, last: jax.Array, config: PQNConfig) -> tuple[jax.Arra
         config.lambda_,
     )
     weight = (~steps.truncated | steps.terminated).astype(jnp.float32)
-    return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), (steps.row, target, weight))
+    return steps.row, target, weight
 
 
 def _is_whole(value: object) -> bool:
