@@ -114,7 +114,7 @@ class Environment:
         return observation, state
 
     def step(
-        self, key: jax.Array, state: State, action: jax.Array, params: Params
+        self, key: jax.Array | None, state: State, action: jax.Array, params: Params
     ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """One request answered; a finished episode is followed by the next sequence at once.
 
@@ -135,7 +135,7 @@ class Environment:
         return observation, after, reward, terminated, truncated, info
 
     def step_env(
-        self, key: jax.Array, state: State, action: jax.Array, params: Params
+        self, key: jax.Array | None, state: State, action: jax.Array, params: Params
     ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """One request answered, without the auto-reset; the key is not used."""
         del key

@@ -36,6 +36,7 @@ def run(policy: Policy, requests: Requests, workload: Workload, seed: int = 0) -
         seed: for policies that draw; sequence p draws the same whatever P is.
     """
     initial = initial_arena(workload)
+    policy = policy.replace(name="")  # the same program serves policies that only differ in name
     stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
     keys = jax.vmap(lambda p: jax.random.fold_in(jax.random.key(seed), p))(
         jnp.arange(requests.sequences)

@@ -60,17 +60,16 @@ def collect(
     """
     count = arenas.state.sequence.shape[0]
 
-    def step(arenas: Arenas, key: jax.Array) -> tuple[Arenas, Steps]:
-        by_choice, by_number, by_step = jax.random.split(key, 3)
+    def step(arenas: Arenas, drawn: jax.Array) -> tuple[Arenas, Steps]:
         q = jax.vmap(values)(arenas.observation)
-        greedy = jnp.argmax(q, axis=-1)
-        explored = _random_legal(by_number, arenas.state.mask)
-        explores = jax.random.uniform(by_choice, (count,)) < epsilon
-        action = jnp.where(explores, explored, greedy)
+        explored = _random_legal(drawn[0], arenas.observation)
+        # The upper 24 bits as a number from 0 to 1.
+        explores = (drawn[1] >> 8).astype(jnp.float32) * 2.0**-24 < epsilon
+        action = jnp.where(explores, explored, jnp.argmax(q, axis=-1))
         row = rows(arenas.observation, jnp.arange(count), action)
         observation, state, reward, terminated, truncated, info = jax.vmap(
             env.step, in_axes=(None, 0, 0, None)
-        )(by_step, arenas.state, action, params)
+        )(None, arenas.state, action, params)
         kept = Steps(
             row=row,
             reward=reward,
@@ -81,12 +80,17 @@ def collect(
         )
         return Arenas(observation, state), kept
 
-    arenas, kept = jax.lax.scan(step, arenas, jax.random.split(key, steps))
+    # All at once: drawing in every step would take as long as a step of the arena.
+    drawn = jax.random.bits(key, (steps, 2, count), jnp.uint32)
+    arenas, kept = jax.lax.scan(step, arenas, drawn)
     return arenas, kept, jnp.max(jax.vmap(values)(arenas.observation), axis=-1)
 
 
-def _random_legal(key: jax.Array, mask: jax.Array) -> jax.Array:
-    """A legal action of each arena, each with the same probability: int32[E]."""
-    legal = jnp.sum(mask, axis=-1)
-    number = jax.random.randint(key, legal.shape, 0, legal)
-    return jnp.argmax(jnp.cumsum(mask, axis=-1) == number[:, None] + 1, axis=-1)
+def _random_legal(drawn: jax.Array, packed: Packed) -> jax.Array:
+    """A legal action of each arena from a random number (uint32[E]): int32[E].
+
+    Each with the same probability, up to one part in 2^16 / A.
+    """
+    holes = packed.holes.shape[1]
+    number = ((drawn >> 16) * (2 * packed.count).astype(jnp.uint32)) >> 16
+    return jnp.where(packed.count == 0, 2 * holes, number.astype(jnp.int32))

@@ -8,6 +8,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,12 +107,20 @@ def train(
     def validate(player: Policy) -> float:
         return failed_share(player, validation, task)
 
-    references = {name: validate(policy(name)) for name in CLASSICAL}
     params = params_of(task, "train", seed, TRAINING_SEQUENCES)
+    start, block = make_train(config, env)
+    key = jax.random.key(seed)
+    # XLA compiles outside Python's lock: the programs of a run are compiled side by side.
+    with ThreadPoolExecutor() as pool:
+        compiling = pool.submit(_compile, block, jax.eval_shape(start, key, params), params)
+        starting = pool.submit(jax.jit(start), key, params)
+        judging = pool.submit(
+            lambda: validate(learned(starting.result().parameters, holes, config.widths))
+        )
+        references = {name: validate(policy(name)) for name in CLASSICAL}
+        go_on, state = compiling.result(), starting.result()
+        judging.result()
     started(references, config.updates * config.arenas * config.rollout)
-    start, go_on = make_train(config, env)
-    go_on = jax.jit(go_on, donate_argnums=0)
-    state = jax.jit(start)(jax.random.key(seed), params)
     best, best_failed = jax.device_get(state.parameters), math.inf
     curve: list[Report] = []
     episodes, note = 0, ""
@@ -183,6 +192,11 @@ def check_training(
         keep_last=False,
     )
     return env, LEARNERS[learner](**settings)
+
+
+def _compile(block: Callable, state: Any, params: Any) -> Callable:
+    """A block of updates for a state and parameters of these shapes; the state is used up."""
+    return jax.jit(block, donate_argnums=0).lower(state, params, np.int32(0)).compile()
 
 
 def _blocks(updates: int) -> list[int]:

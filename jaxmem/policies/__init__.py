@@ -4,17 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from flax import struct
 
 from jaxmem.environment.situation import Situation
 from jaxmem.names import nearest
 from jaxmem.policies import fits
+from jaxmem.policies.fits import FITS
 
 Rule = Callable[[Any, jax.Array, Situation], jax.Array]
 
 
-@struct.dataclass
-class Policy:
+class Policy(struct.PyTreeNode):
     """A rule and its parameters: a pytree, so that one compiled program serves all parameters."""
 
     parameters: Any  # pytree, None for a rule that has none
@@ -29,15 +30,10 @@ class Policy:
         return self.rule(self.parameters, key, situation)
 
 
-FITS = ("first", "second", "best", "worst", "next")
 CLASSICAL = ("first", "second", "best", "worst")  # the four fits that every textbook has
 
 _RULES: dict[str, Rule] = {
-    "first": fits.first,
-    "second": fits.second,
-    "best": fits.best,
-    "worst": fits.worst,
-    "next": fits.next,
+    **dict.fromkeys(FITS, fits.fit),
     "random": fits.random,
     "two_ended": fits.two_ended,
     "hint_fit": fits.hint_fit,
@@ -55,4 +51,6 @@ def policy(name: str, parameters: Any = None) -> Policy:
         raise ValueError(f"unknown policy {name!r}{nearest(name, NAMES)}")
     if name == "two_ended" and parameters is None:
         raise ValueError("two_ended needs a threshold in cells")
+    if name in FITS:
+        parameters = np.int32(FITS.index(name))
     return Policy(parameters=parameters, name=name, rule=_RULES[name])

@@ -10,21 +10,14 @@ HINT_HOLES = 8  # holes that hint_fit looks at, as many as an agent is offered
 REST_COST = 4.0  # requests; 2 to 8 do about as well on training-step and call-sites
 
 
-def rule(fit: str):
-    """A policy rule (parameters, key, situation) -> start from a fit of the arena."""
-
-    def choose(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
-        del parameters, key
-        return getattr(situation.arena, fit)(situation.size)
-
-    return choose
+FITS = ("first", "second", "best", "worst", "next")
 
 
-first = rule("first")
-second = rule("second")
-best = rule("best")
-worst = rule("worst")
-next = rule("next")
+def fit(number: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:
+    """The fit with this number (int32[]) in `FITS`: one compiled program plays them all."""
+    del key
+    rules = [lambda arena, size, name=name: getattr(arena, name)(size) for name in FITS]
+    return jax.lax.switch(number, rules, situation.arena, situation.size)
 
 
 def random(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:

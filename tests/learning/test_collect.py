@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 
 from jaxmem.environment.environment import Environment
+from jaxmem.environment.observations import candidates
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import run
 from jaxmem.learning.collect import Arenas, collect, start_arenas
 from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
+from jaxmem.policies.scoring import candidate_values
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
 
 SEQUENCES, LENGTH, CELLS = 24, 40, 40
 HOLES, WIDTHS = 3, (8,)
 ARENAS = SEQUENCES  # one for each sequence, where a test wants that
-ENV = Environment(cells=CELLS, horizon=LENGTH, holes=HOLES, keep_last=False)
+ENV = Environment(cells=CELLS, horizon=LENGTH, holes=HOLES, observation="packed", keep_last=False)
 
 
 def draw(split, key, sequences, length):
@@ -46,7 +48,7 @@ _collect = jax.jit(
     lambda network, params, arenas, key, epsilon: collect(
         ENV,
         params,
-        lambda rows: Scorer(WIDTHS).apply(network, rows),
+        lambda packed: candidate_values(Scorer(WIDTHS), network, packed),
         arenas,
         key,
         epsilon,
@@ -54,6 +56,7 @@ _collect = jax.jit(
     )
 )
 _values = jax.jit(Scorer(WIDTHS).apply)
+_candidates = jax.jit(jax.vmap(candidates))
 _reset = jax.jit(jax.vmap(ENV.reset_at, in_axes=(0, 0, None)))
 _step = jax.jit(jax.vmap(ENV.step, in_axes=(None, 0, 0, None)))
 
@@ -66,7 +69,7 @@ def begin():
 
 
 def legal_values(network, arenas):
-    values = np.asarray(_values(network, arenas.observation))
+    values = np.asarray(_values(network, _candidates(arenas.observation)))
     return np.where(arenas.state.mask, values, -np.inf)
 
 
@@ -78,7 +81,8 @@ def replay(network, params, arenas, steps):
     """
     for t in range(LENGTH):
         values, mask = legal_values(network, arenas), np.asarray(arenas.state.mask)
-        same = (np.asarray(arenas.observation) == np.asarray(steps.row[t])[:, None]).all(axis=-1)
+        shown = np.asarray(_candidates(arenas.observation))
+        same = np.isclose(shown, np.asarray(steps.row[t])[:, None], atol=1e-6).all(axis=-1)
         action = np.argmax(same & mask, axis=-1)
         assert (same & mask).sum(axis=-1).tolist() == [1] * ARENAS
         np.testing.assert_allclose(steps.value[t], values.max(axis=-1), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,126 @@
+"""A network that reads only the candidates that exist values them as if it read all rows."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem.environment.observations import BINS, FEATURES, Packed, candidates
+from jaxmem.policies import scoring
+from jaxmem.policies.networks import Scorer
+from jaxmem.policies.scoring import candidate_values
+
+HOLES = 4
+ACTIONS = 2 * HOLES + 1
+NETWORK = Scorer((8,))
+OVERVIEW = 32
+
+
+@pytest.fixture(scope="module")
+def parameters():
+    return NETWORK.init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+
+
+def situations(counts, seed=0) -> Packed:
+    """Made-up situations with these numbers of holes."""
+    rng = np.random.default_rng(seed)
+    count = np.asarray(counts, np.int32)
+    shape = (len(count), HOLES)
+    size = rng.integers(1, 9, len(count)).astype(np.int32)
+    length = size[:, None] + rng.integers(0, 20, shape)
+    columns = [rng.integers(0, 60, shape), length, *rng.integers(0, 9, (6, *shape))]
+    return Packed(
+        holes=jnp.asarray(np.stack(columns, axis=-1), jnp.int32),
+        size=jnp.asarray(size),
+        cells=jnp.full(len(count), 100, jnp.int32),
+        hint=jnp.asarray(rng.uniform(0, 9, len(count)), jnp.float32),
+        count=jnp.asarray(count),
+        shortest=jnp.asarray(length.min(axis=1), jnp.int32),
+        longest=jnp.asarray(length.max(axis=1), jnp.int32),
+        histogram=jnp.asarray(rng.integers(0, 5, (len(count), BINS)), jnp.int32),
+        overview=jnp.asarray(rng.normal(size=(len(count), OVERVIEW)), jnp.float32),
+    )
+
+
+def all_values(parameters, packed):
+    """By reading every row, also of candidates that there are not."""
+    values = np.asarray(NETWORK.apply(parameters, jax.vmap(candidates)(packed)))
+    count = np.asarray(packed.count)[:, None]
+    action = np.arange(ACTIONS)
+    legal = np.where(action == ACTIONS - 1, count == 0, action < 2 * count)
+    return np.where(legal, values, -np.inf)
+
+
+COUNTS = {
+    "one situation": [3],
+    "nothing fits anywhere": [0] * 7,
+    "everything exists": [HOLES] * 9,
+    "mixed": [0, 1, 4, 2, 0, 0, 3, 1, 1, 4, 0],
+    "first and last refuse": [0, 2, 0],
+}
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+@pytest.mark.parametrize("chunk", [1, 5, 256])
+def test_values_are_those_of_all_rows(counts, chunk, parameters, monkeypatch):
+    monkeypatch.setattr(scoring, "CHUNK", chunk)
+    packed = situations(counts)
+    read = jax.vmap(lambda packed: candidate_values(NETWORK, parameters, packed))
+    values = np.asarray(jax.jit(read)(packed))
+    np.testing.assert_allclose(values, all_values(parameters, packed), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(
+        np.isfinite(values).sum(axis=1), np.maximum(2 * np.array(counts), 1)
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_situations_agree(seed, parameters):
+    packed = situations(np.random.default_rng(seed).integers(0, HOLES + 1, 300), seed)
+    read = jax.jit(jax.vmap(lambda packed: candidate_values(NETWORK, parameters, packed)))
+    np.testing.assert_allclose(read(packed), all_values(parameters, packed), rtol=1e-5, atol=1e-5)
+
+
+def test_one_situation_needs_no_vmap(parameters):
+    packed = situations([2])
+    alone = jax.tree.map(lambda leaf: leaf[0], packed)
+    values = jax.jit(lambda packed: candidate_values(NETWORK, parameters, packed))(alone)
+    np.testing.assert_allclose(values, all_values(parameters, packed)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_situations_may_have_a_network_each(parameters):
+    """As where the members of a sweep are mapped over."""
+    packed = situations([2, 0, 4])
+    networks = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf, -leaf]), parameters)
+    read = jax.jit(jax.vmap(lambda network, packed: candidate_values(NETWORK, network, packed)))
+    values = np.asarray(read(networks, packed))
+    for number in range(3):
+        own = jax.tree.map(lambda leaf, number=number: leaf[number], networks)
+        expected = all_values(own, packed)[number]
+        np.testing.assert_allclose(values[number], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_members_of_a_sweep_share_their_situations(parameters):
+    """Two mapped axes: networks outside, situations inside."""
+    packed = situations([2, 0, 4, 1])
+    networks = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), parameters)
+    inner = jax.vmap(lambda network, packed: candidate_values(NETWORK, network, packed), (None, 0))
+    values = np.asarray(jax.jit(jax.vmap(inner, (0, None)))(networks, packed))
+    for number in range(2):
+        own = jax.tree.map(lambda leaf, number=number: leaf[number], networks)
+        expected = all_values(own, packed)
+        np.testing.assert_allclose(values[number], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_other_counts_of_holes_do_not_compile_anew(parameters):
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @jax.vmap
+    @chex.assert_max_traces(n=1)
+    def read(packed):
+        return candidate_values(NETWORK, parameters, packed)
+
+    for counts in ([0, 0, 0], [4, 4, 4], [1, 0, 2]):
+        values = read(situations(counts))
+        assert np.isfinite(values).sum() == sum(max(2 * count, 1) for count in counts)
