@@ -85,7 +85,8 @@ class BitmapArena(Arena):
         return self._or_nowhere(jnp.where(others.any(), others.lowest(), lowest))
 
     def best(self, size) -> jax.Array:
-        return self._or_nowhere(runs.shortest(self.free, self.starts(size)))
+        start = runs.shortest(self.free, size)
+        return jnp.where(self._possible(size), self._or_nowhere(start), NOWHERE)
 
     def worst(self, size) -> jax.Array:
         start, length = runs.longest(self.free)
@@ -185,7 +186,11 @@ class BitmapArena(Arena):
         """The cells at which a request of `size` cells (int32[]) may start; none if it cannot."""
         chex.assert_rank(size, 0)
         starts = runs.run_starts(self.free, size)
-        return starts & starts.all_or_none((size >= 1) & (size <= self.cells))
+        return starts & starts.all_or_none(self._possible(size))
+
+    def _possible(self, size: jax.Array) -> jax.Array:
+        """Whether a request of `size` cells (int32[]) would fit into the empty arena: bool[]."""
+        return (size >= 1) & (size <= self.cells)
 
     def _neighbour(self, cell: jax.Array, exists: jax.Array, wall: jax.Array) -> Neighbour:
         """The block that covers `cell` (int32[K]) beside each hole; `wall` (bool[K]): none does."""

@@ -67,11 +67,9 @@ class Bits(struct.PyTreeNode, abc.ABC):
         """Cells that fit into the words."""
         return WORD * len(self.words)
 
+    @abc.abstractmethod
     def cells(self, count: int) -> jax.Array:
         """The first `count` cells one by one: bool[count]."""
-        words = jnp.stack(list(self.words))
-        places = jnp.arange(WORD, dtype=jnp.uint32)
-        return (((words[:, None] >> places) & 1) != 0).reshape(-1)[:count]
 
     @abc.abstractmethod
     def words_down(self, distance: int) -> Self:
@@ -111,6 +109,14 @@ class UnrolledBits(Bits):
 
     words: tuple[jax.Array, ...]  # W scalars uint32[]
 
+    def cells(self, count: int) -> jax.Array:
+        listed = jnp.zeros(count, bool)
+        for index, word in enumerate(self.words):
+            # Nothing is moved or joined, which would not be vectorised: each word is seen by all
+            # cells, and only its own have a bit in it.
+            listed |= (word & _places(count, index)) != 0
+        return listed
+
     def words_down(self, distance: int) -> Self:
         zeros = (jnp.zeros_like(self.words[0]),) * len(self.words)
         distance = min(distance, len(self.words))
@@ -130,13 +136,13 @@ class UnrolledBits(Bits):
     def lowest(self) -> jax.Array:
         found = jnp.full_like(self.words[0], self.capacity, jnp.int32)
         for index, word in reversed(list(enumerate(self.words))):
-            found = jnp.where(word != 0, WORD * index + _trailing_zeros(word), found)
+            found = jnp.where(word != 0, WORD * index + trailing_zeros(word), found)
         return found
 
     def highest(self) -> jax.Array:
         found = jnp.full_like(self.words[0], -1, jnp.int32)
         for index, word in enumerate(self.words):
-            found = jnp.where(word != 0, WORD * index + WORD - 1 - _leading_zeros(word), found)
+            found = jnp.where(word != 0, WORD * index + WORD - 1 - leading_zeros(word), found)
         return found
 
     def has(self, cell: jax.Array) -> jax.Array:
@@ -155,6 +161,10 @@ class StackedBits(Bits):
 
     words: jax.Array  # uint32[W]
 
+    def cells(self, count: int) -> jax.Array:
+        places = jnp.arange(WORD, dtype=jnp.uint32)
+        return (((self.words[:, None] >> places) & 1) != 0).reshape(-1)[:count]
+
     def words_down(self, distance: int) -> Self:
         kept, zeros = self.words[distance:], jnp.zeros_like(self.words[:distance])
         return self.replace(words=jnp.concatenate([kept, zeros]))
@@ -170,20 +180,21 @@ class StackedBits(Bits):
         return jnp.sum(jax.lax.population_count(self.words), dtype=jnp.int32)
 
     def lowest(self) -> jax.Array:
-        cells = self._firsts() + _trailing_zeros(self.words)
+        cells = self.firsts() + trailing_zeros(self.words)
         return jnp.min(jnp.where(self.words != 0, cells, self.capacity))
 
     def highest(self) -> jax.Array:
-        cells = self._firsts() + WORD - 1 - _leading_zeros(self.words)
+        cells = self.firsts() + WORD - 1 - leading_zeros(self.words)
         return jnp.max(jnp.where(self.words != 0, cells, -1))
 
     def has(self, cell: jax.Array) -> jax.Array:
         return _bit(self.words[jnp.clip(cell // WORD, 0, len(self.words) - 1)], cell)
 
     def below(self, cell: jax.Array | int) -> Self:
-        return self.replace(words=_low_bits(cell - self._firsts()))
+        """As for every set; `cell` may be int32[W], a border for each word."""
+        return self.replace(words=_low_bits(cell - self.firsts()))
 
-    def _firsts(self) -> jax.Array:
+    def firsts(self) -> jax.Array:
         """The lowest cell of every word: int32[W]."""
         return WORD * jnp.arange(len(self.words), dtype=jnp.int32)
 
@@ -196,11 +207,27 @@ def empty(capacity: int, *, unrolled: bool) -> Bits:
     return StackedBits(words=jnp.zeros((count,), jnp.uint32))
 
 
-def _trailing_zeros(word: jax.Array) -> jax.Array:
+def packed(cells: jax.Array) -> UnrolledBits:
+    """The set of the cells that are true in bool[N]."""
+    places = jnp.arange(len(cells), dtype=jnp.uint32) % WORD
+    bits = jnp.where(cells, jnp.uint32(1) << places, jnp.uint32(0))
+    firsts = range(0, len(cells), WORD)
+    return UnrolledBits(
+        words=tuple(jnp.sum(bits[at : at + WORD], dtype=jnp.uint32) for at in firsts)
+    )
+
+
+def _places(count: int, index: int) -> jax.Array:
+    """For each of `count` cells its bit in word `index`, 0 where it lies in another: uint32[count]."""
+    cell = jnp.arange(count, dtype=jnp.uint32)
+    return jnp.where(cell // WORD == index, jnp.uint32(1) << (cell % WORD), jnp.uint32(0))
+
+
+def trailing_zeros(word: jax.Array) -> jax.Array:
     return jax.lax.population_count((word & -word) - 1).astype(jnp.int32)
 
 
-def _leading_zeros(word: jax.Array) -> jax.Array:
+def leading_zeros(word: jax.Array) -> jax.Array:
     return jax.lax.clz(word).astype(jnp.int32)
 
 
@@ -211,4 +238,4 @@ def _bit(word: jax.Array, cell: jax.Array) -> jax.Array:
 def _low_bits(count: jax.Array) -> jax.Array:
     """A word with its `count` lowest bits set; count may lie outside 0..32."""
     inside = (jnp.uint32(1) << jnp.clip(count, 0, WORD - 1).astype(jnp.uint32)) - jnp.uint32(1)
-    return jnp.where(count >= WORD, jnp.uint32(_ONES), jnp.where(count <= 0, jnp.uint32(0), inside))
+    return jnp.where(count >= WORD, jnp.uint32(_ONES), inside)

@@ -1,62 +1,114 @@
 """Making an arena: the choice of how it stores memory."""
 
+from numbers import Integral
+
 import jax
 import jax.numpy as jnp
 
 from jaxmem.arena import bits
 from jaxmem.arena.arena import Arena
 from jaxmem.arena.bitmap import BitmapArena
+from jaxmem.arena.table import BEYOND, BlockTable
 
 MAX_CELLS = 4096  # of a bitmap
+MAX_TABLE_CELLS = BEYOND
 UNROLLED_CELLS = 256  # beyond, compiling takes longer than it saves
-REPRESENTATIONS = ("auto", "unrolled", "stacked")
+REPRESENTATIONS = ("auto", "unrolled", "stacked", "table")
 
 
 def new_arena(
-    cells: int | jax.Array, capacity: int, horizon: int, representation: str = "auto"
+    cells: int | jax.Array,
+    capacity: int,
+    horizon: int,
+    representation: str = "auto",
+    blocks: int | None = None,
 ) -> Arena:
     """An empty arena of `cells` cells with room for `capacity`, for times 0 .. `horizon`.
 
     Args:
         cells: int or int32[], 1 .. capacity; may be traced.
-        capacity: 1 .. 4096; fixes the shape.
+        capacity: 1 .. 4096, of a table 1 .. 2**31 - 1; fixes the shape.
         horizon: the last time that the clock will show; fixes the number of planes.
         representation: how memory is stored: `unrolled` words (fast to 256 cells), `stacked` words,
-            or `auto`, which chooses by the capacity.
+            a `table` of blocks, or `auto`, which chooses by the capacity: a table beyond 4096.
+        blocks: B, the most blocks that a table holds at once, at least 1; the others need none.
 
     Raises:
-        ValueError: capacity, horizon or a known number of cells is out of range.
+        ValueError: capacity, horizon, blocks or a known number of cells is out of range.
     """
-    if not 1 <= capacity <= MAX_CELLS:
-        raise ValueError(f"an arena holds 1 to {MAX_CELLS} cells, not {capacity}")
-    if isinstance(cells, int) and not 1 <= cells <= capacity:
-        raise ValueError(f"an arena of this shape holds 1 to {capacity} cells, not {cells}")
-    if not 0 <= horizon < 2**30:
-        raise ValueError(f"the horizon is 0 to 2**30 - 1 requests, not {horizon}")
     if representation not in REPRESENTATIONS:
         raise ValueError(
             f"representation must be one of {', '.join(REPRESENTATIONS)}, not {representation!r}"
         )
-    nothing = bits.empty(capacity, unrolled=_is_unrolled(representation, capacity))
+    if blocks is not None and not (isinstance(blocks, Integral) and blocks >= 1):
+        raise ValueError(f"blocks must be a whole number of at least 1, not {blocks!r}")
+    representation = _chosen(representation, capacity, blocks)
+    most = MAX_TABLE_CELLS if representation == "table" else MAX_CELLS
+    if not 1 <= capacity <= most:
+        raise ValueError(f"an arena holds 1 to {most} cells, not {capacity}")
+    if isinstance(cells, int) and not 1 <= cells <= capacity:
+        raise ValueError(f"an arena of this shape holds 1 to {capacity} cells, not {cells}")
+    if not 0 <= horizon < 2**30:
+        raise ValueError(f"the horizon is 0 to 2**30 - 1 requests, not {horizon}")
+    cells = jnp.asarray(cells, jnp.int32)
+    if blocks is not None and representation == "table":
+        return _table(cells, capacity, horizon, int(blocks))
+    return _bitmap(cells, capacity, horizon, unrolled=representation == "unrolled")
+
+
+def _chosen(representation: str, capacity: int, blocks: int | None) -> str:
+    """One of `unrolled`, `stacked` and `table`."""
+    if representation == "auto":
+        if capacity <= UNROLLED_CELLS:
+            return "unrolled"
+        if capacity <= MAX_CELLS:
+            return "stacked"
+        if blocks is None:
+            raise ValueError(
+                f"an arena holds 1 to {MAX_CELLS} cells, not {capacity}; a larger one needs "
+                "`blocks`, the most blocks that live in it at once"
+            )
+    elif representation == "table" and blocks is None:
+        raise ValueError("a table needs `blocks`, the most blocks that live in it at once")
+    return "table" if representation == "auto" else representation
+
+
+def _bitmap(cells: jax.Array, capacity: int, horizon: int, *, unrolled: bool) -> BitmapArena:
+    nothing = bits.empty(capacity, unrolled=unrolled)
     # One value more than the clock can show: all ones means never.
     depth = (horizon + 1).bit_length()
-    # A prediction may lie a whole horizon ahead; what lies further is remembered as all ones.
-    far = (2 * horizon + 1).bit_length()
     zero = jnp.zeros((), jnp.int32)
     return BitmapArena(
-        free=nothing.below(jnp.asarray(cells, jnp.int32)),
+        free=nothing.below(cells),
         heads=nothing,
         expiry=(~nothing,) * depth,
         birth=(nothing,) * depth,
-        forecast=(nothing,) * far,
-        cells=jnp.asarray(cells, jnp.int32),
+        forecast=(nothing,) * _forecast_bits(horizon),
+        cells=cells,
         now=zero,
         cursor=zero,
         high_water=zero,
     )
 
 
-def _is_unrolled(representation: str, capacity: int) -> bool:
-    if representation == "auto":
-        return capacity <= UNROLLED_CELLS
-    return representation == "unrolled"
+def _table(cells: jax.Array, capacity: int, horizon: int, blocks: int) -> BlockTable:
+    zero, zeros = jnp.zeros((), jnp.int32), jnp.zeros((blocks + 1,), jnp.int32)
+    return BlockTable(
+        low=zeros,
+        # All slots but the wall's are spare and lie at address 0; the last has the whole hole.
+        high=zeros.at[-1].set(cells),
+        expiry=zeros.at[0].set(BEYOND),
+        birth=zeros,
+        forecast=zeros,
+        most_cells=capacity,
+        furthest=2 ** _forecast_bits(horizon) - 1,
+        cells=cells,
+        now=zero,
+        cursor=zero,
+        high_water=zero,
+    )
+
+
+def _forecast_bits(horizon: int) -> int:
+    """A prediction may lie a whole horizon ahead; what lies further is remembered as all ones."""
+    return (2 * horizon + 1).bit_length()

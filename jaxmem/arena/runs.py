@@ -2,12 +2,30 @@
 
 A run is a maximal stretch of neighbouring cells of a set, which among the free cells is a hole. The
 runs of the cells at which s free cells start correspond to the holes that hold s, in order.
+
+A short set is searched as a whole, by doubling. A long set is searched in every word by itself,
+where the same doubling takes no words to move, and then from word to word: all that a word needs to
+know of the others is where the run at its top ends.
 """
+
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from jaxmem.arena.bits import Bits
+from jaxmem.arena.bits import (
+    WORD,
+    Bits,
+    StackedBits,
+    UnrolledBits,
+    leading_zeros,
+    packed,
+    trailing_zeros,
+)
+from jaxmem.arena.settle import settle
+
+Search = Callable[[Bits], tuple[jax.Array, jax.Array]]  # the start and the length of a hole
 
 
 def run_starts(free: Bits, size: jax.Array) -> Bits:
@@ -16,6 +34,8 @@ def run_starts(free: Bits, size: jax.Array) -> Bits:
     With runs[k] the starts of 2^k free cells and s - 1 = sum of some 2^k, the starts of s free
     cells are the free cells moved and cut by those runs: log2(cells) steps for any size.
     """
+    if isinstance(free, StackedBits):
+        return _long_run_starts(free, size)
     longer = size - 1
     starts, run = free, free
     for step in range(_doublings(free)):
@@ -35,12 +55,16 @@ def high_ends(starts: Bits) -> Bits:
     return starts & ~(starts >> 1)
 
 
-def shortest(free: Bits, starts: Bits) -> jax.Array:
-    """The low end of the shortest hole among those with legal `starts`: int32[], or the capacity.
+def shortest(free: Bits, size: jax.Array) -> jax.Array:
+    """The low end of the shortest hole of `size` (int32[], 1 .. capacity) cells or more: int32[].
 
-    The request is made longer for as long as every hole that fits still holds it; the holes that
-    one cell more would leave out are the shortest.
+    The lowest of several; the capacity if there is none. The request is made longer for as long as
+    every hole that fits still holds it; the holes that one cell more would leave out are the
+    shortest.
     """
+    if isinstance(free, StackedBits):
+        return _long_shortest(free, size)
+    starts = run_starts(free, size)
     holes = low_ends(starts)
     for run, step in reversed(_runs(free)):
         longer = run & (starts >> 2**step)
@@ -54,6 +78,8 @@ def longest(free: Bits) -> tuple[jax.Array, jax.Array]:
 
     Where nothing is free: the capacity, and 0.
     """
+    if isinstance(free, StackedBits):
+        return _long_longest(free)
     starts = free
     length = starts.any().astype(jnp.int32)
     for run, step in reversed(_runs(free)):
@@ -76,3 +102,74 @@ def _runs(free: Bits) -> list[tuple[Bits, int]]:
         run = runs[-1][0]
         runs.append((run & (run >> 2**step), step + 1))
     return runs
+
+
+def _long_run_starts(free: StackedBits, size: jax.Array) -> StackedBits:
+    def within(word: jax.Array) -> jax.Array:
+        return run_starts(UnrolledBits(words=(word,)), size).words[0]
+
+    inside = free.replace(words=jax.vmap(within)(free.words))
+    low, end = _top_runs(free)
+    over_borders = free.below(end - size + 1) & ~free.below(low)
+    return over_borders | (inside & free.all_or_none(size <= WORD))
+
+
+def _long_shortest(free: StackedBits, size: jax.Array) -> jax.Array:
+    def within(word: Bits) -> tuple[jax.Array, jax.Array]:
+        low = shortest(word, size)
+        taken_above = ~word & ~word.below(low)
+        return low, taken_above.lowest() - low
+
+    none = free.capacity + 1
+    keys = [
+        jnp.min(jnp.where((length >= size) & (length > 0), length * none + low, none * none - 1))
+        for low, length in _holes(free, within)
+    ]
+    return functools.reduce(jnp.minimum, keys) % none
+
+
+def _long_longest(free: StackedBits) -> tuple[jax.Array, jax.Array]:
+    none = free.capacity + 1
+    keys = [
+        jnp.max(jnp.where(length > 0, length * none + free.capacity - low, 0))
+        for low, length in _holes(free, longest)
+    ]
+    length, below_the_top = jnp.divmod(functools.reduce(jnp.maximum, keys), none)
+    return free.capacity - below_the_top, length
+
+
+def _holes(free: StackedBits, within: Search) -> list[tuple[jax.Array, jax.Array]]:
+    """Where holes start, and their lengths: those that can be the answer, and perhaps 0 for none.
+
+    Three parts, each (int32[n], int32[n]): in every word, the hole that `within` chooses of those
+    that reach no border; the run at the top of every word; the run at the bottom of the set.
+    """
+    low, end = _top_runs(free)
+    wholly_free = ~free.words == 0
+    # Adding 1 carries through the run at the bottom of a word and clears it.
+    inner = (free.words & (free.words + 1)) & free.below(low).words
+    start, length = jax.vmap(lambda word: within(UnrolledBits(words=(word,))))(inner)
+    bottom = (~free).lowest()
+    return [
+        (free.firsts() + start, length),
+        (low, jnp.where(wholly_free, 0, end - low)),
+        (jnp.zeros_like(bottom), bottom),
+    ]
+
+
+def _top_runs(free: StackedBits) -> tuple[jax.Array, jax.Array]:
+    """The run at the top of each word: where it starts in the word and where it ends, int32[W].
+
+    It may be empty, and it may end some words later. It starts at its word's own first cell where
+    the word is wholly free.
+    """
+    taken = ~free.words
+    blocked = packed(taken != 0)
+    numbers = jnp.arange(len(taken), dtype=jnp.int32)
+    ahead = jax.vmap(lambda word: (blocked & ~blocked.below(word + 1)).lowest())(numbers)
+    first_taken = free.firsts() + trailing_zeros(taken)
+    end = jnp.take(first_taken, ahead, mode="clip")
+    end = jnp.where(ahead < len(taken), end, free.capacity)
+    # A gather keeps all that is fused with it from being vectorised.
+    end = settle(end[0], end)
+    return free.firsts() + WORD - leading_zeros(taken), end

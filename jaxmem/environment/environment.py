@@ -53,7 +53,7 @@ class State(struct.PyTreeNode):
 class Environment:
     """The rules that fix shapes; everything that may differ between arenas is in `Params`."""
 
-    cells: int  # 1 .. 4096, the largest arena that this environment holds
+    cells: int  # 1 .. 2^31 - 1, the largest arena that this environment holds
     horizon: int  # T, requests in an episode
     actions: str = "holes"  # holes, address or fit
     observation: str = "candidates"  # candidates, packed or bitmap
@@ -86,7 +86,12 @@ class Environment:
                 )
         if self.holes > MAX_CELLS // 2:
             raise ValueError(f"no arena has {self.holes} holes; at most {MAX_CELLS // 2}")
-        new_arena(1, self.cells, self.horizon)
+        new_arena(1, self.cells, self.horizon, blocks=1)
+        if self.cells > MAX_CELLS and (self.actions == "address" or self.observation == "bitmap"):
+            raise ValueError(
+                f"actions 'address' and observation 'bitmap' go up to {MAX_CELLS} cells; "
+                f"{self.cells} cells need the actions 'holes'"
+            )
 
     @property
     def num_actions(self) -> int:

@@ -5,11 +5,14 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxmem.arena.arena import Arena
-from jaxmem.arena.making import new_arena
+from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.environment.environment import Environment, Params
+from jaxmem.workloads.peaks import peak_blocks
 from jaxmem.workloads.registry import NAMES, Workload, workload
+from jaxmem.workloads.requests import Requests
 
 SEQUENCES = 1024  # training sequences that come with a task
+STEP = 32  # blocks by which tables grow
 
 
 def make(
@@ -24,6 +27,7 @@ def make(
     reward: str = "failures",
     holes: int = 8,
     history: int = 0,
+    representation: str = "auto",
     **options: Any,
 ) -> tuple[Environment, Params]:
     """The environment and parameters of a task, on training sequences of its workload.
@@ -32,6 +36,7 @@ def make(
         name: a workload; `cells` and `options` are its own.
         sequences: P, training sequences drawn from `seed`; a fixed workload has one, its own.
         actions, observation, reward, holes, history: of `Environment`.
+        representation: how arenas store memory, of `new_arena`.
 
     Raises:
         ValueError: an unknown name or a value out of range.
@@ -46,7 +51,8 @@ def make(
         holes=holes,
         history=history,
     )
-    return env, params_of(task, "test" if task.fixed else "train", seed, sequences)
+    split = "test" if task.fixed else "train"
+    return env, params_of(task, split, seed, sequences, representation)
 
 
 def tasks() -> tuple[str, ...]:
@@ -54,19 +60,29 @@ def tasks() -> tuple[str, ...]:
     return tuple(name for name in NAMES if name != "trace")
 
 
-def params_of(task: Workload, split: str, seed: int, sequences: int) -> Params:
+def params_of(
+    task: Workload, split: str, seed: int, sequences: int, representation: str = "auto"
+) -> Params:
     """Environment parameters for one split of a workload."""
+    requests = task.requests(split, seed, sequences)
     return Params(
-        requests=task.requests(split, seed, sequences),
-        initial=initial_arena(task),
+        requests=requests,
+        initial=initial_arena(task, requests, representation),
         stop_at_failure=jnp.bool_(task.stop_at_failure),
         stop_above=jnp.float32(task.stop_above),
     )
 
 
-def initial_arena(task: Workload) -> Arena:
-    """The arena of a workload before the first request, with its layout in it."""
-    arena = new_arena(task.cells, task.cells, task.length)
+def initial_arena(task: Workload, requests: Requests, representation: str = "auto") -> Arena:
+    """The arena of a workload before the first request, with its layout in it.
+
+    A table of blocks has room for as many as `requests` can have live at once, rounded up so that
+    other requests of the workload have the same shape.
+    """
+    blocks = None
+    if representation == "table" or task.cells > MAX_CELLS:
+        blocks = STEP * -(-peak_blocks(requests, task.layout) // STEP)
+    arena = new_arena(task.cells, task.cells, task.length, representation, blocks)
     never = jnp.int32(2**30)
     for start, size in task.layout:
         arena = arena.place(jnp.int32(start), jnp.int32(size), never)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.arena.bits import WORD
-from jaxmem.arena.making import new_arena
+from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.environment.situation import serve, situation_at
-from jaxmem.evaluation.run import peak_live
 from jaxmem.policies import Policy
-from jaxmem.workloads.registry import MAX_CELLS, Workload
+from jaxmem.workloads.peaks import peak_live
+from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
 

@@ -11,13 +11,14 @@ import numpy as np
 from rich.console import Console
 
 from jaxmem.evaluation import arena_needed, decision_time
-from jaxmem.evaluation.run import Trajectory, measure, peak_live, run
+from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, NAMES, Policy, policy
 from jaxmem.policies.learned import load_policy
 from jaxmem.render.report import markdown_table, rich_table
+from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload, workload_from
 from jaxmem.workloads.requests import Requests
 

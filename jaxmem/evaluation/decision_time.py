@@ -35,7 +35,7 @@ def decision_nanoseconds(policy: Policy, requests: Requests, workload: Workload)
 
 def _middle(requests: Requests, workload: Workload) -> Situation:
     """ARENAS situations half way through their sequences."""
-    initial = initial_arena(workload)
+    initial = initial_arena(workload, requests)
 
     @jax.jit
     @jax.vmap

@@ -10,6 +10,7 @@ from jaxmem.arena.arena import NOWHERE, Arena
 from jaxmem.environment.situation import serve, situation_at
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
+from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
@@ -35,7 +36,7 @@ def run(policy: Policy, requests: Requests, workload: Workload, seed: int = 0) -
     Args:
         seed: for policies that draw; sequence p draws the same whatever P is.
     """
-    initial = initial_arena(workload)
+    initial = initial_arena(workload, requests)
     policy = policy.replace(name="")  # the same program serves policies that only differ in name
     stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
     keys = jax.vmap(lambda p: jax.random.fold_in(jax.random.key(seed), p))(
@@ -139,23 +140,3 @@ def measure(
         "high_water_per_peak": high_water / peak,
         "placed_requests": (np.asarray(trajectory.start) >= 0).sum(axis=1).astype(np.float64),
     }
-
-
-def peak_live(
-    requests: Requests,
-    layout: tuple[tuple[int, int], ...] = (),
-    active: np.ndarray | None = None,
-) -> np.ndarray:
-    """The most cells that are asked for at once, with those of a layout: float64[P].
-
-    With `active` (bool[P, T]), only by the requests for which it holds.
-    """
-    size = np.asarray(requests.size, np.int64)
-    size = size if active is None else size * active
-    sequences, length = size.shape
-    change = np.zeros((sequences, length + 1), np.int64)
-    change[:, :length] = size
-    dies = np.minimum(np.arange(length) + np.asarray(requests.lifetime, np.int64), length)
-    np.subtract.at(change, (np.arange(sequences)[:, None], dies), size)
-    there = sum(block for _, block in layout)
-    return (np.cumsum(change[:, :length], axis=1).max(axis=1) + there).astype(np.float64)

@@ -28,7 +28,7 @@ from jaxmem.workloads.traces import (
 )
 from jaxmem.workloads.traces.recording import SPLITS
 
-MAX_CELLS = 4096
+MAX_CELLS = 2**31 - 1
 LENGTH = 320  # requests in a sequence
 WARMUP = 64  # requests at the start of a sequence that measures leave out
 PAGE = 256  # Lim & Maddukuri's memory

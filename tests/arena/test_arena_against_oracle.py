@@ -1,186 +1,31 @@
-"""The bit-packed arena against the slow one: random requests, releases and ticks, step by step.
+"""Every arena against the slow one: random requests, releases and ticks, step by step.
 
-A `Script` is one random history. `play` runs it on the packed arena in one compiled scan and keeps
-everything that the arena says at every step; `replay` does the same with the oracle. The claims
-compare the two, quantity by quantity, for arenas of 1 to 4096 cells in both representations.
+The claims compare two accounts of the same histories, quantity by quantity, for arenas of 1 to 4096
+cells in all representations.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from histories import HOLES, NO_RELEASE, REFUSE, RULES, Script, Shape, play, random_script, replay
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import FITS, NOWHERE, Side, SlowArena
+from oracle import NOWHERE, Side
 
-from jaxmem.arena import bits, fits, measures
-from jaxmem.arena.bitmap import (
-    block_ends,
-    block_starts,
-    holes_that_fit,
-    legal_starts,
-    new_arena,
-    place,
-    release,
-    tick,
-)
-from jaxmem.arena.settle import settle
-from jaxmem.workloads.requests import NEVER
+from jaxmem.arena.making import new_arena
 
-RULES = (*FITS, "last")
-# How a step chooses its start: a rule, or one of these.
-HIGH_END_OF_BEST, ANY_LEGAL, REFUSE, ADDRESS = range(len(RULES), len(RULES) + 4)
-HOLES = 3
-LAYOUT = 3  # steps that lay blocks at given addresses
-NO_RELEASE = -1
 SIDE = ("wall", "size", "age", "remaining")
-
-
-class Script(NamedTuple):
-    """One history: arrays int32[T]."""
-
-    size: np.ndarray
-    choice: np.ndarray  # number in RULES, HIGH_END_OF_BEST, ANY_LEGAL, REFUSE or ADDRESS
-    expiry: np.ndarray
-    forecast: np.ndarray
-    freed: np.ndarray  # a cell whose block is released before the request
-    pick: np.ndarray  # which legal start, for ANY_LEGAL; the start, for ADDRESS
-
-
-class Shape(NamedTuple):
-    """A shape of arena, and the sizes of arena that are played in it."""
-
-    capacity: int
-    cells: tuple[int, ...]
-    horizon: int = 31  # the clock needs 5 bits, and never needs one more; 14: both need 4
-    stacked: bool = False  # force the representation of large arenas
-
-
 SHAPES = {
     "1 word": Shape(32, (1, 2, 3, 17, 24, 31, 32), horizon=63),
     "4 words": Shape(128, (33, 63, 64, 65, 90, 100, 112, 127, 128)),
     "8 words": Shape(256, (64, 129, 160, 192, 200, 224, 250, 255, 256), horizon=14),
-    "4 words, stacked": Shape(128, (1, 2, 31, 32, 33, 64, 65, 100, 128), 62, stacked=True),
+    "4 words, stacked": Shape(128, (1, 2, 31, 32, 33, 64, 65, 100, 128), 62, "stacked"),
     "10 words": Shape(300, (257, 270, 280, 300)),
     "128 words": Shape(4096, (300, 1000, 3000, 4095, 4096)),
 }
-
-
-def random_script(rng: np.random.Generator, shape: Shape, cells: int) -> Script:
-    """A history that fills the arena, with every kind of request that a caller may make."""
-    steps = shape.horizon
-    largest = max(1, int(cells * rng.choice([0.06, 0.15, 0.4])))
-    size = rng.integers(1, largest, steps, endpoint=True)
-    oversize = [cells, cells + 1, shape.capacity, shape.capacity + 1, 2**30, 2**31 - 1]
-    size = np.where(rng.random(steps) < 0.1, rng.choice(oversize, steps), size)
-    now = np.arange(steps)
-    lifetime = np.maximum(1, rng.geometric(rng.choice([0.05, 0.15]), steps))
-    at_the_horizon = shape.horizon - now + rng.integers(0, 3, steps)
-    kind = rng.random(steps)
-    lifetime = np.where(kind < 0.1, NEVER, np.where(kind < 0.25, at_the_horizon, lifetime))
-    freed = rng.choice([-2, cells, cells + 1, shape.capacity + 40, *range(min(cells, 8))], steps)
-    freed = np.where(rng.random(steps) < 0.7, rng.integers(0, cells, steps), freed)
-    choice = rng.integers(0, REFUSE, steps, endpoint=True)
-    pick = rng.integers(0, 2**20, steps)
-    borders = np.sort(rng.integers(0, cells, 2 * LAYOUT, endpoint=True)).reshape(LAYOUT, 2)
-    length = borders[:, 1] - borders[:, 0]
-    choice[:LAYOUT] = np.where(length > 0, ADDRESS, REFUSE)
-    pick[:LAYOUT] = borders[:, 0]
-    size[:LAYOUT] = np.clip(length, 1, max(1, cells // 4))
-    return Script(
-        size=size,
-        choice=choice,
-        expiry=now + lifetime,
-        forecast=np.where(rng.random(steps) < 0.3, 0, rng.integers(0, shape.horizon, steps)),
-        freed=np.where(rng.random(steps) < 0.3, freed, NO_RELEASE),
-        pick=pick,
-    )
-
-
-def packed_step(arena, step):
-    """What the packed arena says before a placement, and the arena a request later."""
-    size, choice, expiry, forecast, freed, pick = step
-    asked = jnp.stack([freed, pick % arena.cells])
-    found = {"block_starts": block_starts(arena, asked), "block_ends": block_ends(arena, asked)}
-    # Borders in the program, which would take twice as long to compile without.
-    arena = settle(arena.now, release(arena, freed))
-    legal = legal_starts(arena, size)
-    starts = [getattr(fits, rule)(arena, size) for rule in RULES]
-    mask = legal.cells(arena.capacity)
-    picked = jnp.argmax(jnp.cumsum(mask) == pick % jnp.maximum(jnp.sum(mask), 1) + 1)
-    picked = jnp.where(legal.any(), picked, NOWHERE)
-    to_high_end = partial(fits.to_high_end, arena, size=size)
-    high_ends = jax.vmap(to_high_end)(jnp.stack([*starts, picked]))
-    starts += [high_ends[RULES.index("best")], picked, NOWHERE, pick]
-    starts = settle(arena.now, starts)
-    start = jnp.stack(starts)[choice]
-    found |= {f"{rule} fit": at for rule, at in zip(RULES, starts, strict=False)}
-    found |= {
-        "high_ends": high_ends,
-        "start": start,
-        "mask": mask,
-        "taken": ~arena.free.cells(arena.capacity),
-        "heads": arena.heads.cells(arena.capacity),
-        "holes": holes_that_fit(arena, size, HOLES),
-        "free": measures.free_cells(arena),
-        "live": measures.live_cells(arena),
-        "blocks": measures.live_blocks(arena),
-        "hole_count": measures.hole_count(arena),
-        "largest_hole": measures.largest_hole(arena),
-        "external_fragmentation": measures.external_fragmentation(arena),
-        "unusable_free": measures.unusable_free(arena, size),
-        "hole_histogram": measures.hole_histogram(arena),
-    }
-    arena = place(arena, start, size, expiry, forecast)
-    arena = tick(arena, arena.now + 1)
-    found |= {"cursor": arena.cursor, "high_water": arena.high_water, "now": arena.now}
-    return arena, found
-
-
-@jax.jit
-@jax.vmap
-def play(arena, script):
-    """Everything that packed arenas say while scripts are played on them."""
-    return jax.lax.scan(packed_step, arena, script)[1]
-
-
-def replay(cells: int, script: Script):
-    """What the oracle says, step by step."""
-    slow = SlowArena(cells)
-    for time, step in enumerate(zip(*(column.tolist() for column in script), strict=True)):
-        size, choice, expiry, forecast, freed, pick = step
-        owners = [slow.owner[cell] if 0 <= cell < cells else None for cell in (freed, pick % cells)]
-        slow.release(freed)
-        legal = slow.legal_starts(size)
-        starts = [slow.start_by(rule, size) for rule in RULES]
-        picked = legal[pick % len(legal)] if legal else NOWHERE
-        high_ends = [slow.high_end(start, size) for start in [*starts, picked]]
-        starts += [high_ends[RULES.index("best")], picked, NOWHERE, pick]
-        found = {f"{rule} fit": at for rule, at in zip(RULES, starts, strict=False)}
-        found |= {
-            "owners": owners,
-            "high_ends": high_ends,
-            "start": starts[choice],
-            "mask": legal,
-            "taken": [cell for cell, block in enumerate(slow.owner) if block],
-            "heads": [block.start for block in slow.blocks()],
-            "holes": slow.holes_that_fit(size, HOLES),
-            "free": slow.free(),
-            "live": slow.live(),
-            "blocks": len(slow.blocks()),
-            "hole_count": len(slow.holes()),
-            "largest_hole": slow.largest_hole(),
-            "external_fragmentation": slow.external_fragmentation(),
-            "unusable_free": slow.unusable_free(size),
-            "hole_histogram": slow.hole_histogram(13),
-        }
-        slow.place(starts[choice], size, expiry, forecast)
-        slow.tick(time + 1)
-        found |= {"cursor": slow.cursor, "high_water": slow.high_water, "now": slow.now}
-        yield found
 
 
 class Played(NamedTuple):
@@ -206,13 +51,15 @@ def played(request) -> Played:
     rng = np.random.default_rng(list(SHAPES).index(request.param))
     scripts = [random_script(rng, shape, cells) for cells in shape.cells]
     batch = Script(*(np.stack(columns).astype(np.int32) for columns in zip(*scripts, strict=True)))
-    with pytest.MonkeyPatch.context() as patch:
-        if shape.stacked:
-            patch.setattr(bits, "UNROLLED_WORDS", 0)
-        arenas = [new_arena(cells, shape.capacity, shape.horizon) for cells in shape.cells]
-        packed = play(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arenas), batch)
-    assert isinstance(arenas[0].free.words, tuple) == (shape.capacity <= 256 and not shape.stacked)
-    slow = [list(replay(cells, script)) for cells, script in zip(shape.cells, scripts, strict=True)]
+    slow = [
+        list(replay(cells, script, slots=np.inf))
+        for cells, script in zip(shape.cells, scripts, strict=True)
+    ]
+    arenas = [
+        new_arena(cells, shape.capacity, shape.horizon, shape.representation)
+        for cells in shape.cells
+    ]
+    packed = play(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arenas), batch)
     return Played(shape, jax.tree.map(np.asarray, packed), slow)
 
 
@@ -236,12 +83,16 @@ def test_the_mask_is_true_exactly_where_a_request_may_start(played):
         np.testing.assert_array_equal(np.flatnonzero(packed["mask"]), slow["mask"])
 
 
+def test_legal_starts_are_numbered_by_address(played):
+    np.testing.assert_array_equal(played.packed["picked"], played.expected("picked"))
+    np.testing.assert_array_equal(played.packed["beyond"], played.expected("beyond"))
+
+
 def test_cells_are_taken_exactly_where_a_block_lives(played):
     for packed, slow in played.steps():
         taken = np.flatnonzero(packed["taken"])
         cells = slow["free"] + slow["live"]
         np.testing.assert_array_equal(taken[taken < cells], slow["taken"])
-        np.testing.assert_array_equal(np.flatnonzero(packed["heads"]), slow["heads"])
         assert packed["taken"][cells:].all()
 
 
@@ -274,9 +125,27 @@ def test_neighbours_with_a_live_an_overdue_and_no_prediction_are_all_met(played)
     }
 
 
+@pytest.mark.parametrize("part", ["cells", "blocks", "births"])
+def test_stretches_of_the_arena_know_what_lives_in_them(played, part):
+    found = getattr(played.packed["parts"], part)
+    np.testing.assert_array_equal(found, played.expected(f"part {part}"))
+    assert (found > 0).any(axis=(0, 1)).all()
+
+
 @pytest.mark.parametrize(
     "measure",
-    ["free", "live", "blocks", "hole_count", "largest_hole", "high_water", "cursor", "now"],
+    [
+        "free",
+        "live",
+        "blocks",
+        "hole_count",
+        "fitting",
+        "start_count",
+        "largest_hole",
+        "high_water",
+        "cursor",
+        "now",
+    ],
 )
 def test_counts_agree(played, measure):
     np.testing.assert_array_equal(played.packed[measure], played.expected(measure))
@@ -290,21 +159,10 @@ def test_shares_agree(played, measure):
 
 def test_holes_are_counted_by_length(played):
     counted = played.packed["hole_histogram"]
-    bins = counted.shape[-1]
-    assert 2 ** (bins - 1) <= 32 * -(-played.shape.capacity // 32) < 2**bins
+    bins, capacity = counted.shape[-1], played.packed["taken"].shape[-1]
+    assert 2 ** (bins - 1) <= capacity < 2**bins
     np.testing.assert_array_equal(counted, played.expected("hole_histogram")[..., :bins])
     assert not played.expected("hole_histogram")[..., bins:].any()
-
-
-def test_a_cell_knows_the_ends_of_its_block(played):
-    covered = 0
-    for packed, slow in played.steps():
-        for number, block in enumerate(slow["owners"]):
-            if block is not None:
-                covered += 1
-                assert packed["block_starts"][number] == block.start
-                assert packed["block_ends"][number] == block.start + block.size
-    assert covered > 10
 
 
 STEPS = 24

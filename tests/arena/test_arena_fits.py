@@ -4,13 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmem.arena import fits, measures
-from jaxmem.arena.bitmap import NOWHERE, holes_that_fit, legal_starts, new_arena, place
+from jaxmem.arena import measures
+from jaxmem.arena.arena import NOWHERE
+from jaxmem.arena.making import new_arena
 
 CAPACITY = 32
-PLACE = jax.jit(place)
+PLACE = jax.jit(lambda arena, *block: arena.place(*block))
 RULES = ("first", "second", "best", "worst", "next", "last")
-STARTS = jax.jit(lambda arena, size: {name: getattr(fits, name)(arena, size) for name in RULES})
+STARTS = jax.jit(lambda arena, size: {name: getattr(arena, name)(size) for name in RULES})
 
 
 def drawn(picture: str, cursor: int = 0):
@@ -93,13 +94,13 @@ def test_a_request_may_take_the_whole_arena(rule):
 def test_legal_starts_are_marked_under_the_drawing():
     memory = "##...##.###..###....##..#"
     starts = "..**.......*....***...*.."
-    mask = jax.jit(lambda arena: legal_starts(arena, np.int32(2)).cells(len(memory)))
+    mask = jax.jit(lambda arena: arena.legal_starts(np.int32(2), len(memory)))
     assert "".join("*" if legal else "." for legal in mask(drawn(memory))) == starts
 
 
 def test_both_ends_and_both_neighbours_of_a_hole():
     arena = drawn("..###...##").replace(now=np.int32(3))
-    holes = jax.jit(lambda arena: holes_that_fit(arena, np.int32(2), 3))(arena)
+    holes = jax.jit(lambda arena: arena.holes_that_fit(np.int32(2), 3))(arena)
     assert holes.exists.tolist() == [True, True, False]
     assert holes.low.tolist() == [0, 5, NOWHERE]
     assert holes.high.tolist() == [0, 6, NOWHERE]
@@ -113,18 +114,18 @@ def test_both_ends_and_both_neighbours_of_a_hole():
 
 def test_measures_of_a_drawing():
     arena = drawn("##...#.#....")
-    assert int(measures.free_cells(arena)) == 8
+    assert int(arena.free_cells()) == 8
     assert int(measures.live_cells(arena)) == 4
-    assert int(measures.live_blocks(arena)) == 3
-    assert int(measures.hole_count(arena)) == 3
-    assert int(measures.largest_hole(arena)) == 4
+    assert int(arena.live_blocks()) == 3
+    assert int(arena.hole_count()) == 3
+    assert int(arena.largest_hole()) == 4
     assert float(measures.external_fragmentation(arena)) == 0.5
     assert float(measures.unusable_free(arena, np.int32(4))) == 0.5
-    assert measures.hole_histogram(arena).tolist() == [1, 1, 1, 0, 0, 0]
+    assert arena.hole_histogram().tolist() == [1, 1, 1, 0, 0, 0]
 
 
 def test_a_full_arena_is_not_fragmented():
     arena = drawn("###")
     assert float(measures.external_fragmentation(arena)) == 0.0
     assert float(measures.unusable_free(arena, np.int32(1))) == 0.0
-    assert int(measures.largest_hole(arena)) == 0
+    assert int(arena.largest_hole()) == 0

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from oracle import FITS, NOWHERE, SlowArena
 
-from jaxmem.arena import fits, measures
-from jaxmem.arena.bitmap import new_arena, place, tick
+from jaxmem.arena import measures
+from jaxmem.arena.making import new_arena
 
 WORKLOADS = (
     "memoryless",
@@ -29,7 +29,7 @@ FITS_WITHOUT_CURSOR = FITS[:4]
 
 
 def chosen_fit(arena, rule, size):
-    return jnp.stack([getattr(fits, name)(arena, size) for name in FITS])[rule]
+    return jnp.stack([getattr(arena, name)(size) for name in FITS])[rule]
 
 
 @jax.jit
@@ -42,8 +42,8 @@ def serve_all(arena, rule, size, lifetime):
         size, lifetime = request
         start = chosen_fit(arena, rule, size)
         fragmentation = measures.external_fragmentation(arena)
-        arena = place(arena, start, size, arena.now + lifetime)
-        return tick(arena, arena.now + 1), (start, fragmentation)
+        arena = arena.place(start, size, arena.now + lifetime)
+        return arena.tick(arena.now + 1), (start, fragmentation)
 
     arena, (starts, fragmentation) = jax.lax.scan(serve, arena, (size, lifetime))
     return starts, jnp.mean(fragmentation), arena.high_water
@@ -139,19 +139,19 @@ def fill(arena, rule, blocks, sizes):
 
     def lay(arena, block):
         start, size = block
-        return place(arena, jnp.where(size > 0, start, NOWHERE), size, never), None
+        return arena.place(jnp.where(size > 0, start, NOWHERE), size, never), None
 
     def serve(arena, size):
         start = jnp.where(size > 0, chosen_fit(arena, rule, size), NOWHERE)
-        return place(arena, start, size, never), start
+        return arena.place(start, size, never), start
 
     arena, _ = jax.lax.scan(lay, arena, blocks)
     arena, starts = jax.lax.scan(serve, arena, sizes)
     return {
         "starts": starts,
-        "holes": measures.hole_count(arena),
-        "free": measures.free_cells(arena),
-        "largest_hole": measures.largest_hole(arena),
+        "holes": arena.hole_count(),
+        "free": arena.free_cells(),
+        "largest_hole": arena.largest_hole(),
         "external": measures.external_fragmentation(arena),
     }
 

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.arena import fits
-from jaxmem.arena.bitmap import holes_that_fit, legal_starts, new_arena, place, release, tick
+from jaxmem.arena.making import new_arena
 
 
 @pytest.mark.parametrize(
@@ -31,57 +30,57 @@ def test_impossible_arenas_are_refused(arguments, problem):
 @pytest.mark.parametrize(("cells", "capacity"), [(1, 1), (100, 100), (4096, 4096)])
 def test_a_new_arena_is_one_hole(cells, capacity):
     arena = new_arena(cells, capacity, horizon=0)
-    free = np.asarray(arena.free.cells(arena.capacity))
-    assert np.flatnonzero(free).tolist() == list(range(cells))
-    assert not arena.heads.any()
+    taken = np.asarray(arena.taken(arena.capacity))
+    assert np.flatnonzero(~taken).tolist() == list(range(cells))
+    assert (arena.live_blocks(), arena.largest_hole()) == (0, cells)
     assert (arena.now, arena.cursor, arena.high_water) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("horizon", [0, 1, 2, 3, 6, 7, 8])
 def test_a_block_dies_at_its_time_and_never_when_that_is_beyond_the_horizon(horizon):
-    advance = jax.jit(lambda arena, now: tick(arena, now))
+    advance = jax.jit(lambda arena, now: arena.tick(now))
     for expiry in range(1, horizon + 4):
-        arena = place(new_arena(8, 8, horizon), jnp.int32(2), jnp.int32(3), jnp.int32(expiry))
+        arena = new_arena(8, 8, horizon).place(jnp.int32(2), jnp.int32(3), jnp.int32(expiry))
         for now in range(1, horizon + 1):
             arena = advance(arena, jnp.int32(now))
             live = now < expiry
-            assert int(arena.heads.count()) == live
-            assert int(arena.free.count()) == (5 if live else 8)
+            assert int(arena.live_blocks()) == live
+            assert int(arena.free_cells()) == (5 if live else 8)
 
 
 def test_two_blocks_that_die_together_leave_one_hole():
     arena = new_arena(12, 12, horizon=8)
     for start, size, expiry in ((0, 3, 2), (3, 4, 2), (7, 1, 5)):
-        arena = place(arena, jnp.int32(start), jnp.int32(size), jnp.int32(expiry))
-    arena = tick(tick(arena, 1), 2)
-    assert np.flatnonzero(legal_starts(arena, jnp.int32(7)).cells(12)).tolist() == [0]
+        arena = arena.place(jnp.int32(start), jnp.int32(size), jnp.int32(expiry))
+    arena = arena.tick(1).tick(2)
+    assert np.flatnonzero(arena.legal_starts(jnp.int32(7), 12)).tolist() == [0]
 
 
 def test_a_new_block_on_released_cells_lives_its_own_time():
-    arena = place(new_arena(8, 8, horizon=8), jnp.int32(0), jnp.int32(8), jnp.int32(2))
-    arena = release(tick(arena, 1), jnp.int32(5))
-    arena = tick(place(arena, jnp.int32(4), jnp.int32(2), jnp.int32(3)), 2)
-    assert np.flatnonzero(arena.heads.cells(8)).tolist() == [4]
-    assert not tick(arena, 3).heads.any()
+    arena = new_arena(8, 8, horizon=8).place(jnp.int32(0), jnp.int32(8), jnp.int32(2))
+    arena = arena.tick(1).release(jnp.int32(5))
+    arena = arena.place(jnp.int32(4), jnp.int32(2), jnp.int32(3)).tick(2)
+    assert np.flatnonzero(arena.taken(8)).tolist() == [4, 5]
+    assert not arena.tick(3).taken(8).any()
 
 
 def test_placing_nowhere_changes_nothing():
-    arena = place(new_arena(20, 32, horizon=8), jnp.int32(3), jnp.int32(5), jnp.int32(6))
-    after = place(arena, jnp.int32(-1), jnp.int32(4), jnp.int32(7), jnp.int32(5))
+    arena = new_arena(20, 32, horizon=8).place(jnp.int32(3), jnp.int32(5), jnp.int32(6))
+    after = arena.place(jnp.int32(-1), jnp.int32(4), jnp.int32(7), jnp.int32(5))
     chex.assert_trees_all_equal(after, arena, strict=True)
 
 
 @pytest.mark.parametrize("cell", [-1, -40, 2, 8, 19, 20, 31, 32, 1000])
 def test_releasing_a_cell_that_no_block_covers_changes_nothing(cell):
-    arena = place(new_arena(20, 32, horizon=8), jnp.int32(3), jnp.int32(5), jnp.int32(6))
-    chex.assert_trees_all_equal(release(arena, jnp.int32(cell)), arena, strict=True)
+    arena = new_arena(20, 32, horizon=8).place(jnp.int32(3), jnp.int32(5), jnp.int32(6))
+    chex.assert_trees_all_equal(arena.release(jnp.int32(cell)), arena, strict=True)
 
 
 @pytest.mark.parametrize(("forecast", "remembered"), [(7, 7), (14, 14), (100, 15)])
 def test_a_forecast_is_remembered_up_to_twice_the_horizon(forecast, remembered):
     arena = new_arena(20, 32, horizon=7)
-    arena = place(arena, jnp.int32(0), jnp.int32(5), jnp.int32(6), jnp.int32(forecast))
-    hole = jax.jit(lambda arena: holes_that_fit(arena, jnp.int32(1), 1))(arena)
+    arena = arena.place(jnp.int32(0), jnp.int32(5), jnp.int32(6), jnp.int32(forecast))
+    hole = jax.jit(lambda arena: arena.holes_that_fit(jnp.int32(1), 1))(arena)
     assert hole.below.remaining.tolist() == [remembered]
 
 
@@ -92,8 +91,8 @@ def test_arenas_of_all_sizes_are_stepped_by_one_program():
     @jax.vmap
     @chex.assert_max_traces(n=1)
     def step(arena, size):
-        start = fits.best(arena, size)
-        return tick(place(arena, start, size, arena.now + 3), arena.now + 1)
+        arena = arena.place(arena.best(size), size, arena.now + 3)
+        return arena.tick(arena.now + 1)
 
     make = jax.vmap(lambda cells: new_arena(cells, 64, 16))
     arenas = make(jnp.array([1, 33, 64]))

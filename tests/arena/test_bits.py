@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.arena import bits
-from jaxmem.arena.bits import WORD, Bits, empty
+from jaxmem.arena.bits import WORD, Bits, UnrolledBits, empty, packed
 
 WORDS = 3
 CAPACITY = WORDS * WORD
@@ -38,20 +37,19 @@ def cells_of(number: int) -> list[int]:
 
 def integers(sets: Bits) -> list[int]:
     """The sets of a batched result, as integers."""
-    unrolled = isinstance(sets.words, tuple)
+    unrolled = isinstance(sets, UnrolledBits)
     words = np.stack(sets.words, -1) if unrolled else np.asarray(sets.words)
     return [sum(int(word) << (WORD * i) for i, word in enumerate(row)) for row in words]
 
 
 @pytest.fixture(params=["unrolled", "stacked"])
-def on_every_set(request, monkeypatch):
+def on_every_set(request):
     """A function that applies another to all of SETS at once, compiled."""
     words = jnp.array([words_of(number) for number in SETS], jnp.uint32)
-    if request.param == "unrolled":
+    unrolled = request.param == "unrolled"
+    if unrolled:
         words = tuple(words[:, index] for index in range(WORDS))
-    else:
-        monkeypatch.setattr(bits, "UNROLLED_WORDS", 0)
-    sets = empty(CAPACITY).replace(words=words)
+    sets = empty(CAPACITY, unrolled=unrolled).replace(words=words)
 
     def apply(function, *columns):
         return jax.jit(jax.vmap(function))(sets, *columns)
@@ -66,14 +64,6 @@ def test_moving_a_set_carries_cells_over_word_borders(on_every_set):
         assert integers(up) == [number << by & EVERY for number in SETS]
 
 
-@pytest.mark.parametrize(
-    "on_every_set",
-    [
-        "unrolled",
-        "stacked",
-    ],
-    indirect=True,
-)
 @pytest.mark.parametrize("distance", [CAPACITY + 1, CAPACITY + WORD, 2 * CAPACITY + 5])
 def test_a_set_moved_by_more_than_its_capacity_is_empty(on_every_set, distance):
     down, up = on_every_set(lambda s: (s >> distance, s << distance))
@@ -136,10 +126,26 @@ def test_a_set_becomes_every_cell_or_none(on_every_set):
     assert integers(filled) == [EVERY * int(every) for every in everything]
 
 
+@pytest.mark.parametrize("borders", [(0, 32, 64), (5, 64, 65), (-1, 40, 96), (96, 33, 95)])
+def test_every_word_of_a_long_set_may_have_its_own_border(borders):
+    below = empty(CAPACITY, unrolled=False).below(jnp.array(borders, jnp.int32))
+    assert cells_of(sum(int(word) << (WORD * i) for i, word in enumerate(below.words))) == [
+        cell for cell in range(CAPACITY) if cell < borders[cell // WORD]
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 70, 128])
+def test_packing_undoes_listing(count):
+    cells = np.random.default_rng(count).random((50, count)) < 0.5
+    listed = jax.jit(jax.vmap(lambda cells: packed(cells).cells(count)))(cells)
+    assert (np.asarray(listed) == cells).all()
+
+
+@pytest.mark.parametrize("unrolled", [True, False])
 @pytest.mark.parametrize(("capacity", "words"), [(1, 1), (32, 1), (33, 2), (256, 8), (257, 9)])
-def test_an_empty_set_has_whole_words_and_no_cells(capacity, words):
-    nothing = empty(capacity)
+def test_an_empty_set_has_whole_words_and_no_cells(capacity, words, unrolled):
+    nothing = empty(capacity, unrolled=unrolled)
     assert nothing.capacity == words * WORD
-    assert isinstance(nothing.words, tuple) == (words <= bits.UNROLLED_WORDS)
+    assert isinstance(nothing, UnrolledBits) == unrolled
     assert not nothing.any()
     assert nothing.lowest() == words * WORD

@@ -68,7 +68,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["compare", "seed=-1"], "seed is -1"),
         (["compare", "sequences=0"], "sequences is 0"),
         (["compare", "sequences=many"], "sequences is 'many'"),
-        (["compare", "cells=0"], "cells is 0; an arena has 1 to 4096 cells"),
+        (["compare", "cells=0"], "cells is 0; an arena has 1 to 2147483647 cells"),
         (["compare", "cells=-5"], "cells is -5"),
         (["compare", "cells=4097"], "cells is 4097"),
         (["compare", "cells=nan"], "cells is nan"),

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.arena import fits, measures
-from jaxmem.arena.bitmap import holes_that_fit, new_arena
+from jaxmem.arena import measures
+from jaxmem.arena.making import new_arena
 from jaxmem.environment.actions import ACTION_SPACES
 from jaxmem.environment.environment import OBSERVATIONS, Environment, Params
 from jaxmem.environment.rewards import REWARDS
@@ -46,23 +46,21 @@ def abstract_game(actions: str, observation: str, reward: str):
 
 def arena_answers():
     """What an arena answers, abstractly."""
-    rules = [getattr(fits, name) for name in ("first", "second", "best", "worst", "next", "last")]
-    of_arena = [
-        measures.free_cells,
-        measures.live_cells,
-        measures.live_blocks,
-        measures.hole_count,
-        measures.largest_hole,
-        measures.external_fragmentation,
-        measures.hole_histogram,
-    ]
+    rules = ("first", "last", "second", "best", "worst", "next", "start_count")
+    quantities = ("free_cells", "live_blocks", "hole_count", "largest_hole", "hole_histogram")
 
     def answers(arena, size):
         return (
-            [rule(arena, size) for rule in rules],
-            [measure(arena) for measure in of_arena],
+            [getattr(arena, rule)(size) for rule in rules],
+            [getattr(arena, quantity)() for quantity in quantities],
+            [measures.live_cells(arena), measures.external_fragmentation(arena)],
             measures.unusable_free(arena, size),
-            holes_that_fit(arena, size, 3),
+            arena.high_end(arena.cursor, size),
+            arena.numbered_start(size, arena.now),
+            arena.legal_starts(size, CELLS),
+            arena.taken(CELLS),
+            arena.holes_that_fit(size, 3),
+            arena.parts(jnp.arange(3, dtype=jnp.int32)),
         )
 
     return jax.eval_shape(answers, new_arena(CELLS, CELLS, HORIZON), jnp.int32(3))

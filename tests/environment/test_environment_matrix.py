@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from oracle import NOWHERE, SlowGame
 
-from jaxmem.arena.bitmap import new_arena, place
+from jaxmem.arena.making import new_arena
 from jaxmem.environment.actions import ACTION_SPACES
 from jaxmem.environment.environment import OBSERVATIONS, Environment, Params
 from jaxmem.environment.observations import FEATURES
@@ -98,7 +98,7 @@ def random_actions(env: Environment) -> tuple[np.ndarray, np.ndarray]:
 def arena_of(lane: Lane):
     arena = new_arena(lane.cells, CELLS, HORIZON)
     for start, size in lane.layout:
-        arena = place(arena, jnp.int32(start), jnp.int32(size), jnp.int32(NEVER))
+        arena = arena.place(jnp.int32(start), jnp.int32(size), jnp.int32(NEVER))
     return arena.replace(cursor=jnp.int32(0))
 
 

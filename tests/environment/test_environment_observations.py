@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from oracle import Side, SlowGame
 
-from jaxmem.arena.bitmap import new_arena, place
+from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import BINS, FEATURES, SEGMENTS
 from jaxmem.workloads.requests import NEVER, requests_of
@@ -127,7 +127,7 @@ def random_requests():
 def arena_of(cells: int):
     arena = new_arena(cells, CAPACITY, HORIZON)
     for start, size in LAYOUT:
-        arena = place(arena, jnp.int32(start), jnp.int32(size), jnp.int32(NEVER))
+        arena = arena.place(jnp.int32(start), jnp.int32(size), jnp.int32(NEVER))
     return arena
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.arena.bitmap import holes_that_fit, new_arena
+from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.environment.situation import serve, situation_at
@@ -199,7 +199,7 @@ def remaining_life(hint: float) -> int:
     requests = requests_of(size, lifetime, np.full((1, 1), hint, np.float32))
     situation = situation_at(new_arena(CELLS, CELLS, HORIZON), requests, jnp.int32(0))
     arena = jax.jit(serve)(situation, jnp.int32(0), requests.lifetime[0, 0])
-    hole = jax.jit(lambda arena: holes_that_fit(arena, jnp.int32(1), 1))(arena)
+    hole = jax.jit(lambda arena: arena.holes_that_fit(jnp.int32(1), 1))(arena)
     return int(hole.below.remaining[0])
 
 
@@ -207,14 +207,16 @@ def remaining_life(hint: float) -> int:
     ("arguments", "problem"),
     [
         ({"actions": "hole"}, "actions must be one of holes, address, fit, not 'hole'"),
-        ({"observation": "pixels"}, "observation must be one of candidates, bitmap, not 'pixels'"),
+        ({"observation": "pixels"}, "one of candidates, packed, bitmap, not 'pixels'"),
         ({"reward": "none"}, "reward must be one of failures, bytes, classic, not 'none'"),
         ({"actions": "fit"}, "with actions 'fit' use observation 'bitmap'"),
         ({"holes": 0}, "holes must be a whole number of at least 1, not 0"),
         ({"horizon": 0}, "horizon must be a whole number of at least 1, not 0"),
         ({"history": -1}, "history must be a whole number of at least 0, not -1"),
         ({"cells": 0}, "an arena holds 1 to 4096 cells, not 0"),
-        ({"cells": 4097}, "an arena holds 1 to 4096 cells, not 4097"),
+        ({"cells": 2**31}, "an arena holds 1 to 2147483647 cells, not 2147483648"),
+        ({"cells": 4097, "actions": "address", "observation": "bitmap"}, "up to 4096 cells"),
+        ({"cells": 4097, "observation": "bitmap"}, "4097 cells need the actions 'holes'"),
     ],
 )
 def test_impossible_environments_are_refused(arguments, problem):

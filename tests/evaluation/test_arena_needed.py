@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from oracle import NOWHERE, SlowArena
 
-from jaxmem.arena.bitmap import MAX_CELLS
+from jaxmem.arena.making import MAX_CELLS
 from jaxmem.evaluation.arena_needed import arena_needed
-from jaxmem.evaluation.run import peak_live
 from jaxmem.policies import Policy, policy
+from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import NEVER, requests_of
 

@@ -21,10 +21,11 @@ from jaxmem.evaluation.compare import (
     find_policy,
     tuned_two_ended,
 )
-from jaxmem.evaluation.run import failed_share, measure, peak_live, run
+from jaxmem.evaluation.run import failed_share, measure, run
 from jaxmem.policies import FITS, policy
 from jaxmem.policies.learned import Card, PolicyFileError, save_policy
 from jaxmem.policies.networks import Scorer
+from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import requests_of
 

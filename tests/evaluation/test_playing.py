@@ -10,8 +10,9 @@ from oracle import FITS, NOWHERE, SlowArena
 
 from jaxmem.evaluation import run as playing
 from jaxmem.evaluation.compare import MEASURES
-from jaxmem.evaluation.run import Trajectory, failed_share, measure, peak_live, run
+from jaxmem.evaluation.run import Trajectory, failed_share, measure, run
 from jaxmem.policies import policy
+from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import NEVER, requests_of
 

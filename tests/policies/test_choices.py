@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from oracle import NOWHERE, SlowArena
 
-from jaxmem.arena import bitmap
+from jaxmem.arena.making import new_arena
 from jaxmem.environment.observations import FEATURES, candidates
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import policy
@@ -42,9 +42,9 @@ class Case:
 @jax.vmap
 def _situation(blocks, size, hint, now):
     def put(arena, block):
-        return bitmap.place(arena, block[0], block[1], jnp.int32(NEVER), block[2]), None
+        return arena.place(block[0], block[1], jnp.int32(NEVER), block[2]), None
 
-    arena, _ = jax.lax.scan(put, bitmap.new_arena(CELLS, CELLS, HORIZON), blocks)
+    arena, _ = jax.lax.scan(put, new_arena(CELLS, CELLS, HORIZON), blocks)
     return Situation(arena.replace(now=now), size, hint, jnp.int32(0))
 
 

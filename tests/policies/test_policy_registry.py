@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxmem.arena import bitmap
+from jaxmem.arena.making import new_arena
 from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import CLASSICAL, FITS, NAMES, policy
@@ -23,7 +23,7 @@ def situations():
     @jax.jit
     @jax.vmap
     def situation(size):
-        arena = bitmap.new_arena(CELLS, CELLS, HORIZON)
+        arena = new_arena(CELLS, CELLS, HORIZON)
         return Situation(arena, size, jnp.float32(0), jnp.int32(0))
 
     return situation(jnp.arange(1, 10))

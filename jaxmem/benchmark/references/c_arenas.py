@@ -1,0 +1,95 @@
+"""Scalar C on one thread, compiled when it is first asked for."""
+
+import ctypes
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from jaxmem.benchmark.references.reference import Unavailable
+
+SOURCE = Path(__file__).with_name("arenas.c")
+FLAGS = ("-O3", "-march=native", "-std=c11", "-shared", "-fPIC")
+
+
+class CArenas:
+    """The arenas of arenas.c: all take a step, and write all that is seen, before the next step."""
+
+    def __init__(
+        self, size: np.ndarray, lifetime: np.ndarray, cells: int, arenas: int, observe: bool
+    ) -> None:
+        self._play = _compiled(_compiler())
+        sequences, self.horizon = size.shape
+        room = min(cells, self.horizon)
+        self._states = np.zeros((arenas, 3), np.int32)
+        self._first = np.where(size[np.arange(arenas) % sequences, 0] <= cells, 0, -1)
+        self.observation: np.ndarray | None = None
+        self.mask: np.ndarray | None = None
+        self._taken: np.ndarray | None = None
+        if observe:
+            self.observation = np.zeros((arenas, cells + 1), np.float32)
+            self.mask = np.zeros((arenas, cells + 1), np.uint8)
+            self._taken = np.zeros((arenas, cells), np.uint8)
+        # A step reads the same request number of every sequence.
+        by_time = (np.ascontiguousarray(column.T) for column in (size, lifetime))
+        blocks = np.zeros((arenas, room, 3), np.int32)
+        counts = (self.horizon, sequences, cells, arenas, room)
+        seen = (self._taken, self.observation, self.mask)
+        self._arguments = (*by_time, *counts, self._states, blocks, *seen)
+        self.reset()
+
+    def reset(self) -> None:
+        """All arenas are empty, and the first request of each waits."""
+        self.now = 0
+        self._states[:] = 0
+        self._states[:, 1] = self._first
+        if self._taken is not None:
+            self._taken[:] = 0
+
+    def play(self, steps: int) -> int:
+        """Failed requests of all arenas in the next `steps` steps."""
+        failed = self._play(*map(_argument, (self.now, steps, *self._arguments)))
+        self.now = (self.now + steps) % self.horizon
+        return failed
+
+
+def _argument(value: np.ndarray | int | None) -> ctypes.c_void_p | ctypes.c_int64:
+    if isinstance(value, int):
+        return ctypes.c_int64(value)
+    return ctypes.c_void_p(None if value is None else value.ctypes.data)
+
+
+def _compiler() -> tuple[str, ...]:
+    """$CC if it is set, else what is usual: the command and its first arguments."""
+    wanted = os.environ.get("CC")
+    commands = [wanted] if wanted else ["cc", "gcc", "clang"]
+    for command in commands:
+        words = shlex.split(command)
+        if words and shutil.which(words[0]):
+            return tuple(words)
+    raise Unavailable(f"no C compiler is called {' or '.join(commands)}; set CC to one")
+
+
+@functools.cache
+def _compiled(compiler: tuple[str, ...]):
+    """The function `play` of arenas.c."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "arenas.so"
+        command = [*compiler, *FLAGS, str(SOURCE), "-o", str(library)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                said = done.stderr.splitlines() or [f"exit status {done.returncode}"]
+                reason = next((line for line in said if "error" in line), said[0])
+                raise Unavailable(f"{command[0]} does not compile {SOURCE.name}: {reason}")
+            # Once loaded, the library is needed no more in its folder.
+            function = ctypes.CDLL(str(library)).play
+        except OSError as error:
+            raise Unavailable(f"{command[0]} makes nothing that runs here: {error}") from error
+    function.restype = ctypes.c_int64
+    return function

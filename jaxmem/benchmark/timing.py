@@ -1,0 +1,70 @@
+"""Timing programs in turn: each round times all of them, so that what slows one slows all."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+
+class Timed(Protocol):
+    """A program that does the same work in every call, compiled before the first."""
+
+    steps: int  # environment steps of a call, over all arenas
+
+    def once(self) -> None:
+        """Does the work, and comes back when it is done."""
+        ...
+
+
+class Rate(NamedTuple):
+    """Steps in one timing."""
+
+    per_second: float  # of the clock on the wall
+    per_cpu_second: float  # of all threads of this process, without its children
+
+
+def time_for(program: Timed, seconds: float) -> Rate:
+    """How fast a program is over `seconds` or one call, whichever takes longer."""
+    wall, cpu, calls = time.perf_counter(), time.process_time(), 0
+    while calls == 0 or time.perf_counter() - wall < seconds:
+        program.once()
+        calls += 1
+    steps = calls * program.steps
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return Rate(steps / wall, steps / max(cpu, 1e-9))
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """The median of the rounds, and their lower and upper quartile."""
+    low, median, high = np.percentile(values, [25, 50, 75])
+    return {"median": float(median), "low": float(low), "high": float(high)}
+
+
+def rates(samples: Sequence[Rate]) -> dict[str, dict[str, float]]:
+    """The rounds of a program as they stand in results.json."""
+    return {
+        "steps_per_second": summary([sample.per_second for sample in samples]),
+        "per_cpu_second": summary([sample.per_cpu_second for sample in samples]),
+    }
+
+
+def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """How many times as fast we are: the median of the ratios within each round."""
+    return float(np.median(np.asarray(ours) / np.asarray(theirs)))
+
+
+@contextmanager
+def compiled_afresh() -> Iterator[None]:
+    """Within it, no program comes from the cache on disk, so that compiling takes what it takes."""
+    before = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        reset_cache()

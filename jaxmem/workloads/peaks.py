@@ -1,0 +1,34 @@
+"""The most that requests ask for at once, which no placement changes."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem.workloads.requests import Requests
+
+Layout = tuple[tuple[int, int], ...]  # (start, size) of blocks that are there from the beginning
+
+
+def peak_live(
+    requests: Requests,
+    layout: Layout = (),
+    active: np.ndarray | None = None,
+) -> np.ndarray:
+    """The most cells that are asked for at once, with those of a layout: float64[P].
+
+    With `active` (bool[P, T]), only by the requests for which it holds.
+    """
+    size = np.asarray(requests.size, np.int64)
+    size = size if active is None else size * active
+    sequences, length = size.shape
+    change = np.zeros((sequences, length + 1), np.int64)
+    change[:, :length] = size
+    dies = np.minimum(np.arange(length) + np.asarray(requests.lifetime, np.int64), length)
+    np.subtract.at(change, (np.arange(sequences)[:, None], dies), size)
+    there = sum(block for _, block in layout)
+    return (np.cumsum(change[:, :length], axis=1).max(axis=1) + there).astype(np.float64)
+
+
+def peak_blocks(requests: Requests, layout: Layout = ()) -> int:
+    """The most blocks that can be live at once in any of the sequences, whatever is placed."""
+    alike = requests.replace(size=jnp.ones_like(requests.size))
+    return int(peak_live(alike, tuple((start, 1) for start, _ in layout)).max())
