@@ -70,7 +70,7 @@ def draw_memory(comparison: Comparison, folder: RunFolder) -> None:
         task.cells,
         layout=task.layout,
         last=last,
-        title=f"{task.name}: {last} requests in {task.cells} cells",
+        title=f"{task.name}: {last:,} requests in {task.cells:,} cells",
     )
 
 

@@ -9,7 +9,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from jaxmem.render import style
 from jaxmem.render.style import DENSITY, FAILED, HOLE, MUTED, NEVER, WIDTH, failure_title, text_on
@@ -108,6 +108,7 @@ def _draw_over_time(
         axes.set_ylabel("address (cells)" if place % columns == 0 else "")
         axes.set_xlabel("time (requests)" if place // columns == rows - 1 else "")
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         _number_requests(axes, first, last)
         style.draw_failures(axes, first + np.flatnonzero(start[first:last] < 0), cells)
         style.draw_layout(axes, [(first, at, last - first, many) for at, many in layout])
