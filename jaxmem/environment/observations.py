@@ -196,7 +196,8 @@ def _histogram(arena: Arena) -> jax.Array:
     """Holes by length, the longest in one bin without end: int32[BINS]."""
     by_length = arena.hole_histogram()
     longest = jnp.sum(by_length[BINS - 1 :], keepdims=True)
-    return jnp.append(jnp.pad(by_length, (0, BINS))[: BINS - 1], longest)
+    bins = jnp.append(jnp.pad(by_length, (0, BINS))[: BINS - 1], longest)
+    return bins.astype(jnp.int32)
 
 
 def _overview(situation: Situation, fitting: jax.Array) -> jax.Array:
@@ -215,7 +216,7 @@ def _overview(situation: Situation, fitting: jax.Array) -> jax.Array:
     # What is stacked unsettled is computed inside the stack, one arena after the other.
     numbers = settle(arena.now, [jnp.asarray(number, jnp.float32) for number in numbers])
     head = jnp.stack(numbers)
-    return jnp.concatenate([head, _segments(situation)])
+    return jnp.concatenate([head, _segments(situation).astype(jnp.float32)])
 
 
 def _segments(situation: Situation) -> jax.Array:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxmem.arena import measures
-from jaxmem.arena.making import new_arena
+from jaxmem.arena.making import REPRESENTATIONS, new_arena
 from jaxmem.environment.actions import ACTION_SPACES
 from jaxmem.environment.environment import OBSERVATIONS, Environment, Params
 from jaxmem.environment.rewards import REWARDS
@@ -44,13 +44,15 @@ def abstract_game(actions: str, observation: str, reward: str):
     return (first, state), jax.eval_shape(env.step, key, state, jnp.int32(0), params)
 
 
-def arena_answers():
-    """What an arena answers, abstractly."""
+def arena_answers(representation: str):
+    """An arena a request later, and what it answers, abstractly."""
     rules = ("first", "last", "second", "best", "worst", "next", "start_count")
     quantities = ("free_cells", "live_blocks", "hole_count", "largest_hole", "hole_histogram")
 
     def answers(arena, size):
         return (
+            arena.place(arena.first(size), size, arena.now + 2).tick(arena.now + 1),
+            arena.release(arena.cursor),
             [getattr(arena, rule)(size) for rule in rules],
             [getattr(arena, quantity)() for quantity in quantities],
             [measures.live_cells(arena), measures.external_fragmentation(arena)],
@@ -63,7 +65,8 @@ def arena_answers():
             arena.parts(jnp.arange(3, dtype=jnp.int32)),
         )
 
-    return jax.eval_shape(answers, new_arena(CELLS, CELLS, HORIZON), jnp.int32(3))
+    arena = new_arena(CELLS, CELLS, HORIZON, representation, blocks=4)
+    return jax.eval_shape(answers, arena, jnp.int32(3))
 
 
 def dtypes_of(tree) -> list[str]:
@@ -74,7 +77,7 @@ def report() -> dict[str, list[str]]:
     """The dtype of everything; of the rewards, which nothing else depends on, each one once."""
     games = [names for names in COMBINATIONS if names[2] == "failures" or names[0] == "fit"]
     found = {"-".join(names): dtypes_of(abstract_game(*names)) for names in games}
-    return found | {"arena": dtypes_of(arena_answers())}
+    return found | {name: dtypes_of(arena_answers(name)) for name in REPRESENTATIONS}
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids="-".join)

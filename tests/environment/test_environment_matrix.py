@@ -16,9 +16,9 @@ import pytest
 from oracle import NOWHERE, SlowGame
 
 from jaxmem.arena.making import new_arena
-from jaxmem.environment.actions import ACTION_SPACES
+from jaxmem.environment.actions import ACTION_SPACES, Choices
 from jaxmem.environment.environment import OBSERVATIONS, Environment, Params
-from jaxmem.environment.observations import FEATURES
+from jaxmem.environment.observations import FEATURES, Packed, candidates
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.workloads.requests import NEVER, requests_of
 
@@ -114,17 +114,22 @@ def params() -> Params:
 
 def watched(state) -> dict:
     """Of a state, what the slow game knows too, and what must not change by itself."""
-    arena = state.arena
+    arena, choices = state.arena, Choices(state.starts, state.mask)
     return {
         "free": arena.free.cells(CELLS),
         "heads": arena.heads.cells(CELLS),
         "memory": (arena.birth, arena.forecast, arena.expiry, arena.cursor, arena.high_water),
         "now": arena.now,
         "sequence": state.sequence,
-        "starts": state.starts,
+        "starts": jax.vmap(choices.start_of)(jnp.arange(state.mask.shape[0])),
         "mask": state.mask,
-        "last_observation": state.last_observation,
+        "last_observation": unpacked(state.last_observation),
     }
+
+
+def unpacked(observation):
+    """The rows of a packed observation; any other as it is."""
+    return candidates(observation) if isinstance(observation, Packed) else observation
 
 
 def play(env: Environment, params: Params, number: np.ndarray, choose_legal: np.ndarray):
@@ -141,10 +146,11 @@ def play(env: Environment, params: Params, number: np.ndarray, choose_legal: np.
                 game = dataclasses.replace(env, reward=reward)
                 _, _, rewards[reward], *_ = game.step_env(key, state, action, params)
             observation, after, rewards[env.reward], *rest = env.step(key, state, action, params)
-            return after, Step(watched(state), action, observation, watched(after), rewards, *rest)
+            seen = unpacked(observation)
+            return after, Step(watched(state), action, seen, watched(after), rewards, *rest)
 
         first, state = env.reset_at(jnp.int32(1), jnp.int32(0), params)
-        return first, jax.lax.scan(step, state, (number, choose_legal))[1]
+        return unpacked(first), jax.lax.scan(step, state, (number, choose_legal))[1]
 
     axes = Params(requests=None, initial=0, stop_at_failure=0, stop_above=0)
     return jax.jit(jax.vmap(lane, in_axes=(axes, 0, 0)))(params, number, choose_legal)
@@ -239,7 +245,7 @@ def test_every_action_means_the_start_that_the_slow_game_finds(played):
     for _, fast, slow in played.pairs():
         starts, legal = zip(*slow["choices"], strict=True)
         np.testing.assert_array_equal(fast.before["mask"], legal)
-        np.testing.assert_array_equal(np.where(legal, fast.before["starts"], NOWHERE), starts)
+        np.testing.assert_array_equal(fast.before["starts"], np.where(legal, starts, NOWHERE))
 
 
 def test_blocks_are_where_the_actions_put_them(played):
