@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.tasks import params_of
-from jaxmem.evaluation.run import failed_share
+from jaxmem.evaluation.run import failed_share, run
 from jaxmem.learning.pqn import PQNConfig, make_train
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, Policy, policy
@@ -114,12 +114,14 @@ def train(
     with ThreadPoolExecutor() as pool:
         compiling = pool.submit(_compile, block, jax.eval_shape(start, key, params), params)
         starting = pool.submit(jax.jit(start), key, params)
-        judging = pool.submit(
-            lambda: validate(learned(starting.result().parameters, holes, config.widths))
+        playing = pool.submit(
+            lambda: run(
+                learned(starting.result().parameters, holes, config.widths), validation, task
+            )
         )
         references = {name: validate(policy(name)) for name in CLASSICAL}
         go_on, state = compiling.result(), starting.result()
-        judging.result()
+        playing.result()
     started(references, config.updates * config.arenas * config.rollout)
     best, best_failed = jax.device_get(state.parameters), math.inf
     curve: list[Report] = []

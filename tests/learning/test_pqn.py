@@ -11,12 +11,13 @@ from flax import struct
 from optax.tree_utils import tree_get_all_with_path
 
 from jaxmem.environment.environment import Environment
+from jaxmem.environment.observations import FEATURES
 from jaxmem.learning import pqn
 from jaxmem.learning.collect import Arenas, Steps
 from jaxmem.learning.pqn import PQNConfig, make_train
 from jaxmem.policies.networks import Scorer
 
-ARENAS, ROLLOUT, FEATURES = 4, 6, 5
+ARENAS, ROLLOUT, COLUMNS = 4, 6, len(FEATURES)
 CONFIG = PQNConfig(
     steps=10 * ARENAS * ROLLOUT,
     arenas=ARENAS,
@@ -43,7 +44,7 @@ class Given:
 
 
 def start_given(env, params, key, count):
-    return Arenas(observation=jnp.zeros((count, 3, FEATURES)), state=jnp.zeros(count))
+    return Arenas(observation=jnp.zeros((count, 3, COLUMNS)), state=jnp.zeros(count))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def learner(epsilons):
 def given(**changes):
     random = np.random.default_rng(0)
     steps = {
-        "row": random.normal(0, 1, (ROLLOUT, ARENAS, FEATURES)),
+        "row": random.normal(0, 1, (ROLLOUT, ARENAS, COLUMNS)),
         "reward": random.normal(0, 1, (ROLLOUT, ARENAS)),
         "value": random.normal(0, 1, (ROLLOUT, ARENAS)),
         "terminated": random.random((ROLLOUT, ARENAS)) < 0.2,

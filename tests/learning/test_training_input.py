@@ -16,7 +16,9 @@ CHECKED = {"learner": "pqn", "seed": 0, "holes": 8, "reward": "failures"}
 
 def test_what_training_accepts_is_an_environment_and_a_configuration():
     env, config = check_training(TASK, **CHECKED, steps=500, widths=[16, 8])
-    assert env == Environment(cells=TASK.cells, horizon=40, holes=8, keep_last=False)
+    assert env == Environment(
+        cells=TASK.cells, horizon=40, observation="packed", holes=8, keep_last=False
+    )
     assert config == PQNConfig(steps=500, widths=(16, 8))
     assert isinstance(config.widths, tuple)
 
