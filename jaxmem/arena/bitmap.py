@@ -5,8 +5,6 @@ which its block dies, one bit to a plane, and the cells whose planes all agree w
 free again. Neighbouring holes merge by themselves, because a hole is a run of free bits.
 """
 
-import functools
-import operator
 from typing import Self
 
 import chex
@@ -16,9 +14,8 @@ import jax.numpy as jnp
 from jaxmem.arena import runs
 from jaxmem.arena.arena import NOWHERE, Arena, Holes, Neighbour, Parts
 from jaxmem.arena.bits import Bits
+from jaxmem.arena.planes import Planes
 from jaxmem.arena.settle import settle
-
-Planes = tuple[Bits, ...]  # plane b holds bit b of a number that every cell carries
 
 
 class BitmapArena(Arena):
@@ -43,24 +40,19 @@ class BitmapArena(Arena):
         start = jnp.where(placed, start, 0)
         lower = self.free.below(start)
         block = self.free.below(end) & ~lower
-        never, furthest = 2 ** len(self.expiry) - 1, 2 ** len(self.forecast) - 1
         return self.replace(
             free=self.free & ~block,
             heads=self.heads | runs.low_ends(block),
-            expiry=_write(self.expiry, block, jnp.minimum(expiry, never)),
-            birth=_write(self.birth, block, self.now),
-            forecast=_write(self.forecast, block, jnp.minimum(forecast, furthest)),
+            expiry=self.expiry.written(block, expiry),
+            birth=self.birth.written(block, self.now),
+            forecast=self.forecast.written(block, forecast),
             cursor=jnp.where(placed, end, self.cursor),
             high_water=jnp.maximum(self.high_water, end),
         )
 
     def tick(self, now) -> Self:
         now = jnp.asarray(now, jnp.int32)
-        agree = (
-            ~(plane ^ plane.all_or_none((now >> position) & 1 != 0))
-            for position, plane in enumerate(self.expiry)
-        )
-        dead = functools.reduce(operator.and_, agree)
+        dead = self.expiry.equal(now)
         free, heads = settle(now, (self.free | dead, self.heads & ~dead))
         return self.replace(free=free, heads=heads, now=now)
 
@@ -102,7 +94,7 @@ class BitmapArena(Arena):
         return jnp.where(start >= 0, taken.lowest() - size, NOWHERE)
 
     def numbered_start(self, size, number) -> jax.Array:
-        ranks = jnp.cumsum(self.starts(size).cells(self.capacity))
+        ranks = jnp.cumsum(self.legal_starts(size, self.capacity))
         chosen = jnp.argmax(ranks == number + 1).astype(jnp.int32)
         return jnp.where((number >= 0) & (number < ranks[-1]), chosen, NOWHERE)
 
@@ -110,7 +102,7 @@ class BitmapArena(Arena):
         return self.starts(size).count()
 
     def legal_starts(self, size, count) -> jax.Array:
-        return settle(self.now, self.starts(size)).cells(count)
+        return self._listed(self.starts(size), count)
 
     def holes_that_fit(self, size, count) -> Holes:
         starts = self.starts(size)
@@ -141,7 +133,7 @@ class BitmapArena(Arena):
         )
 
     def taken(self, count) -> jax.Array:
-        return ~settle(self.now, self.free).cells(count)
+        return ~self._listed(self.free, count)
 
     def free_cells(self) -> jax.Array:
         return self.free.count()
@@ -173,11 +165,10 @@ class BitmapArena(Arena):
         def part(low: jax.Array, high: jax.Array) -> Parts:
             inside = self.free.below(high) & ~self.free.below(low)
             here = live & inside
-            births = sum((plane & here).count() << bit for bit, plane in enumerate(self.birth))
             return Parts(
                 cells=here.count(),
                 blocks=(self.heads & inside).count(),
-                births=jnp.asarray(births, jnp.int32),
+                births=self.birth.total(here),
             )
 
         return jax.vmap(part)(borders[:-1], borders[1:])
@@ -192,16 +183,20 @@ class BitmapArena(Arena):
         """Whether a request of `size` cells (int32[]) would fit into the empty arena: bool[]."""
         return (size >= 1) & (size <= self.cells)
 
+    def _listed(self, cells: Bits, count: int) -> jax.Array:
+        """The first `count` of `cells` one by one (bool[count]), without finding each by itself."""
+        return settle(self.now, cells.stacked()).cells(count)
+
     def _neighbour(self, cell: jax.Array, exists: jax.Array, wall: jax.Array) -> Neighbour:
         """The block that covers `cell` (int32[K]) beside each hole; `wall` (bool[K]): none does."""
         seen, wall = exists & ~wall, exists & wall
         at = jnp.where(seen, cell, 0)
         size = jnp.vectorize(lambda at: self._block_end(at) - self._block_start(at))(at)
-        remaining = _read(self.forecast, at) - self.now
+        remaining = self.forecast.at(at) - self.now
         return Neighbour(
             wall=wall,
             size=jnp.where(seen, size, 0),
-            age=jnp.where(seen, self.now - _read(self.birth, at), 0),
+            age=jnp.where(seen, self.now - self.birth.at(at), 0),
             remaining=jnp.where(seen, jnp.maximum(remaining, 0), 0),
         )
 
@@ -216,18 +211,3 @@ class BitmapArena(Arena):
 
     def _or_nowhere(self, cell: jax.Array) -> jax.Array:
         return jnp.where(cell < self.capacity, cell, NOWHERE)
-
-
-def _write(planes: Planes, where: Bits, value: jax.Array) -> Planes:
-    return tuple(
-        (plane & ~where) | (where & plane.all_or_none((value >> position) & 1 != 0))
-        for position, plane in enumerate(planes)
-    )
-
-
-def _read(planes: Planes, cell: jax.Array) -> jax.Array:
-    """The number that `cell` (int32[...]) carries: int32[...]."""
-    return sum(
-        (plane.has(cell).astype(jnp.int32) << position for position, plane in enumerate(planes)),
-        jnp.zeros_like(cell),
-    )

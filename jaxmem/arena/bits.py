@@ -67,9 +67,14 @@ class Bits(struct.PyTreeNode, abc.ABC):
         """Cells that fit into the words."""
         return WORD * len(self.words)
 
-    @abc.abstractmethod
     def cells(self, count: int) -> jax.Array:
         """The first `count` cells one by one: bool[count]."""
+        places = jnp.arange(WORD, dtype=jnp.uint32)
+        return (((self.stacked().words[:, None] >> places) & 1) != 0).reshape(-1)[:count]
+
+    @abc.abstractmethod
+    def stacked(self) -> "StackedBits":
+        """The same set, all words in one array."""
 
     @abc.abstractmethod
     def words_down(self, distance: int) -> Self:
@@ -109,13 +114,8 @@ class UnrolledBits(Bits):
 
     words: tuple[jax.Array, ...]  # W scalars uint32[]
 
-    def cells(self, count: int) -> jax.Array:
-        listed = jnp.zeros(count, bool)
-        for index, word in enumerate(self.words):
-            # Nothing is moved or joined, which would not be vectorised: each word is seen by all
-            # cells, and only its own have a bit in it.
-            listed |= (word & _places(count, index)) != 0
-        return listed
+    def stacked(self) -> "StackedBits":
+        return StackedBits(words=jnp.stack(self.words))
 
     def words_down(self, distance: int) -> Self:
         zeros = (jnp.zeros_like(self.words[0]),) * len(self.words)
@@ -161,9 +161,8 @@ class StackedBits(Bits):
 
     words: jax.Array  # uint32[W]
 
-    def cells(self, count: int) -> jax.Array:
-        places = jnp.arange(WORD, dtype=jnp.uint32)
-        return (((self.words[:, None] >> places) & 1) != 0).reshape(-1)[:count]
+    def stacked(self) -> Self:
+        return self
 
     def words_down(self, distance: int) -> Self:
         kept, zeros = self.words[distance:], jnp.zeros_like(self.words[:distance])
@@ -217,12 +216,6 @@ def packed(cells: jax.Array) -> UnrolledBits:
     )
 
 
-def _places(count: int, index: int) -> jax.Array:
-    """For each of `count` cells its bit in word `index`, 0 where it lies in another: uint32[count]."""
-    cell = jnp.arange(count, dtype=jnp.uint32)
-    return jnp.where(cell // WORD == index, jnp.uint32(1) << (cell % WORD), jnp.uint32(0))
-
-
 def trailing_zeros(word: jax.Array) -> jax.Array:
     return jax.lax.population_count((word & -word) - 1).astype(jnp.int32)
 
@@ -237,5 +230,6 @@ def _bit(word: jax.Array, cell: jax.Array) -> jax.Array:
 
 def _low_bits(count: jax.Array) -> jax.Array:
     """A word with its `count` lowest bits set; count may lie outside 0..32."""
-    inside = (jnp.uint32(1) << jnp.clip(count, 0, WORD - 1).astype(jnp.uint32)) - jnp.uint32(1)
+    # Nothing is said of a word moved by 32 bits or more, so that case is chosen away.
+    inside = (jnp.uint32(1) << jnp.maximum(count, 0).astype(jnp.uint32)) - 1
     return jnp.where(count >= WORD, jnp.uint32(_ONES), inside)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxmem.arena import bits
 from jaxmem.arena.arena import Arena
 from jaxmem.arena.bitmap import BitmapArena
+from jaxmem.arena.planes import planes
 from jaxmem.arena.table import BEYOND, BlockTable
 
 MAX_CELLS = 4096  # of a bitmap
@@ -59,18 +60,17 @@ def new_arena(
 def _chosen(representation: str, capacity: int, blocks: int | None) -> str:
     """One of `unrolled`, `stacked` and `table`."""
     if representation == "auto":
-        if capacity <= UNROLLED_CELLS:
-            return "unrolled"
         if capacity <= MAX_CELLS:
-            return "stacked"
+            return "unrolled" if capacity <= UNROLLED_CELLS else "stacked"
         if blocks is None:
             raise ValueError(
                 f"an arena holds 1 to {MAX_CELLS} cells, not {capacity}; a larger one needs "
                 "`blocks`, the most blocks that live in it at once"
             )
-    elif representation == "table" and blocks is None:
+        return "table"
+    if representation == "table" and blocks is None:
         raise ValueError("a table needs `blocks`, the most blocks that live in it at once")
-    return "table" if representation == "auto" else representation
+    return representation
 
 
 def _bitmap(cells: jax.Array, capacity: int, horizon: int, *, unrolled: bool) -> BitmapArena:
@@ -81,9 +81,9 @@ def _bitmap(cells: jax.Array, capacity: int, horizon: int, *, unrolled: bool) ->
     return BitmapArena(
         free=nothing.below(cells),
         heads=nothing,
-        expiry=(~nothing,) * depth,
-        birth=(nothing,) * depth,
-        forecast=(nothing,) * _forecast_bits(horizon),
+        expiry=planes(~nothing, depth),
+        birth=planes(nothing, depth),
+        forecast=planes(nothing, _forecast_bits(horizon)),
         cells=cells,
         now=zero,
         cursor=zero,

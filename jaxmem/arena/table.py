@@ -52,7 +52,7 @@ class BlockTable(Arena):
         below = _largest(jnp.where(self.low <= start, slots, 0))
         placed = (start >= 0) & (spare > 0)
         end = jnp.where(placed, start + size, 0)
-        # Without the spare slot, which may lie on either side, the new block comes after `below`.
+        # The new block comes after `below`, which moves down if the spare slot is not above it.
         at = below + (spare > below)
 
         def inserted(column: jax.Array, value: jax.Array, at: jax.Array, spare: jax.Array):
@@ -137,7 +137,7 @@ class BlockTable(Arena):
 
     def holes_that_fit(self, size, count) -> Holes:
         numbers = self._running(jnp.add, self._fits(size).astype(jnp.int32))
-        hole = jnp.sum(numbers <= jnp.arange(count)[:, None], axis=1, dtype=jnp.int32)
+        hole = jnp.searchsorted(numbers, jnp.arange(1, count + 1, dtype=jnp.int32))
         exists = hole < len(self.low)
         # A hole's own slot may be spare: the block below it is in the last slot that is not.
         live = jnp.where(self.expiry > 0, self._slots(), 0)

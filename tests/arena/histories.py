@@ -173,7 +173,7 @@ def replay(cells: int, script: Script, slots: float) -> Iterator[dict]:
         }
         placed = starts[choice] if len(heads) < slots else NOWHERE
         slow.place(placed, size, expiry, forecast)
-        found["most"] = len(heads) + (placed != NOWHERE)
+        found["blocks after"] = len(slow.blocks())
         slow.tick(time + 1)
         found |= {"cursor": slow.cursor, "high_water": slow.high_water, "now": slow.now}
         yield found

@@ -9,14 +9,15 @@ from jaxmem.arena.arena import NOWHERE
 from jaxmem.arena.making import new_arena
 
 CAPACITY = 32
+REPRESENTATIONS = ("unrolled", "stacked", "table")
 PLACE = jax.jit(lambda arena, *block: arena.place(*block))
 RULES = ("first", "second", "best", "worst", "next", "last")
 STARTS = jax.jit(lambda arena, size: {name: getattr(arena, name)(size) for name in RULES})
 
 
-def drawn(picture: str, cursor: int = 0):
+def drawn(picture: str, cursor: int = 0, representation: str = "unrolled"):
     """The arena of a drawing; each run of # is one block."""
-    arena = new_arena(len(picture), CAPACITY, horizon=4)
+    arena = new_arena(len(picture), CAPACITY, 4, representation, blocks=6)
     for start, cell in enumerate(picture):
         if cell == "#" and picture[start - 1 : start] != "#":
             size = len(picture[start:]) - len(picture[start:].lstrip("#"))
@@ -25,7 +26,10 @@ def drawn(picture: str, cursor: int = 0):
 
 
 def start(rule: str, picture: str, size: int, cursor: int = 0) -> int:
-    return int(STARTS(drawn(picture, cursor), np.int32(size))[rule])
+    """What all representations agree on."""
+    arenas = [drawn(picture, cursor, representation) for representation in REPRESENTATIONS]
+    (found,) = {int(STARTS(arena, np.int32(size))[rule]) for arena in arenas}
+    return found
 
 
 def test_first_fit_takes_the_lowest_hole_that_fits():
@@ -91,15 +95,18 @@ def test_a_request_may_take_the_whole_arena(rule):
     assert start(rule, "." * 32, 32) == 0
 
 
-def test_legal_starts_are_marked_under_the_drawing():
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_legal_starts_are_marked_under_the_drawing(representation):
     memory = "##...##.###..###....##..#"
     starts = "..**.......*....***...*.."
-    mask = jax.jit(lambda arena: arena.legal_starts(np.int32(2), len(memory)))
-    assert "".join("*" if legal else "." for legal in mask(drawn(memory))) == starts
+    arena = drawn(memory, 0, representation)
+    legal_starts = jax.jit(lambda arena: arena.legal_starts(np.int32(2), len(memory)))(arena)
+    assert "".join("*" if legal else "." for legal in legal_starts) == starts
 
 
-def test_both_ends_and_both_neighbours_of_a_hole():
-    arena = drawn("..###...##").replace(now=np.int32(3))
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_both_ends_and_both_neighbours_of_a_hole(representation):
+    arena = drawn("..###...##", 0, representation).replace(now=np.int32(3))
     holes = jax.jit(lambda arena: arena.holes_that_fit(np.int32(2), 3))(arena)
     assert holes.exists.tolist() == [True, True, False]
     assert holes.low.tolist() == [0, 5, NOWHERE]
@@ -112,8 +119,9 @@ def test_both_ends_and_both_neighbours_of_a_hole():
     assert holes.above.size.tolist() == [3, 2, 0]
 
 
-def test_measures_of_a_drawing():
-    arena = drawn("##...#.#....")
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_measures_of_a_drawing(representation):
+    arena = drawn("##...#.#....", 0, representation)
     assert int(arena.free_cells()) == 8
     assert int(measures.live_cells(arena)) == 4
     assert int(arena.live_blocks()) == 3
@@ -124,8 +132,9 @@ def test_measures_of_a_drawing():
     assert arena.hole_histogram().tolist() == [1, 1, 1, 0, 0, 0]
 
 
-def test_a_full_arena_is_not_fragmented():
-    arena = drawn("###")
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_a_full_arena_is_not_fragmented(representation):
+    arena = drawn("###", 0, representation)
     assert float(measures.external_fragmentation(arena)) == 0.0
     assert float(measures.unusable_free(arena, np.int32(1))) == 0.0
     assert int(arena.largest_hole()) == 0

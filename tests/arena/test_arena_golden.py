@@ -55,14 +55,25 @@ def sequences(golden_file):
         return dict(archive)
 
 
-@pytest.fixture(scope="module")
-def served(sequences):
-    """For each workload and fit: the measures that the golden file names, of the packed arena."""
+def most_at_once(lifetime) -> int:
+    """The most requests of a sequence (int[P, T]) that would be live together."""
+    now = np.arange(lifetime.shape[1])
+    live = (now[:, None] <= now) & (now < (now + lifetime)[..., None])
+    return live.sum(axis=1).max()
+
+
+@pytest.fixture(scope="module", params=["unrolled", "table"])
+def served(sequences, request):
+    """For each workload and fit: the measures that the golden file names, of the fast arena."""
     size = np.concatenate([sequences[f"{name}/size"] for name in WORKLOADS])
     lifetime = np.concatenate([sequences[f"{name}/lifetime"] for name in WORKLOADS])
     each = len(size) // len(WORKLOADS)
     cells = np.repeat([int(sequences[f"{name}/cells"]) for name in WORKLOADS], each)
-    arenas = jax.vmap(lambda cells: new_arena(cells, CAPACITY, size.shape[1]))(cells)
+
+    def make(cells):
+        return new_arena(cells, CAPACITY, size.shape[1], request.param, most_at_once(lifetime))
+
+    arenas = jax.vmap(make)(cells)
     starts, fragmentation, high_water = map(
         np.asarray, serve_all(arenas, np.arange(len(FITS)), size, lifetime)
     )
@@ -162,13 +173,18 @@ def padded(rows, shape):
     return result
 
 
-@pytest.fixture(scope="module")
-def filled(cases):
-    """For each case and fit: what the golden file names, of the packed arena."""
+@pytest.fixture(scope="module", params=["unrolled", "table"])
+def filled(cases, request):
+    """For each case and fit: what the golden file names, of the fast arena."""
     cells = np.array([case["memory_size"] for case in cases])
     blocks = np.stack([padded(case["blocks"], (14, 2)) for case in cases])
     sizes = np.stack([padded(case["sizes"], 20) for case in cases])
-    arenas = jax.vmap(lambda cells: new_arena(cells, 256, 1))(cells)
+    blocks_at_once = blocks.shape[1] + sizes.shape[1]
+
+    def make(cells):
+        return new_arena(cells, 256, 1, request.param, blocks_at_once)
+
+    arenas = jax.vmap(make)(cells)
     return jax.tree.map(np.asarray, fill(arenas, np.arange(4), blocks, sizes))
 
 

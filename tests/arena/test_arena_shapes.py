@@ -6,7 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmem.arena.bitmap import BitmapArena
+from jaxmem.arena.bits import StackedBits, UnrolledBits
 from jaxmem.arena.making import new_arena
+from jaxmem.arena.table import BlockTable
+
+LARGEST = 2**31 - 1
+
+
+@pytest.fixture(params=["unrolled", "stacked", "table"])
+def representation(request):
+    return request.param
 
 
 @pytest.mark.parametrize(
@@ -14,12 +24,21 @@ from jaxmem.arena.making import new_arena
     [
         ((1, 0, 9), "holds 1 to 4096 cells, not 0"),
         ((1, -1, 9), "holds 1 to 4096 cells, not -1"),
-        ((1, 4097, 9), "holds 1 to 4096 cells, not 4097"),
+        ((1, 4097, 9), "holds 1 to 4096 cells, not 4097; a larger one needs `blocks`"),
+        ((1, 4097, 9, "stacked", 5), "holds 1 to 4096 cells, not 4097"),
+        ((1, 0, 9, "table", 5), "holds 1 to 2147483647 cells, not 0"),
+        ((1, LARGEST + 1, 9, "auto", 5), "holds 1 to 2147483647 cells, not 2147483648"),
         ((0, 100, 9), "holds 1 to 100 cells, not 0"),
         ((-5, 100, 9), "holds 1 to 100 cells, not -5"),
         ((101, 100, 9), "holds 1 to 100 cells, not 101"),
+        ((10**6 + 1, 10**6, 9, "auto", 5), "holds 1 to 1000000 cells, not 1000001"),
         ((1, 100, -1), "horizon is 0 to 2\\*\\*30 - 1 requests, not -1"),
         ((1, 100, 2**30), "horizon is 0 to 2\\*\\*30 - 1 requests, not 1073741824"),
+        ((1, 100, 9, "tree"), "one of auto, unrolled, stacked, table, not 'tree'"),
+        ((1, 100, 9, "table"), "a table needs `blocks`"),
+        ((1, 100, 9, "table", 0), "blocks must be a whole number of at least 1, not 0"),
+        ((1, 100, 9, "auto", -3), "blocks must be a whole number of at least 1, not -3"),
+        ((1, 100, 9, "table", 2.5), "blocks must be a whole number of at least 1, not 2.5"),
     ],
 )
 def test_impossible_arenas_are_refused(arguments, problem):
@@ -27,64 +46,92 @@ def test_impossible_arenas_are_refused(arguments, problem):
         new_arena(*arguments)
 
 
-@pytest.mark.parametrize(("cells", "capacity"), [(1, 1), (100, 100), (4096, 4096)])
-def test_a_new_arena_is_one_hole(cells, capacity):
-    arena = new_arena(cells, capacity, horizon=0)
-    taken = np.asarray(arena.taken(arena.capacity))
+@pytest.mark.parametrize(
+    ("capacity", "kind", "words"),
+    [
+        (256, BitmapArena, UnrolledBits),
+        (257, BitmapArena, StackedBits),
+        (4096, BitmapArena, StackedBits),
+        (4097, BlockTable, None),
+        (LARGEST, BlockTable, None),
+    ],
+)
+def test_the_representation_is_chosen_by_the_capacity(capacity, kind, words):
+    arena = new_arena(5, capacity, horizon=9, blocks=np.int64(7))
+    assert isinstance(arena, kind)
+    assert words is None or isinstance(arena.free, words)
+    assert arena.capacity >= capacity
+
+
+@pytest.mark.parametrize(("cells", "capacity"), [(1, 1), (100, 100), (200, 224)])
+def test_a_new_arena_is_one_hole(cells, capacity, representation):
+    arena = new_arena(cells, capacity, 0, representation, blocks=3)
+    ask = jax.jit(lambda arena: (arena.taken(capacity), arena.live_blocks(), arena.largest_hole()))
+    taken, blocks, largest = ask(arena)
     assert np.flatnonzero(~taken).tolist() == list(range(cells))
-    assert (arena.live_blocks(), arena.largest_hole()) == (0, cells)
+    assert (blocks, largest) == (0, cells)
     assert (arena.now, arena.cursor, arena.high_water) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("horizon", [0, 1, 2, 3, 6, 7, 8])
-def test_a_block_dies_at_its_time_and_never_when_that_is_beyond_the_horizon(horizon):
-    advance = jax.jit(lambda arena, now: arena.tick(now))
+def test_a_block_dies_at_its_time_and_never_when_that_is_beyond_the_horizon(
+    horizon, representation
+):
+    @jax.jit
+    def advance(arena, now):
+        arena = arena.tick(now)
+        return arena, arena.live_blocks(), arena.free_cells()
+
     for expiry in range(1, horizon + 4):
-        arena = new_arena(8, 8, horizon).place(jnp.int32(2), jnp.int32(3), jnp.int32(expiry))
+        arena = new_arena(8, 8, horizon, representation, blocks=1)
+        arena = arena.place(jnp.int32(2), jnp.int32(3), jnp.int32(expiry))
         for now in range(1, horizon + 1):
-            arena = advance(arena, jnp.int32(now))
+            arena, blocks, free = advance(arena, jnp.int32(now))
             live = now < expiry
-            assert int(arena.live_blocks()) == live
-            assert int(arena.free_cells()) == (5 if live else 8)
+            assert int(blocks) == live
+            assert int(free) == (5 if live else 8)
 
 
-def test_two_blocks_that_die_together_leave_one_hole():
-    arena = new_arena(12, 12, horizon=8)
+def test_two_blocks_that_die_together_leave_one_hole(representation):
+    arena = new_arena(12, 12, 8, representation, blocks=3)
     for start, size, expiry in ((0, 3, 2), (3, 4, 2), (7, 1, 5)):
         arena = arena.place(jnp.int32(start), jnp.int32(size), jnp.int32(expiry))
     arena = arena.tick(1).tick(2)
     assert np.flatnonzero(arena.legal_starts(jnp.int32(7), 12)).tolist() == [0]
 
 
-def test_a_new_block_on_released_cells_lives_its_own_time():
-    arena = new_arena(8, 8, horizon=8).place(jnp.int32(0), jnp.int32(8), jnp.int32(2))
+def test_a_new_block_on_released_cells_lives_its_own_time(representation):
+    arena = new_arena(8, 8, 8, representation, blocks=1)
+    arena = arena.place(jnp.int32(0), jnp.int32(8), jnp.int32(2))
     arena = arena.tick(1).release(jnp.int32(5))
     arena = arena.place(jnp.int32(4), jnp.int32(2), jnp.int32(3)).tick(2)
     assert np.flatnonzero(arena.taken(8)).tolist() == [4, 5]
     assert not arena.tick(3).taken(8).any()
 
 
-def test_placing_nowhere_changes_nothing():
-    arena = new_arena(20, 32, horizon=8).place(jnp.int32(3), jnp.int32(5), jnp.int32(6))
+def test_placing_nowhere_changes_nothing(representation):
+    arena = new_arena(20, 32, 8, representation, blocks=2)
+    arena = arena.place(jnp.int32(3), jnp.int32(5), jnp.int32(6))
     after = arena.place(jnp.int32(-1), jnp.int32(4), jnp.int32(7), jnp.int32(5))
     chex.assert_trees_all_equal(after, arena, strict=True)
 
 
 @pytest.mark.parametrize("cell", [-1, -40, 2, 8, 19, 20, 31, 32, 1000])
-def test_releasing_a_cell_that_no_block_covers_changes_nothing(cell):
-    arena = new_arena(20, 32, horizon=8).place(jnp.int32(3), jnp.int32(5), jnp.int32(6))
+def test_releasing_a_cell_that_no_block_covers_changes_nothing(cell, representation):
+    arena = new_arena(20, 32, 8, representation, blocks=2)
+    arena = arena.place(jnp.int32(3), jnp.int32(5), jnp.int32(6))
     chex.assert_trees_all_equal(arena.release(jnp.int32(cell)), arena, strict=True)
 
 
 @pytest.mark.parametrize(("forecast", "remembered"), [(7, 7), (14, 14), (100, 15)])
-def test_a_forecast_is_remembered_up_to_twice_the_horizon(forecast, remembered):
-    arena = new_arena(20, 32, horizon=7)
+def test_a_forecast_is_remembered_up_to_twice_the_horizon(forecast, remembered, representation):
+    arena = new_arena(20, 32, 7, representation, blocks=1)
     arena = arena.place(jnp.int32(0), jnp.int32(5), jnp.int32(6), jnp.int32(forecast))
     hole = jax.jit(lambda arena: arena.holes_that_fit(jnp.int32(1), 1))(arena)
     assert hole.below.remaining.tolist() == [remembered]
 
 
-def test_arenas_of_all_sizes_are_stepped_by_one_program():
+def test_arenas_of_all_sizes_are_stepped_by_one_program(representation):
     chex.clear_trace_counter()
 
     @jax.jit
@@ -94,7 +141,7 @@ def test_arenas_of_all_sizes_are_stepped_by_one_program():
         arena = arena.place(arena.best(size), size, arena.now + 3)
         return arena.tick(arena.now + 1)
 
-    make = jax.vmap(lambda cells: new_arena(cells, 64, 16))
+    make = jax.vmap(lambda cells: new_arena(cells, 64, 16, representation, blocks=3))
     arenas = make(jnp.array([1, 33, 64]))
     for size in (1, 5, 64):
         arenas = step(arenas, jnp.full(3, size, jnp.int32))

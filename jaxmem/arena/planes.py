@@ -1,0 +1,78 @@
+"""A number on every cell, one bit to a plane: what is known of the block that covers the cell."""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxmem.arena.bits import Bits, StackedBits
+
+
+class Planes(struct.PyTreeNode):
+    """The same number of bits for every cell of a set.
+
+    The planes of a short set are separate, like its words; those of a long set are one array, which
+    is one program for all of them and one pass over memory.
+    """
+
+    bits: Any  # plane b holds bit b of every number: D sets, or one with uint32[D, W] words
+
+    @property
+    def depth(self) -> int:
+        """D, the bits of a number."""
+        return len(self.bits.words if isinstance(self.bits, StackedBits) else self.bits)
+
+    def written(self, where: Bits, number: jax.Array) -> Self:
+        """With `number` (int32[], the largest that fits if it is larger) on the cells `where`."""
+        number = jnp.minimum(number, 2**self.depth - 1)
+        return self.replace(
+            bits=self._each(
+                lambda plane, bit: (plane & ~where) | (where & plane.all_or_none(bit)), number
+            )
+        )
+
+    def equal(self, number: jax.Array) -> Bits:
+        """The cells that carry `number` (int32[])."""
+        agree = self._each(lambda plane, bit: ~(plane ^ plane.all_or_none(bit)), number)
+        if isinstance(agree, StackedBits):
+            return agree.replace(words=jnp.bitwise_and.reduce(agree.words, axis=0))
+        return functools.reduce(operator.and_, agree)
+
+    def at(self, cell: jax.Array) -> jax.Array:
+        """The number on `cell` (int32[...]): int32[...]."""
+        return self._sum(lambda plane: plane.has(cell).astype(jnp.int32))
+
+    def total(self, where: Bits) -> jax.Array:
+        """The sum of the numbers on the cells `where`: int32[]."""
+        return self._sum(lambda plane: (plane & where).count())
+
+    def _each(self, change: Callable[[Bits, jax.Array], Bits], number: jax.Array) -> Any:
+        """Every plane after `change(plane, bit)`, told its bit (bool[]) of `number` (int32[])."""
+        if isinstance(self.bits, StackedBits):
+            places = jnp.arange(self.depth, dtype=jnp.int32)
+            return jax.vmap(change)(self.bits, (number >> places) & 1 != 0)
+        return tuple(
+            change(plane, (number >> place) & 1 != 0) for place, plane in enumerate(self.bits)
+        )
+
+    def _sum(self, measure: Callable[[Bits], jax.Array]) -> jax.Array:
+        """The sum of 2^b `measure(plane b)`."""
+        if isinstance(self.bits, StackedBits):
+            places = jnp.arange(self.depth, dtype=jnp.int32)
+            measured = jax.vmap(lambda plane, place: measure(plane) << place)(self.bits, places)
+            return jnp.sum(measured, axis=0, dtype=jnp.int32)
+        return functools.reduce(
+            operator.add, (measure(plane) << place for place, plane in enumerate(self.bits))
+        )
+
+
+def planes(everywhere: Bits, depth: int) -> Planes:
+    """`depth` planes, each with the same cells."""
+    if isinstance(everywhere, StackedBits):
+        words = jnp.broadcast_to(everywhere.words, (depth, len(everywhere.words)))
+        return Planes(bits=everywhere.replace(words=words))
+    return Planes(bits=(everywhere,) * depth)
