@@ -9,7 +9,7 @@ import pytest
 from oracle import NOWHERE, SlowArena
 
 from jaxmem.arena.making import new_arena
-from jaxmem.environment.observations import FEATURES, candidates
+from jaxmem.environment.observations import FEATURES, candidates, pack
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import policy
 from jaxmem.policies.fits import HINT_HOLES, REST_COST
@@ -187,7 +187,7 @@ def test_hint_fit_looks_at_the_first_holes_only():
 def test_a_learned_policy_takes_the_candidate_of_the_largest_value(drawn):
     holes, widths = 3, (8,)
     parameters = Scorer(widths).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
-    rows = jax.jit(jax.vmap(lambda at: candidates(at, holes)))(situations_of(drawn))
+    rows = jax.jit(jax.vmap(lambda at: candidates(pack(at, at.holes(holes)))))(situations_of(drawn))
     values = scores(parameters["params"], np.asarray(rows, np.float64))
     chosen = choices(learned(parameters, holes, widths), drawn)
     for case, start, value in zip(drawn, chosen, values, strict=True):
