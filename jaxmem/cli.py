@@ -13,7 +13,7 @@ from jaxmem.configuration import GROUPS, UsageError, configuration_folder, confi
 SUMMARY = {
     "train": "train a placement policy, then judge it on requests it has never seen",
     "compare": "judge placement policies on the same requests",
-    "bench": "measure environment steps a second",
+    "bench": "measure environment and training steps a second, beside other simulators",
 }
 EXAMPLES = {
     "train": (
@@ -30,8 +30,10 @@ EXAMPLES = {
         "jaxmem compare workload=trace workload.path=recording.csv.gz cells=2048",
     ),
     "bench": (
-        "jaxmem bench",
-        "jaxmem bench cells=[64,256,1024] arenas=[256,4096] policy=first",
+        "jaxmem bench quick=true",
+        "jaxmem bench out=experiments/results/throughput",
+        "jaxmem bench cells=[64,1024] arenas=[4096] policy=first observation=[packed] "
+        "training=false",
     ),
 }
 

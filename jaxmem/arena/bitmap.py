@@ -94,9 +94,7 @@ class BitmapArena(Arena):
         return jnp.where(start >= 0, taken.lowest() - size, NOWHERE)
 
     def numbered_start(self, size, number) -> jax.Array:
-        ranks = jnp.cumsum(self.legal_starts(size, self.capacity))
-        chosen = jnp.argmax(ranks == number + 1).astype(jnp.int32)
-        return jnp.where((number >= 0) & (number < ranks[-1]), chosen, NOWHERE)
+        return self._or_nowhere(self.starts(size).numbered(number))
 
     def start_count(self, size) -> jax.Array:
         return self.starts(size).count()

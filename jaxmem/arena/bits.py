@@ -72,6 +72,19 @@ class Bits(struct.PyTreeNode, abc.ABC):
         places = jnp.arange(WORD, dtype=jnp.uint32)
         return (((self.stacked().words[:, None] >> places) & 1) != 0).reshape(-1)[:count]
 
+    def numbered(self, number: jax.Array) -> jax.Array:
+        """The cell with this number (int32[], from 0) in the set, or the capacity: int32[]."""
+        words = self.stacked().words
+        counts = _bit_count(words)
+        # In every word as if the cell were there: the highest place with `rank` cells below it.
+        rank = number - (jnp.cumsum(counts) - counts)
+        place = jnp.zeros_like(rank)
+        for step in (16, 8, 4, 2, 1):
+            below = _bit_count(words & _low_bits(place + step))
+            place = jnp.where(below <= rank, place + step, place)
+        cell = WORD * jnp.arange(len(words), dtype=jnp.int32) + place
+        return jnp.min(jnp.where((rank >= 0) & (rank < counts), cell, self.capacity))
+
     @abc.abstractmethod
     def stacked(self) -> "StackedBits":
         """The same set, all words in one array."""
@@ -130,8 +143,7 @@ class UnrolledBits(Bits):
         return functools.reduce(operator.or_, self.words) != 0
 
     def count(self) -> jax.Array:
-        counts = [jax.lax.population_count(word).astype(jnp.int32) for word in self.words]
-        return functools.reduce(operator.add, counts)
+        return functools.reduce(operator.add, map(_ones, self.words))
 
     def lowest(self) -> jax.Array:
         found = jnp.full_like(self.words[0], self.capacity, jnp.int32)
@@ -176,7 +188,7 @@ class StackedBits(Bits):
         return jnp.any(self.words != 0)
 
     def count(self) -> jax.Array:
-        return jnp.sum(jax.lax.population_count(self.words), dtype=jnp.int32)
+        return jnp.sum(_bit_count(self.words), dtype=jnp.int32)
 
     def lowest(self) -> jax.Array:
         cells = self.firsts() + trailing_zeros(self.words)
@@ -217,11 +229,17 @@ def packed(cells: jax.Array) -> UnrolledBits:
 
 
 def trailing_zeros(word: jax.Array) -> jax.Array:
-    return jax.lax.population_count((word & -word) - 1).astype(jnp.int32)
+    """Cells below the lowest in each word: int32[...], 32 where there is none."""
+    return _bit_count((word & -word) - 1)
 
 
 def leading_zeros(word: jax.Array) -> jax.Array:
+    """Cells above the highest in each word: int32[...], 32 where there is none."""
     return jax.lax.clz(word).astype(jnp.int32)
+
+
+def _bit_count(word: jax.Array) -> jax.Array:
+    return jax.lax.population_count(word).astype(jnp.int32)
 
 
 def _bit(word: jax.Array, cell: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
-"""Many arenas played by a policy that is compiled with them: the environment as jaxmem runs it."""
+"""Many arenas played by one policy, compiled with it: the environment as jaxmem runs it."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -10,22 +11,24 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem.arena.arena import Arena
-from jaxmem.arena.making import REPRESENTATIONS, new_arena
+from jaxmem.arena.making import REPRESENTATIONS
 from jaxmem.benchmark.timing import compiled_afresh
 from jaxmem.environment.environment import Environment, Params, State
 from jaxmem.environment.situation import serve, situation_at
-from jaxmem.evaluation.run import peak_live
+from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
 from jaxmem.workloads.registry import workload
 from jaxmem.workloads.requests import Requests
 
 WORKLOAD = "memoryless"  # sizes up to a tenth of 100 cells; they grow with the arena
 SEQUENCES = 1024  # at most; more arenas play them again
+WORK = 2**25  # cells times arenas times steps of a call, about: a large setting must not take long
+SHORTEST = 16  # steps of a call
 OBSERVATIONS = ("none", "bitmap", "candidates", "packed")
 HOLES = ("candidates", "packed")  # observations whose actions are the first holes that fit
 
-Start = Callable[[Any], Any]  # inputs -> carry
-Play = Callable[[Any, Any], Any]  # carry, inputs -> carry, T steps later
+Start = Callable[[Params], Any]  # -> carry
+Play = Callable[[Any, Params], Any]  # carry, params -> carry, some steps later
 
 
 @dataclass(frozen=True)
@@ -65,48 +68,46 @@ def _drawn(sequences: int) -> Requests:
 
 
 class Rollout:
-    """T steps of all arenas at a call, which go on where the last call ended.
+    """Some steps of all arenas at a call.
 
-    A step of the environment includes the reset that ends a sequence. Without an environment every
-    call is a whole sequence from empty arenas.
+    With an environment they go on where the last call ended, and a step includes the reset that
+    ends a sequence. Without one, every call is a whole sequence from empty arenas.
     """
 
     def __init__(self, player: Policy, setting: Setting, representation: str = "auto") -> None:
         requests = requests_for(setting.cells, setting.arenas)
         initial = _arena(setting.cells, requests, representation)
+        params = Params(requests, initial, jnp.bool_(False), jnp.float32(jnp.inf))
         self.setting, self.policy = setting, player.name
         self.representation = _name_of(initial, setting.cells, requests)
-        self.steps = setting.arenas * requests.length
+        length = requests.length
         if setting.observation == "none":
-            start, play = _arenas_alone(setting.arenas)
-            kept: Any = initial
+            start, play = _arenas_alone(player, setting.arenas)
         else:
-            start, play = _environments(setting, requests.length)
-            kept = None
-        params = Params(requests, initial, jnp.bool_(False), jnp.float32(jnp.inf))
-        self._inputs = (player, params)
-        self._carry = jax.block_until_ready(jax.jit(start)(self._inputs))
+            length = min(max(WORK // (setting.cells * setting.arenas), SHORTEST), length)
+            start, play = _environments(player, setting, requests.length, length)
+        self.steps = setting.arenas * length
+        self._params = params
+        self._carry = jax.block_until_ready(jax.jit(start)(self._params))
         with compiled_afresh():
             begin = time.perf_counter()
-            lowered = jax.jit(play, donate_argnums=0).lower(self._carry, self._inputs)
+            lowered = jax.jit(play, donate_argnums=0).lower(self._carry, self._params)
             self._play = lowered.compile()
             self.compile_seconds = time.perf_counter() - begin
-        share = 1 if kept is not None else setting.arenas
-        leaves = jax.tree.leaves(self._carry if kept is None else kept)
-        self.bytes_per_arena = sum(leaf.nbytes for leaf in leaves) // share
+        alone = setting.observation == "none"
+        kept, share = (initial, 1) if alone else (self._carry, setting.arenas)
+        self.bytes_per_arena = sum(leaf.nbytes for leaf in jax.tree.leaves(kept)) // share
         self.once()
 
     def once(self) -> None:
-        """Plays T steps."""
-        self._carry = jax.block_until_ready(self._play(self._carry, self._inputs))
+        """Plays the steps."""
+        self._carry = jax.block_until_ready(self._play(self._carry, self._params))
 
 
 def _arena(cells: int, requests: Requests, representation: str) -> Arena:
-    """An empty arena; a table has room for as many blocks as are ever wanted at once."""
-    blocks = None
-    if representation == "table":
-        blocks = int(peak_live(requests.replace(size=jnp.ones_like(requests.size))).max())
-    return new_arena(cells, cells, requests.length, representation, blocks)
+    """An empty arena for the requests."""
+    task = dataclasses.replace(workload(WORKLOAD), cells=cells)
+    return initial_arena(task, requests, representation)
 
 
 def _name_of(arena: Arena, cells: int, requests: Requests) -> str:
@@ -118,11 +119,10 @@ def _name_of(arena: Arena, cells: int, requests: Requests) -> str:
     )
 
 
-def _arenas_alone(arenas: int) -> tuple[Start, Play]:
+def _arenas_alone(player: Policy, arenas: int) -> tuple[Start, Play]:
     """The clock moves on, the dead are freed, the policy chooses, the block is placed."""
 
-    def play(failed, inputs):
-        player, params = inputs
+    def play(failed, params):
         requests = params.requests
 
         def one(sequence: jax.Array, failed: jax.Array) -> jax.Array:
@@ -139,11 +139,13 @@ def _arenas_alone(arenas: int) -> tuple[Start, Play]:
         return jax.vmap(one)(jnp.arange(arenas) % requests.sequences, failed)
 
     # The failures of every arena, so that no step can be left out.
-    return lambda inputs: jnp.zeros(arenas, jnp.int32), play
+    return lambda params: jnp.zeros(arenas, jnp.int32), play
 
 
-def _environments(setting: Setting, horizon: int) -> tuple[Start, Play]:
-    """The environment's own step; observation and mask are carried from one to the next."""
+def _environments(
+    player: Policy, setting: Setting, horizon: int, length: int
+) -> tuple[Start, Play]:
+    """The environment's own step; observation, mask and state are carried on: none is left out."""
     env = Environment(
         cells=setting.cells,
         horizon=horizon,
@@ -153,31 +155,28 @@ def _environments(setting: Setting, horizon: int) -> tuple[Start, Play]:
     )
     refuse = env.num_actions - 1
 
-    def act(player: Policy, state: State) -> jax.Array:
+    def act(state: State) -> jax.Array:
         if setting.observation in HOLES:
             return jnp.where(state.mask[0], 0, refuse)  # the low end of the first hole
         start = player(_key(state.arena), state.situation)
         return jnp.where(start < 0, refuse, start)
 
-    def start(inputs):
-        _, params = inputs
+    def start(params):
         sequence = jnp.arange(setting.arenas) % params.requests.sequences
         reset = jax.vmap(env.reset_at, in_axes=(0, None, None))
         observation, state = reset(sequence, jnp.int32(0), params)
         return observation, state, jnp.zeros(setting.arenas, jnp.int32)
 
-    def play(carry, inputs):
-        player, params = inputs
-
+    def play(carry, params):
         def one(state: State, failed: jax.Array):
             key = jax.random.key(0)  # a step draws nothing
-            observation, state, *_, info = env.step(key, state, act(player, state), params)
+            observation, state, *_, info = env.step(key, state, act(state), params)
             return observation, state, failed + ~info["placed"]
 
         def step(carry, _):
             return jax.vmap(one)(*carry[1:]), None
 
-        return jax.lax.scan(step, carry, length=horizon)[0]
+        return jax.lax.scan(step, carry, length=length)[0]
 
     return start, play
 

@@ -1,5 +1,7 @@
 """Timing programs in turn: each round times all of them, so that what slows one slows all."""
 
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +10,8 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+CACHE = "jax_enable_compilation_cache"
 
 
 class Timed(Protocol):
@@ -60,11 +64,31 @@ def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 @contextmanager
 def compiled_afresh() -> Iterator[None]:
     """Within it, no program comes from the cache on disk, so that compiling takes what it takes."""
-    before = jax.config.jax_enable_compilation_cache
-    jax.config.update("jax_enable_compilation_cache", False)
+    before = getattr(jax.config, CACHE)
+    jax.config.update(CACHE, False)
     reset_cache()
     try:
         yield
     finally:
-        jax.config.update("jax_enable_compilation_cache", before)
+        jax.config.update(CACHE, before)
         reset_cache()
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C within it takes effect at its end.
+
+    A program that XLA had just compiled when the interruption came is lost in a way that crashes
+    Python when it exits.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        raise KeyboardInterrupt

@@ -2,31 +2,64 @@
 
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from jaxmem.arena.making import MAX_CELLS
+from jaxmem.benchmark.rollouts import Setting, check_settings
+from jaxmem.benchmark.throughput import Plan, measure
 from jaxmem.commands import check_list, check_switch, checked
-from jaxmem.configuration import UsageError
-from jaxmem.evaluation.throughput import Setting, measure_throughput
+from jaxmem.configuration import UsageError, configure
 from jaxmem.policies import policy
-from jaxmem.render.curves import short_count
 from jaxmem.render.progress import StagesDisplay
+from jaxmem.render.throughput import bench_markdown, bench_tables
+from jaxmem.render.throughput_picture import draw_throughput
 from jaxmem.run_folder import RunFolder
-from jaxmem.workloads.registry import MAX_CELLS
 
 MAX_ARENAS = 65_536
 THRESHOLD = 5  # cells, of two_ended: any value costs the same
+QUICK = {
+    "cells": [100, 1024],
+    "arenas": [1024, 8192],
+    "training": False,  # to compile the learner and evaluation takes as long as all the rest
+    "rounds": 3,
+    "seconds": 0.2,
+}
 
 
 def run(config: dict[str, Any], command: str) -> int:
-    """Measures, prints the table, writes the run folder."""
+    """Measures, prints the tables, writes the run folder."""
     console = Console()
-    settings = [
-        Setting(cells, arenas)
-        for cells in _wholes(config, "cells", MAX_CELLS)
-        for arenas in _wholes(config, "arenas", MAX_ARENAS)
-    ]
+    config = shortened(config) if check_switch(config, "quick") else config
+    plan = plan_of(config)
+    folder = checked(
+        RunFolder, "bench", plan.player.name, config["out"], check_switch(config, "overwrite")
+    )
+    folder.write_config(config)
+    with StagesDisplay(console) as display:
+        results = {"command": command, **measure(plan, display.report)}
+        display.report("drawing")
+        for along in ("arenas", "cells"):
+            draw_throughput(folder.file(f"throughput_{along}.png"), results, along)
+    folder.file("table.md").write_text(bench_markdown(results), encoding="utf-8")
+    folder.write_results(results)
+    for table in bench_tables(results, console.width):
+        console.print(table, "", highlight=False)
+    console.print(f"[bold]{folder.path}[/bold]: results.json, table.md, pictures")
+    return 0
+
+
+def shortened(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with `QUICK` in it, wherever something else than the default is not set."""
+    usual = configure("bench", ())
+    return {**config, **{key: QUICK[key] for key in QUICK if config[key] == usual[key]}}
+
+
+def plan_of(config: dict[str, Any]) -> Plan:
+    """What a configuration asks for; raises UsageError for what cannot be measured."""
+    cells, arenas = _wholes(config, "cells", MAX_CELLS), _wholes(config, "arenas", MAX_ARENAS)
+    observations = check_list(config, "observation")
+    if not observations:
+        raise UsageError("observation is []; name one or more")
     rounds, seconds = config["rounds"], config["seconds"]
     if not _is_whole(rounds, 1000):
         raise UsageError(f"rounds is {rounds!r}; it must be a whole number from 1 to 1000")
@@ -34,38 +67,21 @@ def run(config: dict[str, Any], command: str) -> int:
         raise UsageError(f"seconds is {seconds!r}; it must be a number above 0, at most 60")
     parameters = THRESHOLD if config["policy"] == "two_ended" else None
     player = checked(policy, str(config["policy"]), parameters)
-    folder = checked(
-        RunFolder, "bench", player.name, config["out"], check_switch(config, "overwrite")
+    checked(check_settings, player, observations, config["representation"])
+    sizes = [(count, arenas[0]) for count in cells] + [(cells[0], count) for count in arenas]
+    return Plan(
+        player=player,
+        settings=tuple(
+            Setting(*size, observation)
+            for observation in dict.fromkeys(observations)
+            for size in dict.fromkeys(sizes)
+        ),
+        rounds=rounds,
+        seconds=seconds,
+        representation=config["representation"],
+        references=check_switch(config, "references"),
+        training=check_switch(config, "training"),
     )
-    folder.write_config(config)
-    with StagesDisplay(console) as display:
-        found = measure_throughput(player, settings, rounds, seconds, display.report)
-    folder.write_results({"command": command, "rounds": rounds, **found})
-    console.print(_table(found))
-    console.print(f"\n[bold]{folder.path}[/bold]: results.json")
-    return 0
-
-
-def _table(found: dict[str, Any]) -> Table:
-    player = found["environment"][0]["policy"]
-    title = f"{player}: environment steps a second, median (middle half) on {found['device']}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for header in ("cells", "arenas", "a second", "a CPU second", "compile"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for row in found["environment"]:
-        table.add_row(
-            str(row["cells"]),
-            f"{row['arenas']:,}",
-            _spread(row["steps_per_second"]),
-            _spread(row["per_cpu_second"]),
-            f"{row['compile_seconds']:.1f} s",
-        )
-    return table
-
-
-def _spread(figure: dict[str, float]) -> str:
-    low, high = short_count(figure["low"]), short_count(figure["high"])
-    return f"{short_count(figure['median'])} ({low}, {high})"
 
 
 def _wholes(config: dict[str, Any], name: str, most: int) -> list[int]:

@@ -30,7 +30,7 @@ class PQNConfig:
     rollout: int = 64  # S, steps of each arena between updates
     gamma: float = 0.99  # discount of a request
     lambda_: float = 0.9  # weight of longer returns in the target
-    epochs: int = 2  # passes over the steps of an update
+    epochs: int = 1  # passes over the steps of an update
     minibatches: int = 32  # gradient steps in a pass
     learning_rate: float = 1e-3
     final_learning_rate: float = 5e-5

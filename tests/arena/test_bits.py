@@ -103,6 +103,14 @@ def test_a_set_knows_which_cells_it_has(on_every_set):
     assert listed.shape[-1] == CAPACITY - 5
 
 
+def test_the_cells_of_a_set_are_numbered_from_0(on_every_set):
+    numbers = range(-2, CAPACITY + 2)
+    found = on_every_set(lambda s: jax.vmap(s.numbered)(jnp.array(numbers, jnp.int32)))
+    for number, by_number in zip(SETS, found.tolist(), strict=True):
+        cells = dict(enumerate(cells_of(number)))
+        assert by_number == [cells.get(asked, CAPACITY) for asked in numbers]
+
+
 def test_all_cells_below_a_border(on_every_set):
     borders = (-40, -1, *BORDERS, CAPACITY, CAPACITY + 1, CAPACITY + 40)
     below = on_every_set(lambda s: [s.below(jnp.int32(border)) for border in borders])

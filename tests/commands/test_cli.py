@@ -98,6 +98,12 @@ def test_the_version_is_that_of_the_package(capsys):
         (["bench", "arenas=[]"], "arenas is []"),
         (["bench", "seconds=0"], "seconds is 0"),
         (["bench", "policy=bset"], "did you mean best"),
+        (["bench", "observation=[]"], "observation is []; name one or more"),
+        (["bench", "observation=[bitmaps]"], "observation is 'bitmaps'; it must be of none"),
+        (["bench", "observation=[packed]"], "observation packed is measured with policy=first"),
+        (["bench", "representation=rolled"], "representation is 'rolled'; it must be one of auto"),
+        (["bench", "references=some"], "references is 'some'; it must be true or false"),
+        (["bench", "quick=1"], "quick is 1; it must be true or false"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(arguments, said, capsys, tmp_path, monkeypatch):
@@ -224,9 +230,13 @@ def test_a_strangers_trace_needs_no_edits(tmp_path):
     assert "1,048,576 bytes" in results["notes"][0]
 
 
-def test_bench_reports_every_setting(tmp_path):
-    command = ["bench", "cells=[32,64]", "arenas=[64]", "rounds=2", "seconds=0.05"]
+def test_bench_reports_every_setting(tmp_path, capsys):
+    command = ["bench", "cells=[32,64]", "arenas=[64]", "rounds=2", "seconds=0.01"]
+    command += ["observation=[none]", "references=false", "training=false"]
     assert main([*command, f"out={tmp_path}"]) == 0
     rows = results_in(tmp_path)["environment"]
     assert [(row["cells"], row["arenas"]) for row in rows] == [(32, 64), (64, 64)]
     assert all(row["steps_per_second"]["median"] > 0 for row in rows)
+    shown = capsys.readouterr().out
+    assert "best-fit: environment steps" in shown
+    assert "references: not asked for: references is false" in shown

@@ -7,6 +7,7 @@ once, and every step writes the whole observation and mask of an arena anew.
 import functools
 import importlib
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,7 +20,7 @@ class NumbaArenas:
     def __init__(
         self, size: np.ndarray, lifetime: np.ndarray, cells: int, arenas: int, observe: bool
     ) -> None:
-        self._play = _compiled(_numba())
+        self._play: Callable[..., int] = _compiled(_numba())
         sequences, self.horizon = size.shape
         self._states = np.zeros((arenas, 3), np.int32)
         self._first = np.where(size[np.arange(arenas) % sequences, 0] <= cells, 0, -1)

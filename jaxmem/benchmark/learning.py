@@ -1,0 +1,71 @@
+"""The learner and the judge as programs to be timed: steps of a training run, and of a test."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem.benchmark.timing import compiled_afresh
+from jaxmem.environment.observations import FEATURES
+from jaxmem.environment.tasks import params_of
+from jaxmem.evaluation.run import run
+from jaxmem.learning.pqn import PQNConfig, make_train
+from jaxmem.learning.train import TRAINING_SEQUENCES, check_training
+from jaxmem.policies import Policy, policy
+from jaxmem.policies.learned import learned
+from jaxmem.policies.networks import Scorer
+from jaxmem.workloads.registry import workload
+
+LEARNER = "pqn"
+WORKLOAD = "large-short-lived"
+HOLES = 8
+TEST_SEQUENCES = 256
+
+
+class Training:
+    """One update of the default learner on the default task, at every call."""
+
+    def __init__(self) -> None:
+        task = workload(WORKLOAD)
+        env, self.config = check_training(task, LEARNER, seed=0, holes=HOLES, reward="failures")
+        self._params = params_of(task, "train", 0, TRAINING_SEQUENCES)
+        start, train = make_train(self.config, env)
+        self.steps = self.config.arenas * self.config.rollout
+        self._learner = jax.block_until_ready(jax.jit(start)(jax.random.key(0), self._params))
+        with compiled_afresh():
+            begin = time.perf_counter()
+            lowered = jax.jit(train, donate_argnums=0).lower(
+                self._learner, self._params, np.int32(1)
+            )
+            self._train = lowered.compile()
+            self.compile_seconds = time.perf_counter() - begin
+        self.once()
+
+    def once(self) -> None:
+        """Plays and learns for one update."""
+        done = self._train(self._learner, self._params, np.int32(1))
+        self._learner, _ = jax.block_until_ready(done)
+
+
+class Evaluation:
+    """A policy on all test sequences of the default task, at every call."""
+
+    def __init__(self, player: Policy) -> None:
+        self.policy = player
+        self._task = workload(WORKLOAD)
+        self._requests = self._task.requests("test", 0, TEST_SEQUENCES)
+        self.sequences = self._requests.sequences
+        self.steps = self.sequences * self._requests.length
+        self.once()
+
+    def once(self) -> None:
+        """Plays every sequence from its start to its end."""
+        run(self.policy, self._requests, self._task)
+
+
+def evaluated() -> tuple[Policy, ...]:
+    """Best fit, and the network of the default learner as it is before it learns anything."""
+    widths = PQNConfig().widths
+    untrained = Scorer(widths).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    return policy("best"), learned(untrained, HOLES, widths)
