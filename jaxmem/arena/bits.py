@@ -143,7 +143,7 @@ class UnrolledBits(Bits):
         return functools.reduce(operator.or_, self.words) != 0
 
     def count(self) -> jax.Array:
-        return functools.reduce(operator.add, map(_ones, self.words))
+        return functools.reduce(operator.add, map(_bit_count, self.words))
 
     def lowest(self) -> jax.Array:
         found = jnp.full_like(self.words[0], self.capacity, jnp.int32)
