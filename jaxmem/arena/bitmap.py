@@ -24,7 +24,7 @@ class BitmapArena(Arena):
     free: Bits  # cells that no block covers
     heads: Bits  # first cell of every live block
     expiry: Planes  # time at which the block on this cell dies; all ones: never
-    birth: Planes  # time at which the block on this cell was placed
+    birth: Planes  # time at which the block on this cell was placed; none without ages
     forecast: Planes  # predicted time of death of the block on this cell, 0: none
 
     @property
@@ -158,6 +158,7 @@ class BitmapArena(Arena):
         return counts[:-1] - counts[1:]
 
     def parts(self, borders) -> Parts:
+        self._check_ages()
         live = ~self.free & self.free.below(self.cells)
 
         def part(low: jax.Array, high: jax.Array) -> Parts:
@@ -187,6 +188,7 @@ class BitmapArena(Arena):
 
     def _neighbour(self, cell: jax.Array, exists: jax.Array, wall: jax.Array) -> Neighbour:
         """The block that covers `cell` (int32[K]) beside each hole; `wall` (bool[K]): none does."""
+        self._check_ages()
         seen, wall = exists & ~wall, exists & wall
         at = jnp.where(seen, cell, 0)
         size = jnp.vectorize(lambda at: self._block_end(at) - self._block_start(at))(at)
@@ -197,6 +199,10 @@ class BitmapArena(Arena):
             age=jnp.where(seen, self.now - self.birth.at(at), 0),
             remaining=jnp.where(seen, jnp.maximum(remaining, 0), 0),
         )
+
+    def _check_ages(self) -> None:
+        if self.birth.depth == 0:
+            raise ValueError("this arena was made with ages=False: it cannot tell those of blocks")
 
     def _block_start(self, cell: jax.Array) -> jax.Array:
         """The first cell (int32[]) of the live block that covers `cell` (int32[])."""

@@ -23,6 +23,7 @@ def new_arena(
     horizon: int,
     representation: str = "auto",
     blocks: int | None = None,
+    ages: bool = True,
 ) -> Arena:
     """An empty arena of `cells` cells with room for `capacity`, for times 0 .. `horizon`.
 
@@ -33,6 +34,9 @@ def new_arena(
         representation: how memory is stored: `unrolled` words (fast to 256 cells), `stacked` words,
             a `table` of blocks, or `auto`, which chooses by the capacity: a table beyond 4096.
         blocks: B, the most blocks that a table holds at once, at least 1; the others need none.
+        ages: remember when each block was placed and is predicted to die, which is what the
+            neighbours of a hole and the parts of an arena show. A bitmap without takes a third of
+            the memory, and of the time of a step; a table always remembers.
 
     Raises:
         ValueError: capacity, horizon, blocks or a known number of cells is out of range.
@@ -54,7 +58,8 @@ def new_arena(
     cells = jnp.asarray(cells, jnp.int32)
     if blocks is not None and representation == "table":
         return _table(cells, capacity, horizon, int(blocks))
-    return _bitmap(cells, capacity, horizon, unrolled=representation == "unrolled")
+    unrolled = representation == "unrolled"
+    return _bitmap(cells, capacity, horizon, unrolled=unrolled, ages=ages)
 
 
 def _chosen(representation: str, capacity: int, blocks: int | None) -> str:
@@ -73,7 +78,9 @@ def _chosen(representation: str, capacity: int, blocks: int | None) -> str:
     return representation
 
 
-def _bitmap(cells: jax.Array, capacity: int, horizon: int, *, unrolled: bool) -> BitmapArena:
+def _bitmap(
+    cells: jax.Array, capacity: int, horizon: int, *, unrolled: bool, ages: bool
+) -> BitmapArena:
     nothing = bits.empty(capacity, unrolled=unrolled)
     # One value more than the clock can show: all ones means never.
     depth = (horizon + 1).bit_length()
@@ -82,8 +89,8 @@ def _bitmap(cells: jax.Array, capacity: int, horizon: int, *, unrolled: bool) ->
         free=nothing.below(cells),
         heads=nothing,
         expiry=planes(~nothing, depth),
-        birth=planes(nothing, depth),
-        forecast=planes(nothing, _forecast_bits(horizon)),
+        birth=planes(nothing, depth if ages else 0),
+        forecast=planes(nothing, _forecast_bits(horizon) if ages else 0),
         cells=cells,
         now=zero,
         cursor=zero,

@@ -26,6 +26,7 @@ WORK = 2**25  # cells times arenas times steps of a call, about: a large setting
 SHORTEST = 16  # steps of a call
 OBSERVATIONS = ("none", "bitmap", "candidates", "packed")
 HOLES = ("candidates", "packed")  # observations whose actions are the first holes that fit
+AGED = ("hint_fit",)  # policies that ask when a neighbour was placed, or will die
 
 Start = Callable[[Params], Any]  # -> carry
 Play = Callable[[Any, Params], Any]  # carry, params -> carry, some steps later
@@ -76,10 +77,11 @@ class Rollout:
 
     def __init__(self, player: Policy, setting: Setting, representation: str = "auto") -> None:
         requests = requests_for(setting.cells, setting.arenas)
-        initial = _arena(setting.cells, requests, representation)
+        ages = setting.observation in HOLES or player.name in AGED
+        initial = _arena(setting.cells, requests, representation, ages)
         params = Params(requests, initial, jnp.bool_(False), jnp.float32(jnp.inf))
         self.setting, self.policy = setting, player.name
-        self.representation = _name_of(initial, setting.cells, requests)
+        self.representation = _name_of(initial, setting.cells, requests, ages)
         length = requests.length
         if setting.observation == "none":
             start, play = _arenas_alone(player, setting.arenas)
@@ -104,18 +106,18 @@ class Rollout:
         self._carry = jax.block_until_ready(self._play(self._carry, self._params))
 
 
-def _arena(cells: int, requests: Requests, representation: str) -> Arena:
+def _arena(cells: int, requests: Requests, representation: str, ages: bool) -> Arena:
     """An empty arena for the requests."""
     task = dataclasses.replace(workload(WORKLOAD), cells=cells)
-    return initial_arena(task, requests, representation)
+    return initial_arena(task, requests, representation, ages)
 
 
-def _name_of(arena: Arena, cells: int, requests: Requests) -> str:
+def _name_of(arena: Arena, cells: int, requests: Requests, ages: bool) -> str:
     """How an arena stores memory, in one word, also where that was chosen for it."""
     shape = jax.tree.structure(arena)
     names = (name for name in REPRESENTATIONS if name != "auto")
     return next(
-        name for name in names if jax.tree.structure(_arena(cells, requests, name)) == shape
+        name for name in names if jax.tree.structure(_arena(cells, requests, name, ages)) == shape
     )
 
 

@@ -1,5 +1,6 @@
 """`jaxmem bench`."""
 
+import shlex
 from typing import Any
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from jaxmem.arena.making import MAX_CELLS
 from jaxmem.benchmark.rollouts import Setting, check_settings
 from jaxmem.benchmark.throughput import Plan, measure
 from jaxmem.commands import check_list, check_switch, checked
-from jaxmem.configuration import UsageError, configure
+from jaxmem.configuration import UsageError
 from jaxmem.policies import policy
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.throughput import bench_markdown, bench_tables
@@ -29,7 +30,7 @@ QUICK = {
 def run(config: dict[str, Any], command: str) -> int:
     """Measures, prints the tables, writes the run folder."""
     console = Console()
-    config = shortened(config) if check_switch(config, "quick") else config
+    config = shortened(config, command) if check_switch(config, "quick") else config
     plan = plan_of(config)
     folder = checked(
         RunFolder, "bench", plan.player.name, config["out"], check_switch(config, "overwrite")
@@ -48,10 +49,10 @@ def run(config: dict[str, Any], command: str) -> int:
     return 0
 
 
-def shortened(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with `QUICK` in it, wherever something else than the default is not set."""
-    usual = configure("bench", ())
-    return {**config, **{key: QUICK[key] for key in QUICK if config[key] == usual[key]}}
+def shortened(config: dict[str, Any], command: str) -> dict[str, Any]:
+    """The configuration with `QUICK` in it, but for what the command line sets."""
+    given = {word.partition("=")[0].lstrip("+") for word in shlex.split(command)}
+    return {**config, **{key: value for key, value in QUICK.items() if key not in given}}
 
 
 def plan_of(config: dict[str, Any]) -> Plan:

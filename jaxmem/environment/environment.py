@@ -99,6 +99,11 @@ class Environment:
         return action_count(self.actions, self.holes, self.cells)
 
     @property
+    def needs_ages(self) -> bool:
+        """Whether the arenas must remember when blocks were placed: where holes are described."""
+        return self.actions == "holes"
+
+    @property
     def observation_shape(self) -> tuple[int, ...]:
         """[A, F] for candidates, packed or not; [N + 1 + H] for the bitmap."""
         if self.observation != "bitmap":

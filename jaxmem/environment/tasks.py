@@ -52,7 +52,7 @@ def make(
         history=history,
     )
     split = "test" if task.fixed else "train"
-    return env, params_of(task, split, seed, sequences, representation)
+    return env, params_of(task, split, seed, sequences, representation, env.needs_ages)
 
 
 def tasks() -> tuple[str, ...]:
@@ -61,19 +61,26 @@ def tasks() -> tuple[str, ...]:
 
 
 def params_of(
-    task: Workload, split: str, seed: int, sequences: int, representation: str = "auto"
+    task: Workload,
+    split: str,
+    seed: int,
+    sequences: int,
+    representation: str = "auto",
+    ages: bool = True,
 ) -> Params:
     """Environment parameters for one split of a workload."""
     requests = task.requests(split, seed, sequences)
     return Params(
         requests=requests,
-        initial=initial_arena(task, requests, representation),
+        initial=initial_arena(task, requests, representation, ages),
         stop_at_failure=jnp.bool_(task.stop_at_failure),
         stop_above=jnp.float32(task.stop_above),
     )
 
 
-def initial_arena(task: Workload, requests: Requests, representation: str = "auto") -> Arena:
+def initial_arena(
+    task: Workload, requests: Requests, representation: str = "auto", ages: bool = True
+) -> Arena:
     """The arena of a workload before the first request, with its layout in it.
 
     A table of blocks has room for as many as `requests` can have live at once, rounded up so that
@@ -82,7 +89,7 @@ def initial_arena(task: Workload, requests: Requests, representation: str = "aut
     blocks = None
     if representation == "table" or task.cells > MAX_CELLS:
         blocks = STEP * -(-peak_blocks(requests, task.layout) // STEP)
-    arena = new_arena(task.cells, task.cells, task.length, representation, blocks)
+    arena = new_arena(task.cells, task.cells, task.length, representation, blocks, ages)
     never = jnp.int32(2**30)
     for start, size in task.layout:
         arena = arena.place(jnp.int32(start), jnp.int32(size), never)

@@ -54,13 +54,13 @@ def draw_throughput(path: Target, results: Results, along: str) -> Figure:
         grid = figure.subplots(down, across, squeeze=False, sharey=True, sharex=True).ravel()
         figure.suptitle(_title(results, along, fixed), x=0.01, ha="left")
         shown = {name: _lines(results, along, fixed, name) for name in panels}
+        drawn = [points for lines in shown.values() for points in lines.values()]
+        # Before anything is drawn: what is drawn would set limits that a single point makes equal.
+        grid[0].set(xscale="log", xlim=_padded([x for points in drawn for x in points]))
+        rates = [rate for points in drawn for point in points.values() for rate in point]
+        grid[0].set(yscale="log", ylim=_padded(rates))
         for axes, (name, lines) in zip(grid, shown.items(), strict=False):
             _draw(axes, name, lines, along)
-        drawn = [points for lines in shown.values() for points in lines.values()]
-        grid[0].set_xlim(*_padded([x for points in drawn for x in points]))
-        grid[0].set_ylim(
-            *_padded([y for points in drawn for point in points.values() for y in point])
-        )
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
         figure.draw_without_rendering()  # the layout must stand before heights mean anything
@@ -112,8 +112,6 @@ def _point(row: Mapping[str, Any]) -> Point:
 def _draw(axes: Axes, observation: str, lines: dict[str, Points], along: str) -> None:
     alone = observation == "none"
     axes.set_title("arena and policy alone" if alone else f"{observation} observation and mask")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
     for name, points in lines.items():
         xs = list(points)
         low, median, high = np.array(list(points.values())).T

@@ -147,3 +147,26 @@ def test_arenas_of_all_sizes_are_stepped_by_one_program(representation):
         arenas = step(arenas, jnp.full(3, size, jnp.int32))
     chex.assert_trees_all_equal_shapes_and_dtypes(arenas, make(jnp.array([5, 6, 7])))
     step(make(jnp.array([5, 6, 7])), jnp.ones(3, jnp.int32))
+
+
+@pytest.mark.parametrize("representation", ["unrolled", "stacked"])
+def test_without_ages_an_arena_places_the_same_and_refuses_to_tell_them(representation):
+    def starts(ages):
+        def serve(arena, size):
+            start = arena.best(size)
+            arena = arena.place(start, size, arena.now + 4 + size % 3, arena.now + 2)
+            return arena.tick(arena.now + 1), start
+
+        arena = new_arena(50, 50, 40, representation, ages=ages)
+        return jax.jit(lambda sizes: jax.lax.scan(serve, arena, sizes))(sizes)
+
+    sizes = jnp.arange(40, dtype=jnp.int32) % 17 + 1
+    (with_ages, one), (without, other) = starts(True), starts(False)
+    np.testing.assert_array_equal(one, other)
+    assert (one < 0).any()
+    bytes_kept = [sum(leaf.nbytes for leaf in jax.tree.leaves(a)) for a in (with_ages, without)]
+    assert bytes_kept[1] < 0.6 * bytes_kept[0]
+    with pytest.raises(ValueError, match="made with ages=False"):
+        without.holes_that_fit(jnp.int32(3), 2)
+    with pytest.raises(ValueError, match="made with ages=False"):
+        without.parts(jnp.array([0, 25, 50]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 
 import pytest
 import yaml
@@ -152,12 +153,14 @@ def test_what_is_given_twice_is_measured_once():
     assert found == (Setting(8, 2, "none"),)
 
 
-def test_quick_changes_only_what_is_not_set():
-    quick = shortened(configure("bench", ["quick=true", "cells=[32]"]))
-    assert quick["cells"] == [32]
+def test_quick_changes_only_what_the_command_does_not_set():
+    overrides = ["quick=true", "cells=[32]", "training=true"]
+    quick = shortened(configure("bench", overrides), shlex.join(["jaxmem", "bench", *overrides]))
+    assert (quick["cells"], quick["training"]) == ([32], True)
     assert quick["arenas"] == [1024, 8192]
-    assert (quick["rounds"], quick["seconds"], quick["training"]) == (3, 0.2, False)
+    assert (quick["rounds"], quick["seconds"]) == (3, 0.2)
     assert quick["references"] is True
+    assert shortened(configure("bench", []), "jaxmem bench")["training"] is False
 
 
 def test_an_interruption_ends_the_bench_with_130(monkeypatch, tmp_path, capsys):

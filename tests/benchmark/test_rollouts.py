@@ -79,6 +79,10 @@ def test_no_round_compiles_anything():
     assert rollout.compile_seconds > 0
 
 
+def test_a_policy_that_looks_at_neighbours_can_be_measured():
+    assert Rollout(policy("hint_fit"), Setting(8, 2, "none")).steps == 640
+
+
 def test_holes_are_measured_with_first_fit_only():
     check_settings(policy("first"), ["none", "bitmap", "candidates", "packed"], "auto")
     with pytest.raises(ValueError, match="packed is measured with policy=first"):

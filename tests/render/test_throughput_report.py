@@ -180,7 +180,8 @@ def test_titles_and_labels_are_not_cut_off(results, along, tmp_path):
 def test_a_single_setting_without_spread_can_be_drawn(results, along, tmp_path):
     alone = copy.deepcopy(results["environment"][0])
     alone["steps_per_second"] = dict.fromkeys(("low", "median", "high"), 5.0)
-    draw_throughput(
-        tmp_path / "one.png", {**results, "environment": [alone], "references": []}, along
-    )
-    assert (tmp_path / "one.png").stat().st_size > 0
+    rows = [{**alone, "observation": name} for name in ("packed", "bitmap", "none")]
+    for count in (1, 3):
+        found = {**results, "environment": rows[:count], "references": []}
+        figure = draw_throughput(tmp_path / "one.png", found, along)
+        assert sum(axes.get_visible() for axes in figure.axes) == count
