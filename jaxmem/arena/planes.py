@@ -13,10 +13,10 @@ from jaxmem.arena.bits import Bits, StackedBits
 
 
 class Planes(struct.PyTreeNode):
-    """The same number of bits for every cell of a set.
+    """A number of D bits on every cell that a set may have.
 
-    The planes of a short set are separate, like its words; those of a long set are one array, which
-    is one program for all of them and one pass over memory.
+    The planes of short sets are separate, like their words; those of long sets are one array: one
+    pass over memory, and one program to compile, for all of them.
     """
 
     bits: Any  # plane b holds bit b of every number: D sets, or one with uint32[D, W] words
@@ -70,9 +70,9 @@ class Planes(struct.PyTreeNode):
         )
 
 
-def planes(everywhere: Bits, depth: int) -> Planes:
-    """`depth` planes, each with the same cells."""
-    if isinstance(everywhere, StackedBits):
-        words = jnp.broadcast_to(everywhere.words, (depth, len(everywhere.words)))
-        return Planes(bits=everywhere.replace(words=words))
-    return Planes(bits=(everywhere,) * depth)
+def planes(cells: Bits, depth: int) -> Planes:
+    """Numbers of `depth` bits, all ones on `cells` and 0 elsewhere."""
+    if isinstance(cells, StackedBits):
+        words = jnp.broadcast_to(cells.words, (depth, len(cells.words)))
+        return Planes(bits=cells.replace(words=words))
+    return Planes(bits=(cells,) * depth)

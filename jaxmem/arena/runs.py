@@ -120,31 +120,36 @@ def _long_shortest(free: StackedBits, size: jax.Array) -> jax.Array:
         taken_above = ~word & ~word.below(low)
         return low, taken_above.lowest() - low
 
-    none = free.capacity + 1
-    keys = [
-        jnp.min(jnp.where((length >= size) & (length > 0), length * none + low, none * none - 1))
+    # A hole as a number of two digits, its length and its start: the least is the answer.
+    base = free.capacity + 1
+    no_hole = base * base - 1  # starts at the capacity
+    holes = [
+        jnp.min(jnp.where((length >= size) & (length > 0), length * base + low, no_hole))
         for low, length in _holes(free, within)
     ]
-    return functools.reduce(jnp.minimum, keys) % none
+    return functools.reduce(jnp.minimum, holes) % base
 
 
 def _long_longest(free: StackedBits) -> tuple[jax.Array, jax.Array]:
-    none = free.capacity + 1
-    keys = [
-        jnp.max(jnp.where(length > 0, length * none + free.capacity - low, 0))
+    # As above, with the start counted from the top, so that the greatest is the answer.
+    base = free.capacity + 1
+    holes = [
+        jnp.max(jnp.where(length > 0, length * base + free.capacity - low, 0))
         for low, length in _holes(free, longest)
     ]
-    length, below_the_top = jnp.divmod(functools.reduce(jnp.maximum, keys), none)
-    return free.capacity - below_the_top, length
+    length, from_top = jnp.divmod(functools.reduce(jnp.maximum, holes), base)
+    return free.capacity - from_top, length
 
 
 def _holes(free: StackedBits, within: Search) -> list[tuple[jax.Array, jax.Array]]:
-    """Where holes start, and their lengths: those that can be the answer, and perhaps 0 for none.
+    """The holes among which the answer is: where they start and their lengths, 0 for no hole.
 
-    Three parts, each (int32[n], int32[n]): in every word, the hole that `within` chooses of those
-    that reach no border; the run at the top of every word; the run at the bottom of the set.
+    Three parts, the first two int32[W] twice and the last int32[] twice: the hole that `within`
+    chooses of those in a word that reach none of its borders; the run at the top of each word; the
+    run at the bottom of the set.
     """
     low, end = _top_runs(free)
+    # The run at the top of a wholly free word starts further down and is counted there.
     wholly_free = ~free.words == 0
     # Adding 1 carries through the run at the bottom of a word and clears it.
     inner = (free.words & (free.words + 1)) & free.below(low).words
@@ -158,10 +163,9 @@ def _holes(free: StackedBits, within: Search) -> list[tuple[jax.Array, jax.Array
 
 
 def _top_runs(free: StackedBits) -> tuple[jax.Array, jax.Array]:
-    """The run at the top of each word: where it starts in the word and where it ends, int32[W].
+    """The run at the top of each word: where it starts in the word, and where it ends: int32[W].
 
-    It may be empty, and it may end some words later. It starts at its word's own first cell where
-    the word is wholly free.
+    It may be empty, and it may end words later. Of a wholly free word it starts at the first cell.
     """
     taken = ~free.words
     blocked = packed(taken != 0)

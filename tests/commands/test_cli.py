@@ -70,7 +70,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["compare", "sequences=many"], "sequences is 'many'"),
         (["compare", "cells=0"], "cells is 0; an arena has 1 to 2147483647 cells"),
         (["compare", "cells=-5"], "cells is -5"),
-        (["compare", "cells=4097"], "cells is 4097"),
+        (["compare", "cells=2147483648"], "cells is 2147483648"),
         (["compare", "cells=nan"], "cells is nan"),
         (["compare", "cells=ten"], "cells is 'ten'"),
         (["compare", "overwrite=maybe"], "overwrite is 'maybe'; it must be true or false"),
