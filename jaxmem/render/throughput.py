@@ -65,12 +65,12 @@ def short_ratio(ratio: float | None) -> str:
     """A ratio in three digits: 0.284, 2.84, 28.4, 1,187; a dash where there is none."""
     if ratio is None:
         return "-"
-    return f"{ratio:,.0f}" if ratio >= 100 else three_digits(ratio)
+    return three_digits(ratio)
 
 
 def three_digits(number: float) -> str:
-    """A number from 0.001 to 999 in three digits, zeros at its end too: 2.00, 28.4, 284."""
-    return f"{number:#.3g}".rstrip(".")
+    """A number from 0.001 on in three digits, zeros at its end too: 2.00, 28.4, 284, 1,230."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:#.3g}".rstrip(".")
 
 
 def spread_of(figure: Mapping[str, float], spread: bool = True) -> str:
