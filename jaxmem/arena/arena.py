@@ -71,7 +71,7 @@ class Arena(struct.PyTreeNode, abc.ABC):
     ) -> Self:
         """The arena with a block of `size` cells at `start`, live until the clock shows `expiry`.
 
-        The placement must be legal (`legal_starts`); with `start` = NOWHERE nothing is placed.
+        The placement must be legal (`allows`); with `start` = NOWHERE nothing is placed.
 
         Args:
             start: int32[]  cell address, or NOWHERE.
@@ -83,6 +83,16 @@ class Arena(struct.PyTreeNode, abc.ABC):
     @abc.abstractmethod
     def tick(self, now: jax.Array | int) -> Self:
         """The arena without its dead when the clock shows `now` (int32[]), one more than before."""
+
+    def advance(
+        self,
+        start: jax.Array,
+        size: jax.Array,
+        expiry: jax.Array,
+        forecast: jax.Array | int = 0,
+    ) -> Self:
+        """The arena when the next request waits: `place`, and the clock ticks once."""
+        return self.place(start, size, expiry, forecast).tick(self.now + 1)
 
     @abc.abstractmethod
     def release(self, cell: jax.Array) -> Self:
@@ -125,6 +135,10 @@ class Arena(struct.PyTreeNode, abc.ABC):
     @abc.abstractmethod
     def start_count(self, size: jax.Array) -> jax.Array:
         """The number of legal starts: int32[]."""
+
+    @abc.abstractmethod
+    def allows(self, start: jax.Array, size: jax.Array) -> jax.Array:
+        """Whether a request may start at `start` (int32[], any number): bool[]."""
 
     @abc.abstractmethod
     def legal_starts(self, size: jax.Array, count: int) -> jax.Array:

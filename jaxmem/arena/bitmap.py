@@ -32,15 +32,29 @@ class BitmapArena(Arena):
         return self.free.capacity
 
     def place(self, start, size, expiry, forecast=0) -> Self:
+        return self._placed(start, size, expiry, forecast, self.free ^ self.free)[0]
+
+    def tick(self, now) -> Self:
+        return self._rid_of(self.expiry.equal(now), now)
+
+    def advance(self, start, size, expiry, forecast=0) -> Self:
+        # Who dies is read before the new block is written: read after it, every plane would be
+        # written twice, once to be kept and once to be read.
+        now = self.now + 1
+        arena, block, dying = self._placed(start, size, expiry, forecast, self.expiry.equal(now))
+        dead = (dying & ~block) | (block & block.all_or_none(expiry == now))
+        return arena._rid_of(dead, now)
+
+    def _placed(self, start, size, expiry, forecast, before: Bits) -> tuple[Self, Bits, Bits]:
+        """The arena with the new block, the block's cells, and `before`, computed before it."""
         request = [jnp.asarray(number, jnp.int32) for number in (start, size, expiry, forecast)]
         chex.assert_rank(request, 0)
         start, size, expiry, forecast = settle(self.now, request)
         placed = start >= 0
         end = jnp.where(placed, start + size, 0)
-        start = jnp.where(placed, start, 0)
-        lower = self.free.below(start)
-        block = self.free.below(end) & ~lower
-        return self.replace(
+        lower = self.free.below(jnp.where(placed, start, 0))
+        block, before = settle(self.now, (self.free.below(end) & ~lower, before))
+        arena = self.replace(
             free=self.free & ~block,
             heads=self.heads | runs.low_ends(block),
             expiry=self.expiry.written(block, expiry),
@@ -49,10 +63,11 @@ class BitmapArena(Arena):
             cursor=jnp.where(placed, end, self.cursor),
             high_water=jnp.maximum(self.high_water, end),
         )
+        return arena, block, before
 
-    def tick(self, now) -> Self:
+    def _rid_of(self, dead: Bits, now: jax.Array | int) -> Self:
+        """The arena without the blocks on the cells `dead` when the clock shows `now`."""
         now = jnp.asarray(now, jnp.int32)
-        dead = self.expiry.equal(now)
         free, heads = settle(now, (self.free | dead, self.heads & ~dead))
         return self.replace(free=free, heads=heads, now=now)
 
@@ -98,6 +113,11 @@ class BitmapArena(Arena):
 
     def start_count(self, size) -> jax.Array:
         return self.starts(size).count()
+
+    def allows(self, start, size) -> jax.Array:
+        inside = (start >= 0) & (size >= 1) & (size <= self.cells - start)
+        block = self.free.below(start + size) & ~self.free.below(start)
+        return inside & ~(block & ~self.free).any()
 
     def legal_starts(self, size, count) -> jax.Array:
         return self._listed(self.starts(size), count)
@@ -184,7 +204,7 @@ class BitmapArena(Arena):
 
     def _listed(self, cells: Bits, count: int) -> jax.Array:
         """The first `count` of `cells` one by one (bool[count]), without finding each by itself."""
-        return settle(self.now, cells.stacked()).cells(count)
+        return settle(self.now, cells).cells(count)
 
     def _neighbour(self, cell: jax.Array, exists: jax.Array, wall: jax.Array) -> Neighbour:
         """The block that covers `cell` (int32[K]) beside each hole; `wall` (bool[K]): none does."""

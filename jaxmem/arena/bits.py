@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 WORD = 32
@@ -67,11 +68,6 @@ class Bits(struct.PyTreeNode, abc.ABC):
         """Cells that fit into the words."""
         return WORD * len(self.words)
 
-    def cells(self, count: int) -> jax.Array:
-        """The first `count` cells one by one: bool[count]."""
-        places = jnp.arange(WORD, dtype=jnp.uint32)
-        return (((self.stacked().words[:, None] >> places) & 1) != 0).reshape(-1)[:count]
-
     def numbered(self, number: jax.Array) -> jax.Array:
         """The cell with this number (int32[], from 0) in the set, or the capacity: int32[]."""
         words = self.stacked().words
@@ -88,6 +84,10 @@ class Bits(struct.PyTreeNode, abc.ABC):
     @abc.abstractmethod
     def stacked(self) -> "StackedBits":
         """The same set, all words in one array."""
+
+    @abc.abstractmethod
+    def cells(self, count: int) -> jax.Array:
+        """The first `count` cells one by one: bool[count]; beyond the capacity there are none."""
 
     @abc.abstractmethod
     def words_down(self, distance: int) -> Self:
@@ -129,6 +129,17 @@ class UnrolledBits(Bits):
 
     def stacked(self) -> "StackedBits":
         return StackedBits(words=jnp.stack(self.words))
+
+    def cells(self, count: int) -> jax.Array:
+        # Every cell asks every word, its own at its bit and the others at none: more work than to
+        # go from word to word, and a quarter of the time, because all cells do the same.
+        holders, places = np.divmod(np.arange(count), WORD)
+        bits = np.uint32(1) << places.astype(np.uint32)
+        asked = (
+            word & jnp.asarray(np.where(holders == index, bits, np.uint32(0)))
+            for index, word in enumerate(self.words)
+        )
+        return functools.reduce(operator.or_, asked) != 0
 
     def words_down(self, distance: int) -> Self:
         zeros = (jnp.zeros_like(self.words[0]),) * len(self.words)
@@ -175,6 +186,11 @@ class StackedBits(Bits):
 
     def stacked(self) -> Self:
         return self
+
+    def cells(self, count: int) -> jax.Array:
+        words = jnp.pad(self.words, (0, max(0, -(-count // WORD) - len(self.words))))
+        places = jnp.arange(WORD, dtype=jnp.uint32)
+        return (((words[:, None] >> places) & 1) != 0).reshape(-1)[:count]
 
     def words_down(self, distance: int) -> Self:
         kept, zeros = self.words[distance:], jnp.zeros_like(self.words[:distance])

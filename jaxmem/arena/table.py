@@ -132,6 +132,9 @@ class BlockTable(Arena):
     def start_count(self, size) -> jax.Array:
         return jnp.sum(self._start_counts(size), dtype=jnp.int32)
 
+    def allows(self, start, size) -> jax.Array:
+        return (size >= 1) & jnp.any((self.low <= start) & (self.high - start >= size))
+
     def legal_starts(self, size, count) -> jax.Array:
         return (size >= 1) & (self._room(count) >= size)
 

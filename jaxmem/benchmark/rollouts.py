@@ -133,7 +133,7 @@ def _arenas_alone(player: Policy, arenas: int) -> tuple[Start, Play]:
                 situation = situation_at(arena, requests, sequence)
                 start = player(_key(arena), situation)
                 arena = serve(situation, start, requests.lifetime[sequence, arena.now])
-                return (arena.tick(arena.now + 1), failed + (start < 0)), None
+                return (arena, failed + (start < 0)), None
 
             carry, _ = jax.lax.scan(step, (params.initial, failed), length=requests.length)
             return carry[1]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from jaxmem.arena.settle import settle
 from jaxmem.arena.arena import NOWHERE, Holes
 from jaxmem.environment.situation import Situation
 
@@ -23,11 +24,17 @@ class Choices:
     starts: jax.Array | None  # int32[A - 1]  cell of every action but *refuse*; None: the action
     legal: jax.Array  # bool[A]  True: may be taken
 
-    def start_of(self, action: jax.Array) -> jax.Array:
+    def start_of(self, situation: Situation, action: jax.Array) -> jax.Array:
         """The start (int32[]) that `action` (int32[]) means; an illegal action places nothing."""
-        refuse = self.legal.shape[0] - 1
-        legal = (action >= 0) & (action < refuse) & self.legal[jnp.clip(action, 0, refuse)]
-        start = action if self.starts is None else self.starts[jnp.clip(action, 0, refuse - 1)]
+        if self.starts is None:
+            # Asked of the arena, not of the list: a look-up would keep what follows from being
+            # computed for many arenas at once.
+            start, legal = action, situation.arena.allows(action, situation.size)
+        else:
+            last = self.starts.shape[0] - 1
+            chosen = jnp.clip(action, 0, last)
+            start = self.starts[chosen]
+            legal = (action == chosen) & self.legal[chosen]
         return jnp.where(legal, start, NOWHERE).astype(jnp.int32)
 
 
@@ -46,7 +53,11 @@ def holes_and_ends(situation: Situation, holes: int, cells: int) -> Choices:
 def addresses(situation: Situation, holes: int, cells: int) -> Choices:
     """Every cell as a start address: A = cells + 1."""
     del holes
-    return _with_refusal(None, situation.arena.legal_starts(situation.size, cells))
+    arena, size = situation.arena, situation.size
+    none = settle(arena.now, arena.start_count(size) == 0)
+    # One cell more, and then *refuse* in its place: to append it would cost more than all the rest.
+    legal = arena.legal_starts(size, cells + 1)
+    return Choices(starts=None, legal=jnp.where(jnp.arange(cells + 1) == cells, none, legal))
 
 
 def fit_rules(situation: Situation, holes: int, cells: int) -> Choices:
@@ -68,5 +79,5 @@ def action_count(space: str, holes: int, cells: int) -> int:
     return {"holes": 2 * holes, "address": cells, "fit": len(FIT_RULES)}[space] + 1
 
 
-def _with_refusal(starts: jax.Array | None, legal: jax.Array) -> Choices:
+def _with_refusal(starts: jax.Array, legal: jax.Array) -> Choices:
     return Choices(starts=starts, legal=jnp.append(legal, ~jnp.any(legal)))

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxmem.arena import measures
 from jaxmem.arena.arena import Arena
 from jaxmem.arena.making import MAX_CELLS, new_arena
+from jaxmem.arena.settle import settle
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
 from jaxmem.environment.rewards import REWARDS
@@ -135,7 +135,7 @@ class Environment:
         """
         del key
         arena, reward, terminated, truncated, info = self._serve(state, action, params)
-        over = terminated | truncated
+        over = settle(arena.now, terminated | truncated)
         fresh = jax.tree.map(lambda new, old: jnp.where(over, new, old), params.initial, arena)
         sequence = (state.sequence + over) % params.requests.sequences
         observation, after = self._decide(fresh, sequence, params)
@@ -157,11 +157,11 @@ class Environment:
 
     def _serve(self, state: State, action: jax.Array, params: Params):
         """The arena when the next request waits, the reward, both ends, and info."""
-        start = Choices(state.starts, state.mask).start_of(action)
         situation = state.situation
+        start = Choices(state.starts, state.mask).start_of(situation, action)
         lifetime = params.requests.lifetime[state.sequence, situation.arena.now]
         arena = serve(situation, start, lifetime)
-        placed, live = start >= 0, measures.live_cells(arena)
+        placed, live = start >= 0, situation.live_with(start)
         full = live > params.stop_above * arena.cells
         info = {
             "placed": placed,
@@ -173,7 +173,6 @@ class Environment:
         reward = REWARDS[self.reward](placed, situation.size, arena.cells, full)
         reward = reward.astype(jnp.float32)
         terminated = full | (~placed & params.stop_at_failure)
-        arena = arena.tick(arena.now + 1)
         truncated = arena.now >= params.requests.length
         return arena, reward, terminated, truncated, info
 

@@ -127,9 +127,11 @@ def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:
     Returns:
         float32[cells + 1 + H]; cells outside a smaller arena count as taken.
     """
-    taken = situation.arena.taken(cells)
-    sizes = jnp.concatenate([situation.size[None], recent]) / cells
-    return jnp.concatenate([taken.astype(jnp.float32), sizes.astype(jnp.float32)])
+    # One cell more, and then the size in its place: to append it would cost more than all the rest.
+    taken = jnp.where(situation.arena.taken(cells + 1), jnp.float32(1.0), jnp.float32(0.0))
+    size = settle(situation.arena.now, (situation.size / cells).astype(jnp.float32))
+    seen = jnp.where(jnp.arange(cells + 1) == cells, size, taken)
+    return jnp.concatenate([seen, (recent / cells).astype(jnp.float32)])
 
 
 def _candidate(here: Packed, number: jax.Array, high: jax.Array) -> list[jax.Array]:

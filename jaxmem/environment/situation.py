@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from jaxmem.arena import measures
 from jaxmem.arena.arena import Arena, Holes
 from jaxmem.workloads.requests import Requests
 
@@ -16,6 +17,10 @@ class Situation:
     size: jax.Array  # int32[]  cells asked for
     hint: jax.Array  # float32[]  predicted lifetime in requests, 0: none
     kind: jax.Array  # int32[]  call site or class
+
+    def live_with(self, start: jax.Array) -> jax.Array:
+        """Live cells with the request at `start` (int32[], or NOWHERE), before any dies: int32[]."""
+        return measures.live_cells(self.arena) + jnp.where(start >= 0, self.size, 0)
 
     def holes(self, count: int) -> Holes:
         """The first `count` holes in which the request fits."""
@@ -34,11 +39,11 @@ def situation_at(arena: Arena, requests: Requests, sequence: jax.Array) -> Situa
 
 
 def serve(situation: Situation, start: jax.Array, lifetime: jax.Array) -> Arena:
-    """The arena with the request at `start` (int32[], or NOWHERE), before the clock moves on.
+    """The arena when the next request waits, with this one at `start` (int32[], or NOWHERE).
 
     Args:
         lifetime: int32[]  requests for which the block lives, this one included.
     """
     arena, hint = situation.arena, situation.hint
     forecast = jnp.where(hint > 0, arena.now + jnp.maximum(jnp.round(hint), 1.0), 0.0)
-    return arena.place(start, situation.size, arena.now + lifetime, forecast.astype(jnp.int32))
+    return arena.advance(start, situation.size, arena.now + lifetime, forecast.astype(jnp.int32))

@@ -68,7 +68,7 @@ def _play_all(policy: Policy, requests: Requests, cells, key, capacity: int) -> 
             own_key = jax.random.fold_in(jax.random.fold_in(key, sequence), arena.now)
             start = policy(own_key, situation)
             arena = serve(situation, start, requests.lifetime[sequence, arena.now])
-            return (arena.tick(arena.now + 1), served & (start >= 0)), None
+            return (arena, served & (start >= 0)), None
 
         begin = (new_arena(cells, capacity, requests.length), jnp.bool_(True))
         (_, served), _ = jax.lax.scan(step, begin, length=requests.length)

@@ -43,8 +43,7 @@ def _middle(requests: Requests, workload: Workload) -> Situation:
         def step(arena, _):
             situation = situation_at(arena, requests, sequence)
             start = arena.first(situation.size)
-            arena = serve(situation, start, requests.lifetime[sequence, arena.now])
-            return arena.tick(arena.now + 1), None
+            return serve(situation, start, requests.lifetime[sequence, arena.now]), None
 
         arena, _ = jax.lax.scan(step, initial, length=requests.length // 2)
         return situation_at(arena, requests, sequence)

@@ -65,8 +65,8 @@ def _play(policy: Policy, requests: Requests, initial: Arena, stop, keys) -> Tra
             seen = _see(arena, situation.size)
             arena = serve(situation, start, requests.lifetime[sequence, arena.now])
             over = (start < 0) & stop_at_failure
-            over |= measures.live_cells(arena) > stop_above * arena.cells
-            return (arena.tick(arena.now + 1), active & ~over), (start, active, seen)
+            over |= situation.live_with(start) > stop_above * arena.cells
+            return (arena, active & ~over), (start, active, seen)
 
         begin = (initial, jnp.bool_(True))
         (arena, _), (start, active, seen) = jax.lax.scan(step, begin, length=requests.length)

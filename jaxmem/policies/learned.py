@@ -54,7 +54,7 @@ def _greedy(holes: int, widths: tuple[int, ...]):
         del key
         found = situation.holes(holes)
         values = candidate_values(network, parameters, pack(situation, found))
-        return ends_of(found).start_of(jnp.argmax(values))
+        return ends_of(found).start_of(situation, jnp.argmax(values))
 
     return choose
 
