@@ -141,8 +141,12 @@ class Arena(struct.PyTreeNode, abc.ABC):
         """Whether a request may start at `start` (int32[], any number): bool[]."""
 
     @abc.abstractmethod
-    def legal_starts(self, size: jax.Array, count: int) -> jax.Array:
-        """Whether a request may start at each of the first `count` cells: bool[count]."""
+    def legal_starts(self, size: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+        """Whether a request may start at each of the first `count` cells, and whether at any.
+
+        Returns:
+            bool[count] and bool[]; beyond the arena no cell is legal.
+        """
 
     @abc.abstractmethod
     def holes_that_fit(self, size: jax.Array, count: int) -> Holes:

@@ -15,7 +15,7 @@ from jaxmem.arena import runs
 from jaxmem.arena.arena import NOWHERE, Arena, Holes, Neighbour, Parts
 from jaxmem.arena.bits import Bits
 from jaxmem.arena.planes import Planes
-from jaxmem.arena.settle import settle
+from jaxmem.arena.settle import itself, settle
 
 
 class BitmapArena(Arena):
@@ -32,44 +32,50 @@ class BitmapArena(Arena):
         return self.free.capacity
 
     def place(self, start, size, expiry, forecast=0) -> Self:
-        return self._placed(start, size, expiry, forecast, self.free ^ self.free)[0]
+        start, end, expiry, forecast = self._request(start, size, expiry, forecast)
+        block = settle(self.now, _between, self.free, start, end)
+        arena = self._with_block(block, end, expiry, forecast)
+        return arena.replace(free=self.free & ~block, heads=self.heads | runs.low_ends(block))
 
     def tick(self, now) -> Self:
-        return self._rid_of(self.expiry.equal(now), now)
+        now = jnp.asarray(now, jnp.int32)
+        nothing = self.free ^ self.free
+        dying = self.expiry.equal(now)
+        free, heads = settle(now, _changed, self.free, self.heads, nothing, dying, nothing)
+        return self.replace(free=free, heads=heads, now=now)
 
     def advance(self, start, size, expiry, forecast=0) -> Self:
-        # Who dies is read before the new block is written: read after it, every plane would be
-        # written twice, once to be kept and once to be read.
         now = self.now + 1
-        arena, block, dying = self._placed(start, size, expiry, forecast, self.expiry.equal(now))
-        dead = (dying & ~block) | (block & block.all_or_none(expiry == now))
-        return arena._rid_of(dead, now)
+        start, end, expiry, forecast = self._request(start, size, expiry, forecast)
+        # Who dies is read before the block is written: after it, every plane would be written
+        # twice, once to be kept and once to be read.
+        block, dying = settle(
+            now,
+            lambda free, start, end, planes, now: (_between(free, start, end), planes.equal(now)),
+            *(self.free, start, end, self.expiry, now),
+        )
+        at_once = block.all_or_none(expiry == now)
+        free, heads = settle(now, _changed, self.free, self.heads, block, dying, at_once)
+        arena = self._with_block(block, end, expiry, forecast)
+        return arena.replace(free=free, heads=heads, now=now)
 
-    def _placed(self, start, size, expiry, forecast, before: Bits) -> tuple[Self, Bits, Bits]:
-        """The arena with the new block, the block's cells, and `before`, computed before it."""
+    def _request(self, start, size, expiry, forecast) -> list[jax.Array]:
+        """Where the block starts and ends, both 0 when it is placed nowhere, and its two times."""
         request = [jnp.asarray(number, jnp.int32) for number in (start, size, expiry, forecast)]
         chex.assert_rank(request, 0)
-        start, size, expiry, forecast = settle(self.now, request)
+        start, size, expiry, forecast = settle(self.now, itself, request)
         placed = start >= 0
-        end = jnp.where(placed, start + size, 0)
-        lower = self.free.below(jnp.where(placed, start, 0))
-        block, before = settle(self.now, (self.free.below(end) & ~lower, before))
-        arena = self.replace(
-            free=self.free & ~block,
-            heads=self.heads | runs.low_ends(block),
+        return [jnp.where(placed, start, 0), jnp.where(placed, start + size, 0), expiry, forecast]
+
+    def _with_block(self, block: Bits, end: jax.Array, expiry, forecast) -> Self:
+        """The arena that remembers the block up to `end`, 0 for none, but does not hold it yet."""
+        return self.replace(
             expiry=self.expiry.written(block, expiry),
             birth=self.birth.written(block, self.now),
             forecast=self.forecast.written(block, forecast),
-            cursor=jnp.where(placed, end, self.cursor),
+            cursor=jnp.where(end > 0, end, self.cursor),
             high_water=jnp.maximum(self.high_water, end),
         )
-        return arena, block, before
-
-    def _rid_of(self, dead: Bits, now: jax.Array | int) -> Self:
-        """The arena without the blocks on the cells `dead` when the clock shows `now`."""
-        now = jnp.asarray(now, jnp.int32)
-        free, heads = settle(now, (self.free | dead, self.heads & ~dead))
-        return self.replace(free=free, heads=heads, now=now)
 
     def release(self, cell) -> Self:
         cell = jnp.asarray(cell, jnp.int32)
@@ -119,8 +125,13 @@ class BitmapArena(Arena):
         block = self.free.below(start + size) & ~self.free.below(start)
         return inside & ~(block & ~self.free).any()
 
-    def legal_starts(self, size, count) -> jax.Array:
-        return self._listed(self.starts(size), count)
+    def legal_starts(self, size, count) -> tuple[jax.Array, jax.Array]:
+        def found(arena: Self, size: jax.Array) -> tuple[Bits, jax.Array]:
+            starts = arena.starts(size)
+            return starts, starts.any()
+
+        starts, some = settle(self.now, found, self, size)
+        return starts.cells(count), some
 
     def holes_that_fit(self, size, count) -> Holes:
         starts = self.starts(size)
@@ -151,7 +162,7 @@ class BitmapArena(Arena):
         )
 
     def taken(self, count) -> jax.Array:
-        return ~self._listed(self.free, count)
+        return ~self.free.cells(count)
 
     def free_cells(self) -> jax.Array:
         return self.free.count()
@@ -202,10 +213,6 @@ class BitmapArena(Arena):
         """Whether a request of `size` cells (int32[]) would fit into the empty arena: bool[]."""
         return (size >= 1) & (size <= self.cells)
 
-    def _listed(self, cells: Bits, count: int) -> jax.Array:
-        """The first `count` of `cells` one by one (bool[count]), without finding each by itself."""
-        return settle(self.now, cells).cells(count)
-
     def _neighbour(self, cell: jax.Array, exists: jax.Array, wall: jax.Array) -> Neighbour:
         """The block that covers `cell` (int32[K]) beside each hole; `wall` (bool[K]): none does."""
         self._check_ages()
@@ -235,3 +242,14 @@ class BitmapArena(Arena):
 
     def _or_nowhere(self, cell: jax.Array) -> jax.Array:
         return jnp.where(cell < self.capacity, cell, NOWHERE)
+
+
+def _between(like: Bits, low: jax.Array, high: jax.Array) -> Bits:
+    """The cells from `low` to below `high` (int32[]), in the shape of the set `like`."""
+    return like.below(high) & ~like.below(low)
+
+
+def _changed(free: Bits, heads: Bits, block: Bits, dying: Bits, at_once: Bits) -> tuple[Bits, Bits]:
+    """The free cells and the heads with `block`, without `dying` and what dies of the block."""
+    dead = (dying & ~block) | (block & at_once)
+    return (free & ~block) | dead, (heads | runs.low_ends(block)) & ~dead

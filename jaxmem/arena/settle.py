@@ -1,13 +1,15 @@
 """Telling XLA to compute a value once."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
 
-@custom_vmap
-def settle(clock, value):
-    """`value` itself (any pytree), computed once and kept.
+def settle(clock: jax.Array, compute: Callable[..., Any], *operands: Any) -> Any:
+    """`compute(*operands)` (any pytrees), computed once and kept; `compute` may close over nothing.
 
     On a CPU, XLA fuses a chain of cheap integer operations into every one of its users and repeats
     it there: a placement that a hundred bit planes depend on is found a hundred times. A branch is
@@ -15,21 +17,34 @@ def settle(clock, value):
     branch taken is always the first, which XLA cannot know.
     """
 
-    def behind_a_branch(clock, value):
-        return jax.lax.cond(
-            jnp.ravel(clock)[0] >= 0,
-            lambda kept: kept,
-            lambda kept: jax.tree.map(jnp.zeros_like, kept),
-            value,
+    def behind_a_branch(clock: jax.Array, *operands: Any) -> Any:
+        shapes = jax.eval_shape(compute, *operands)
+
+        def nothing(*_: Any) -> Any:
+            return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+        return jax.lax.cond(jnp.ravel(clock)[0] >= 0, compute, nothing, *operands)
+
+    @custom_vmap
+    def settled(clock: jax.Array, *operands: Any) -> Any:
+        return jax.lax.platform_dependent(
+            clock, *operands, cpu=behind_a_branch, default=lambda _, *operands: compute(*operands)
         )
 
-    return jax.lax.platform_dependent(
-        clock, value, cpu=behind_a_branch, default=lambda clock, value: value
-    )
+    @settled.def_vmap
+    def _all_arenas(axis_size: int, in_batched: Any, clock: jax.Array, *operands: Any):
+        """All arenas share one branch; `vmap` would make it a selection, which fusion crosses."""
+        del axis_size
+        axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched[1:]))
+        if not any(jax.tree.leaves(in_batched[1:])):
+            values = settle(clock, compute, *operands)
+            return values, jax.tree.map(lambda _: False, values)
+        values = settle(clock, jax.vmap(compute, in_axes=axes), *operands)
+        return values, jax.tree.map(lambda _: True, values)
+
+    return settled(clock, *operands)
 
 
-@settle.def_vmap
-def _settle_batch(axis_size, in_batched, clock, value):
-    """All arenas share one branch; `vmap` would make it a selection, which fusion crosses."""
-    del axis_size
-    return settle(clock, value), in_batched[1]
+def itself(value: Any) -> Any:
+    """What to `settle` when the value was computed elsewhere."""
+    return value

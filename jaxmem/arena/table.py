@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxmem.arena.arena import NOWHERE, Arena, Holes, Neighbour, Parts
-from jaxmem.arena.settle import settle
+from jaxmem.arena.settle import itself, settle
 
 BEYOND = 2**31 - 1  # an address after all others
 
@@ -64,6 +64,7 @@ class BlockTable(Arena):
         at, spare = jnp.where(placed, at, -1), jnp.where(placed, spare, -1)
         low, high, expiry = settle(
             self.now,
+            itself,
             (
                 inserted(self.low, end, at, spare),
                 # Where a block starts is written in the slot before its own.
@@ -135,8 +136,8 @@ class BlockTable(Arena):
     def allows(self, start, size) -> jax.Array:
         return (size >= 1) & jnp.any((self.low <= start) & (self.high - start >= size))
 
-    def legal_starts(self, size, count) -> jax.Array:
-        return (size >= 1) & (self._room(count) >= size)
+    def legal_starts(self, size, count) -> tuple[jax.Array, jax.Array]:
+        return (size >= 1) & (self._room(count) >= size), jnp.any(self._fits(size))
 
     def holes_that_fit(self, size, count) -> Holes:
         numbers = self._running(jnp.add, self._fits(size).astype(jnp.int32))
@@ -222,7 +223,7 @@ class BlockTable(Arena):
         """Each number of `column` (int32[B + 1]) joined to all before it, by doubling."""
         reach = 1
         while reach < len(column):
-            column = settle(self.now, join(column, _moved(column, reach)))
+            column = settle(self.now, itself, join(column, _moved(column, reach)))
             reach *= 2
         return column
 

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxmem.arena.settle import settle
 from jaxmem.arena.arena import NOWHERE, Holes
 from jaxmem.environment.situation import Situation
 
@@ -53,11 +52,9 @@ def holes_and_ends(situation: Situation, holes: int, cells: int) -> Choices:
 def addresses(situation: Situation, holes: int, cells: int) -> Choices:
     """Every cell as a start address: A = cells + 1."""
     del holes
-    arena, size = situation.arena, situation.size
-    none = settle(arena.now, arena.start_count(size) == 0)
     # One cell more, and then *refuse* in its place: to append it would cost more than all the rest.
-    legal = arena.legal_starts(size, cells + 1)
-    return Choices(starts=None, legal=jnp.where(jnp.arange(cells + 1) == cells, none, legal))
+    legal, some = situation.arena.legal_starts(situation.size, cells + 1)
+    return Choices(starts=None, legal=jnp.where(jnp.arange(cells + 1) == cells, ~some, legal))
 
 
 def fit_rules(situation: Situation, holes: int, cells: int) -> Choices:

@@ -14,7 +14,7 @@ from flax import struct
 
 from jaxmem.arena.arena import Arena
 from jaxmem.arena.making import MAX_CELLS, new_arena
-from jaxmem.arena.settle import settle
+from jaxmem.arena.settle import itself, settle
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
 from jaxmem.environment.rewards import REWARDS
@@ -135,7 +135,7 @@ class Environment:
         """
         del key
         arena, reward, terminated, truncated, info = self._serve(state, action, params)
-        over = settle(arena.now, terminated | truncated)
+        over = settle(arena.now, itself, terminated | truncated)
         fresh = jax.tree.map(lambda new, old: jnp.where(over, new, old), params.initial, arena)
         sequence = (state.sequence + over) % params.requests.sequences
         observation, after = self._decide(fresh, sequence, params)
