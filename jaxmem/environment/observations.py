@@ -115,7 +115,7 @@ def rows(packed: Packed, situation: jax.Array, action: jax.Array) -> jax.Array:
     here = here.replace(holes=packed.holes[situation, number])
     refuse = action == 2 * limit
     exists = (number < here.count) & ~refuse
-    features = jnp.stack(_candidate(here, number, action % 2 == 1), axis=-1)
+    features = jnp.stack(_candidate(here, number, action % 2 == 1)).T
     flag = jnp.arange(len(_CANDIDATE)) == _CANDIDATE.index("refuse")
     features = jnp.where(exists[:, None], features, (flag & refuse[:, None]).astype(jnp.float32))
     return jnp.concatenate([features, here.overview], axis=-1)

@@ -19,7 +19,7 @@ class Situation:
     kind: jax.Array  # int32[]  call site or class
 
     def live_with(self, start: jax.Array) -> jax.Array:
-        """Live cells with the request at `start` (int32[], or NOWHERE), before any dies: int32[]."""
+        """Live cells with the request at `start` (int32[]), before the next tick: int32[]."""
         return measures.live_cells(self.arena) + jnp.where(start >= 0, self.size, 0)
 
     def holes(self, count: int) -> Holes:

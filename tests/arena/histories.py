@@ -16,7 +16,7 @@ import numpy as np
 from oracle import FITS, NOWHERE, SlowArena
 
 from jaxmem.arena import measures
-from jaxmem.arena.settle import settle
+from jaxmem.arena.settle import itself, settle
 from jaxmem.workloads.requests import NEVER
 
 RULES = (*FITS, "last")
@@ -83,15 +83,16 @@ def _step(arena, step):
     """What the arena says before a placement, and the arena a request later."""
     size, choice, expiry, forecast, freed, pick = step
     # Borders in the program, which would take twice as long to compile without.
-    arena = settle(arena.now, arena.release(freed))
+    arena = settle(arena.now, itself, arena.release(freed))
     count = arena.start_count(size)
     starts = [getattr(arena, rule)(size) for rule in RULES]
     picked = arena.numbered_start(size, pick % jnp.maximum(count, 1))
     high_ends = jax.vmap(partial(arena.high_end, size=size))(jnp.stack([*starts, picked]))
     starts += [high_ends[RULES.index("best")], picked, NOWHERE, pick]
-    starts = settle(arena.now, starts)
+    starts = settle(arena.now, itself, starts)
     start = jnp.stack(starts)[choice]
     borders = jnp.stack([0, *_borders(pick, arena.cells), arena.cells])
+    mask, some = arena.legal_starts(size, arena.capacity)
     found = {f"{rule} fit": at for rule, at in zip(RULES, starts, strict=False)}
     found |= {
         "high_ends": high_ends,
@@ -99,7 +100,9 @@ def _step(arena, step):
         "picked": picked,
         "beyond": jax.vmap(partial(arena.numbered_start, size))(jnp.stack([-1, count])),
         "start_count": count,
-        "mask": arena.legal_starts(size, arena.capacity),
+        "mask": mask,
+        "some": some,
+        "allowed": jnp.stack([arena.allows(cell, size) for cell in _addresses(pick, arena.cells)]),
         "taken": arena.taken(arena.capacity),
         "holes": arena.holes_that_fit(size, HOLES),
         "parts": arena.parts(borders),
@@ -113,10 +116,18 @@ def _step(arena, step):
         "unusable_free": measures.unusable_free(arena, size),
         "hole_histogram": arena.hole_histogram(),
     }
+    at_once = arena.advance(start, size, expiry, forecast)
     arena = arena.place(start, size, expiry, forecast)
     arena = arena.tick(arena.now + 1)
+    same = jax.tree.map(jnp.array_equal, at_once, arena)
+    found["advance is place and tick"] = jnp.stack(jax.tree.leaves(same)).all()
     found |= {"cursor": arena.cursor, "high_water": arena.high_water, "now": arena.now}
     return arena, found
+
+
+def _addresses(pick, cells):
+    """Where a request may be asked to start, rightly or wrongly."""
+    return [pick, pick // 2, 0, -1 - pick, cells, 2**31 - 1]
 
 
 def _borders(pick, cells):
@@ -154,6 +165,8 @@ def replay(cells: int, script: Script, slots: float) -> Iterator[dict]:
             "beyond": [NOWHERE, NOWHERE],
             "start_count": len(legal),
             "mask": legal,
+            "some": bool(legal),
+            "allowed": [cell in legal for cell in _addresses(pick, cells)],
             "taken": [cell for cell, block in enumerate(slow.owner) if block],
             "holes": slow.holes_that_fit(size, HOLES),
             "part cells": [len(part) for part in owners],
@@ -174,6 +187,7 @@ def replay(cells: int, script: Script, slots: float) -> Iterator[dict]:
         placed = starts[choice] if len(heads) < slots else NOWHERE
         slow.place(placed, size, expiry, forecast)
         found["blocks after"] = len(slow.blocks())
+        found["advance is place and tick"] = True
         slow.tick(time + 1)
         found |= {"cursor": slow.cursor, "high_water": slow.high_water, "now": slow.now}
         yield found

@@ -99,6 +99,20 @@ def test_the_mask_is_true_exactly_where_a_request_may_start(played):
         np.testing.assert_array_equal(np.flatnonzero(fast["mask"]), slow["mask"])
 
 
+def test_some_start_is_legal_exactly_where_the_mask_is_true_somewhere(played):
+    np.testing.assert_array_equal(played.fast["some"], played.expected("some"))
+
+
+def test_a_start_is_allowed_exactly_where_it_is_legal_wherever_it_lies(played):
+    np.testing.assert_array_equal(played.fast["allowed"], played.expected("allowed"))
+
+
+def test_to_advance_is_to_place_and_to_tick(played):
+    np.testing.assert_array_equal(
+        played.fast["advance is place and tick"], played.expected("advance is place and tick")
+    )
+
+
 def test_legal_starts_are_numbered_by_address(played):
     np.testing.assert_array_equal(played.fast["picked"], played.expected("picked"))
     np.testing.assert_array_equal(played.fast["beyond"], played.expected("beyond"))

@@ -100,7 +100,7 @@ def test_legal_starts_are_marked_under_the_drawing(representation):
     memory = "##...##.###..###....##..#"
     starts = "..**.......*....***...*.."
     arena = drawn(memory, 0, representation)
-    legal_starts = jax.jit(lambda arena: arena.legal_starts(np.int32(2), len(memory)))(arena)
+    legal_starts = jax.jit(lambda arena: arena.legal_starts(np.int32(2), len(memory))[0])(arena)
     assert "".join("*" if legal else "." for legal in legal_starts) == starts
 
 

@@ -97,7 +97,7 @@ def test_two_blocks_that_die_together_leave_one_hole(representation):
     for start, size, expiry in ((0, 3, 2), (3, 4, 2), (7, 1, 5)):
         arena = arena.place(jnp.int32(start), jnp.int32(size), jnp.int32(expiry))
     arena = arena.tick(1).tick(2)
-    assert np.flatnonzero(arena.legal_starts(jnp.int32(7), 12)).tolist() == [0]
+    assert np.flatnonzero(arena.legal_starts(jnp.int32(7), 12)[0]).tolist() == [0]
 
 
 def test_a_new_block_on_released_cells_lives_its_own_time(representation):

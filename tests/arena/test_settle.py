@@ -8,7 +8,7 @@ import pytest
 
 from jaxmem.arena import bitmap
 from jaxmem.arena.making import new_arena
-from jaxmem.arena.settle import settle
+from jaxmem.arena.settle import itself, settle
 
 VALUE = {
     "words": jnp.arange(24, dtype=jnp.uint32).reshape(2, 3, 4),
@@ -17,10 +17,14 @@ VALUE = {
 CLOCK = jnp.arange(6, dtype=jnp.int32).reshape(2, 3)
 
 
+def kept(clock, value):
+    return settle(clock, itself, value)
+
+
 @pytest.mark.parametrize("clock", [0, 1, 2**30])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_the_value_comes_back(clock, compiled):
-    function = jax.jit(settle) if compiled else settle
+    function = jax.jit(kept) if compiled else kept
     chex.assert_trees_all_equal(function(jnp.int32(clock), VALUE), VALUE, strict=True)
 
 
@@ -31,7 +35,7 @@ def test_the_value_comes_back(clock, compiled):
 )
 def test_every_row_comes_back_under_vmap(clock_axis, value_axis):
     clock = CLOCK[:, 0] if clock_axis == 0 else jnp.int32(5)
-    mapped = jax.jit(jax.vmap(settle, in_axes=(clock_axis, value_axis)))(clock, VALUE)
+    mapped = jax.jit(jax.vmap(kept, in_axes=(clock_axis, value_axis)))(clock, VALUE)
     plain = jax.vmap(lambda _, value: value, in_axes=(clock_axis, value_axis))(clock, VALUE)
     chex.assert_trees_all_equal(mapped, plain, strict=True)
 
@@ -40,9 +44,27 @@ def test_every_row_comes_back_under_vmap(clock_axis, value_axis):
 def test_every_row_comes_back_under_nested_vmap(axes):
     words = VALUE["words"]
     clock = {(0, 0): CLOCK, (None, 0): CLOCK[0], (0, None): CLOCK[:, 0]}[axes]
-    inner = jax.vmap(settle, in_axes=(None if axes == (0, None) else 0, 0))
+    inner = jax.vmap(kept, in_axes=(None if axes == (0, None) else 0, 0))
     mapped = jax.jit(jax.vmap(inner, in_axes=(axes[0], 0)))(clock, words)
     chex.assert_trees_all_equal(mapped, words, strict=True)
+
+
+@pytest.mark.parametrize("axes", [(0, 0), (None, 0), (0, None), (None, None)])
+def test_a_computation_of_several_operands_is_mapped_over_those_that_differ(axes):
+    words, sizes = VALUE["words"], VALUE["start"][0]
+
+    def compute(words, sizes):
+        return {"sum": words.sum() + sizes.sum(), "one": jnp.int32(1)}
+
+    def both(words, sizes):
+        return settle(sizes.ravel()[0] * 0, compute, words, sizes)
+
+    if axes == (None, None):
+        mapped, plain = jax.jit(both)(words, sizes), compute(words, sizes)
+    else:
+        mapped = jax.jit(jax.vmap(both, in_axes=axes))(words, sizes)
+        plain = jax.vmap(compute, in_axes=axes)(words, sizes)
+    chex.assert_trees_all_equal(mapped, plain, strict=True)
 
 
 def test_settling_changes_no_result(monkeypatch):
@@ -60,6 +82,6 @@ def test_settling_changes_no_result(monkeypatch):
         return jax.jit(jax.vmap(lambda sizes: jax.lax.scan(serve, arena, sizes)[1]))(sizes)
 
     settled = histories()
-    monkeypatch.setattr(bitmap, "settle", lambda clock, value: value)
+    monkeypatch.setattr(bitmap, "settle", lambda clock, compute, *operands: compute(*operands))
     chex.assert_trees_all_equal(settled, histories(), strict=True)
     assert settled[0].high_water.min() > 0

@@ -46,7 +46,7 @@ def answers(arena, size):
         "no start": arena.numbered_start(size, count),
         "fitting": arena.hole_count(size),
         "unusable": measures.unusable_free(arena, size),
-        "legal": arena.legal_starts(size, 3),
+        "legal": arena.legal_starts(size, 3)[0],
         "holes": arena.holes_that_fit(size, 1),
     }
 

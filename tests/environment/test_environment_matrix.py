@@ -7,6 +7,7 @@ they see an outcome, and the game does not see them.
 
 import dataclasses
 import itertools
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -115,13 +116,14 @@ def params() -> Params:
 def watched(state) -> dict:
     """Of a state, what the slow game knows too, and what must not change by itself."""
     arena, choices = state.arena, Choices(state.starts, state.mask)
+    start_of = partial(choices.start_of, state.situation)
     return {
         "free": arena.free.cells(CELLS),
         "heads": arena.heads.cells(CELLS),
         "memory": (arena.birth, arena.forecast, arena.expiry, arena.cursor, arena.high_water),
         "now": arena.now,
         "sequence": state.sequence,
-        "starts": jax.vmap(choices.start_of)(jnp.arange(state.mask.shape[0])),
+        "starts": jax.vmap(start_of)(jnp.arange(state.mask.shape[0])),
         "mask": state.mask,
         "last_observation": unpacked(state.last_observation),
     }

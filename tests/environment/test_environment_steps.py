@@ -194,13 +194,14 @@ def test_a_hint_too_long_to_count_is_still_a_long_life(hint):
 
 
 def remaining_life(hint: float) -> int:
-    """What is shown of the predicted life of a block when it has just been placed at time 0."""
+    """The predicted life of a block placed at time 0, from what is shown a request later."""
     size, lifetime = np.full((1, 1), 4), np.full((1, 1), NEVER)
     requests = requests_of(size, lifetime, np.full((1, 1), hint, np.float32))
     situation = situation_at(new_arena(CELLS, CELLS, HORIZON), requests, jnp.int32(0))
     arena = jax.jit(serve)(situation, jnp.int32(0), requests.lifetime[0, 0])
     hole = jax.jit(lambda arena: arena.holes_that_fit(jnp.int32(1), 1))(arena)
-    return int(hole.below.remaining[0])
+    remaining = int(hole.below.remaining[0])
+    return remaining + 1 if hint else remaining
 
 
 @pytest.mark.parametrize(
