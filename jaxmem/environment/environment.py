@@ -134,7 +134,13 @@ class Environment:
             observation returned is already that of the next episode.
         """
         del key
-        arena, reward, terminated, truncated, info = self._serve(state, action, params)
+        return self.step_at(state, self._start_of(state, action), params)
+
+    def step_at(
+        self, state: State, start: jax.Array, params: Params
+    ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        """As `step`, told the legal start (int32[], or NOWHERE) in place of an action."""
+        arena, reward, terminated, truncated, info = self._serve(state, start, params)
         over = settle(arena.now, itself, terminated | truncated)
         fresh = jax.tree.map(lambda new, old: jnp.where(over, new, old), params.initial, arena)
         sequence = (state.sequence + over) % params.requests.sequences
@@ -149,16 +155,19 @@ class Environment:
     ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """One request answered, without the auto-reset; the key is not used."""
         del key
-        arena, reward, terminated, truncated, info = self._serve(state, action, params)
+        start = self._start_of(state, action)
+        arena, reward, terminated, truncated, info = self._serve(state, start, params)
         observation, after = self._decide(arena, state.sequence, params)
         if self.keep_last:
             after = after.replace(last_observation=observation)
         return observation, after, reward, terminated, truncated, info
 
-    def _serve(self, state: State, action: jax.Array, params: Params):
+    def _start_of(self, state: State, action: jax.Array) -> jax.Array:
+        return Choices(state.starts, state.mask).start_of(state.situation, action)
+
+    def _serve(self, state: State, start: jax.Array, params: Params):
         """The arena when the next request waits, the reward, both ends, and info."""
         situation = state.situation
-        start = Choices(state.starts, state.mask).start_of(situation, action)
         lifetime = params.requests.lifetime[state.sequence, situation.arena.now]
         arena = serve(situation, start, lifetime)
         placed, live = start >= 0, situation.live_with(start)

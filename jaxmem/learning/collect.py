@@ -62,7 +62,7 @@ def collect(
 
     def step(arenas: Arenas, drawn: jax.Array) -> tuple[Arenas, Steps]:
         q = jax.vmap(values)(arenas.observation)
-        explored = _random_legal(drawn[0], arenas.observation)
+        explored = random_legal(drawn[0], arenas.observation)
         # The upper 24 bits as a number from 0 to 1.
         explores = (drawn[1] >> 8).astype(jnp.float32) * 2.0**-24 < epsilon
         action = jnp.where(explores, explored, jnp.argmax(q, axis=-1))
@@ -86,7 +86,7 @@ def collect(
     return arenas, kept, jnp.max(jax.vmap(values)(arenas.observation), axis=-1)
 
 
-def _random_legal(drawn: jax.Array, packed: Packed) -> jax.Array:
+def random_legal(drawn: jax.Array, packed: Packed) -> jax.Array:
     """A legal action of each arena from a random number (uint32[E]): int32[E].
 
     Each with the same probability, up to one part in 2^16 / A.

@@ -16,6 +16,7 @@ from flax import struct
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import FEATURES
 from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
+from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
 from jaxmem.learning.targets import lambda_targets
 from jaxmem.policies.networks import Scorer, q_values
 from jaxmem.policies.scoring import candidate_values
@@ -40,21 +41,10 @@ class PQNConfig:
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
 
     def __post_init__(self) -> None:
-        for name in ("steps", "arenas", "rollout", "epochs", "minibatches"):
-            value = getattr(self, name)
-            if not _is_whole(value):
-                raise ValueError(f"learner.{name} is {value!r}; a whole number of at least 1")
-        for name in ("gamma", "lambda_", "final_epsilon", "exploration"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0.0 <= value <= 1.0:
-                raise ValueError(f"learner.{name} is {value!r}; a number from 0 to 1")
-        for name in ("learning_rate", "final_learning_rate", "max_grad_norm"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0.0 < value < float("inf"):
-                raise ValueError(f"learner.{name} is {value!r}; a number above 0")
-        given = list(self.widths) if isinstance(self.widths, tuple) else self.widths
-        if not given or not isinstance(given, list) or not all(map(_is_whole, given)):
-            raise ValueError(f"network.widths is {given!r}; a list of whole numbers of at least 1")
+        check_whole(self, "steps", "arenas", "rollout", "epochs", "minibatches")
+        check_shares(self, "gamma", "lambda_", "final_epsilon", "exploration")
+        check_numbers(self, "learning_rate", "final_learning_rate", "max_grad_norm")
+        check_widths(self)
         if (self.arenas * self.rollout) % self.minibatches:
             raise ValueError(
                 f"learner.minibatches is {self.minibatches}; it must divide the "
@@ -64,7 +54,12 @@ class PQNConfig:
     @property
     def updates(self) -> int:
         """Updates in a run: the steps, rounded up to whole updates."""
-        return -(-self.steps // (self.arenas * self.rollout))
+        return -(-self.steps // self.steps_per_update)
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates, over all arenas."""
+        return self.arenas * self.rollout
 
 
 @struct.dataclass
@@ -194,11 +189,3 @@ def _samples(steps: Steps, last: jax.Array, config: PQNConfig) -> tuple[jax.Arra
     )
     weight = (~steps.truncated | steps.terminated).astype(jnp.float32)
     return steps.row, target, weight
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -18,13 +18,17 @@ import numpy as np
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import failed_share, run
-from jaxmem.learning.pqn import PQNConfig, make_train
+from jaxmem.learning import branching, pqn
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, Policy, policy
 from jaxmem.policies.learned import Card, learned
 from jaxmem.workloads.registry import Workload, workload_from
 
-LEARNERS = {"pqn": PQNConfig}
+LEARNERS = {
+    "pqn": (pqn.PQNConfig, pqn.make_train),
+    "branching": (branching.BranchingConfig, branching.make_train),
+}
+Config = pqn.PQNConfig | branching.BranchingConfig
 TRAINING_SEQUENCES = 4096
 VALIDATION_SEQUENCES = 256
 VALIDATIONS = 20  # in a run
@@ -75,12 +79,12 @@ def train(
 
     Args:
         on: a workload or its name; `cells` and `options` are then its own.
-        learner: "pqn".
+        learner: "pqn" or "branching".
         holes: K, the holes that the policy chooses from.
         reward: failures, bytes or classic.
         started: is told the fits' validation failures and the steps to come.
         report: is told where the run stands after each block.
-        settings: of the learner, as `steps=2_000_000` (see `PQNConfig`).
+        settings: of the learner, as `steps=2_000_000` (see `PQNConfig`, `BranchingConfig`).
 
     KeyboardInterrupt ends the training; what was learnt so far is returned.
 
@@ -108,6 +112,7 @@ def train(
         return failed_share(player, validation, task)
 
     params = params_of(task, "train", seed, TRAINING_SEQUENCES)
+    make_train = LEARNERS[learner][1]
     start, block = make_train(config, env)
     key = jax.random.key(seed)
     # XLA compiles outside Python's lock: the programs of a run are compiled side by side.
@@ -122,7 +127,7 @@ def train(
         references = {name: validate(policy(name)) for name in CLASSICAL}
         go_on, state = compiling.result(), starting.result()
         playing.result()
-    started(references, config.updates * config.arenas * config.rollout)
+    started(references, config.updates * config.steps_per_update)
     best, best_failed = jax.device_get(state.parameters), math.inf
     curve: list[Report] = []
     episodes, note = 0, ""
@@ -145,7 +150,7 @@ def train(
                     steps=_steps(state, config),
                     episodes=episodes,
                     seconds=time.perf_counter() - begin,
-                    steps_per_second=updates * config.arenas * config.rollout / seconds,
+                    steps_per_second=updates * config.steps_per_update / seconds,
                     loss=loss,
                     exploring_failed=100 * float(progress.failed),
                     failed=failed,
@@ -171,7 +176,7 @@ def train(
 
 def check_training(
     task: Workload, learner: str, *, seed: int, holes: int, reward: str, **settings: Any
-) -> tuple[Environment, PQNConfig]:
+) -> tuple[Environment, Config]:
     """The game and the learner's settings; raises ValueError for what `train` would refuse."""
     if task.fixed:
         raise ValueError(f"workload {task.name} is one fixed sequence: nothing to train on")
@@ -179,7 +184,7 @@ def check_training(
         raise ValueError(f"seed is {seed!r}; it must be a whole number from 0 to 2^32 - 1")
     if str(learner) not in LEARNERS:
         raise ValueError(f"unknown learner {learner!r}{nearest(str(learner), LEARNERS)}")
-    known = [field.name for field in dataclasses.fields(LEARNERS[learner])]
+    known = [field.name for field in dataclasses.fields(LEARNERS[learner][0])]
     for name in settings:
         if name not in known:
             raise ValueError(f"learner {learner} has no setting {name!r}{nearest(name, known)}")
@@ -193,7 +198,7 @@ def check_training(
         reward=reward,
         keep_last=False,
     )
-    return env, LEARNERS[learner](**settings)
+    return env, LEARNERS[learner][0](**settings)
 
 
 def _compile(block: Callable, state: Any, params: Any) -> Callable:
@@ -208,8 +213,8 @@ def _blocks(updates: int) -> list[int]:
     return [size] * whole + [rest] * (rest > 0)
 
 
-def _steps(state: Any, config: PQNConfig) -> int:
-    return int(state.update) * config.arenas * config.rollout
+def _steps(state: Any, config: Config) -> int:
+    return int(state.update) * config.steps_per_update
 
 
 def _finite(parameters: Any) -> bool:

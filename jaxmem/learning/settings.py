@@ -1,0 +1,42 @@
+"""What every learner asks of its settings: a ValueError names the setting and what is allowed."""
+
+from typing import Any
+
+
+def check_whole(config: Any, *names: str, least: int = 1) -> None:
+    """Whole numbers of at least `least`."""
+    for name in names:
+        value = getattr(config, name)
+        if not _is_whole(value) or value < least:
+            raise ValueError(f"learner.{name} is {value!r}; a whole number of at least {least}")
+
+
+def check_shares(config: Any, *names: str) -> None:
+    """Numbers from 0 to 1."""
+    for name in names:
+        value = getattr(config, name)
+        if not _is_number(value) or not 0.0 <= value <= 1.0:
+            raise ValueError(f"learner.{name} is {value!r}; a number from 0 to 1")
+
+
+def check_numbers(config: Any, *names: str) -> None:
+    """Finite numbers above 0."""
+    for name in names:
+        value = getattr(config, name)
+        if not _is_number(value) or not 0.0 < value < float("inf"):
+            raise ValueError(f"learner.{name} is {value!r}; a number above 0")
+
+
+def check_widths(config: Any) -> None:
+    """Hidden layers: at least one, each a whole number of at least 1."""
+    given = list(config.widths) if isinstance(config.widths, tuple) else config.widths
+    if not (given and isinstance(given, list) and all(_is_whole(w) and w >= 1 for w in given)):
+        raise ValueError(f"network.widths is {given!r}; a list of whole numbers of at least 1")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
