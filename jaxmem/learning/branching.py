@@ -34,21 +34,21 @@ Choose = Callable[[Situation], jax.Array]  # of one situation -> start int32[]
 class BranchingConfig:
     """Settings of the learner."""
 
-    first_states: int = 400_000  # states labelled with best fit as the base
-    states: int = 60_000  # states labelled in each later round, with the policy so far as the base
+    first_states: int = 600_000  # states labelled with best fit as the base
+    states: int = 100_000  # states labelled in each later round, with the policy so far as the base
     rounds: int = 3  # later rounds
     arenas: int = 1024  # E, states that are labelled at once
     candidates: int = 8  # C, placements tried in a state, at most
-    horizon: int = 80  # H, requests for which a placement is followed
+    horizon: int = 30  # H, requests for which a placement is followed
     stride: int = 4  # requests played between two labelled states of an arena
     random_moves: float = 0.15  # share of placements at random on the way
     kept: int = 64  # updates whose labels are learnt from
-    passes: float = 4.0  # times that a label is learnt from, about
+    passes: float = 8.0  # times that a label is learnt from, about
     minibatch: int = 1024  # placements in a gradient step
-    learning_rate: float = 2e-3  # at the start of a round
+    learning_rate: float = 1e-3  # at the start of a round
     final_learning_rate: float = 1e-4  # and at its end
     max_grad_norm: float = 10.0
-    averaging: float = 0.995  # of the parameters that play, for a gradient step
+    averaging: float = 0.999  # of the parameters that play, for a gradient step
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import pqn
 from jaxmem.learning import train as training
 from jaxmem.learning.collect import Arenas, Steps
-from jaxmem.learning.pqn import Learner, Progress, make_train
+from jaxmem.learning.pqn import Learner, PQNConfig, Progress, make_train
 from jaxmem.learning.train import VALIDATIONS, train
 from jaxmem.policies import CLASSICAL, policy
 from jaxmem.policies.networks import Scorer
@@ -72,7 +72,7 @@ def few_sequences():
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(training, "TRAINING_SEQUENCES", 256)
         monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 24)
-        monkeypatch.setattr(training, "make_train", functools.cache(make_train))
+        monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, functools.cache(make_train)))
         yield
 
 
@@ -260,7 +260,7 @@ def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(what, 
         return jnp.where((update >= 4) & (what == of), value, 1.0)
 
     make = scripted(lambda at: spoilt(at, "parameters"), lambda at: spoilt(at, "loss"))
-    monkeypatch.setattr(training, "make_train", make)
+    monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make))
     settings = {**SETTINGS, "steps": 6 * 32 * 32}
     result = train(TASK, seed=1, **settings)
     assert result.steps == 3 * 32 * 32
@@ -271,7 +271,7 @@ def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(what, 
 
 def test_the_episodes_of_a_run_are_those_of_its_steps(monkeypatch):
     make = scripted(lambda at: 1.0, lambda at: jnp.where(at >= 4, jnp.nan, 1.0))
-    monkeypatch.setattr(training, "make_train", make)
+    monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make))
     result = train(TASK, seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
     assert result.episodes == result.curve[-1].episodes == 6
 
@@ -284,7 +284,9 @@ def test_a_run_interrupted_while_it_judges_counts_what_it_has_judged(monkeypatch
         return 1.0
 
     judged = []
-    monkeypatch.setattr(training, "make_train", scripted(lambda at: 1.0, lambda at: jnp.float32(0)))
+    monkeypatch.setitem(
+        training.LEARNERS, "pqn", (PQNConfig, scripted(lambda at: 1.0, lambda at: jnp.float32(0)))
+    )
     monkeypatch.setattr(training, "failed_share", judge)
     result = train(TASK, seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
     assert (len(result.curve), result.steps) == (2, 2 * 32 * 32)
@@ -308,7 +310,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
 
     monkeypatch.setattr(pqn, "start_arenas", start_arenas)
     monkeypatch.setattr(pqn, "collect", collect)
-    monkeypatch.setattr(training, "make_train", make_train)
+    monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make_train))
     result = train(TASK, seed=1, learning_rate=1e30, **SETTINGS)
     assert "no longer finite" in result.note
     assert result.steps < UPDATES * 32 * 32
@@ -319,7 +321,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
 @pytest.mark.parametrize("updates", [1, 19, 20, 21, 157, 733])
 def test_blocks_are_all_updates_in_at_most_20_parts(updates, monkeypatch):
     make = scripted(lambda at: 1.0, lambda at: jnp.float32(0.0))
-    monkeypatch.setattr(training, "make_train", make)
+    monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make))
     monkeypatch.setattr(training, "failed_share", lambda *_: 1.0)
     result = train(TASK, **{**SETTINGS, "steps": updates * 32 * 32})
     assert result.steps == updates * 32 * 32

@@ -1,0 +1,209 @@
+"""What a placement is worth: each is played on against the same future, as a slow game does it."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracle import NOWHERE, SlowArena
+
+from jaxmem.environment.environment import Environment
+from jaxmem.environment.observations import candidates
+from jaxmem.environment.tasks import params_of
+from jaxmem.learning.branching import BranchingConfig, _label, _play, _round, make_train
+from jaxmem.learning.collect import start_arenas
+from jaxmem.learning.train import train
+from jaxmem.policies.networks import Scorer
+from jaxmem.workloads.registry import Workload
+from jaxmem.workloads.requests import requests_of
+
+SEQUENCES, LENGTH, CELLS, HOLES = 6, 30, 24, 3
+ARENAS, HORIZON, SEED = 24, 16, 3
+LEAF = 2 * HOLES  # placements of a state, at most
+
+
+def draw(split, key, sequences, length):
+    """Enough fails that placements differ in worth."""
+    random = np.random.default_rng(7)
+    shape = (sequences, length)
+    return requests_of(random.integers(1, 7, shape), random.integers(2, 14, shape))
+
+
+TASK = Workload(name="made", cells=CELLS, draw=draw, length=LENGTH, warmup=0)
+TASKS = {
+    "goes on": TASK,
+    "ends at a failure": replace(TASK, stop_at_failure=True),
+    "ends when full": replace(TASK, stop_above=0.8),
+}
+ENV = Environment(cells=CELLS, horizon=LENGTH, holes=HOLES, observation="packed", keep_last=False)
+CONFIG = BranchingConfig(arenas=ARENAS, candidates=LEAF, horizon=HORIZON, stride=2)
+
+
+def best_fit(situation):
+    return situation.arena.best(situation.size)
+
+
+def arenas_of(params, config=CONFIG):
+    """Arenas some requests into their sequences."""
+    play = jax.jit(lambda *given: _play(replace(config, stride=7), ENV, best_fit, *given)[0])
+    start = jax.jit(lambda key: start_arenas(ENV, params, key, config.arenas))
+    return play(params, start(jax.random.key(SEED)), jax.random.key(SEED + 1))
+
+
+def label(params, arenas, config=CONFIG):
+    found = jax.jit(lambda *given: _label(config, ENV, best_fit, *given))
+    return jax.device_get(found(params, arenas, jax.random.key(SEED + 2)))
+
+
+@jax.jit
+@jax.vmap
+def memory_of(arena):
+    """Free cells, heads and the time of death on every cell."""
+    expiry = arena.expiry.at(jnp.arange(CELLS))
+    return arena.free.cells(CELLS), arena.heads.cells(CELLS), expiry, arena.now
+
+
+def slow_copy(free, heads, expiry, now) -> SlowArena:
+    """A slow arena with the same blocks, whose clock shows the same time."""
+    slow = SlowArena(CELLS)
+    slow.now = int(now)
+    borders = [*np.flatnonzero(heads | free), CELLS]
+    for head in np.flatnonzero(heads):
+        end = min(cell for cell in borders if cell > head)
+        slow.place(int(head), int(end - head), int(expiry[head]))
+    return slow
+
+
+def worth(slow: SlowArena, requests, sequence, task, start) -> int:
+    """Minus what fails of H requests from now on, with the first of them at `start`."""
+    size, lifetime = np.asarray(requests.size[sequence]), np.asarray(requests.lifetime[sequence])
+    failed, over = 0, False
+    for now in range(slow.now, min(slow.now + HORIZON, LENGTH)):
+        start = start if start is not None else slow.start_by("best", int(size[now]))
+        failed += over or start == NOWHERE
+        over = over or (start == NOWHERE and task.stop_at_failure)
+        slow.place(start, int(size[now]), now + int(lifetime[now]))
+        slow.tick(now + 1)
+        start = None
+    return -failed
+
+
+@pytest.mark.parametrize("ending", TASKS)
+def test_a_placement_is_worth_what_a_slow_game_says(ending):
+    task = TASKS[ending]
+    params = params_of(task, "train", 0, SEQUENCES)
+    arenas = arenas_of(params)
+    row, found, count = label(params, arenas)
+    every_row = np.asarray(jax.jit(jax.vmap(candidates))(arenas.observation))
+    state, at, differ = arenas.state, 0, 0
+    memory = jax.device_get(memory_of(state.arena))
+    for index in range(ARENAS):
+        legal = 2 * int(arenas.observation.count[index])
+        if legal < 2:
+            continue
+        starts = np.asarray(state.starts[index][:legal])
+        sequence = int(state.sequence[index])
+        slow = [
+            worth(
+                slow_copy(*(column[index] for column in memory)),
+                params.requests,
+                sequence,
+                task,
+                int(start),
+            )
+            for start in starts
+        ]
+        rows = every_row[index, :legal]
+        for mine, value in zip(row[at : at + legal], found[at : at + legal], strict=True):
+            (number,) = np.flatnonzero(np.isclose(rows, mine, atol=1e-5).all(axis=1))
+            assert value == pytest.approx(slow[number] - np.mean(slow), abs=1e-5)
+        differ += len(set(slow)) > 1
+        at += legal
+    assert at == count
+    assert differ >= 3
+
+
+def test_where_there_are_more_placements_than_may_be_tried_some_of_them_are():
+    params = params_of(TASK, "train", 0, SEQUENCES)
+    arenas = arenas_of(params)
+    row, found, count = label(params, arenas, replace(CONFIG, candidates=3))
+    legal = 2 * np.asarray(arenas.observation.count)
+    assert legal.max() > 3
+    assert count == np.minimum(legal, 3).sum()
+    every_row, at = np.asarray(jax.jit(jax.vmap(candidates))(arenas.observation)), 0
+    for index, tried in enumerate(np.minimum(legal, 3)):
+        mine = row[at : at + tried]
+        among = np.isclose(mine[:, None], every_row[index, None, : legal[index]], atol=1e-5)
+        among = among.all(axis=-1)
+        assert (among.sum(axis=1) == 1).all()
+        assert found[at : at + tried].sum() == pytest.approx(0, abs=1e-5)
+        at += tried
+
+
+def test_arenas_go_on_from_one_sequence_to_the_next():
+    params = params_of(TASK, "train", 0, SEQUENCES)
+    config = replace(CONFIG, stride=3 * LENGTH)
+    play = jax.jit(lambda *given: _play(config, ENV, best_fit, *given))
+    arenas = arenas_of(params)
+    _, failed, episodes = play(params, arenas, jax.random.key(0))
+    assert episodes == 3 * ARENAS
+    assert 0.02 < failed < 0.5
+
+
+def test_rounds_follow_each_other():
+    config = BranchingConfig(first_states=5 * 64, states=2 * 64, rounds=3, arenas=64)
+    numbers = [tuple(map(int, _round(config, jnp.int32(at)))) for at in range(config.updates)]
+    assert numbers == [
+        *((0, at) for at in range(5)),
+        *((r, at) for r in (1, 2, 3) for at in (0, 1)),
+    ]
+
+
+def test_a_round_follows_the_policy_so_far_and_the_first_follows_best_fit():
+    config = BranchingConfig(
+        first_states=2 * ARENAS,
+        states=2 * ARENAS,
+        rounds=2,
+        arenas=ARENAS,
+        candidates=LEAF,
+        horizon=HORIZON,
+        kept=2,
+        minibatch=8,
+        widths=(8,),
+    )
+    params = params_of(TASK, "train", 0, SEQUENCES)
+    start, block = make_train(config, ENV)
+    go_on, learner = jax.jit(block), jax.jit(start)(jax.random.key(0), params)
+    first = learner.parameters
+    for at in range(config.updates):
+        before = learner
+        learner, progress = go_on(learner, params, np.int32(1))
+        begins = at in (2, 4)
+        expected = before.parameters if begins else before.base
+        assert jax.tree.all(jax.tree.map(jnp.array_equal, learner.base, expected))
+        assert np.isfinite(float(progress.loss))
+    assert int(learner.update) == config.updates
+    changed = jax.tree.map(lambda new, old: bool((new != old).any()), learner.parameters, first)
+    assert all(jax.tree.leaves(changed))
+    assert jax.eval_shape(Scorer((8,)).apply, learner.parameters, learner.labels.row).shape == (
+        *learner.labels.row.shape[:-1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ({"states": 0}, "learner.states is 0; a whole number of at least 1"),
+        ({"rounds": -1}, "learner.rounds is -1; a whole number of at least 0"),
+        ({"horizon": 2.5}, "learner.horizon is 2.5"),
+        ({"random_moves": 1.5}, "learner.random_moves is 1.5; a number from 0 to 1"),
+        ({"passes": 0}, "learner.passes is 0; a number above 0"),
+        ({"learning_rate": float("nan")}, "learner.learning_rate is nan"),
+        ({"widths": []}, "network.widths"),
+        ({"gamma": 0.9}, "learner branching has no setting 'gamma'"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_compiled(setting, problem):
+    with pytest.raises(ValueError, match=problem):
+        train(TASK, "branching", **setting)
