@@ -1,6 +1,7 @@
 """The learner and the judge as programs to be timed: steps of a training run, and of a test."""
 
 import time
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +29,11 @@ class Training:
 
     def __init__(self) -> None:
         task = workload(WORKLOAD)
-        env, self.config = check_training(task, LEARNER, seed=0, holes=HOLES, reward="failures")
+        env, config = check_training(task, LEARNER, seed=0, holes=HOLES, reward="failures")
+        self.config = cast(PQNConfig, config)  # LEARNER's
         self._params = params_of(task, "train", 0, TRAINING_SEQUENCES)
         start, train = make_train(self.config, env)
-        self.steps = self.config.arenas * self.config.rollout
+        self.steps = self.config.steps_per_update
         self._learner = jax.block_until_ready(jax.jit(start)(jax.random.key(0), self._params))
         with compiled_afresh():
             begin = time.perf_counter()

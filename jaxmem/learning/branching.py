@@ -9,7 +9,7 @@ Policy Improvement using Monte-Carlo Search, with common random numbers.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import FEATURES, pack, rows
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.environment.situation import Situation, serve, situation_at
+from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, random_legal, start_arenas
 from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
 from jaxmem.policies.networks import Scorer, q_values
@@ -97,8 +98,7 @@ class Labels:
     count: jax.Array  # int32[B]  placements that there are
 
 
-@struct.dataclass
-class Learner:
+class Learner(struct.PyTreeNode):
     """A training run between two updates."""
 
     parameters: Any  # of the network that plays: an average over the gradient steps
@@ -111,20 +111,9 @@ class Learner:
     update: jax.Array  # int32[]  updates done
 
 
-class Progress(struct.PyTreeNode):
-    """What a block of updates saw."""
-
-    loss: jax.Array  # float32[]  mean squared error, last update
-    failed: jax.Array  # float32[]  share of requests that failed on the way, last update
-    episodes: jax.Array  # int32[]  sequences finished in the block
-
-
 def make_train(
     config: BranchingConfig, env: Environment
-) -> tuple[
-    Callable[[jax.Array, Params], Learner],
-    Callable[[Learner, Params, jax.Array], tuple[Learner, Progress]],
-]:
+) -> tuple[Callable[[jax.Array, Params], Learner], Block]:
     """The two pure functions of a training run.
 
     Returns:
@@ -230,16 +219,7 @@ def make_train(
         learner, loss = learn(learner, by_learning, rate)
         return learner, Progress(loss=loss, failed=failed, episodes=episodes)
 
-    def train(learner: Learner, params: Params, updates: jax.Array) -> tuple[Learner, Progress]:
-        def go_on(_, carry):
-            learner, before = carry
-            learner, progress = update(learner, params)
-            return learner, progress.replace(episodes=before.episodes + progress.episodes)
-
-        nothing = Progress(loss=jnp.float32(0), failed=jnp.float32(0), episodes=jnp.int32(0))
-        return jax.lax.fori_loop(0, updates, go_on, (learner, nothing))
-
-    return start, train
+    return start, in_blocks(update)
 
 
 def _round(config: BranchingConfig, update: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -264,6 +244,7 @@ def _label(
     """
     count, most = config.arenas, config.candidates
     packed, state = arenas.observation, arenas.state
+    starts = cast(jax.Array, state.starts)  # the actions are holes
     legal = 2 * packed.count
     tried = jnp.where(legal >= 2, jnp.minimum(legal, most), 0)
     ends = jnp.cumsum(tried)
@@ -277,7 +258,7 @@ def _label(
         action = (offset[mine] + place - begins[mine]) % jnp.maximum(legal[mine], 1)
         situation = jax.tree.map(lambda leaf: leaf[mine], state.situation)
         reward = jax.vmap(lambda *branch: _follow(config, env, choose, params, *branch))(
-            situation, state.sequence[mine], state.starts[mine, action]
+            situation, state.sequence[mine], starts[mine, action]
         )
         new = (rows(packed, mine, action), reward, mine)
         return tuple(

@@ -15,6 +15,7 @@ from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import FEATURES
+from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
 from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
 from jaxmem.learning.targets import lambda_targets
@@ -73,20 +74,9 @@ class Learner:
     update: jax.Array  # int32[]  updates done
 
 
-class Progress(struct.PyTreeNode):
-    """What a block of updates saw."""
-
-    loss: jax.Array  # float32[]  mean squared error of the Q-values, last update
-    failed: jax.Array  # float32[]  share of requests that failed while exploring, last update
-    episodes: jax.Array  # int32[]  sequences finished in the block
-
-
 def make_train(
     config: PQNConfig, env: Environment
-) -> tuple[
-    Callable[[jax.Array, Params], Learner],
-    Callable[[Learner, Params, jax.Array], tuple[Learner, Progress]],
-]:
+) -> tuple[Callable[[jax.Array, Params], Learner], Block]:
     """The two pure functions of a training run.
 
     Returns:
@@ -164,16 +154,7 @@ def make_train(
         after = Learner(parameters, state, arenas, key, learner.update + 1)
         return after, progress
 
-    def train(learner: Learner, params: Params, updates: jax.Array) -> tuple[Learner, Progress]:
-        def go_on(_, carry):
-            learner, before = carry
-            learner, progress = update(learner, params)
-            return learner, progress.replace(episodes=before.episodes + progress.episodes)
-
-        nothing = Progress(loss=jnp.float32(0), failed=jnp.float32(0), episodes=jnp.int32(0))
-        return jax.lax.fori_loop(0, updates, go_on, (learner, nothing))
-
-    return start, train
+    return start, in_blocks(update)
 
 
 def _samples(steps: Steps, last: jax.Array, config: PQNConfig) -> tuple[jax.Array, ...]:

@@ -90,6 +90,8 @@ def test_the_version_is_that_of_the_package(capsys):
         (["train", "learner.steps=-4"], "learner.steps is -4"),
         (["train", "learner.gamma=nan"], "learner.gamma is nan"),
         (["train", "learner.minibatches=7"], "must divide"),
+        (["train", "learner=branching", "learner.horizon=0"], "learner.horizon is 0"),
+        (["train", "learner=branching", "learner.steps=9"], "no 'learner.steps'"),
         (["train", "network.widths=[]"], "network.widths is []"),
         (["train", "environment.reward=happiness"], "reward must be one of failures"),
         (["train", "environment.holes=0"], "holes must be a whole number of at least 1"),
@@ -218,6 +220,20 @@ def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
     results = results_in(tmp_path)
     assert results["sequences"] == 16
     assert any("the last 25 % for testing" in note for note in results["notes"])
+
+
+def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
+    command = ["train", "learner=branching", "workload=comb", "network.widths=[8]"]
+    command += ["learner.arenas=16", "learner.first_states=64", "learner.states=32"]
+    command += ["learner.rounds=1", "learner.horizon=4", "learner.minibatch=16"]
+    assert main([*command, "policies=[best]", "sequences=16", f"out={tmp_path / 'run'}"]) == 0
+    results = results_in(tmp_path / "run")
+    assert results["training"]["steps"] == (4 + 2) * 16 * 4
+    assert set(results["policies"]) == {"best", "learned"}
+    command = ["compare", "workload=comb", f"policies=[best,{tmp_path / 'run'}]", "sequences=16"]
+    assert main([*command, f"out={tmp_path / 'compared'}"]) == 0
+    again = results_in(tmp_path / "compared")["policies"]["learned"]
+    assert again["failed_requests"] == results["policies"]["learned"]["failed_requests"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared traces are not here")

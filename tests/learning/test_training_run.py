@@ -13,8 +13,9 @@ from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import pqn
 from jaxmem.learning import train as training
+from jaxmem.learning.blocks import Progress
 from jaxmem.learning.collect import Arenas, Steps
-from jaxmem.learning.pqn import Learner, PQNConfig, Progress, make_train
+from jaxmem.learning.pqn import Learner, PQNConfig, make_train
 from jaxmem.learning.train import VALIDATIONS, train
 from jaxmem.policies import CLASSICAL, policy
 from jaxmem.policies.networks import Scorer
