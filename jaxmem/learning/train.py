@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.tasks import params_of
-from jaxmem.evaluation.run import failed_share, run
+from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import branching, pqn
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, Policy, policy
@@ -106,23 +106,22 @@ def train(
         },
     )
     begin = time.perf_counter()
-    validation = task.requests("validation", seed, VALIDATION_SEQUENCES)
 
     def validate(player: Policy) -> float:
         return failed_share(player, validation, task)
 
-    params = params_of(task, "train", seed, TRAINING_SEQUENCES)
     make_train = LEARNERS[learner][1]
     start, block = make_train(config, env)
     key = jax.random.key(seed)
     # XLA compiles outside Python's lock: the programs of a run are compiled side by side.
     with ThreadPoolExecutor() as pool:
+        drawing = pool.submit(task.requests, "validation", seed, VALIDATION_SEQUENCES)
+        params = params_of(task, "train", seed, TRAINING_SEQUENCES)
+        validation = drawing.result()
         compiling = pool.submit(_compile, block, jax.eval_shape(start, key, params), params)
         starting = pool.submit(jax.jit(start), key, params)
         playing = pool.submit(
-            lambda: run(
-                learned(starting.result().parameters, holes, config.widths), validation, task
-            )
+            lambda: validate(learned(starting.result().parameters, holes, config.widths))
         )
         references = {name: validate(policy(name)) for name in CLASSICAL}
         go_on, state = compiling.result(), starting.result()
