@@ -9,26 +9,23 @@ Policy Improvement using Monte-Carlo Search, with common random numbers.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxmem.arena.arena import Arena
 from jaxmem.environment.actions import ends_of
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.environment.observations import FEATURES, pack, rows
-from jaxmem.environment.rewards import REWARDS
-from jaxmem.environment.situation import Situation, serve, situation_at
+from jaxmem.environment.observations import FEATURES, pack
+from jaxmem.environment.situation import Situation
 from jaxmem.learning.blocks import Block, Progress, in_blocks
-from jaxmem.learning.collect import Arenas, random_legal, start_arenas
+from jaxmem.learning.collect import Arenas, start_arenas
+from jaxmem.learning.rollouts import Choose, label, play_on
 from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
 from jaxmem.policies.networks import Scorer, q_values
 from jaxmem.policies.scoring import candidate_values
-
-Choose = Callable[[Situation], jax.Array]  # of one situation -> start int32[]
 
 
 @dataclass(frozen=True)
@@ -195,8 +192,16 @@ def make_train(
         def with_base(chosen: Callable[[Any], Choose]):
             def act(base, params, arenas, by_labels, by_playing):
                 choose = chosen(base)
-                found = _label(config, env, choose, params, arenas, by_labels)
-                return found, _play(config, env, choose, params, arenas, by_playing)
+                found = label(
+                    *(env, choose, params, arenas, by_labels),
+                    candidates=config.candidates,
+                    horizon=config.horizon,
+                )
+                return found, play_on(
+                    *(env, choose, params, arenas, by_playing),
+                    steps=config.stride,
+                    random_moves=config.random_moves,
+                )
 
             return act
 
@@ -227,121 +232,3 @@ def _round(config: BranchingConfig, update: jax.Array) -> tuple[jax.Array, jax.A
     later = update - config.first_updates
     number = jnp.where(later < 0, 0, 1 + later // config.round_updates)
     return number, jnp.where(later < 0, update, later % config.round_updates)
-
-
-def _label(
-    config: BranchingConfig,
-    env: Environment,
-    choose: Choose,
-    params: Params,
-    arenas: Arenas,
-    key: jax.Array,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """What each placement is worth in the states of E arenas.
-
-    Returns:
-        Rows float32[E * C, F], worths float32[E * C], and how many of them there are, int32[].
-    """
-    count, most = config.arenas, config.candidates
-    packed, state = arenas.observation, arenas.state
-    starts = cast(jax.Array, state.starts)  # the actions are holes
-    legal = 2 * packed.count
-    tried = jnp.where(legal >= 2, jnp.minimum(legal, most), 0)
-    ends = jnp.cumsum(tried)
-    begins = ends - tried
-    # Where there are more than can be tried, some of them, at random.
-    offset = jax.random.randint(key, (count,), 0, jnp.maximum(legal, 1))
-
-    def branch(number: jax.Array, found: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        place = number * count + jnp.arange(count)
-        mine = jnp.minimum(jnp.searchsorted(ends, place, side="right"), count - 1)
-        action = (offset[mine] + place - begins[mine]) % jnp.maximum(legal[mine], 1)
-        situation = jax.tree.map(lambda leaf: leaf[mine], state.situation)
-        reward = jax.vmap(lambda *branch: _follow(config, env, choose, params, *branch))(
-            situation, state.sequence[mine], starts[mine, action]
-        )
-        new = (rows(packed, mine, action), reward, mine)
-        return tuple(
-            jax.lax.dynamic_update_slice_in_dim(all, part, number * count, axis=0)
-            for all, part in zip(found, new, strict=True)
-        )
-
-    places = count * most
-    nothing = (
-        jnp.zeros((places, len(FEATURES))),
-        jnp.zeros((places,)),
-        jnp.zeros((places,), jnp.int32),
-    )
-    row, reward, mine = jax.lax.fori_loop(0, (ends[-1] + count - 1) // count, branch, nothing)
-    numbers = jnp.arange(most)
-    given = reward[jnp.minimum(begins[:, None] + numbers, places - 1)]
-    given = jnp.where(numbers < tried[:, None], given, 0.0)
-    mean = jnp.sum(given, axis=1) / jnp.maximum(tried, 1)
-    return row, reward - mean[mine], ends[-1]
-
-
-def _follow(
-    config: BranchingConfig,
-    env: Environment,
-    choose: Choose,
-    params: Params,
-    situation: Situation,
-    sequence: jax.Array,
-    start: jax.Array,
-) -> jax.Array:
-    """The reward of a placement and of the H - 1 requests after it: float32[]."""
-    requests = params.requests
-
-    def answer(arena: Arena, situation: Situation, start: jax.Array, over: jax.Array):
-        full = situation.live_with(start) > params.stop_above * arena.cells
-        reward = REWARDS[env.reward](start >= 0, situation.size, arena.cells, full)
-        # What an episode that a failure ended would still have asked for has failed too.
-        lost = REWARDS[env.reward](jnp.bool_(False), situation.size, arena.cells, jnp.bool_(False))
-        asked = arena.now < requests.length
-        reward = jnp.where(asked, jnp.where(over, lost, reward), 0.0).astype(jnp.float32)
-        over |= (start < 0) & params.stop_at_failure
-        time = jnp.minimum(arena.now, requests.length - 1)
-        return serve(situation, start, requests.lifetime[sequence, time]), over, reward
-
-    def step(carry, _):
-        arena, over, total = carry
-        situation = situation_at(arena, requests, sequence)
-        arena, over, reward = answer(arena, situation, choose(situation), over)
-        return (arena, over, total + reward), None
-
-    begin = answer(situation.arena, situation, start, jnp.bool_(False))
-    (_, _, total), _ = jax.lax.scan(step, begin, length=config.horizon - 1)
-    return total
-
-
-def _play(
-    config: BranchingConfig,
-    env: Environment,
-    choose: Choose,
-    params: Params,
-    arenas: Arenas,
-    key: jax.Array,
-) -> tuple[Arenas, jax.Array, jax.Array]:
-    """The arenas some requests later, the share that failed float32[], and episodes int32[]."""
-
-    def step(arenas: Arenas, key: jax.Array):
-        by_move, by_choice = jax.random.split(key)
-        state = arenas.state
-        at_random = random_legal(
-            jax.random.bits(by_move, (config.arenas,), jnp.uint32), arenas.observation
-        )
-        moves = jax.random.uniform(by_choice, (config.arenas,)) < config.random_moves
-
-        def one(state, action, moves):
-            elsewhere = state.starts[jnp.minimum(action, state.starts.shape[0] - 1)]
-            return jnp.where(moves, elsewhere, choose(state.situation))
-
-        start = jax.vmap(one)(state, at_random, moves)
-        observation, state, _, terminated, truncated, info = jax.vmap(
-            env.step_at, in_axes=(0, 0, None)
-        )(state, start, params)
-        seen = (~info["placed"], terminated | truncated)
-        return Arenas(observation, state), seen
-
-    arenas, (failed, over) = jax.lax.scan(step, arenas, jax.random.split(key, config.stride))
-    return arenas, jnp.mean(failed), jnp.sum(over)

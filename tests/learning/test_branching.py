@@ -11,8 +11,9 @@ from oracle import NOWHERE, SlowArena
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.observations import candidates
 from jaxmem.environment.tasks import params_of
-from jaxmem.learning.branching import BranchingConfig, _label, _play, _round, make_train
+from jaxmem.learning.branching import BranchingConfig, _round, make_train
 from jaxmem.learning.collect import start_arenas
+from jaxmem.learning.rollouts import label, play_on
 from jaxmem.learning.train import train
 from jaxmem.policies.networks import Scorer
 from jaxmem.workloads.registry import Workload
@@ -37,22 +38,28 @@ TASKS = {
     "ends when full": replace(TASK, stop_above=0.8),
 }
 ENV = Environment(cells=CELLS, horizon=LENGTH, holes=HOLES, observation="packed", keep_last=False)
-CONFIG = BranchingConfig(arenas=ARENAS, candidates=LEAF, horizon=HORIZON, stride=2)
 
 
 def best_fit(situation):
     return situation.arena.best(situation.size)
 
 
-def arenas_of(params, config=CONFIG):
+def played(params, arenas, key, steps):
+    """Some requests later, as best fit and some random moves answer them."""
+    play = jax.jit(lambda *given: play_on(ENV, best_fit, *given, steps=steps, random_moves=0.15))
+    return play(params, arenas, jax.random.key(key))
+
+
+def arenas_of(params):
     """Arenas some requests into their sequences."""
-    play = jax.jit(lambda *given: _play(replace(config, stride=7), ENV, best_fit, *given)[0])
-    start = jax.jit(lambda key: start_arenas(ENV, params, key, config.arenas))
-    return play(params, start(jax.random.key(SEED)), jax.random.key(SEED + 1))
+    start = jax.jit(lambda key: start_arenas(ENV, params, key, ARENAS))
+    return played(params, start(jax.random.key(SEED)), SEED + 1, 7)[0]
 
 
-def label(params, arenas, config=CONFIG):
-    found = jax.jit(lambda *given: _label(config, ENV, best_fit, *given))
+def labels_of(params, arenas, candidates=LEAF):
+    found = jax.jit(
+        lambda *given: label(ENV, best_fit, *given, candidates=candidates, horizon=HORIZON)
+    )
     return jax.device_get(found(params, arenas, jax.random.key(SEED + 2)))
 
 
@@ -84,6 +91,8 @@ def worth(slow: SlowArena, requests, sequence, task, start) -> int:
         failed += over or start == NOWHERE
         over = over or (start == NOWHERE and task.stop_at_failure)
         slow.place(start, int(size[now]), now + int(lifetime[now]))
+        if not over and slow.live() > task.stop_above * CELLS:
+            break
         slow.tick(now + 1)
         start = None
     return -failed
@@ -94,7 +103,7 @@ def test_a_placement_is_worth_what_a_slow_game_says(ending):
     task = TASKS[ending]
     params = params_of(task, "train", 0, SEQUENCES)
     arenas = arenas_of(params)
-    row, found, count = label(params, arenas)
+    row, found, count = labels_of(params, arenas)
     every_row = np.asarray(jax.jit(jax.vmap(candidates))(arenas.observation))
     state, at, differ = arenas.state, 0, 0
     memory = jax.device_get(memory_of(state.arena))
@@ -127,7 +136,7 @@ def test_a_placement_is_worth_what_a_slow_game_says(ending):
 def test_where_there_are_more_placements_than_may_be_tried_some_of_them_are():
     params = params_of(TASK, "train", 0, SEQUENCES)
     arenas = arenas_of(params)
-    row, found, count = label(params, arenas, replace(CONFIG, candidates=3))
+    row, found, count = labels_of(params, arenas, candidates=3)
     legal = 2 * np.asarray(arenas.observation.count)
     assert legal.max() > 3
     assert count == np.minimum(legal, 3).sum()
@@ -143,10 +152,7 @@ def test_where_there_are_more_placements_than_may_be_tried_some_of_them_are():
 
 def test_arenas_go_on_from_one_sequence_to_the_next():
     params = params_of(TASK, "train", 0, SEQUENCES)
-    config = replace(CONFIG, stride=3 * LENGTH)
-    play = jax.jit(lambda *given: _play(config, ENV, best_fit, *given))
-    arenas = arenas_of(params)
-    _, failed, episodes = play(params, arenas, jax.random.key(0))
+    _, failed, episodes = played(params, arenas_of(params), 0, 3 * LENGTH)
     assert episodes == 3 * ARENAS
     assert 0.02 < failed < 0.5
 

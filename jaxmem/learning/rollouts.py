@@ -1,0 +1,156 @@
+"""Branches: every placement of a state, played on against the same later requests.
+
+What differs between two branches is then the placement alone, and not the luck of the draw (common
+random numbers).
+"""
+
+import functools
+from collections.abc import Callable
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem.arena.arena import Arena
+from jaxmem.environment.environment import Environment, Params
+from jaxmem.environment.observations import FEATURES, rows
+from jaxmem.environment.rewards import REWARDS
+from jaxmem.environment.situation import Situation, serve, situation_at
+from jaxmem.learning.collect import Arenas, random_legal
+
+Choose = Callable[[Situation], jax.Array]  # of one situation -> start int32[]
+
+
+def label(
+    env: Environment,
+    choose: Choose,
+    params: Params,
+    arenas: Arenas,
+    key: jax.Array,
+    *,
+    candidates: int,
+    horizon: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """What each placement is worth in the states of E arenas, beside the others of its state.
+
+    Args:
+        choose: the base policy, which plays on after each placement.
+        candidates: C, placements that are tried in a state, at most.
+        horizon: H, requests for which each is followed.
+
+    Returns:
+        Rows float32[E * C, F], worths float32[E * C], and how many of them there are, int32[].
+    """
+    count, most = arenas.state.sequence.shape[0], candidates
+    packed, state = arenas.observation, arenas.state
+    starts = cast(jax.Array, state.starts)  # the actions are holes
+    legal = 2 * packed.count
+    tried = jnp.where(legal >= 2, jnp.minimum(legal, most), 0)
+    ends = jnp.cumsum(tried)
+    begins = ends - tried
+    # Where there are more than can be tried, some of them, at random.
+    offset = jax.random.randint(key, (count,), 0, jnp.maximum(legal, 1))
+
+    def branch(number: jax.Array, found: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        place = number * count + jnp.arange(count)
+        mine = jnp.minimum(jnp.searchsorted(ends, place, side="right"), count - 1)
+        action = (offset[mine] + place - begins[mine]) % jnp.maximum(legal[mine], 1)
+        situation = jax.tree.map(lambda leaf: leaf[mine], state.situation)
+        reward = jax.vmap(functools.partial(follow, env, choose, params, horizon))(
+            situation, state.sequence[mine], starts[mine, action]
+        )
+        new = (rows(packed, mine, action), reward, mine)
+        return tuple(
+            jax.lax.dynamic_update_slice_in_dim(all, part, number * count, axis=0)
+            for all, part in zip(found, new, strict=True)
+        )
+
+    places = count * most
+    nothing = (
+        jnp.zeros((places, len(FEATURES))),
+        jnp.zeros((places,)),
+        jnp.zeros((places,), jnp.int32),
+    )
+    row, reward, mine = jax.lax.fori_loop(0, (ends[-1] + count - 1) // count, branch, nothing)
+    numbers = jnp.arange(most)
+    given = reward[jnp.minimum(begins[:, None] + numbers, places - 1)]
+    given = jnp.where(numbers < tried[:, None], given, 0.0)
+    mean = jnp.sum(given, axis=1) / jnp.maximum(tried, 1)
+    return row, reward - mean[mine], ends[-1]
+
+
+def follow(
+    env: Environment,
+    choose: Choose,
+    params: Params,
+    horizon: int,
+    situation: Situation,
+    sequence: jax.Array,
+    start: jax.Array,
+) -> jax.Array:
+    """The reward of a placement and of the H - 1 requests after it: float32[]."""
+    requests = params.requests
+
+    def answer(arena: Arena, situation: Situation, start: jax.Array, lost: jax.Array, ended):
+        reward_of, size, nothing = REWARDS[env.reward], situation.size, jnp.bool_(False)
+        full = situation.live_with(start) > params.stop_above * arena.cells
+        # What an episode that a failure ended would still have asked for has failed too.
+        reward = jnp.where(
+            lost,
+            reward_of(nothing, size, arena.cells, nothing),
+            reward_of(start >= 0, size, arena.cells, full),
+        )
+        asked = (arena.now < requests.length) & ~ended
+        lost |= asked & (start < 0) & params.stop_at_failure
+        time = jnp.minimum(arena.now, requests.length - 1)
+        arena = serve(situation, start, requests.lifetime[sequence, time])
+        reward = jnp.where(asked, reward, 0.0).astype(jnp.float32)
+        return arena, lost, ended | (full & ~lost), reward
+
+    def step(carry, _):
+        arena, lost, ended, total = carry
+        situation = situation_at(arena, requests, sequence)
+        arena, lost, ended, reward = answer(arena, situation, choose(situation), lost, ended)
+        return (arena, lost, ended, total + reward), None
+
+    begin = answer(situation.arena, situation, start, jnp.bool_(False), jnp.bool_(False))
+    (*_, total), _ = jax.lax.scan(step, begin, length=horizon - 1)
+    return total
+
+
+def play_on(
+    env: Environment,
+    choose: Choose,
+    params: Params,
+    arenas: Arenas,
+    key: jax.Array,
+    *,
+    steps: int,
+    random_moves: float,
+) -> tuple[Arenas, jax.Array, jax.Array]:
+    """E arenas `steps` requests later, a share of them placed at random where it is legal.
+
+    Returns:
+        The arenas, the share of the requests that failed float32[], and episodes ended int32[].
+    """
+    count = arenas.state.sequence.shape[0]
+
+    def step(arenas: Arenas, key: jax.Array):
+        by_move, by_choice = jax.random.split(key)
+        state = arenas.state
+        at_random = random_legal(jax.random.bits(by_move, (count,), jnp.uint32), arenas.observation)
+        moves = jax.random.uniform(by_choice, (count,)) < random_moves
+
+        def one(state, action, moves):
+            elsewhere = state.starts[jnp.minimum(action, state.starts.shape[0] - 1)]
+            return jnp.where(moves, elsewhere, choose(state.situation))
+
+        start = jax.vmap(one)(state, at_random, moves)
+        observation, state, _, terminated, truncated, info = jax.vmap(
+            env.step_at, in_axes=(0, 0, None)
+        )(state, start, params)
+        seen = (~info["placed"], terminated | truncated)
+        return Arenas(observation, state), seen
+
+    arenas, (failed, over) = jax.lax.scan(step, arenas, jax.random.split(key, steps))
+    return arenas, jnp.mean(failed), jnp.sum(over)
