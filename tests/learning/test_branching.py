@@ -1,5 +1,6 @@
 """What a placement is worth: each is played on against the same future, as a slow game does it."""
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -44,23 +45,29 @@ def best_fit(situation):
     return situation.arena.best(situation.size)
 
 
+@functools.partial(jax.jit, static_argnames="steps")
 def played(params, arenas, key, steps):
     """Some requests later, as best fit and some random moves answer them."""
-    play = jax.jit(lambda *given: play_on(ENV, best_fit, *given, steps=steps, random_moves=0.15))
-    return play(params, arenas, jax.random.key(key))
+    return play_on(ENV, best_fit, params, arenas, key, steps=steps, random_moves=0.15)
+
+
+@jax.jit
+def started(params):
+    return start_arenas(ENV, params, jax.random.key(SEED), ARENAS)
 
 
 def arenas_of(params):
     """Arenas some requests into their sequences."""
-    start = jax.jit(lambda key: start_arenas(ENV, params, key, ARENAS))
-    return played(params, start(jax.random.key(SEED)), SEED + 1, 7)[0]
+    return played(params, started(params), jax.random.key(SEED + 1), 7)[0]
+
+
+@functools.partial(jax.jit, static_argnames="candidates")
+def labelled(params, arenas, key, candidates):
+    return label(ENV, best_fit, params, arenas, key, candidates=candidates, horizon=HORIZON)
 
 
 def labels_of(params, arenas, candidates=LEAF):
-    found = jax.jit(
-        lambda *given: label(ENV, best_fit, *given, candidates=candidates, horizon=HORIZON)
-    )
-    return jax.device_get(found(params, arenas, jax.random.key(SEED + 2)))
+    return jax.device_get(labelled(params, arenas, jax.random.key(SEED + 2), candidates))
 
 
 @jax.jit
@@ -152,7 +159,7 @@ def test_where_there_are_more_placements_than_may_be_tried_some_of_them_are():
 
 def test_arenas_go_on_from_one_sequence_to_the_next():
     params = params_of(TASK, "train", 0, SEQUENCES)
-    _, failed, episodes = played(params, arenas_of(params), 0, 3 * LENGTH)
+    _, failed, episodes = played(params, arenas_of(params), jax.random.key(0), 3 * LENGTH)
     assert episodes == 3 * ARENAS
     assert 0.02 < failed < 0.5
 
