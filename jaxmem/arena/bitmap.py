@@ -122,7 +122,7 @@ class BitmapArena(Arena):
 
     def allows(self, start, size) -> jax.Array:
         inside = (start >= 0) & (size >= 1) & (size <= self.cells - start)
-        block = self.free.below(start + size) & ~self.free.below(start)
+        block = _between(self.free, start, start + size)
         return inside & ~(block & ~self.free).any()
 
     def legal_starts(self, size, count) -> tuple[jax.Array, jax.Array]:

@@ -9,7 +9,7 @@ from jax.custom_batching import custom_vmap
 
 
 def settle(clock: jax.Array, compute: Callable[..., Any], *operands: Any) -> Any:
-    """`compute(*operands)` (any pytrees), computed once and kept; `compute` may close over nothing.
+    """`compute(*operands)` (any pytrees), computed once and kept; `compute` closes over no array.
 
     On a CPU, XLA fuses a chain of cheap integer operations into every one of its users and repeats
     it there: a placement that a hundred bit planes depend on is found a hundred times. A branch is

@@ -16,16 +16,15 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxmem.environment.actions import ends_of
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.environment.observations import FEATURES, pack
+from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.situation import Situation
 from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, start_arenas
 from jaxmem.learning.rollouts import Choose, label, play_on
 from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
+from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer, q_values
-from jaxmem.policies.scoring import candidate_values
 
 
 @dataclass(frozen=True)
@@ -140,12 +139,9 @@ def make_train(
         )
 
     def greedy(parameters: Any) -> Choose:
-        def choose(situation: Situation) -> jax.Array:
-            found = situation.holes(env.holes)
-            values = candidate_values(network, parameters, pack(situation, found))
-            return ends_of(found).start_of(situation, jnp.argmax(values))
-
-        return choose
+        player = learned(parameters, env.holes, config.widths)
+        unused = jax.random.key(0)  # it draws nothing
+        return lambda situation: player(unused, situation)
 
     def best_fit(situation: Situation) -> jax.Array:
         return situation.arena.best(situation.size)
