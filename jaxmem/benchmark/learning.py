@@ -32,7 +32,7 @@ class Training:
         env, config = check_training(task, LEARNER, seed=0, holes=HOLES, reward="failures")
         self.config = cast(PQNConfig, config)  # LEARNER's
         self._params = params_of(task, "train", 0, TRAINING_SEQUENCES)
-        start, train = make_train(self.config, env)
+        start, train = make_train(self.config, env, None)
         self.steps = self.config.steps_per_update
         self._learner = jax.block_until_ready(jax.jit(start)(jax.random.key(0), self._params))
         with compiled_afresh():

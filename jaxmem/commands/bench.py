@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from jaxmem.arena.making import MAX_CELLS
@@ -17,7 +18,7 @@ from jaxmem.render.throughput_picture import draw_throughput
 from jaxmem.run_folder import RunFolder
 
 MAX_ARENAS = 65_536
-THRESHOLD = 5  # cells, of two_ended: any value costs the same
+CHOICES = {"two_ended": 5, "segregated": (5, 1, 1)}  # any choice costs the same
 QUICK = {
     "cells": [100, 1024],
     "arenas": [1024, 8192],
@@ -66,8 +67,8 @@ def plan_of(config: dict[str, Any]) -> Plan:
         raise UsageError(f"rounds is {rounds!r}; it must be a whole number from 1 to 1000")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 60:
         raise UsageError(f"seconds is {seconds!r}; it must be a number above 0, at most 60")
-    parameters = THRESHOLD if config["policy"] == "two_ended" else None
-    player = checked(policy, str(config["policy"]), parameters)
+    name = str(config["policy"])
+    player = checked(policy, name, np.array(CHOICES[name]) if name in CHOICES else None)
     checked(check_settings, player, observations, config["representation"])
     sizes = [(count, arenas[0]) for count in cells] + [(cells[0], count) for count in arenas]
     return Plan(

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from jaxmem.commands import check_list, check_switch, checked, workload_of
 from jaxmem.evaluation.compare import Comparison, check_comparison, compare
-from jaxmem.policies import FITS
+from jaxmem.policies import FITS, TUNED
 from jaxmem.render import draw_memory_map, rich_table
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.run_folder import RunFolder
@@ -47,7 +47,7 @@ def rivals(config: dict[str, Any], task: Workload) -> list[Any]:
     """The policies asked for; by default every fit, and hint_fit where there are hints to use."""
     if config["policies"] is not None:
         return check_list(config, "policies")
-    return [*FITS, "two_ended", *(["hint_fit"] if task.hinted else [])]
+    return [*FITS, *TUNED, *(["hint_fit"] if task.hinted else [])]
 
 
 def draw_memory(comparison: Comparison, folder: RunFolder) -> None:

@@ -53,7 +53,7 @@ def run(config: dict[str, Any], command: str) -> int:
             ),
             **job,
         )
-    save_policy(folder.file("policy.safetensors"), result.policy.parameters, result.card)
+    save_policy(folder.file("policy.safetensors"), result.policy.parameters.network, result.card)
     if result.note:
         console.print(f"{result.note}; the best policy so far is kept", style="bold")
     with StagesDisplay(console) as stages:
@@ -66,7 +66,7 @@ def run(config: dict[str, Any], command: str) -> int:
     results = {
         **comparison.results,
         "command": command,
-        "notes": [*comparison.results["notes"], *([result.note] if result.note else [])],
+        "notes": [*comparison.results["notes"], *filter(None, (result.guide, result.note))],
         "training": {
             "steps": result.steps,
             "episodes": result.episodes,

@@ -6,7 +6,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -14,8 +13,9 @@ from jaxmem.evaluation import arena_needed, decision_time
 from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.tuning import tuned
 from jaxmem.names import nearest
-from jaxmem.policies import CLASSICAL, NAMES, Policy, policy
+from jaxmem.policies import CLASSICAL, NAMES, TUNED, Policy, policy
 from jaxmem.policies.learned import load_policy
 from jaxmem.render.report import markdown_table, rich_table
 from jaxmem.workloads.peaks import peak_live
@@ -23,8 +23,6 @@ from jaxmem.workloads.registry import Workload, workload_from
 from jaxmem.workloads.requests import Requests
 
 STRONGEST = "strongest"  # reference: the classical fit among those compared that fails least
-TUNING_SEQUENCES = 256  # training sequences on which two_ended's threshold is chosen
-TUNING_THRESHOLDS = 32  # at most
 MEASURES = (
     "failed_requests",
     "failed_cells",
@@ -89,7 +87,7 @@ def compare(
     for name, given in _players(policies).items():
         if given is None:
             report(f"tuning {name}")
-            given, note = tuned_two_ended(task, seed)
+            given, note = tuned(name, task, seed)
             notes.append(note)
         players[name] = given
     report("drawing test sequences")
@@ -168,41 +166,14 @@ def find_policy(name: str) -> Policy:
     return policy(name)
 
 
-def tuned_two_ended(task: Workload, seed: int) -> tuple[Policy, str]:
-    """The two-ended policy with the threshold that fails least on training sequences.
-
-    Where there is nothing to train on, the threshold is a sixteenth of the arena.
-    """
-    if task.fixed:
-        threshold = max(1, task.cells // 16)
-        note = "cells / 16, not tuned: there are no training sequences"
-        return _two_ended(threshold), f"two-ended: requests up to {threshold} cells low ({note})"
-    requests = task.requests("train", seed, TUNING_SEQUENCES)
-    sizes = np.unique(np.asarray(requests.size))
-    steps = np.linspace(0, len(sizes) - 1, min(len(sizes), TUNING_THRESHOLDS)).round().astype(int)
-    failed = {
-        int(size): measure(run(_two_ended(size), requests, task), requests, task)[
-            "failed_requests"
-        ].mean()
-        for size in sizes[steps]
-    }
-    threshold = min(failed, key=lambda size: failed[size])
-    note = f"tuned on {requests.sequences} training sequences"
-    return _two_ended(threshold), f"two-ended: requests up to {threshold} cells low ({note})"
-
-
-def _two_ended(threshold: int) -> Policy:
-    return policy("two_ended", jnp.int32(threshold))
-
-
 def _players(policies: Sequence[str | Policy]) -> dict[str, Policy | None]:
-    """The policies by name; None stands for the two-ended one, which must be tuned first."""
+    """The policies by name; None stands for one that must be tuned first."""
     if not policies:
         raise ValueError(f"no policy to compare; known: {', '.join(NAMES)}, or a policy file")
     players: dict[str, Policy | None] = {}
     for entry in policies:
-        if entry == "two_ended":
-            name, player = "two_ended", None
+        if isinstance(entry, str) and entry in TUNED:
+            name, player = entry, None
         else:
             player = entry if isinstance(entry, Policy) else find_policy(str(entry))
             if player.name in players and isinstance(entry, str) and entry not in NAMES:

@@ -2,9 +2,10 @@
 
 An arena is a pure function of its requests, so each legal placement of a state can be played on
 against the *same* later requests with a base policy, and the difference in what fails is the worth
-of the placement, free of the luck of the draw. A Q-network learns those differences; acting on it
-beats the base, and it becomes the base of the next round. After Tesauro and Galperin 1996, On-line
-Policy Improvement using Monte-Carlo Search, with common random numbers.
+of the placement, free of the luck of the draw. A Q-network learns those differences. The base is a
+rule, the guide: what is learnt is when to leave it, and where nothing is worth a margin more, it is
+followed. The policy so far can be the base of further rounds. After Tesauro and Galperin 1996,
+On-line Policy Improvement using Monte-Carlo Search, with common random numbers.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,18 @@ from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import FEATURES
-from jaxmem.environment.situation import Situation
 from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, start_arenas
 from jaxmem.learning.rollouts import Choose, label, play_on
-from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
-from jaxmem.policies.learned import learned
+from jaxmem.learning.settings import (
+    check_numbers,
+    check_rule,
+    check_shares,
+    check_whole,
+    check_widths,
+)
+from jaxmem.policies import Policy
+from jaxmem.policies.learned import Guide, learned
 from jaxmem.policies.networks import Scorer, q_values
 
 
@@ -31,18 +38,20 @@ from jaxmem.policies.networks import Scorer, q_values
 class BranchingConfig:
     """Settings of the learner."""
 
-    first_states: int = 600_000  # states labelled with best fit as the base
+    guide: str = "strongest"  # the rule that is improved on; strongest: on training sequences
+    margin: float = 0.01  # by how much a placement must be worth more than the guide's, in reward
+    first_states: int = 1_200_000  # states labelled with the guide as the base
     states: int = 100_000  # states labelled in each later round, with the policy so far as the base
-    rounds: int = 3  # later rounds
+    rounds: int = 0  # later rounds
     arenas: int = 1024  # E, states that are labelled at once
     candidates: int = 8  # C, placements tried in a state, at most
     horizon: int = 30  # H, requests for which a placement is followed
     stride: int = 4  # requests played between two labelled states of an arena
     random_moves: float = 0.15  # share of placements at random on the way
-    kept: int = 64  # updates whose labels are learnt from
+    kept: int = 128  # updates whose labels are learnt from
     passes: float = 8.0  # times that a label is learnt from, about
     minibatch: int = 1024  # placements in a gradient step
-    learning_rate: float = 1e-3  # at the start of a round
+    learning_rate: float = 2e-3  # at the start of a round
     final_learning_rate: float = 1e-4  # and at its end
     max_grad_norm: float = 10.0
     averaging: float = 0.999  # of the parameters that play, for a gradient step
@@ -55,13 +64,15 @@ class BranchingConfig:
             "minibatch",
         )
         check_whole(self, "rounds", least=0)
+        check_rule(self, "guide")
         check_shares(self, "random_moves", "averaging")
+        check_numbers(self, "margin", least=0.0)
         check_numbers(self, "passes", "learning_rate", "final_learning_rate", "max_grad_norm")
         check_widths(self)
 
     @property
     def first_updates(self) -> int:
-        """Updates with best fit as the base."""
+        """Updates with the guide as the base."""
         return -(-self.first_states // self.arenas)
 
     @property
@@ -108,9 +119,12 @@ class Learner(struct.PyTreeNode):
 
 
 def make_train(
-    config: BranchingConfig, env: Environment
+    config: BranchingConfig, env: Environment, guide: Policy
 ) -> tuple[Callable[[jax.Array, Params], Learner], Block]:
     """The two pure functions of a training run.
+
+    Args:
+        guide: the rule that is improved on.
 
     Returns:
         `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for
@@ -138,13 +152,10 @@ def make_train(
             update=jnp.zeros((), jnp.int32),
         )
 
-    def greedy(parameters: Any) -> Choose:
-        player = learned(parameters, env.holes, config.widths)
-        unused = jax.random.key(0)  # it draws nothing
-        return lambda situation: player(unused, situation)
-
-    def best_fit(situation: Situation) -> jax.Array:
-        return situation.arena.best(situation.size)
+    def guided(network: Any) -> Choose:
+        return _playing(
+            learned(network, env.holes, config.widths, guide=Guide(guide, config.margin))
+        )
 
     def loss_of(parameters: Any, row: jax.Array, worth: jax.Array) -> jax.Array:
         return jnp.mean(jnp.square(q_values(network, parameters, row) - worth))
@@ -202,7 +213,7 @@ def make_train(
             return act
 
         (row, worth, count), (arenas, failed, episodes) = jax.lax.cond(
-            number == 0, with_base(lambda base: best_fit), with_base(greedy), *operands
+            number == 0, with_base(lambda base: _playing(guide)), with_base(guided), *operands
         )
         at = learner.update % config.kept
         labels = Labels(
@@ -221,6 +232,11 @@ def make_train(
         return learner, Progress(loss=loss, failed=failed, episodes=episodes)
 
     return start, in_blocks(update)
+
+
+def _playing(player: Policy) -> Choose:
+    unused = jax.random.key(0)  # rules and networks draw nothing
+    return lambda situation: player(unused, situation)
 
 
 def _round(config: BranchingConfig, update: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -6,7 +6,7 @@ normalised network keeps the bootstrap stable, and the number of arenas stands i
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
 from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
 from jaxmem.learning.targets import lambda_targets
+from jaxmem.policies import Policy
 from jaxmem.policies.networks import Scorer, q_values
 from jaxmem.policies.scoring import candidate_values
 
@@ -40,6 +41,8 @@ class PQNConfig:
     final_epsilon: float = 0.02  # exploration goes from 1 to this
     exploration: float = 0.3  # over this share of the steps
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
+    guide: ClassVar[None] = None  # no rule to improve on
+    margin: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         check_whole(self, "steps", "arenas", "rollout", "epochs", "minibatches")
@@ -75,14 +78,15 @@ class Learner:
 
 
 def make_train(
-    config: PQNConfig, env: Environment
+    config: PQNConfig, env: Environment, guide: Policy | None
 ) -> tuple[Callable[[jax.Array, Params], Learner], Block]:
-    """The two pure functions of a training run.
+    """The two pure functions of a training run; it follows no guide.
 
     Returns:
         `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for
         `updates` (int32[]) updates: `(Learner, Progress)`.
     """
+    del guide
     network = Scorer(config.widths)
     per_update = config.epochs * config.minibatches
     optimizer = optax.chain(

@@ -1,6 +1,12 @@
 """What every learner asks of its settings: a ValueError names the setting and what is allowed."""
 
+import math
 from typing import Any
+
+from jaxmem.policies import NAMES
+
+STRONGEST = "strongest"
+RULES = (STRONGEST, *(name for name in NAMES if name != "random"))
 
 
 def check_whole(config: Any, *names: str, least: int = 1) -> None:
@@ -19,12 +25,21 @@ def check_shares(config: Any, *names: str) -> None:
             raise ValueError(f"learner.{name} is {value!r}; a number from 0 to 1")
 
 
-def check_numbers(config: Any, *names: str) -> None:
-    """Finite numbers above 0."""
+def check_numbers(config: Any, *names: str, least: float | None = None) -> None:
+    """Finite numbers above 0, or of at least `least`."""
     for name in names:
         value = getattr(config, name)
-        if not _is_number(value) or not 0.0 < value < float("inf"):
-            raise ValueError(f"learner.{name} is {value!r}; a number above 0")
+        known = _is_number(value) and value < math.inf
+        if not known or not (value > 0.0 if least is None else value >= least):
+            allowed = "above 0" if least is None else f"of at least {least:g}"
+            raise ValueError(f"learner.{name} is {value!r}; a number {allowed}")
+
+
+def check_rule(config: Any, name: str) -> None:
+    """The name of a rule, or "strongest"."""
+    value = getattr(config, name)
+    if value not in RULES:
+        raise ValueError(f"learner.{name} is {value!r}; one of {', '.join(RULES)}")
 
 
 def check_widths(config: Any) -> None:

@@ -19,9 +19,10 @@ from jaxmem.environment.environment import Environment
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import branching, pqn
+from jaxmem.learning.guides import chosen_margin, guide_for
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, Policy, policy
-from jaxmem.policies.learned import Card, learned
+from jaxmem.policies.learned import Card, Guide, choice_of, learned
 from jaxmem.workloads.registry import Workload, workload_from
 
 LEARNERS = {
@@ -59,6 +60,7 @@ class TrainResult:
     episodes: int
     seconds: float
     seed: int
+    guide: str = ""  # the rule that the policy follows where nothing is worth more
     note: str = ""  # why the run ended early, if it did
 
 
@@ -93,25 +95,17 @@ def train(
     """
     task = workload_from(on, cells, options or {})
     env, config = check_training(task, learner, seed=seed, holes=holes, reward=reward, **settings)
-    card = Card(
-        holes=holes,
-        widths=config.widths,
-        training={
-            "workload": task.name,
-            "cells": task.cells,
-            "learner": learner,
-            "seed": seed,
-            "reward": reward,
-            "settings": dataclasses.asdict(config),
-        },
-    )
     begin = time.perf_counter()
+    rule, sentence = guide_for(config.guide, task, seed)
+
+    def player_of(network: Any, margin: float = config.margin) -> Policy:
+        guide = None if rule is None else Guide(rule, np.float32(margin))
+        return learned(network, holes, config.widths, guide=guide)
 
     def validate(player: Policy) -> float:
         return failed_share(player, validation, task)
 
-    make_train = LEARNERS[learner][1]
-    start, block = make_train(config, env)
+    start, block = LEARNERS[learner][1](config, env, rule)
     key = jax.random.key(seed)
     # XLA compiles outside Python's lock: the programs of a run are compiled side by side.
     with ThreadPoolExecutor() as pool:
@@ -120,9 +114,7 @@ def train(
         validation = drawing.result()
         compiling = pool.submit(_compile, block, jax.eval_shape(start, key, params), params)
         starting = pool.submit(jax.jit(start), key, params)
-        playing = pool.submit(
-            lambda: validate(learned(starting.result().parameters, holes, config.widths))
-        )
+        playing = pool.submit(lambda: validate(player_of(starting.result().parameters)))
         references = {name: validate(policy(name)) for name in CLASSICAL}
         go_on, state = compiling.result(), starting.result()
         playing.result()
@@ -140,7 +132,7 @@ def train(
             if not _finite(parameters) or not math.isfinite(loss):
                 note = f"stopped at step {_steps(state, config):,}: the loss was no longer finite"
                 break
-            failed = validate(learned(parameters, holes, config.widths))
+            failed = validate(player_of(parameters))
             episodes += int(progress.episodes)
             if failed < best_failed:
                 best, best_failed = parameters, failed
@@ -159,16 +151,35 @@ def train(
     except KeyboardInterrupt:
         note = f"interrupted after {curve[-1].steps if curve else 0:,} steps"
     steps = curve[-1].steps if curve else 0
-    card.training.update(steps=steps, validation_failed=best_failed if curve else None)
+    margin = 0.0
+    if rule is not None:
+        margin = chosen_margin(best, holes, config.widths, rule, task, seed)
     return TrainResult(
-        policy=learned(best, holes, config.widths),
-        card=card,
+        policy=player_of(best, margin),
+        card=Card(
+            holes=holes,
+            widths=config.widths,
+            guide=rule.name if rule else None,
+            choice=choice_of(rule),
+            margin=margin,
+            training={
+                "workload": task.name,
+                "cells": task.cells,
+                "learner": learner,
+                "seed": seed,
+                "reward": reward,
+                "settings": dataclasses.asdict(config),
+                "steps": steps,
+                "validation_failed": best_failed if curve else None,
+            },
+        ),
         curve=tuple(curve),
         references=references,
         steps=steps,
         episodes=episodes,
         seconds=time.perf_counter() - begin,
         seed=seed,
+        guide=f"guide: {sentence}; left for {margin:g} or more" if rule else "",
         note=note,
     )
 

@@ -36,21 +36,31 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(FITS, fits.fit),
     "random": fits.random,
     "two_ended": fits.two_ended,
+    "segregated": fits.segregated,
     "hint_fit": fits.hint_fit,
 }
 NAMES = tuple(_RULES)
+_NEEDS = {
+    "two_ended": "a threshold in cells",
+    "segregated": "a threshold in cells, and 0 or 1 for the holes of small and of larger requests",
+}
+TUNED = {"two_ended": 1, "segregated": 3}  # those with numbers to choose, and how many
 
 
 def policy(name: str, parameters: Any = None) -> Policy:
-    """The policy with this name; `two_ended` takes its threshold in cells as parameters.
+    """The policy with this name.
+
+    Args:
+        parameters: of `two_ended` the threshold in cells, int32[]; of `segregated` its choice,
+            int32[3]; of the others none.
 
     Raises:
-        ValueError: there is no such policy, with the nearest names.
+        ValueError: there is no such policy, with the nearest names; or it lacks its parameters.
     """
     if name not in _RULES:
         raise ValueError(f"unknown policy {name!r}{nearest(name, NAMES)}")
-    if name == "two_ended" and parameters is None:
-        raise ValueError("two_ended needs a threshold in cells")
+    if name in TUNED and parameters is None:
+        raise ValueError(f"{name} needs {_NEEDS[name]}")
     if name in FITS:
         parameters = np.int32(FITS.index(name))
     return Policy(parameters=parameters, name=name, rule=_RULES[name])

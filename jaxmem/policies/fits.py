@@ -1,4 +1,4 @@
-"""Placement by rule: the classical fits, and two heuristics that use size or predicted lifetime."""
+"""Placement by rule: the classical fits, and heuristics that use size or predicted lifetime."""
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,22 @@ def two_ended(threshold: jax.Array, key: jax.Array, situation: Situation) -> jax
     del key
     arena, size = situation.arena, situation.size
     return jnp.where(size <= threshold, arena.first(size), arena.last(size))
+
+
+def segregated(choice: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:
+    """Small requests at the low end of a hole, larger ones at the high end of one.
+
+    Args:
+        choice: int32[3]  the threshold in cells, and whether small and larger requests take the
+            hole of best fit (1) or the outermost one (0). With 0 and 0 this is `two_ended`.
+    """
+    del key
+    arena, size = situation.arena, situation.size
+    threshold, small_best, large_best = choice
+    best = arena.best(size)
+    low = jnp.where(small_best > 0, best, arena.first(size))
+    high = jnp.where(large_best > 0, arena.high_end(best, size), arena.last(size))
+    return jnp.where(size <= threshold, low, high)
 
 
 def hint_fit(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:

@@ -58,6 +58,7 @@ POLICY_TITLES = {
     "worst": "worst-fit",
     "next": "next-fit",
     "two_ended": "two-ended",
+    "segregated": "segregated",
     "hint_fit": "hint-fit",
     "random": "random",
     "learned": "learned",

@@ -1,0 +1,66 @@
+"""Choosing a rule and its parameters on training sequences."""
+
+import numpy as np
+
+from jaxmem.evaluation.run import failed_share
+from jaxmem.policies import CLASSICAL, Policy, policy
+from jaxmem.workloads.registry import Workload
+from jaxmem.workloads.requests import Requests
+
+SEQUENCES = 256  # training sequences that choices are made on
+THRESHOLDS = 24  # tried at most
+_HOLES: dict[tuple[int, ...], str] = {  # those of small and of larger requests, as `segregated` takes them
+    (0, 0): "outermost holes",
+    (0, 1): "outermost hole for the small, best-fit's for the large",
+    (1, 0): "best-fit's hole for the small, outermost for the large",
+    (1, 1): "best-fit's holes",
+}
+
+
+def tuned(name: str, task: Workload, seed: int) -> tuple[Policy, str]:
+    """`two_ended` or `segregated` with the parameters that fail least on training sequences.
+
+    Where there is nothing to train on, the threshold is a sixteenth of the arena, and `segregated`
+    takes best-fit's holes.
+
+    Returns:
+        The policy, and a sentence that says what was chosen.
+    """
+    if task.fixed:
+        choice = (max(1, task.cells // 16), 1, 1)
+        note = "cells / 16, not tuned: there are no training sequences"
+        return _with(name, choice), _sentence(name, choice, note)
+    requests = task.requests("train", seed, SEQUENCES)
+    holes = [(0, 0)] if name == "two_ended" else list(_HOLES)
+    choices = [(size, *kinds) for size in _thresholds(requests) for kinds in holes]
+    failed = [failed_share(_with(name, choice), requests, task) for choice in choices]
+    choice = choices[int(np.argmin(failed))]
+    note = f"tuned on {requests.sequences} training sequences"
+    return _with(name, choice), _sentence(name, choice, note)
+
+
+def strongest_rule(task: Workload, seed: int) -> tuple[Policy, str]:
+    """The rule that fails least on training sequences: a fit, `segregated`, or `hint_fit`.
+
+    Returns:
+        The policy, and a sentence that says which it is.
+    """
+    requests = task.requests("train", seed, SEQUENCES)
+    rules = [*CLASSICAL, *(["hint_fit"] if task.hinted else [])]
+    players = [tuned("segregated", task, seed), *((policy(name), name) for name in rules)]
+    return min(players, key=lambda player: failed_share(player[0], requests, task))
+
+
+def _thresholds(requests: Requests) -> list[int]:
+    sizes = np.unique(np.asarray(requests.size))
+    steps = np.linspace(0, len(sizes) - 1, min(len(sizes), THRESHOLDS)).round().astype(int)
+    return [int(size) for size in sizes[steps]]
+
+
+def _with(name: str, choice: tuple[int, ...]) -> Policy:
+    return policy(name, np.array(choice[0] if name == "two_ended" else choice, np.int32))
+
+
+def _sentence(name: str, choice: tuple[int, ...], note: str) -> str:
+    title = "two-ended" if name == "two_ended" else f"segregated ({_HOLES[choice[1:]]})"
+    return f"{title}: requests up to {choice[0]} cells low ({note})"

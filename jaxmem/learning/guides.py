@@ -1,0 +1,41 @@
+"""The rule that a learner improves on, and how sure it must be to leave it."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxmem.evaluation.run import failed_share
+from jaxmem.evaluation.tuning import strongest_rule, tuned
+from jaxmem.learning.settings import STRONGEST
+from jaxmem.policies import TUNED, Policy, policy
+from jaxmem.policies.learned import Guide, learned
+from jaxmem.workloads.registry import Workload
+
+SEQUENCES = 1024  # validation sequences on which the margin is chosen
+ALONE = 1e6  # a margin beyond every value: the guide plays alone
+MARGINS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, ALONE)  # in reward
+
+
+def guide_for(name: str | None, task: Workload, seed: int) -> tuple[Policy | None, str]:
+    """The rule with this name, its parameters chosen on training sequences, and what it is."""
+    if name is None:
+        return None, ""
+    if name == STRONGEST:
+        return strongest_rule(task, seed)
+    return tuned(name, task, seed) if name in TUNED else (policy(name), name)
+
+
+def chosen_margin(
+    network: Any, holes: int, widths: tuple[int, ...], rule: Policy, task: Workload, seed: int
+) -> float:
+    """The margin with which the network beside its guide fails least on validation sequences.
+
+    The guide alone is among the choices, so what is shipped does not lose to it there.
+    """
+    validation = task.requests("validation", seed, SEQUENCES)
+
+    def failed(margin: float) -> float:
+        guide = Guide(rule, np.float32(margin))
+        return failed_share(learned(network, holes, widths, guide=guide), validation, task)
+
+    return min(reversed(MARGINS), key=failed)
