@@ -41,3 +41,33 @@ def estimates(values: np.ndarray, seed: int) -> list[Estimate]:
         Estimate(float(mean), float(below), float(above))
         for mean, below, above in zip(means, low, high, strict=True)
     ]
+
+
+def interquartile_mean(values: np.ndarray) -> np.ndarray:
+    """The mean of the middle half of `values` (float64[S, ...]) along its first axis.
+
+    A quarter of the S, rounded down, is left out at each end: of five the middle three, of three
+    none. (Agarwal et al. 2021, Deep Reinforcement Learning at the Edge of the Statistical
+    Precipice.)
+    """
+    ordered = np.sort(values, axis=0)
+    out = len(ordered) // 4
+    return ordered[out : len(ordered) - out].mean(axis=0)
+
+
+def estimate_over_seeds(values: np.ndarray, seed: int) -> Estimate:
+    """The interquartile mean over training seeds, of means over sequences (float64[S, P]).
+
+    Its 95 % interval is by stratified bootstrap: each resample draws S of the seeds and P of the
+    sequences, the same sequences for every seed, so that differences between policies on the same
+    sequences stay paired.
+    """
+    mean = float(interquartile_mean(values.mean(axis=1)))
+    if values.shape[1] < 2:
+        return Estimate(mean, None, None)
+    by_seed = bootstrap_means(values.T, seed)  # [RESAMPLES, S]
+    members = np.random.default_rng(seed + 1).integers(len(values), size=by_seed.shape)
+    resampled = np.take_along_axis(by_seed, members, axis=1)
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(interquartile_mean(resampled.T), [tail, 100 - tail])
+    return Estimate(mean, float(low), float(high))

@@ -39,3 +39,9 @@ def chosen_margin(
         return failed_share(learned(network, holes, widths, guide=guide), validation, task)
 
     return min(reversed(MARGINS), key=failed)
+
+
+def told(sentence: str, margin: float) -> str:
+    """The guide and its margin in words."""
+    left = f"left where a placement is worth more by {margin:g}" if margin < ALONE else "never left"
+    return f"guide: {sentence}; {left}"

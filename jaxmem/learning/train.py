@@ -19,7 +19,7 @@ from jaxmem.environment.environment import Environment
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import branching, pqn
-from jaxmem.learning.guides import chosen_margin, guide_for
+from jaxmem.learning.guides import chosen_margin, guide_for, told
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, Policy, policy
 from jaxmem.policies.learned import Card, Guide, choice_of, learned
@@ -179,7 +179,7 @@ def train(
         episodes=episodes,
         seconds=time.perf_counter() - begin,
         seed=seed,
-        guide=f"guide: {sentence}; left for {margin:g} or more" if rule else "",
+        guide=told(sentence, margin) if rule else "",
         note=note,
     )
 

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from jaxmem.evaluation.statistics import RESAMPLES, bootstrap_means, estimates
+from jaxmem.evaluation.statistics import (
+    RESAMPLES,
+    bootstrap_means,
+    estimate_over_seeds,
+    estimates,
+    interquartile_mean,
+)
 
 SEQUENCES, TRIALS = 100, 200
 
@@ -84,3 +90,33 @@ def test_a_seed_gives_the_same_interval_and_another_seed_nearly_the_same():
     assert again == same
     assert again != other
     assert again[0].low == pytest.approx(other[0].low, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("values", "middle"),
+    [([4.0], 4.0), ([9.0, 1.0, 2.0], 4.0), ([100.0, 3.0, 1.0, 2.0, -50.0], 2.0)],
+)
+def test_the_interquartile_mean_leaves_a_quarter_out_at_each_end(values, middle):
+    assert interquartile_mean(np.array(values)) == pytest.approx(middle)
+
+
+def test_intervals_over_seeds_cover_what_both_seeds_and_sequences_add():
+    random = np.random.default_rng(5)
+    covering, alone = [], []
+    for trial in range(150):
+        by_seed, by_sequence = random.normal(0, 1, (5, 1)), random.normal(0, 5, (1, 100))
+        one = estimate_over_seeds(by_seed + by_sequence + 3.0, trial)
+        covering.append(one.low <= 3.0 <= one.high)
+        alone.append(one.high - one.low)
+    # Five seeds are few for a bootstrap: its intervals are somewhat short.
+    assert 0.82 <= np.mean(covering) <= 0.99
+    assert np.mean(alone) > 2 * 1.96 * 0.5  # more than the sequences give by themselves
+
+
+def test_what_seeds_share_cancels_in_a_paired_difference():
+    random = np.random.default_rng(6)
+    luck = random.normal(0, 10, 200)
+    ours = luck - 0.5 + random.normal(0, 0.1, (5, 200))
+    difference = estimate_over_seeds(ours - luck, seed=0)
+    assert difference.mean == pytest.approx(-0.5, abs=0.02)
+    assert difference.high < -0.45
