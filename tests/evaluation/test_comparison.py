@@ -19,9 +19,9 @@ from jaxmem.evaluation.compare import (
     check_comparison,
     compare,
     find_policy,
-    tuned_two_ended,
 )
 from jaxmem.evaluation.run import failed_share, measure, run
+from jaxmem.evaluation.tuning import tuned
 from jaxmem.policies import FITS, policy
 from jaxmem.policies.learned import Card, PolicyFileError, save_policy
 from jaxmem.policies.networks import Scorer
@@ -126,7 +126,7 @@ def test_without_a_classical_fit_the_strongest_is_the_policy_that_fails_least():
 
 
 def test_the_threshold_is_tuned_on_training_sequences_only(drawn):
-    tuned, note = tuned_two_ended(TASK, seed=3)
+    chosen, note = tuned("two_ended", TASK, seed=3)
     assert drawn == [("train", 3, SEQUENCES)]
     assert f"tuned on {SEQUENCES} training sequences" in note
     training = TASK.requests("train", 3, SEQUENCES)
@@ -134,7 +134,7 @@ def test_the_threshold_is_tuned_on_training_sequences_only(drawn):
         size: failed_share(policy("two_ended", jnp.int32(size)), training, TASK)
         for size in range(1, 12)
     }
-    threshold = int(tuned.parameters)
+    threshold = int(chosen.parameters)
     assert failed[threshold] == min(failed.values())
     assert failed[threshold] < min(failed[1], failed[11])
     assert f"up to {threshold} cells low" in note
@@ -142,9 +142,9 @@ def test_the_threshold_is_tuned_on_training_sequences_only(drawn):
 
 
 def test_a_fixed_sequence_is_not_tuned_on(drawn):
-    tuned, note = tuned_two_ended(workload("scenario"), seed=0)
+    chosen, note = tuned("two_ended", workload("scenario"), seed=0)
     assert drawn == []
-    assert int(tuned.parameters) == 100 // 16
+    assert int(chosen.parameters) == 100 // 16
     assert "not tuned" in note
 
 

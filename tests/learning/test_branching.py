@@ -16,6 +16,7 @@ from jaxmem.learning.branching import BranchingConfig, _round, make_train
 from jaxmem.learning.collect import start_arenas
 from jaxmem.learning.rollouts import label, play_on
 from jaxmem.learning.train import train
+from jaxmem.policies import policy
 from jaxmem.policies.networks import Scorer
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
@@ -173,7 +174,7 @@ def test_rounds_follow_each_other():
     ]
 
 
-def test_a_round_follows_the_policy_so_far_and_the_first_follows_best_fit():
+def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
     config = BranchingConfig(
         first_states=2 * ARENAS,
         states=2 * ARENAS,
@@ -186,7 +187,7 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_best_fit():
         widths=(8,),
     )
     params = params_of(TASK, "train", 0, SEQUENCES)
-    start, block = make_train(config, ENV)
+    start, block = make_train(config, ENV, policy("best"))
     go_on, learner = jax.jit(block), jax.jit(start)(jax.random.key(0), params)
     first = learner.parameters
     for at in range(config.updates):
@@ -211,6 +212,8 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_best_fit():
         ({"rounds": -1}, "learner.rounds is -1; a whole number of at least 0"),
         ({"horizon": 2.5}, "learner.horizon is 2.5"),
         ({"random_moves": 1.5}, "learner.random_moves is 1.5; a number from 0 to 1"),
+        ({"guide": "random"}, "learner.guide is 'random'; one of strongest, first"),
+        ({"margin": -0.1}, "learner.margin is -0.1; a number of at least 0"),
         ({"passes": 0}, "learner.passes is 0; a number above 0"),
         ({"learning_rate": float("nan")}, "learner.learning_rate is nan"),
         ({"widths": []}, "network.widths"),

@@ -13,7 +13,7 @@ from jaxmem.environment.observations import FEATURES, candidates, pack
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import policy
 from jaxmem.policies.fits import HINT_HOLES, REST_COST
-from jaxmem.policies.learned import learned
+from jaxmem.policies.learned import Guide, learned
 from jaxmem.policies.networks import Scorer
 
 CELLS, HORIZON = 40, 62
@@ -103,6 +103,48 @@ def test_two_ended_places_small_requests_low_and_large_ones_high(threshold, draw
     for case, start in zip(drawn, choices(player, drawn), strict=True):
         legal = legal_of(case) or [NOWHERE]
         assert start == (legal[0] if case.size <= threshold else legal[-1])
+
+
+@pytest.mark.parametrize("threshold", [0, 2, 6])
+@pytest.mark.parametrize("holes", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_segregated_takes_the_low_end_for_small_and_the_high_end_for_larger(
+    threshold, holes, drawn
+):
+    player = policy("segregated", jnp.array([threshold, *holes]))
+    for case, start in zip(drawn, choices(player, drawn), strict=True):
+        slow, legal = case.slow(), legal_of(case) or [NOWHERE]
+        best = slow.start_by("best", case.size)
+        high = max([at for at in legal if all(cell in legal for cell in range(best, at + 1))])
+        small = best if holes[0] else legal[0]
+        assert start == (small if case.size <= threshold else high if holes[1] else legal[-1])
+
+
+def guided(margin, rule="worst"):
+    parameters = Scorer((8,)).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
+    return learned(parameters, 3, (8,), guide=Guide(policy(rule), np.float32(margin)))
+
+
+def test_a_guided_policy_leaves_its_guide_only_where_that_is_worth_the_margin(drawn):
+    players = guided(0.0), guided(1e6), guided(0.05), policy("worst")
+    free, bound, some, guide = (np.array(choices(player, drawn)) for player in players)
+    assert (bound == guide).all()
+    assert ((some == free) | (some == guide)).all()
+    assert 0 < (some != guide).sum() < (free != guide).sum()
+
+
+def test_a_guide_that_takes_none_of_the_candidates_is_followed(drawn):
+    # With one hole to choose from, last-fit's is a candidate only where it is the first.
+    parameters = Scorer((8,)).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
+    last = policy("two_ended", jnp.int32(0))
+    player = learned(parameters, 1, (8,), guide=Guide(last, np.float32(0.0)))
+    outside = 0
+    for case, start, its in zip(drawn, choices(player, drawn), choices(last, drawn), strict=True):
+        first = case.slow().start_by("first", case.size)
+        legal = legal_of(case)
+        if any(cell not in legal for cell in range(first, its + 1)):
+            outside += 1
+            assert start == its
+    assert outside > 3
 
 
 @pytest.mark.parametrize("name", ["random", "hint_fit"])

@@ -46,7 +46,7 @@ def requests(task):
 def player_of(name, network):
     if name == "learned":
         return learned(network, HOLES, WIDTHS)
-    return policy(name, jnp.int32(3) if name == "two_ended" else None)
+    return policy(name, {"two_ended": jnp.int32(3), "segregated": jnp.array([3, 1, 1])}.get(name))
 
 
 def check_legal(starts, requests, task):

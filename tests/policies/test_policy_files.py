@@ -48,7 +48,7 @@ def test_a_saved_policy_comes_back_exactly(saved, network):
 def test_a_loaded_policy_shares_the_compiled_program_of_its_shape(saved, network):
     loaded = load_policy(str(saved), name="mine")
     assert loaded.name == "mine"
-    assert_same(loaded.parameters, network)
+    assert_same(loaded.parameters.network, network)
     assert loaded.rule is files.learned(network, CARD.holes, CARD.widths).rule
 
 

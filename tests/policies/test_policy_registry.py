@@ -8,7 +8,7 @@ import pytest
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.situation import Situation
-from jaxmem.policies import CLASSICAL, FITS, NAMES, policy
+from jaxmem.policies import CLASSICAL, FITS, NAMES, TUNED, policy
 from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
 
@@ -34,13 +34,13 @@ def network():
 
 
 def test_the_registry_holds_the_fits_and_the_heuristics():
-    assert set(NAMES) == {*FITS, "random", "two_ended", "hint_fit"}
+    assert set(NAMES) == {*FITS, "random", "two_ended", "segregated", "hint_fit"}
     assert set(CLASSICAL) == set(FITS) - {"next"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_policy_carries_its_name_and_its_parameters(name):
-    parameters = jnp.int32(4) if name == "two_ended" else None
+    parameters = {"two_ended": jnp.int32(4), "segregated": (4, 0, 1)}.get(name)
     made = policy(name, parameters)
     assert made.name == name
     number = [FITS.index(name)] if name in FITS else []
@@ -62,9 +62,10 @@ def test_an_unknown_name_is_answered_with_the_nearest_names(name, message):
         policy(name)
 
 
-def test_two_ended_needs_a_threshold():
-    with pytest.raises(ValueError, match="threshold"):
-        policy("two_ended")
+@pytest.mark.parametrize("name", TUNED)
+def test_a_rule_that_must_be_tuned_needs_its_threshold(name):
+    with pytest.raises(ValueError, match=f"{name} needs a threshold"):
+        policy(name)
 
 
 @pytest.mark.parametrize(
