@@ -67,21 +67,28 @@ def params_of(
     sequences: int,
     representation: str = "auto",
     ages: bool = True,
+    capacity: int | None = None,
 ) -> Params:
-    """Environment parameters for one split of a workload."""
+    """Environment parameters for one split of a workload; `capacity` as in `initial_arena`."""
     requests = task.requests(split, seed, sequences)
     return Params(
         requests=requests,
-        initial=initial_arena(task, requests, representation, ages),
+        initial=initial_arena(task, requests, representation, ages, capacity),
         stop_at_failure=jnp.bool_(task.stop_at_failure),
         stop_above=jnp.float32(task.stop_above),
     )
 
 
 def initial_arena(
-    task: Workload, requests: Requests, representation: str = "auto", ages: bool = True
+    task: Workload,
+    requests: Requests,
+    representation: str = "auto",
+    ages: bool = True,
+    capacity: int | None = None,
 ) -> Arena:
     """The arena of a workload before the first request, with its layout in it.
+
+    Arenas of different sizes have one shape where they have one `capacity` (default: the cells).
 
     A table of blocks has room for as many as `requests` can have live at once, rounded up so that
     other requests of the workload have the same shape.
@@ -89,7 +96,8 @@ def initial_arena(
     blocks = None
     if representation == "table" or task.cells > MAX_CELLS:
         blocks = STEP * -(-peak_blocks(requests, task.layout) // STEP)
-    arena = new_arena(task.cells, task.cells, task.length, representation, blocks, ages)
+    capacity = capacity or task.cells
+    arena = new_arena(task.cells, capacity, task.length, representation, blocks, ages)
     never = jnp.int32(2**30)
     for start, size in task.layout:
         arena = arena.place(jnp.int32(start), jnp.int32(size), never)

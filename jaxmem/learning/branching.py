@@ -111,6 +111,8 @@ class Learner(struct.PyTreeNode):
     parameters: Any  # of the network that plays: an average over the gradient steps
     latest: Any  # of the network that learns
     base: Any  # of the policy that is followed in branches, from the second round on
+    guide: Policy  # the rule that is improved on
+    scale: jax.Array  # float32[]  of the labels to come: one network may learn from several tasks
     optimizer: Any  # state of the optimizer
     labels: Labels
     arenas: Arenas
@@ -141,6 +143,8 @@ def make_train(
             parameters=parameters,
             latest=parameters,
             base=parameters,
+            guide=guide,
+            scale=jnp.float32(1.0),
             optimizer=optimizer.init(parameters),
             labels=Labels(
                 row=jnp.zeros((config.kept, places, len(FEATURES))),
@@ -152,10 +156,9 @@ def make_train(
             update=jnp.zeros((), jnp.int32),
         )
 
-    def guided(network: Any) -> Choose:
-        return _playing(
-            learned(network, env.holes, config.widths, guide=Guide(guide, config.margin))
-        )
+    def guided(network: Any, rule: Policy) -> Choose:
+        beside = Guide(rule, config.margin)
+        return _playing(learned(network, env.holes, config.widths, guide=beside))
 
     def loss_of(parameters: Any, row: jax.Array, worth: jax.Array) -> jax.Array:
         return jnp.mean(jnp.square(q_values(network, parameters, row) - worth))
@@ -194,11 +197,11 @@ def make_train(
         base = jax.tree.map(
             lambda new, old: jnp.where(starts, new, old), learner.parameters, learner.base
         )
-        operands = (base, params, learner.arenas, by_labels, by_playing)
+        operands = (base, learner.guide, params, learner.arenas, by_labels, by_playing)
 
-        def with_base(chosen: Callable[[Any], Choose]):
-            def act(base, params, arenas, by_labels, by_playing):
-                choose = chosen(base)
+        def with_base(chosen: Callable[[Any, Policy], Choose]):
+            def act(base, rule, params, arenas, by_labels, by_playing):
+                choose = chosen(base, rule)
                 found = label(
                     *(env, choose, params, arenas, by_labels),
                     candidates=config.candidates,
@@ -213,12 +216,12 @@ def make_train(
             return act
 
         (row, worth, count), (arenas, failed, episodes) = jax.lax.cond(
-            number == 0, with_base(lambda base: _playing(guide)), with_base(guided), *operands
+            number == 0, with_base(lambda _, rule: _playing(rule)), with_base(guided), *operands
         )
         at = learner.update % config.kept
         labels = Labels(
             row=learner.labels.row.at[at].set(row),
-            worth=learner.labels.worth.at[at].set(worth),
+            worth=learner.labels.worth.at[at].set(learner.scale * worth),
             count=learner.labels.count.at[at].set(count),
         )
         length = jnp.where(number == 0, config.first_updates, config.round_updates)
