@@ -6,6 +6,7 @@ import numpy as np
 
 RESAMPLES = 2000
 LEVEL = 0.95
+TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))  # %, where an interval ends
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,21 @@ def estimates(values: np.ndarray, seed: int) -> list[Estimate]:
     means = values.mean(axis=0)
     if values.shape[0] < 2:
         return [Estimate(float(mean), None, None) for mean in means]
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(bootstrap_means(values, seed), [tail, 100 - tail], axis=0)
+    low, high = np.percentile(bootstrap_means(values, seed), TAILS, axis=0)
     return [
         Estimate(float(mean), float(below), float(above))
         for mean, below, above in zip(means, low, high, strict=True)
     ]
+
+
+def ratio(part: np.ndarray, whole: np.ndarray, seed: int) -> Estimate:
+    """The mean of `part` over that of `whole` (float64[P] each), with its percentile interval.
+
+    Both are resampled in pairs; the mean of `whole` must be clearly positive.
+    """
+    mean = float(part.mean() / whole.mean())
+    if len(part) < 2:
+        return Estimate(mean, None, None)
+    parts, wholes = bootstrap_means(np.stack([part, whole], axis=1), seed).T
+    low, high = np.percentile(parts / wholes, TAILS)
+    return Estimate(mean, float(low), float(high))
