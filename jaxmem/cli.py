@@ -28,6 +28,7 @@ EXAMPLES = {
         "jaxmem compare workload=scenario 'workload.layout=[[5,10],[25,5]]' "
         "'workload.sizes=[8,12,\"free:1\",5]'",
         "jaxmem compare workload=trace workload.path=recording.csv.gz cells=2048",
+        "jaxmem compare workload=call-sites hindsight=true",
     ),
     "bench": (
         "jaxmem bench quick=true",

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from jaxmem.commands import check_list, check_switch, checked, workload_of
 from jaxmem.evaluation.compare import Comparison, check_comparison, compare
+from jaxmem.evaluation.hindsight import check_searchable
 from jaxmem.policies import FITS, TUNED
 from jaxmem.render import draw_memory_map, rich_table
 from jaxmem.render.progress import StagesDisplay
@@ -29,12 +30,17 @@ def run(config: dict[str, Any], command: str) -> int:
         "measures": check_list(config, "measures"),
     }
     checked(check_comparison, **question)
+    hindsight = check_switch(config, "hindsight")
+    if hindsight:
+        checked(check_searchable, task)
     folder = checked(
         RunFolder, "compare", task.name, config["out"], check_switch(config, "overwrite")
     )
     folder.write_config(config)
     with StagesDisplay(console) as display:
-        comparison = checked(compare, on=task, report=display.report, **question)
+        comparison = checked(
+            compare, on=task, hindsight=hindsight, report=display.report, **question
+        )
         results = {**comparison.results, "command": command}
         display.report("drawing")
         draw_memory(comparison, folder)

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from jaxmem.evaluation import arena_needed, decision_time
+from jaxmem.evaluation.hindsight import bounds, check_searchable, with_hindsight
 from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
@@ -65,6 +66,7 @@ def compare(
     seed: int = 0,
     reference: str = STRONGEST,
     measures: Sequence[str] = SHOWN,
+    hindsight: bool = False,
     report: Callable[[str], None] = lambda doing: None,
     **options: Any,
 ) -> Comparison:
@@ -75,6 +77,7 @@ def compare(
         on: a workload or its name; `cells` and `options` are then its own.
         sequences: P, at least 1; a fixed sequence is one.
         reference: a policy compared, or "strongest".
+        hindsight: add how few requests could have failed, and how far each policy has come.
         report: is told what is being done.
 
     Raises:
@@ -82,6 +85,8 @@ def compare(
     """
     check_comparison(policies, sequences, seed, reference, measures)
     task = workload_from(on, cells, options)
+    if hindsight:
+        check_searchable(task)
     notes = list(task.notes)
     players: dict[str, Policy] = {}
     for name, given in _players(policies).items():
@@ -120,6 +125,11 @@ def compare(
         "policies": _estimates(values, reference, measures, seed),
         "notes": notes,
     }
+    if hindsight:
+        report("searching with hindsight")
+        failed = {name: measured["failed_requests"] for name, measured in values.items()}
+        found = bounds(requests, task, others=starts.values())
+        results = with_hindsight(results, failed, found, seed)
     if task.name == "scenario":
         results["starts"] = {
             name: [int(start) if start >= 0 else None for start in played[0]]

@@ -1,6 +1,7 @@
 """Playing a policy on given request sequences, and what is measured on the way."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -53,13 +54,25 @@ def _played(
         jnp.arange(requests.sequences)
     )
     played = []
-    for first in range(0, requests.sequences, CHUNK):
-        # A last chunk that is shorter repeats sequences, so that its shape is compiled already.
-        rows = np.arange(first, first + min(CHUNK, requests.sequences)) % requests.sequences
+    for rows in chunks(requests.sequences, CHUNK):
         chunk = jax.tree.map(lambda column, rows=rows: column[rows], requests)
         played.append(jax.device_get(_play(policy, chunk, initial, stop, keys[rows], looks)))
-    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *played)
-    return jax.tree.map(lambda column: column[: requests.sequences], joined)
+    return joined(played, requests.sequences)
+
+
+def chunks(sequences: int, most: int) -> Iterator[np.ndarray]:
+    """The rows of the sequences, at most so many at once: int64[min(most, sequences)] each.
+
+    A last chunk that is shorter repeats sequences, so that its shape is compiled already.
+    """
+    for first in range(0, sequences, most):
+        yield np.arange(first, first + min(most, sequences)) % sequences
+
+
+def joined(parts: list[Any], sequences: int) -> Any:
+    """What was found for each of `chunks`, in one: trees of [sequences, ...]."""
+    whole = jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
+    return jax.tree.map(lambda column: column[:sequences], whole)
 
 
 @functools.partial(jax.jit, static_argnames="looks")

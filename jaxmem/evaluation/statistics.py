@@ -6,6 +6,7 @@ import numpy as np
 
 RESAMPLES = 2000
 LEVEL = 0.95
+TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))  # %, where an interval ends
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,7 @@ def estimates(values: np.ndarray, seed: int) -> list[Estimate]:
     means = values.mean(axis=0)
     if values.shape[0] < 2:
         return [Estimate(float(mean), None, None) for mean in means]
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(bootstrap_means(values, seed), [tail, 100 - tail], axis=0)
+    low, high = np.percentile(bootstrap_means(values, seed), TAILS, axis=0)
     return [
         Estimate(float(mean), float(below), float(above))
         for mean, below, above in zip(means, low, high, strict=True)
@@ -68,6 +68,18 @@ def estimate_over_seeds(values: np.ndarray, seed: int) -> Estimate:
     by_seed = bootstrap_means(values.T, seed)  # [RESAMPLES, S]
     members = np.random.default_rng(seed + 1).integers(len(values), size=by_seed.shape)
     resampled = np.take_along_axis(by_seed, members, axis=1)
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(interquartile_mean(resampled.T), [tail, 100 - tail])
+    low, high = np.percentile(interquartile_mean(resampled.T), TAILS)
+    return Estimate(mean, float(low), float(high))
+
+
+def ratio(part: np.ndarray, whole: np.ndarray, seed: int) -> Estimate:
+    """The mean of `part` over that of `whole` (float64[P] each), with its percentile interval.
+
+    Both are resampled in pairs; the mean of `whole` must be clearly positive.
+    """
+    mean = float(part.mean() / whole.mean())
+    if len(part) < 2:
+        return Estimate(mean, None, None)
+    parts, wholes = bootstrap_means(np.stack([part, whole], axis=1), seed).T
+    low, high = np.percentile(parts / wholes, TAILS)
     return Estimate(mean, float(low), float(high))

@@ -26,6 +26,7 @@ class Measure(NamedTuple):
 
 MEASURES = {
     "failed_requests": Measure("failed requests", "%", 2, "lower"),
+    "way_to_hindsight": Measure("way to hindsight", "%", 1, "higher"),
     "failed_cells": Measure("failed cells", "%", 2, "lower"),
     "external_fragmentation": Measure("external fragmentation", "", 3, "lower"),
     "holes_per_cell": Measure("holes per cell", "", 3, "lower"),
