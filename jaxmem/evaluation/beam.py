@@ -2,7 +2,7 @@
 
 At each request every member of the beam is placed at both ends of the first holes that fit, and of
 all the arenas that come out the W most promising are kept: those with the fewest failures so far,
-and of these the ones with the least cost by `clairvoyant.costs`, in which old placements fade,
+and of these the ones with the least cost by `contact_costs`, in which old placements fade,
 because their blocks are dead. (Lowerre 1976, The HARPY Speech Recognition System: beam search.)
 """
 
@@ -18,9 +18,9 @@ from flax import struct
 from jaxmem.arena.arena import NOWHERE, Arena
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.environment.tasks import initial_arena
-from jaxmem.evaluation.clairvoyant import costs, knowing
+from jaxmem.evaluation.clairvoyant import knowing
 from jaxmem.evaluation.run import chunks, joined
-from jaxmem.policies.fits import HINT_HOLES
+from jaxmem.policies.fits import HINT_HOLES, contact_costs
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
@@ -130,7 +130,7 @@ def _placements(situation: Situation, ended: jax.Array) -> tuple[jax.Array, jax.
     infinite cost and the start NOWHERE.
     """
     found = situation.holes(HINT_HOLES)
-    low, high = costs(situation, found)
+    low, high = contact_costs(situation, found)
     high = jnp.where(found.low == found.high, jnp.inf, high)
     fails = ended | ~jnp.any(found.exists)
     cost = jnp.where(ended, jnp.inf, jnp.concatenate([low, high]))

@@ -12,7 +12,7 @@ from oracle import NOWHERE, SlowArena
 from jaxmem.cli import main
 from jaxmem.evaluation import beam, hindsight
 from jaxmem.evaluation.beam import beam_search
-from jaxmem.evaluation.clairvoyant import APART_COST, clairvoyant, knowing
+from jaxmem.evaluation.clairvoyant import clairvoyant, knowing
 from jaxmem.evaluation.compare import compare
 from jaxmem.evaluation.hindsight import (
     MOST_REQUESTS,
@@ -25,7 +25,7 @@ from jaxmem.evaluation.hindsight import (
 )
 from jaxmem.evaluation.run import measure, run
 from jaxmem.policies import policy
-from jaxmem.policies.fits import HINT_HOLES
+from jaxmem.policies.fits import APART_COST, HINT_HOLES
 from jaxmem.render.report import markdown_table
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import NEVER, requests_of
@@ -160,7 +160,7 @@ def test_a_wide_beam_finds_what_trying_everything_finds():
 
 
 def cost_by_hand(hole, lifetime, size, low):
-    """What the docstring of `costs` says, for the low or the high end of a hole."""
+    """What the docstring of `contact_costs` says, for the low or the high end of a hole."""
     own, other = (hole.below, hole.above) if low else (hole.above, hole.below)
     touched = [own] + [other] * (hole.length == size)
     stays = [side.wall or side.remaining == 0 for side in touched]  # a layout has no prediction
