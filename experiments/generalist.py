@@ -84,7 +84,7 @@ def train(everything: list[Task]) -> tuple[Any, BranchingConfig]:
     """The parameters of one network after UPDATES updates on each task, in turn."""
     config = BranchingConfig(
         guide="segregated",
-        first_states=1024 * UPDATES * len(everything),
+        states=1024 * UPDATES * len(everything),
         kept=4 * len(everything),
         passes=6.0,
         widths=(96, 96),

@@ -18,9 +18,9 @@ SUMMARY = {
 EXAMPLES = {
     "train": (
         "jaxmem train",
-        "jaxmem train workload=stack-with-leaks learner.steps=10_000_000 seed=1 out=runs/stack",
+        "jaxmem train workload=stack-with-leaks learner.states=3_000_000 seed=1 out=runs/stack",
         "jaxmem train workload=call-sites workload.hints=true",
-        "jaxmem train workload=trace workload.name=torch_cpu_mlp_train learner.steps=300000",
+        "jaxmem train workload=trace workload.name=torch_cpu_mlp_train learner.states=100000",
     ),
     "compare": (
         "jaxmem compare workload=memoryless policies=[first,best,worst] sequences=4096",

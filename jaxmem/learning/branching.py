@@ -40,8 +40,8 @@ class BranchingConfig:
 
     guide: str = "strongest"  # the rule that is improved on; strongest: on training sequences
     margin: float = 0.01  # by how much a placement must be worth more than the guide's, in reward
-    first_states: int = 1_200_000  # states labelled with the guide as the base
-    states: int = 100_000  # states labelled in each later round, with the policy so far as the base
+    states: int = 1_200_000  # states labelled with the guide as the base
+    round_states: int = 100_000  # and in each later round, with the policy so far as the base
     rounds: int = 0  # later rounds
     arenas: int = 1024  # E, states that are labelled at once
     candidates: int = 8  # C, placements tried in a state, at most
@@ -60,7 +60,7 @@ class BranchingConfig:
     def __post_init__(self) -> None:
         check_whole(
             self,
-            *("first_states", "states", "arenas", "candidates", "horizon", "stride", "kept"),
+            *("states", "round_states", "arenas", "candidates", "horizon", "stride", "kept"),
             "minibatch",
         )
         check_whole(self, "rounds", least=0)
@@ -73,12 +73,12 @@ class BranchingConfig:
     @property
     def first_updates(self) -> int:
         """Updates with the guide as the base."""
-        return -(-self.first_states // self.arenas)
+        return -(-self.states // self.arenas)
 
     @property
     def round_updates(self) -> int:
         """Updates in each later round."""
-        return -(-self.states // self.arenas)
+        return -(-self.round_states // self.arenas)
 
     @property
     def updates(self) -> int:

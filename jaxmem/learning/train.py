@@ -66,7 +66,7 @@ class TrainResult:
 
 def train(
     on: str | Workload,
-    learner: str = "pqn",
+    learner: str = "branching",
     *,
     seed: int = 0,
     cells: int | None = None,

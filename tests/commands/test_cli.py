@@ -17,7 +17,10 @@ CASE_0 = (
     "cells=100",
     "policies=[first,second,best,worst]",
 )
-TINY = ("learner.steps=2000", "learner.arenas=16", "learner.rollout=16", "learner.minibatches=4")
+TINY = (
+    *("learner=pqn", "learner.steps=2000"),
+    *("learner.arenas=16", "learner.rollout=16", "learner.minibatches=4"),
+)
 
 
 def results_in(folder: Path) -> dict:
@@ -87,11 +90,11 @@ def test_the_version_is_that_of_the_package(capsys):
         (["compare", "workload=trace", "workload.name=torch_mlp"], "did you mean torch_cpu_mlp"),
         (["train", "workload=scenario"], "one fixed sequence"),
         (["train", "learner=dqm"], "unknown learner 'dqm'"),
-        (["train", "learner.steps=-4"], "learner.steps is -4"),
-        (["train", "learner.gamma=nan"], "learner.gamma is nan"),
-        (["train", "learner.minibatches=7"], "must divide"),
-        (["train", "learner=branching", "learner.horizon=0"], "learner.horizon is 0"),
-        (["train", "learner=branching", "learner.steps=9"], "no 'learner.steps'"),
+        (["train", "learner=pqn", "learner.steps=-4"], "learner.steps is -4"),
+        (["train", "learner=pqn", "learner.gamma=nan"], "learner.gamma is nan"),
+        (["train", "learner=pqn", "learner.minibatches=7"], "must divide"),
+        (["train", "learner.horizon=0"], "learner.horizon is 0"),
+        (["train", "learner.steps=9"], "no 'learner.steps'"),
         (["train", "network.widths=[]"], "network.widths is []"),
         (["train", "environment.reward=happiness"], "reward must be one of failures"),
         (["train", "environment.holes=0"], "holes must be a whole number of at least 1"),
@@ -224,7 +227,7 @@ def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
 
 def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
     command = ["train", "learner=branching", "workload=comb", "network.widths=[8]"]
-    command += ["learner.arenas=16", "learner.first_states=64", "learner.states=32"]
+    command += ["learner.arenas=16", "learner.states=64", "learner.round_states=32"]
     command += ["learner.rounds=1", "learner.horizon=4", "learner.minibatch=16"]
     assert main([*command, "policies=[best]", "sequences=16", f"out={tmp_path / 'run'}"]) == 0
     results = results_in(tmp_path / "run")

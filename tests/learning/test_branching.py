@@ -166,7 +166,7 @@ def test_arenas_go_on_from_one_sequence_to_the_next():
 
 
 def test_rounds_follow_each_other():
-    config = BranchingConfig(first_states=5 * 64, states=2 * 64, rounds=3, arenas=64)
+    config = BranchingConfig(states=5 * 64, round_states=2 * 64, rounds=3, arenas=64)
     numbers = [tuple(map(int, _round(config, jnp.int32(at)))) for at in range(config.updates)]
     assert numbers == [
         *((0, at) for at in range(5)),
@@ -176,8 +176,8 @@ def test_rounds_follow_each_other():
 
 def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
     config = BranchingConfig(
-        first_states=2 * ARENAS,
         states=2 * ARENAS,
+        round_states=2 * ARENAS,
         rounds=2,
         arenas=ARENAS,
         candidates=LEAF,
@@ -208,7 +208,7 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [
-        ({"states": 0}, "learner.states is 0; a whole number of at least 1"),
+        ({"round_states": 0}, "learner.round_states is 0; a whole number of at least 1"),
         ({"rounds": -1}, "learner.rounds is -1; a whole number of at least 0"),
         ({"horizon": 2.5}, "learner.horizon is 2.5"),
         ({"random_moves": 1.5}, "learner.random_moves is 1.5; a number from 0 to 1"),

@@ -105,6 +105,7 @@ def run():
         monkeypatch.setattr(Workload, "requests", drawn)
         result = train(
             TASK,
+            "pqn",
             seed=1,
             started=lambda *told: seen.started.append(told),
             report=seen.reports.append,
@@ -197,8 +198,8 @@ def test_the_card_says_how_the_policy_was_made(run):
 
 def test_a_seed_repeats_a_run_to_the_last_bit_and_another_seed_does_not(run):
     first, _ = run
-    again = train(TASK, seed=1, **SETTINGS)
-    other = train(TASK, seed=2, **SETTINGS)
+    again = train(TASK, "pqn", seed=1, **SETTINGS)
+    other = train(TASK, "pqn", seed=2, **SETTINGS)
     assert same(first.policy.parameters, again.policy.parameters)
     assert [point.loss for point in first.curve] == [point.loss for point in again.curve]
     assert not same(first.policy.parameters, other.policy.parameters)
@@ -216,7 +217,7 @@ def interrupted_after(blocks):
 
 def test_an_interrupted_run_returns_what_was_learnt_so_far(run):
     whole, seen = run
-    result = train(TASK, seed=1, report=interrupted_after(6), **SETTINGS)
+    result = train(TASK, "pqn", seed=1, report=interrupted_after(6), **SETTINGS)
     assert len(result.curve) == 6
     assert result.steps == whole.curve[5].steps
     assert result.episodes == whole.curve[5].episodes
@@ -231,7 +232,7 @@ def test_a_run_interrupted_before_the_first_report_returns_the_network_of_its_se
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "_blocks", interrupt)
-    result, other = (train(TASK, seed=seed, **SETTINGS) for seed in (1, 2))
+    result, other = (train(TASK, "pqn", seed=seed, **SETTINGS) for seed in (1, 2))
     assert (result.steps, result.episodes, result.curve) == (0, 0, ())
     assert result.note == "interrupted after 0 steps"
     assert result.card.training["validation_failed"] is None
@@ -265,7 +266,7 @@ def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(what, 
     make = scripted(lambda at: spoilt(at, "parameters"), lambda at: spoilt(at, "loss"))
     monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make))
     settings = {**SETTINGS, "steps": 6 * 32 * 32}
-    result = train(TASK, seed=1, **settings)
+    result = train(TASK, "pqn", seed=1, **settings)
     assert result.steps == 3 * 32 * 32
     assert len(result.curve) == 3
     assert result.note == "stopped at step 4,096: the loss was no longer finite"
@@ -275,7 +276,7 @@ def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(what, 
 def test_the_episodes_of_a_run_are_those_of_its_steps(monkeypatch):
     make = scripted(lambda at: 1.0, lambda at: jnp.where(at >= 4, jnp.nan, 1.0))
     monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make))
-    result = train(TASK, seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
+    result = train(TASK, "pqn", seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
     assert result.episodes == result.curve[-1].episodes == 6
 
 
@@ -291,7 +292,7 @@ def test_a_run_interrupted_while_it_judges_counts_what_it_has_judged(monkeypatch
         training.LEARNERS, "pqn", (PQNConfig, scripted(lambda at: 1.0, lambda at: jnp.float32(0)))
     )
     monkeypatch.setattr(training, "failed_share", judge)
-    result = train(TASK, seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
+    result = train(TASK, "pqn", seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
     assert (len(result.curve), result.steps) == (2, 2 * 32 * 32)
     assert result.episodes == result.curve[-1].episodes == 4
 
@@ -314,7 +315,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
     monkeypatch.setattr(pqn, "start_arenas", start_arenas)
     monkeypatch.setattr(pqn, "collect", collect)
     monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make_train))
-    result = train(TASK, seed=1, learning_rate=1e30, **SETTINGS)
+    result = train(TASK, "pqn", seed=1, learning_rate=1e30, **SETTINGS)
     assert "no longer finite" in result.note
     assert result.steps < UPDATES * 32 * 32
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.policy.parameters))
@@ -326,7 +327,7 @@ def test_blocks_are_all_updates_in_at_most_20_parts(updates, monkeypatch):
     make = scripted(lambda at: 1.0, lambda at: jnp.float32(0.0))
     monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make))
     monkeypatch.setattr(training, "failed_share", lambda *_: 1.0)
-    result = train(TASK, **{**SETTINGS, "steps": updates * 32 * 32})
+    result = train(TASK, "pqn", **{**SETTINGS, "steps": updates * 32 * 32})
     assert result.steps == updates * 32 * 32
     assert len(result.curve) == min(updates, len(result.curve)) <= VALIDATIONS
     sizes = np.diff([0, *(point.steps for point in result.curve)])
