@@ -9,7 +9,7 @@ from jaxmem.commands import check_list, check_switch, checked, workload_of
 from jaxmem.commands.compare import draw_memory, rivals, show
 from jaxmem.evaluation.compare import check_comparison, compare
 from jaxmem.learning.train import TrainResult, check_training, train
-from jaxmem.policies.learned import save_policy
+from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
@@ -25,6 +25,7 @@ def run(config: dict[str, Any], command: str) -> int:
     job = {
         "learner": settings.pop("name"),
         "seed": config["seed"],
+        "network": config["network"]["name"],
         "widths": config["network"]["widths"],
         **config["environment"],
         **settings,

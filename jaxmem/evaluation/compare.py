@@ -16,7 +16,7 @@ from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, NAMES, TUNED, Policy, policy
-from jaxmem.policies.learned import load_policy
+from jaxmem.policies.saved import load_policy
 from jaxmem.render.report import markdown_table, rich_table
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload, workload_from
