@@ -17,7 +17,8 @@ from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.learning.blocks import Block, Progress, in_blocks
-from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
+from jaxmem.learning.collect import Arenas, collect, start_arenas
+from jaxmem.learning.replay import items_of
 from jaxmem.learning.settings import (
     check_choice,
     check_network,
@@ -39,8 +40,9 @@ class DQNConfig:
 
     steps: int = 1_000_000  # environment steps, over all arenas
     arenas: int = 128  # E, played side by side
-    rollout: int = 8  # S, steps of each arena between updates
+    rollout: int = 32  # S, steps of each arena between updates
     gamma: float = 0.99  # discount of a request
+    n_steps: int = 16  # rewards that are added up before the target network is asked
     buffer: int = 200_000  # steps that are kept
     minimum: int = 10_000  # steps in the buffer before learning begins
     batch: int = 512  # B, steps in a gradient step
@@ -60,7 +62,7 @@ class DQNConfig:
 
     def __post_init__(self) -> None:
         check_whole(self, "steps", "arenas", "rollout", "buffer", "minimum", "batch")
-        check_whole(self, "gradient_steps")
+        check_whole(self, "gradient_steps", "n_steps")
         check_shares(self, "gamma", "target_rate", "final_epsilon", "exploration")
         check_numbers(self, "huber", "learning_rate", "final_learning_rate", "max_grad_norm")
         check_choice(self, "decay", DECAYS)
@@ -97,17 +99,6 @@ class DQNConfig:
         if self.decay == "exponential":
             return self.final_epsilon**done
         return 1.0 + done * (self.final_epsilon - 1.0)
-
-
-@struct.dataclass
-class Item:
-    """One step in the buffer."""
-
-    row: Any  # what the network reads of the action taken, as in `Steps`
-    reward: jax.Array  # float32[]
-    discount: jax.Array  # float32[]  of what follows; 0: the episode ended
-    after: Any  # what is seen next
-    weight: jax.Array  # float32[]  0: cut off by the end of its sequence, nothing to learn
 
 
 @struct.dataclass
@@ -172,7 +163,7 @@ def make_train(
         _, steps, _ = jax.eval_shape(play, parameters, params, arenas, key, jnp.float32(1.0))
         item = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype),
-            jax.eval_shape(lambda steps: items_of(steps, config.gamma), steps),
+            jax.eval_shape(lambda steps: items_of(steps, config.gamma, config.n_steps), steps),
         )
         return Learner(
             networks=Networks(parameters, parameters, optimizer.init(parameters)),
@@ -216,7 +207,7 @@ def make_train(
             *(learner.parameters, params, learner.arenas, by_collect),
             config.epsilon(learner.update),
         )
-        kept = buffer.add(learner.buffer, items_of(steps, config.gamma))
+        kept = buffer.add(learner.buffer, items_of(steps, config.gamma, config.n_steps))
         networks, loss = jax.lax.cond(
             buffer.can_sample(kept),
             learn,
@@ -232,18 +223,3 @@ def make_train(
         return learner, progress
 
     return start, in_blocks(update)
-
-
-def items_of(steps: Steps, gamma: float) -> Item:
-    """Collected steps as they are kept: [S, E, ...].
-
-    What is seen after the last step of a sequence is the next episode's, so such a step has weight
-    0; where the episode ended by its own rules, nothing follows and the step counts.
-    """
-    return Item(
-        row=steps.row,
-        reward=steps.reward,
-        discount=jnp.where(steps.terminated, 0.0, gamma).astype(jnp.float32),
-        after=steps.after,
-        weight=(~steps.truncated | steps.terminated).astype(jnp.float32),
-    )
