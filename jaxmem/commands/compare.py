@@ -28,7 +28,7 @@ def run(config: dict[str, Any], command: str) -> int:
         "reference": config["reference"],
         "measures": check_list(config, "measures"),
     }
-    checked(check_comparison, **question)
+    checked(check_comparison, task=task, **question)
     folder = checked(
         RunFolder, "compare", task.name, config["out"], check_switch(config, "overwrite")
     )

@@ -38,15 +38,15 @@ DECAYS = ("linear", "exponential")
 class DQNConfig:
     """Settings of the learner."""
 
-    steps: int = 1_000_000  # environment steps, over all arenas
+    steps: int = 3_000_000  # environment steps, over all arenas
     arenas: int = 128  # E, played side by side
     rollout: int = 32  # S, steps of each arena between updates
     gamma: float = 0.99  # discount of a request
-    n_steps: int = 16  # rewards that are added up before the target network is asked
+    n_steps: int = 8  # rewards that are added up before the target network is asked
     buffer: int = 200_000  # steps that are kept
     minimum: int = 10_000  # steps in the buffer before learning begins
-    batch: int = 512  # B, steps in a gradient step
-    gradient_steps: int = 8  # in an update
+    batch: int = 256  # B, steps in a gradient step
+    gradient_steps: int = 32  # in an update
     target_rate: float = 0.01  # share of the network that enters the target in a gradient step
     huber: float = 1.0  # error up to which the loss is quadratic
     learning_rate: float = 1e-3

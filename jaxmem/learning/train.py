@@ -23,7 +23,7 @@ from jaxmem.learning.guides import chosen_margin, guide_for
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, Policy, policy
 from jaxmem.policies.learned import Guide, greedy
-from jaxmem.policies.q_functions import q_function
+from jaxmem.policies.q_functions import QFunction, q_function
 from jaxmem.policies.saved import Card, choice_of
 from jaxmem.workloads.registry import Workload, workload_from
 
@@ -100,7 +100,7 @@ def train(
     task = workload_from(on, cells, options or {})
     env, config = check_training(task, learner, seed=seed, holes=holes, reward=reward, **settings)
     begin = time.perf_counter()
-    q = q_function(config.network, holes, task.cells, config.widths)
+    q = q_of(config, task, holes)
     rule, sentence = guide_for(config.guide, task, seed)
 
     def player_of(network: Any, margin: float = config.margin) -> Policy:
@@ -208,7 +208,7 @@ def check_training(
     if isinstance(settings.get("widths"), list):
         settings = {**settings, "widths": tuple(settings["widths"])}
     config = LEARNERS[learner][0](**settings)
-    q = q_function(config.network, holes, task.cells, config.widths)
+    q = q_of(config, task, holes)
     env = Environment(
         cells=task.cells,
         horizon=task.length,
@@ -219,6 +219,11 @@ def check_training(
         keep_last=False,
     )
     return env, config
+
+
+def q_of(config: Config, task: Workload, holes: int) -> QFunction:
+    """What a run trains."""
+    return q_function(config.network, holes, task.cells, config.widths)
 
 
 def _compile(block: Callable, state: Any, params: Any) -> Callable:
