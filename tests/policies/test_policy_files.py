@@ -150,7 +150,7 @@ def test_a_save_killed_before_the_last_step_is_not_seen_by_a_reader(saved, netwo
     assert_same(seen[0], network)
 
 
-def write(path, network, card=CARD, drop=(), **changes):
+def write(path, network, /, card=CARD, drop=(), **changes):
     """A policy file by hand, with a card that may differ from any that is ever saved."""
     arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(network, sep="/").items()}
     card = card if isinstance(card, dict) else dataclasses.asdict(card)
