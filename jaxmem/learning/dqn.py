@@ -2,7 +2,8 @@
 
 After Mnih et al. 2015, Human-level control through deep reinforcement learning, and van Hasselt,
 Guez and Silver 2016, Deep Reinforcement Learning with Double Q-learning. The buffer is flashbax's
-item buffer: an item is one step whole, so no step is ever joined to another arena's.
+item buffer: an item is one step whole, with the return of its next n steps and what was seen then,
+so no step is ever joined to another arena's.
 """
 
 from collections.abc import Callable
@@ -47,7 +48,7 @@ class DQNConfig:
     minimum: int = 10_000  # steps in the buffer before learning begins
     batch: int = 256  # B, steps in a gradient step
     gradient_steps: int = 32  # in an update
-    target_rate: float = 0.01  # share of the network that enters the target in a gradient step
+    target_rate: float = 0.002  # share of the network that enters the target in a gradient step
     huber: float = 1.0  # error up to which the loss is quadratic
     learning_rate: float = 1e-3
     final_learning_rate: float = 5e-5
@@ -61,21 +62,22 @@ class DQNConfig:
     margin: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
-        check_whole(self, "steps", "arenas", "rollout", "buffer", "minimum", "batch")
-        check_whole(self, "gradient_steps", "n_steps")
+        check_whole(self, "steps", "arenas", "rollout", "n_steps", "buffer", "minimum", "batch")
+        check_whole(self, "gradient_steps")
         check_shares(self, "gamma", "target_rate", "final_epsilon", "exploration")
         check_numbers(self, "huber", "learning_rate", "final_learning_rate", "max_grad_norm")
         check_choice(self, "decay", DECAYS)
         check_network(self, *NETWORKS)
         check_widths(self)
-        for name, what, value in (
-            ("minimum", "the steps that", self.minimum),
-            ("batch", "the steps that", self.batch),
-            ("arenas x rollout", "the steps that", self.steps_per_update),
+        for name, value in (
+            ("minimum", self.minimum),
+            ("batch", self.batch),
+            ("arenas x rollout", self.steps_per_update),
         ):
             if value > self.buffer:
                 raise ValueError(
-                    f"learner.{name} is {value}; at most {what} learner.buffer keeps, {self.buffer}"
+                    f"learner.{name} is {value}; at most the steps that learner.buffer keeps, "
+                    f"{self.buffer}"
                 )
         if self.target_rate == 0.0:
             raise ValueError("learner.target_rate is 0; above 0, or the target would never learn")
@@ -95,7 +97,7 @@ class DQNConfig:
     def epsilon(self, update: jax.Array) -> jax.Array:
         """The share of steps that explore, after `update` (int32[]) updates: float32[]."""
         last = self.exploration * self.updates
-        done = jnp.clip(update / jnp.maximum(last, 1e-6), 0.0, 1.0) if last else jnp.float32(1.0)
+        done = jnp.minimum(update / last, 1.0) if last else jnp.float32(1.0)
         if self.decay == "exponential":
             return self.final_epsilon**done
         return 1.0 + done * (self.final_epsilon - 1.0)
