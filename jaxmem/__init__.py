@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from jaxmem.environment.tasks import make, tasks
     from jaxmem.evaluation.compare import compare
     from jaxmem.learning.train import train
-    from jaxmem.policies.learned import load_policy
+    from jaxmem.policies.saved import load_policy
 
 __version__ = version("jaxmem")
 __all__ = ["compare", "load_policy", "make", "tasks", "train"]
 
 _HOME = {
     "compare": "jaxmem.evaluation.compare",
-    "load_policy": "jaxmem.policies.learned",
+    "load_policy": "jaxmem.policies.saved",
     "make": "jaxmem.environment.tasks",
     "tasks": "jaxmem.environment.tasks",
     "train": "jaxmem.learning.train",

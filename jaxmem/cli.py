@@ -8,7 +8,13 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-from jaxmem.configuration import GROUPS, UsageError, configuration_folder, configure
+from jaxmem.configuration import (
+    GROUPS,
+    UsageError,
+    choices_of,
+    configuration_folder,
+    configure,
+)
 
 SUMMARY = {
     "train": "train a placement policy, then judge it on requests it has never seen",
@@ -105,12 +111,13 @@ def _verb_help(verb: str) -> str:
     if groups:
         parts.append("choices, each with settings of its own, set as GROUP.key=value:")
     for group in groups:
-        files = sorted((folder / group).glob("*.yaml"))
-        parts.append("\n".join([f"  {group}:", *(f"    {_about(file)}" for file in files)]))
+        choices = choices_of(folder, group)
+        abouts = (f"    {choice:22} {_about(folder / group, choice)}" for choice in choices)
+        parts.append("\n".join([f"  {group}:", *abouts]))
     return "\n\n".join([*parts, f"settings and their defaults:\n\n{settings}"])
 
 
-def _about(file: Path) -> str:
-    """The name of a choice and the comment that its file begins with."""
-    comment = file.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
-    return f"{file.stem:22} {comment}"
+def _about(group: Path, choice: str) -> str:
+    """The comment that the file of a choice begins with, after Hydra's own."""
+    lines = (group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if not line.startswith("# @")).removeprefix("# ")

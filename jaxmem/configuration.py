@@ -26,6 +26,12 @@ def configuration_folder() -> Path:
     return checkout if (package.parent / "pyproject.toml").is_file() else package / "conf"
 
 
+def choices_of(folder: Path, group: str) -> list[str]:
+    """The choices of a group; one in a subfolder is called by its path, as dqn/classic."""
+    files = (folder / group).rglob("*.yaml")
+    return sorted(file.relative_to(folder / group).with_suffix("").as_posix() for file in files)
+
+
 def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The configuration of a verb with Hydra overrides, as plain dicts, lists and numbers.
 
@@ -69,7 +75,7 @@ def _parses(parser: OverridesParser, text: str) -> bool:
 
 
 def _check_choice(folder: Path, group: str, choice: str) -> None:
-    choices = sorted(path.stem for path in (folder / group).glob("*.yaml"))
+    choices = choices_of(folder, group)
     if choice not in choices:
         raise UsageError(f"unknown {group} {choice!r}{nearest(choice, choices)}")
 

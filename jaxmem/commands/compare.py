@@ -29,7 +29,7 @@ def run(config: dict[str, Any], command: str) -> int:
         "reference": config["reference"],
         "measures": check_list(config, "measures"),
     }
-    checked(check_comparison, **question)
+    checked(check_comparison, task=task, **question)
     hindsight = check_switch(config, "hindsight")
     if hindsight:
         checked(check_searchable, task)

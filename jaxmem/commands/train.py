@@ -8,8 +8,8 @@ from rich.console import Console
 from jaxmem.commands import check_list, check_switch, checked, workload_of
 from jaxmem.commands.compare import draw_memory, rivals, show
 from jaxmem.evaluation.compare import check_comparison, compare
-from jaxmem.learning.train import TrainResult, check_training, train
-from jaxmem.policies.learned import save_policy
+from jaxmem.learning.train import TrainResult, check_training, q_of, train
+from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
@@ -25,6 +25,7 @@ def run(config: dict[str, Any], command: str) -> int:
     job = {
         "learner": settings.pop("name"),
         "seed": config["seed"],
+        "network": config["network"]["name"],
         "widths": config["network"]["widths"],
         **config["environment"],
         **settings,
@@ -36,8 +37,9 @@ def run(config: dict[str, Any], command: str) -> int:
         "reference": config["reference"],
         "measures": check_list(config, "measures"),
     }
-    checked(check_training, task, **job)
-    checked(check_comparison, policies=others, learned=True, **question)
+    _, settings = checked(check_training, task, **job)
+    learned = q_of(settings, task, job["holes"])
+    checked(check_comparison, policies=others, task=task, learned=learned, **question)
     folder = checked(
         RunFolder, "train", task.name, config["out"], check_switch(config, "overwrite")
     )

@@ -36,6 +36,11 @@ class Choices:
             legal = (action == chosen) & self.legal[chosen]
         return jnp.where(legal, start, NOWHERE).astype(jnp.int32)
 
+    def meaning(self, start: jax.Array) -> jax.Array:
+        """Which legal actions place at `start` (int32[]): bool[A]; none at NOWHERE."""
+        starts = jnp.arange(len(self.legal) - 1) if self.starts is None else self.starts
+        return jnp.append(starts == start, False) & self.legal
+
 
 def ends_of(found: Holes) -> Choices:
     """The holes that were found, each at its low and its high end: A = 2 * K + 1."""

@@ -17,7 +17,8 @@ from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, NAMES, TUNED, Policy, policy
-from jaxmem.policies.learned import load_policy
+from jaxmem.policies.q_functions import QFunction
+from jaxmem.policies.saved import load_policy
 from jaxmem.render.report import markdown_table, rich_table
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload, workload_from
@@ -83,8 +84,8 @@ def compare(
     Raises:
         ValueError: an unknown or double name, or a value out of range, before anything is compiled.
     """
-    check_comparison(policies, sequences, seed, reference, measures)
     task = workload_from(on, cells, options)
+    check_comparison(policies, task, sequences, seed, reference, measures)
     if hindsight:
         check_searchable(task)
     notes = list(task.notes)
@@ -140,14 +141,16 @@ def compare(
 
 def check_comparison(
     policies: Sequence[str | Policy],
+    task: Workload,
     sequences: int,
     seed: int,
     reference: str,
     measures: Sequence[str],
-    learned: bool = False,
+    learned: QFunction | None = None,
 ) -> None:
     """Raises ValueError for what `compare` would refuse; `learned`: such a policy comes later."""
-    names = [*_players(policies), *(["learned"] if learned else [])]
+    players = _players(policies)
+    names = [*players, *(["learned"] if learned else [])]
     if len(set(names)) < len(names):
         raise ValueError("policy learned is given twice: this run makes one of its own")
     _check_whole("sequences", sequences, 1)
@@ -160,6 +163,14 @@ def check_comparison(
             raise ValueError(f"unknown measure {name!r}{nearest(str(name), known)}")
     if "failed_requests" not in measures:
         raise ValueError("measures must have failed_requests: policies are ranked by it")
+    for player in filter(None, players.values()):
+        player.check_plays(task.cells)
+    arenas = {name: player.arena for name, player in players.items() if player}
+    for name, arena in {**arenas, "learned": learned.arena if learned else None}.items():
+        if arena is not None and any(measure.startswith("arena_needed") for measure in measures):
+            raise ValueError(
+                f"arena_needed: policy {name} plays in arenas of {arena} cells only, and no smaller"
+            )
 
 
 def find_policy(name: str) -> Policy:

@@ -47,6 +47,7 @@ def _played(
     policy: Policy, requests: Requests, workload: Workload, seed: int, *, looks: bool
 ) -> tuple[Any, ...]:
     """The fields of a trajectory; those up to `active` if nobody looks."""
+    policy.check_plays(workload.cells)
     initial = initial_arena(workload, requests)
     policy = policy.replace(name="")  # the same program serves policies that only differ in name
     stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))

@@ -13,7 +13,7 @@ from jaxmem.environment.environment import Params
 class Progress(struct.PyTreeNode):
     """What a block of updates saw."""
 
-    loss: jax.Array  # float32[]  mean squared error of what the network says, last update
+    loss: jax.Array  # float32[]  mean error of the network, squared or Huber's, last update
     failed: jax.Array  # float32[]  share of requests that failed while exploring, last update
     episodes: jax.Array  # int32[]  sequences finished in the block
 

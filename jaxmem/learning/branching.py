@@ -23,6 +23,7 @@ from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, start_arenas
 from jaxmem.learning.rollouts import Choose, label, play_on
 from jaxmem.learning.settings import (
+    check_network,
     check_numbers,
     check_rule,
     check_shares,
@@ -55,6 +56,7 @@ class BranchingConfig:
     final_learning_rate: float = 1e-4  # and at its end
     max_grad_norm: float = 10.0
     averaging: float = 0.999  # of the parameters that play, for a gradient step
+    network: str = "scorer"
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class BranchingConfig:
         check_shares(self, "random_moves", "averaging")
         check_numbers(self, "margin", least=0.0)
         check_numbers(self, "passes", "learning_rate", "final_learning_rate", "max_grad_norm")
+        check_network(self, "scorer")
         check_widths(self)
 
     @property

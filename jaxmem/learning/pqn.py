@@ -14,14 +14,18 @@ import optax
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.environment.observations import FEATURES
 from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
-from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
+from jaxmem.learning.settings import (
+    check_network,
+    check_numbers,
+    check_shares,
+    check_whole,
+    check_widths,
+)
 from jaxmem.learning.targets import lambda_targets
 from jaxmem.policies import Policy
-from jaxmem.policies.networks import Scorer, q_values
-from jaxmem.policies.scoring import candidate_values
+from jaxmem.policies.q_functions import CandidateQ
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class PQNConfig:
     max_grad_norm: float = 10.0
     final_epsilon: float = 0.02  # exploration goes from 1 to this
     exploration: float = 0.3  # over this share of the steps
+    network: str = "scorer"
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
     guide: ClassVar[None] = None  # no rule to improve on
     margin: ClassVar[float] = 0.0
@@ -48,6 +53,7 @@ class PQNConfig:
         check_whole(self, "steps", "arenas", "rollout", "epochs", "minibatches")
         check_shares(self, "gamma", "lambda_", "final_epsilon", "exploration")
         check_numbers(self, "learning_rate", "final_learning_rate", "max_grad_norm")
+        check_network(self, "scorer")
         check_widths(self)
         if (self.arenas * self.rollout) % self.minibatches:
             raise ValueError(
@@ -87,7 +93,7 @@ def make_train(
         `updates` (int32[]) updates: `(Learner, Progress)`.
     """
     del guide
-    network = Scorer(config.widths)
+    q = CandidateQ(env.holes, config.widths)
     per_update = config.epochs * config.minibatches
     optimizer = optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm),
@@ -104,7 +110,7 @@ def make_train(
     def start(key: jax.Array, params: Params) -> Learner:
         by_network, by_arenas, key = jax.random.split(key, 3)
         arenas = start_arenas(env, params, by_arenas, config.arenas)
-        parameters = network.init(by_network, jnp.zeros((1, len(FEATURES))))
+        parameters = q.init(by_network)
         return Learner(
             parameters=parameters,
             optimizer=optimizer.init(parameters),
@@ -114,7 +120,7 @@ def make_train(
         )
 
     def loss_of(parameters: Any, row: jax.Array, target: jax.Array, weight: jax.Array):
-        error = jnp.square(q_values(network, parameters, row) - target)
+        error = jnp.square(q.value(parameters, row) - target)
         return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
     def descend(carry, batch):
@@ -138,7 +144,8 @@ def make_train(
         arenas, steps, last = collect(
             env,
             params,
-            lambda packed: candidate_values(network, learner.parameters, packed),
+            q,
+            learner.parameters,
             learner.arenas,
             by_collect,
             jnp.asarray(epsilon_at(learner.update)),

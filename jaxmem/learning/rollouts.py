@@ -16,7 +16,8 @@ from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import FEATURES, rows
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.environment.situation import Situation, serve, situation_at
-from jaxmem.learning.collect import Arenas, random_legal
+from jaxmem.learning.collect import Arenas
+from jaxmem.policies.q_functions import random_candidate
 
 Choose = Callable[[Situation], jax.Array]  # of one situation -> start int32[]
 
@@ -138,7 +139,8 @@ def play_on(
     def step(arenas: Arenas, key: jax.Array):
         by_move, by_choice = jax.random.split(key)
         state = arenas.state
-        at_random = random_legal(jax.random.bits(by_move, (count,), jnp.uint32), arenas.observation)
+        drawn = jax.random.bits(by_move, (count,), jnp.uint32)
+        at_random = random_candidate(drawn, arenas.observation)
         moves = jax.random.uniform(by_choice, (count,)) < random_moves
 
         def one(state, action, moves):

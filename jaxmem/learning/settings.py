@@ -35,11 +35,24 @@ def check_numbers(config: Any, *names: str, least: float | None = None) -> None:
             raise ValueError(f"learner.{name} is {value!r}; a number {allowed}")
 
 
+def check_choice(config: Any, name: str, allowed: tuple[str, ...]) -> None:
+    """One of the words allowed."""
+    value = getattr(config, name)
+    if value not in allowed:
+        raise ValueError(f"learner.{name} is {value!r}; one of {', '.join(allowed)}")
+
+
 def check_rule(config: Any, name: str) -> None:
     """The name of a rule, or "strongest"."""
-    value = getattr(config, name)
-    if value not in RULES:
-        raise ValueError(f"learner.{name} is {value!r}; one of {', '.join(RULES)}")
+    check_choice(config, name, RULES)
+
+
+def check_network(config: Any, *networks: str) -> None:
+    """One of the networks that the learner can train."""
+    if config.network not in networks:
+        raise ValueError(
+            f"network.name is {config.network!r}; this learner trains {' or '.join(networks)}"
+        )
 
 
 def check_widths(config: Any) -> None:

@@ -47,3 +47,34 @@ def lambda_targets(
     begin = (last_value, last_value)
     _, targets = jax.lax.scan(back, begin, (reward, value, terminated, truncated), reverse=True)
     return targets
+
+
+def double_q_targets(
+    reward: jax.Array,
+    discount: jax.Array,
+    online: jax.Array,
+    target: jax.Array,
+) -> jax.Array:
+    """Double Q-learning targets of B steps.
+
+        a* = argmax over legal a of Q_online(s', a)
+        G  = r + discount * Q_target(s', a*)
+
+    One network chooses and the other values, so that the noise of one is not taken for worth.
+
+    Args:
+        reward: float32[B].
+        discount: float32[B]  0 where the episode ended: nothing follows.
+        online, target: float32[B, A]  values of the next situation, -inf for illegal actions; at
+            least one is legal.
+
+    Returns:
+        float32[B].
+
+    Source: van Hasselt, Guez and Silver 2016, equation 4.
+    """
+    chex.assert_equal_shape([reward, discount])
+    chex.assert_equal_shape([online, target])
+    chosen = jnp.argmax(online, axis=-1)
+    following = jnp.take_along_axis(target, chosen[:, None], axis=-1)[:, 0]
+    return reward + discount * following

@@ -18,18 +18,21 @@ import numpy as np
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import failed_share
-from jaxmem.learning import branching, pqn
+from jaxmem.learning import branching, dqn, pqn
 from jaxmem.learning.guides import chosen_margin, guide_for, told
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, Policy, policy
-from jaxmem.policies.learned import Card, Guide, choice_of, learned
+from jaxmem.policies.learned import Guide, greedy
+from jaxmem.policies.q_functions import QFunction, q_function
+from jaxmem.policies.saved import Card, choice_of
 from jaxmem.workloads.registry import Workload, workload_from
 
 LEARNERS = {
     "pqn": (pqn.PQNConfig, pqn.make_train),
+    "dqn": (dqn.DQNConfig, dqn.make_train),
     "branching": (branching.BranchingConfig, branching.make_train),
 }
-Config = pqn.PQNConfig | branching.BranchingConfig
+Config = pqn.PQNConfig | dqn.DQNConfig | branching.BranchingConfig
 TRAINING_SEQUENCES = 4096
 VALIDATION_SEQUENCES = 256
 VALIDATIONS = 20  # in a run
@@ -43,7 +46,7 @@ class Report:
     episodes: int  # sequences finished
     seconds: float  # since the run began, compilation included
     steps_per_second: float  # of the last block
-    loss: float  # mean squared error of the Q-values, last update
+    loss: float  # of the Q-values, last update
     exploring_failed: float  # % of requests that failed while exploring, last update
     failed: float  # % on validation sequences, acting greedily
 
@@ -81,12 +84,13 @@ def train(
 
     Args:
         on: a workload or its name; `cells` and `options` are then its own.
-        learner: "pqn" or "branching".
-        holes: K, the holes that the policy chooses from.
+        learner: "pqn", "dqn" or "branching".
+        holes: K, the holes that the policy chooses from; of an mlp, which chooses addresses, none.
         reward: failures, bytes or classic.
         started: is told the fits' validation failures and the steps to come.
         report: is told where the run stands after each block.
-        settings: of the learner, as `steps=2_000_000` (see `PQNConfig`, `BranchingConfig`).
+        settings: of the learner, as `steps=2_000_000` (see `PQNConfig`, `DQNConfig`,
+            `BranchingConfig`).
 
     KeyboardInterrupt ends the training; what was learnt so far is returned.
 
@@ -96,11 +100,12 @@ def train(
     task = workload_from(on, cells, options or {})
     env, config = check_training(task, learner, seed=seed, holes=holes, reward=reward, **settings)
     begin = time.perf_counter()
+    q = q_of(config, task, holes)
     rule, sentence = guide_for(config.guide, task, seed)
 
     def player_of(network: Any, margin: float = config.margin) -> Policy:
         guide = None if rule is None else Guide(rule, np.float32(margin))
-        return learned(network, holes, config.widths, guide=guide)
+        return greedy(q, network, guide=guide)
 
     def validate(player: Policy) -> float:
         return failed_share(player, validation, task)
@@ -110,7 +115,7 @@ def train(
     # XLA compiles outside Python's lock: the programs of a run are compiled side by side.
     with ThreadPoolExecutor() as pool:
         drawing = pool.submit(task.requests, "validation", seed, VALIDATION_SEQUENCES)
-        params = params_of(task, "train", seed, TRAINING_SEQUENCES)
+        params = params_of(task, "train", seed, TRAINING_SEQUENCES, ages=env.needs_ages)
         validation = drawing.result()
         compiling = pool.submit(_compile, block, jax.eval_shape(start, key, params), params)
         starting = pool.submit(jax.jit(start), key, params)
@@ -159,6 +164,8 @@ def train(
         card=Card(
             holes=holes,
             widths=config.widths,
+            network=config.network,
+            cells=q.arena,
             guide=rule.name if rule else None,
             choice=choice_of(rule),
             margin=margin,
@@ -200,15 +207,23 @@ def check_training(
             raise ValueError(f"learner {learner} has no setting {name!r}{nearest(name, known)}")
     if isinstance(settings.get("widths"), list):
         settings = {**settings, "widths": tuple(settings["widths"])}
+    config = LEARNERS[learner][0](**settings)
+    q = q_of(config, task, holes)
     env = Environment(
         cells=task.cells,
         horizon=task.length,
-        observation="packed",
+        actions=q.actions,
+        observation=q.observation,
         holes=holes,
         reward=reward,
         keep_last=False,
     )
-    return env, LEARNERS[learner][0](**settings)
+    return env, config
+
+
+def q_of(config: Config, task: Workload, holes: int) -> QFunction:
+    """What a run trains."""
+    return q_function(config.network, holes, task.cells, config.widths)
 
 
 def _compile(block: Callable, state: Any, params: Any) -> Callable:

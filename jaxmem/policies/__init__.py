@@ -21,6 +21,7 @@ class Policy(struct.PyTreeNode):
     parameters: Any  # pytree, None for a rule that has none
     name: str = struct.field(pytree_node=False)
     rule: Rule = struct.field(pytree_node=False)
+    arena: int | None = struct.field(pytree_node=False, default=None)  # cells; None: of any size
 
     def __repr__(self) -> str:
         return f"Policy({self.name!r})"
@@ -28,6 +29,14 @@ class Policy(struct.PyTreeNode):
     def __call__(self, key: jax.Array, situation: Situation) -> jax.Array:
         """The start (int32[]) at which the request is placed, or NOWHERE."""
         return self.rule(self.parameters, key, situation)
+
+    def check_plays(self, cells: int) -> None:
+        """Raises ValueError where it was made for arenas of another size than `cells`."""
+        if self.arena not in (None, cells):
+            raise ValueError(
+                f"policy {self.name} was trained for arenas of {self.arena} cells and plays in no "
+                f"others; this one has {cells}"
+            )
 
 
 CLASSICAL = ("first", "second", "best", "worst")  # the four fits that every textbook has

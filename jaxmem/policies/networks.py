@@ -22,6 +22,20 @@ class Scorer(nn.Module):
         return nn.Dense(1)(hidden)[..., 0]
 
 
+class MLP(nn.Module):
+    """All actions from one vector: float32[..., N + 1] -> [..., A]; as in Mnih et al. 2015."""
+
+    widths: tuple[int, ...]
+    actions: int  # A
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        hidden = observation
+        for width in self.widths:
+            hidden = nn.relu(nn.Dense(width)(hidden))
+        return nn.Dense(self.actions)(hidden)
+
+
 def q_values(network: nn.Module, parameters: Any, observation: jax.Array) -> jax.Array:
     """The value of every action, float32[..., A], or of the rows given, float32[...]."""
     # flax's own annotation allows for changed variables, which these networks do not have.

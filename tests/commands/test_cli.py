@@ -95,6 +95,10 @@ def test_the_version_is_that_of_the_package(capsys):
         (["train", "learner=pqn", "learner.minibatches=7"], "must divide"),
         (["train", "learner.horizon=0"], "learner.horizon is 0"),
         (["train", "learner.steps=9"], "no 'learner.steps'"),
+        (["train", "learner=dqn/clasic"], "did you mean dqn/classic"),
+        (["train", "learner=dqn", "learner.batch=1000000"], "learner.batch is 1000000; at most"),
+        (["train", "network=mlp"], "network.name is 'mlp'; this learner trains scorer"),
+        (["train", "learner=dqn/classic", "cells=5000"], "go up to 4096 cells"),
         (["train", "network.widths=[]"], "network.widths is []"),
         (["train", "environment.reward=happiness"], "reward must be one of failures"),
         (["train", "environment.holes=0"], "holes must be a whole number of at least 1"),
@@ -237,6 +241,26 @@ def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
     assert main([*command, f"out={tmp_path / 'compared'}"]) == 0
     again = results_in(tmp_path / "compared")["policies"]["learned"]
     assert again["failed_requests"] == results["policies"]["learned"]["failed_requests"]
+
+
+def test_the_student_projects_learner_leaves_a_policy_for_its_arena(tmp_path, capsys):
+    command = ["train", "workload=classic", "learner=dqn/classic", "learner.steps=200"]
+    command += ["network.widths=[8]", "cells=50", "policies=[best]", "sequences=256"]
+    assert main([*command, f"out={tmp_path / 'run'}"]) == 0
+    results = results_in(tmp_path / "run")
+    assert results["training"]["steps"] == 200
+    settings = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
+    assert settings["learner"]["buffer"] == 10_000
+    assert settings["environment"]["reward"] == "classic"
+    compared = ["compare", "workload=classic", f"policies=[best,{tmp_path / 'run'}]"]
+    command = [*compared, "cells=50", "sequences=256", f"out={tmp_path / 'compared'}"]
+    assert main(command) == 0
+    again = results_in(tmp_path / "compared")["policies"]["learned"]
+    assert again["failed_requests"] == results["policies"]["learned"]["failed_requests"]
+    capsys.readouterr()
+    assert main([*compared, f"out={tmp_path / 'other'}"]) == 2
+    assert "trained for arenas of 50 cells" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared traces are not here")

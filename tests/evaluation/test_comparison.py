@@ -23,8 +23,10 @@ from jaxmem.evaluation.compare import (
 from jaxmem.evaluation.run import failed_share, measure, run
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.policies import FITS, policy
-from jaxmem.policies.learned import Card, PolicyFileError, save_policy
+from jaxmem.policies.learned import greedy
 from jaxmem.policies.networks import Scorer
+from jaxmem.policies.q_functions import AddressQ, CandidateQ
+from jaxmem.policies.saved import Card, PolicyFileError, save_policy
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import requests_of
@@ -278,16 +280,35 @@ def test_a_wrong_question_is_refused_before_anything_is_drawn(wrong, message, dr
     with pytest.raises(ValueError, match=message):
         compare(on=TASK, **{**ASKED, **wrong})
     with pytest.raises(ValueError, match=message):
-        check_comparison(**{**ASKED, **wrong})
+        check_comparison(task=TASK, **{**ASKED, **wrong})
     assert drawn == []
 
 
 def test_a_training_run_brings_its_own_learned_policy(saved):
-    check_comparison(**{**ASKED, "reference": "learned"}, learned=True)
+    learned = CandidateQ(3, (8,))
+    asked = {**ASKED, "task": TASK}
+    check_comparison(**{**asked, "reference": "learned"}, learned=learned)
     with pytest.raises(ValueError, match="reference 'learned' is not compared"):
-        check_comparison(**{**ASKED, "reference": "learned"})
+        check_comparison(**{**asked, "reference": "learned"})
     with pytest.raises(ValueError, match="learned is given twice"):
-        check_comparison(**{**ASKED, "policies": [str(saved)]}, learned=True)
+        check_comparison(**{**asked, "policies": [str(saved)]}, learned=learned)
+
+
+def test_a_policy_for_arenas_of_another_size_is_refused_before_anything_is_drawn(drawn):
+    q = AddressQ(TASK.cells + 1, (8,))
+    player = greedy(q, q.init(jax.random.key(0)), "addresses")
+    message = f"policy addresses was trained for arenas of {q.cells} cells .* has {TASK.cells}"
+    with pytest.raises(ValueError, match=message):
+        compare(["first", player], TASK)
+    q = AddressQ(TASK.cells, (8,))
+    needed = {**ASKED, "measures": ["failed_requests", "arena_needed"]}
+    message = f"arena_needed: policy {{}} plays in arenas of {TASK.cells} cells only"
+    with pytest.raises(ValueError, match=message.format("learned")):
+        check_comparison(task=TASK, learned=q, **needed)
+    player = greedy(q, q.init(jax.random.key(0)), "addresses")
+    with pytest.raises(ValueError, match=message.format("addresses")):
+        compare(on=TASK, **{**needed, "policies": [player]})
+    assert drawn == []
 
 
 def test_an_unknown_workload_is_refused_with_the_nearest_names():

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.environment.environment import Environment
+from jaxmem.environment.environment import Environment, State
 from jaxmem.environment.observations import candidates
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import run
 from jaxmem.learning.collect import Arenas, collect, start_arenas
 from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
-from jaxmem.policies.scoring import candidate_values
+from jaxmem.policies.q_functions import AddressQ, CandidateQ
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
 
@@ -48,11 +48,13 @@ _collect = jax.jit(
     lambda network, params, arenas, key, epsilon: collect(
         ENV,
         params,
-        lambda packed: candidate_values(Scorer(WIDTHS), network, packed),
+        CandidateQ(HOLES, WIDTHS),
+        network,
         arenas,
         key,
         epsilon,
         LENGTH,
+        keep_after=True,
     )
 )
 _values = jax.jit(Scorer(WIDTHS).apply)
@@ -164,6 +166,43 @@ def test_greedy_steps_are_what_the_learned_policy_plays(network):
     np.testing.assert_array_equal(steps.placed.T, judged)
     assert steps.truncated[-1].all()
     assert not steps.truncated[:-1].any()
+
+
+def test_what_is_kept_as_seen_after_a_step_is_what_the_next_one_is_taken_in(network, begin):
+    params = params_for(TASK)
+    after, steps, _ = _collect(network, params, begin, jax.random.key(3), 1.0)
+    seen = jax.tree.map(
+        lambda first, later: np.stack([first, *later[:-1]]),
+        *jax.device_get((begin.observation, steps.after)),
+    )
+    assert jax.tree.all(
+        jax.tree.map(
+            np.array_equal, jax.tree.map(lambda leaf: leaf[-1], steps.after), after.observation
+        )
+    )
+    for t in (0, 1, LENGTH // 2, LENGTH - 1):
+        now = jax.tree.map(lambda leaf, t=t: leaf[t], seen)
+        shown, row = np.asarray(_candidates(now)), np.asarray(steps.row[t])
+        assert np.isclose(shown, row[:, None], atol=1e-6).all(axis=-1).any(axis=-1).all()
+
+
+def test_exploration_takes_every_legal_address_equally_often():
+    legal = np.random.default_rng(0).random((5, 41)) < 0.2
+    legal[0] = np.arange(41) == 40  # nothing fits: refuse
+    draws = 4000
+    drawn = jax.random.bits(jax.random.key(0), (draws * 5,), jnp.uint32)
+    q = AddressQ(40, WIDTHS)
+    seen = q.seen(
+        jnp.zeros((draws * 5, 41)), State(None, 0, None, np.tile(legal, (draws, 1)), None)
+    )
+    counts = np.zeros((5, 41))
+    np.add.at(counts, (np.arange(draws * 5) % 5, np.asarray(q.random(drawn, seen))), 1)
+    assert not counts[~legal].any()
+    for row, expected in zip(counts, draws / legal.sum(axis=1), strict=True):
+        taken = row[row > 0]
+        # Beyond the 99.9 % point of chi-square with up to 15 degrees of freedom.
+        assert ((taken - expected) ** 2 / expected).sum() < 38
+    assert ((counts > 0) == legal).all()
 
 
 def test_arenas_join_different_sequences_at_different_requests():

@@ -52,7 +52,7 @@ def epsilons():
     """Collects what is given instead of playing, and tells with which epsilon."""
     seen = []
 
-    def collect_given(env, params, values, arenas, key, epsilon, steps):
+    def collect_given(env, params, q, network, arenas, key, epsilon, steps):
         assert steps == ROLLOUT
         jax.debug.callback(lambda value: seen.append(float(value)), epsilon, ordered=True)
         return arenas, params.steps, params.last
@@ -66,7 +66,7 @@ def epsilons():
 @pytest.fixture(scope="module")
 def learner(epsilons):
     """`start(key, given)` and `train(learner, given, updates)`."""
-    return tuple(map(jax.jit, make_train(CONFIG, ENV)))
+    return tuple(map(jax.jit, make_train(CONFIG, ENV, None)))
 
 
 def given(**changes):
@@ -190,7 +190,7 @@ def test_an_update_is_epochs_times_minibatches_clipped_steps_of_a_falling_rate(e
         learning_rate=rates[0],
         final_learning_rate=1e-4,
     )
-    start, train = map(jax.jit, make_train(config, ENV))
+    start, train = map(jax.jit, make_train(config, ENV, None))
     at = given()
     before = start(jax.random.key(0), at)
     after, _ = train(before, at, 1)

@@ -1,11 +1,11 @@
-"""Lambda targets: by hand, and against the recursion in plain Python."""
+"""Lambda and double-Q targets: by hand, and against plain Python."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.learning.targets import lambda_targets
+from jaxmem.learning.targets import double_q_targets, lambda_targets
 
 jitted = jax.jit(lambda_targets)
 NO = [False, False, False]
@@ -94,3 +94,28 @@ def test_arrays_that_do_not_belong_together_are_refused():
         lambda_targets(steps, jnp.zeros((4, 3)), flags, flags, jnp.zeros(3), 0.9, 0.9)
     with pytest.raises(AssertionError):
         lambda_targets(steps, steps, flags, flags, jnp.zeros(()), 0.9, 0.9)
+
+
+def test_one_network_chooses_among_the_legal_actions_and_the_other_values():
+    nothing = -np.inf
+    online = jnp.array([[1.0, 5.0, nothing], [4.0, 2.0, 3.0], [nothing, nothing, -8.0]])
+    target = jnp.array([[30.0, 10.0, nothing], [1.0, 2.0, 3.0], [nothing, nothing, 6.0]])
+    found = double_q_targets(jnp.array([-1.0, 0.0, -2.0]), jnp.full(3, 0.5), online, target)
+    assert found.tolist() == [-1 + 0.5 * 10, 0 + 0.5 * 1, -2 + 0.5 * 6]
+
+
+def test_double_q_targets_are_those_of_plain_python():
+    random = np.random.default_rng(0)
+    steps, actions = 200, 5
+    reward, discount = random.normal(0, 1, steps), random.choice([0.0, 0.9, 0.81], steps)
+    values = random.normal(0, 1, (2, steps, actions))
+    legal = random.random((steps, actions)) < 0.4
+    legal[:, -1] |= ~legal.any(axis=1)
+    masked = jnp.asarray(np.where(legal, values, -np.inf), jnp.float32)
+    columns = (jnp.asarray(column, jnp.float32) for column in (reward, discount))
+    found = double_q_targets(*columns, *masked)
+    for step in range(steps):
+        allowed = [action for action in range(actions) if legal[step, action]]
+        best = max(allowed, key=lambda action: values[0, step, action])
+        wanted = reward[step] + discount[step] * values[1, step, best]
+        assert found[step] == pytest.approx(wanted, abs=1e-5)

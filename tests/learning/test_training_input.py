@@ -23,10 +23,19 @@ def test_what_training_accepts_is_an_environment_and_a_configuration():
     assert isinstance(config.widths, tuple)
 
 
+def test_the_game_is_the_one_that_the_network_reads():
+    env, config = check_training(TASK, **{**CHECKED, "learner": "dqn"}, network="mlp")
+    assert (env.actions, env.observation) == ("address", "bitmap")
+    assert config.network == "mlp"
+    env, _ = check_training(TASK, **{**CHECKED, "learner": "dqn"})
+    assert (env.actions, env.observation) == ("holes", "packed")
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"learner": "dqn"}, "unknown learner 'dqn'; did you mean pqn?"),
+        ({"learner": "dqm"}, "unknown learner 'dqm'; did you mean dqn"),
+        ({"network": "mlp"}, "network.name is 'mlp'; this learner trains scorer"),
         ({"seed": -1}, "seed is -1; it must be a whole number from 0 to 2^32 - 1"),
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"seed": 1.0}, "seed is 1.0"),

@@ -254,7 +254,7 @@ def scripted(scale_of, loss_of):
         progress = Progress(loss_of(update), jnp.float32(0.5), jnp.int32(2))
         return learner.replace(parameters=after, update=update), progress
 
-    return lambda config, env: (start, train)
+    return lambda config, env, guide: (start, train)
 
 
 @pytest.mark.parametrize("what", ["parameters", "loss"])
@@ -309,7 +309,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
     def start_arenas(env, params, key, count):
         return Arenas(row[:1], jnp.zeros(count))
 
-    def collect(env, params, values, arenas, *_):
+    def collect(env, params, q, network, arenas, *_):
         return arenas, steps, zero[0]
 
     monkeypatch.setattr(pqn, "start_arenas", start_arenas)

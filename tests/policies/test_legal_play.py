@@ -11,8 +11,9 @@ from oracle import NOWHERE, SlowArena
 from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import run
 from jaxmem.policies import NAMES, policy
-from jaxmem.policies.learned import learned
+from jaxmem.policies.learned import greedy, learned
 from jaxmem.policies.networks import Scorer
+from jaxmem.policies.q_functions import AddressQ
 from jaxmem.workloads.registry import workload
 
 SEQUENCES, LENGTH, CELLS, CAPACITY = 24, 40, 40, 36
@@ -46,7 +47,11 @@ def requests(task):
 def player_of(name, network):
     if name == "learned":
         return learned(network, HOLES, WIDTHS)
-    return policy(name, {"two_ended": jnp.int32(3), "segregated": jnp.array([3, 1, 1])}.get(name))
+    if name == "learned addresses":
+        q = AddressQ(CELLS, WIDTHS)
+        return greedy(q, q.init(jax.random.key(0)))
+    choice = {"two_ended": jnp.int32(3), "segregated": jnp.int32([3, 0, 1])}
+    return policy(name, choice.get(name))
 
 
 def check_legal(starts, requests, task):
@@ -63,7 +68,7 @@ def check_legal(starts, requests, task):
             arena.place(start, asked, now + int(lifetime[sequence, now]))
 
 
-@pytest.mark.parametrize("name", [*NAMES, "learned"])
+@pytest.mark.parametrize("name", [*NAMES, "learned", "learned addresses"])
 def test_every_policy_plays_legally_and_serves_what_fits(name, task, requests, network):
     starts = run(player_of(name, network), requests, task).start
     assert starts.shape == (SEQUENCES, LENGTH)

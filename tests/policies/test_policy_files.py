@@ -12,9 +12,11 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
 from jaxmem.environment.observations import FEATURES
-from jaxmem.policies import learned as files
-from jaxmem.policies.learned import Card, PolicyFileError, load_policy, read_policy, save_policy
+from jaxmem.policies import saved as files
+from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
+from jaxmem.policies.q_functions import AddressQ
+from jaxmem.policies.saved import Card, PolicyFileError, load_policy, read_policy, save_policy
 
 CARD = Card(holes=3, widths=(8, 4), training={"workload": "comb", "steps": 7, "seed": 1})
 
@@ -49,7 +51,57 @@ def test_a_loaded_policy_shares_the_compiled_program_of_its_shape(saved, network
     loaded = load_policy(str(saved), name="mine")
     assert loaded.name == "mine"
     assert_same(loaded.parameters.network, network)
-    assert loaded.rule is files.learned(network, CARD.holes, CARD.widths).rule
+    assert loaded.rule is learned(network, CARD.holes, CARD.widths).rule
+
+
+MLP = Card(holes=3, widths=(8, 4), network="mlp", cells=40)
+
+
+@pytest.fixture(scope="module")
+def over_addresses():
+    """Random parameters of an MLP over 40 cells."""
+    return AddressQ(40, MLP.widths).init(jax.random.key(3))
+
+
+def test_an_mlp_comes_back_exactly_and_knows_its_arena(tmp_path, over_addresses):
+    save_policy(tmp_path / "mlp.safetensors", over_addresses, MLP)
+    parameters, card = read_policy(tmp_path / "mlp.safetensors")
+    assert_same(parameters, over_addresses)
+    assert card == MLP
+    loaded = load_policy(tmp_path / "mlp.safetensors", "mine")
+    loaded.check_plays(40)
+    message = (
+        "policy mine was trained for arenas of 40 cells and plays in no others; this one has 41"
+    )
+    with pytest.raises(ValueError, match=message):
+        loaded.check_plays(41)
+
+
+def test_a_card_from_before_there_were_other_networks_is_a_scorers(tmp_path, network):
+    write(tmp_path / "old.safetensors", network, drop=files.LATER)
+    card = read_policy(tmp_path / "old.safetensors")[1]
+    assert (card.network, card.cells) == ("scorer", None)
+    load_policy(tmp_path / "old.safetensors").check_plays(12345)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"cells": 39}, "not the network of its card, mlp .* for 39 cells; differing: .*Dense_0"),
+        ({"network": "scorer", "cells": None}, "not the network of its card, scorer with .*Layer"),
+        ({"cells": None}, "its card says network mlp for None cells"),
+        ({"cells": True}, "its card says network mlp for True cells"),
+        ({"cells": 5000}, "its card says network mlp for 5000 cells"),
+        ({"network": "scorer"}, "its card says network scorer for 40 cells"),
+        ({"network": "cnn"}, "its card says network 'cnn'; one of scorer, mlp"),
+    ],
+)
+def test_a_card_of_another_network_or_arena_says_what_differs(
+    changes, reason, tmp_path, over_addresses
+):
+    write(tmp_path / "wrong.safetensors", over_addresses, MLP, **changes)
+    with pytest.raises(PolicyFileError, match=f"wrong.safetensors: {reason}"):
+        load_policy(tmp_path / "wrong.safetensors")
 
 
 def test_arrays_in_any_memory_order_are_saved_by_value(tmp_path, network):
@@ -98,7 +150,7 @@ def test_a_save_killed_before_the_last_step_is_not_seen_by_a_reader(saved, netwo
     assert_same(seen[0], network)
 
 
-def write(path, network, card=CARD, drop=(), **changes):
+def write(path, network, /, card=CARD, drop=(), **changes):
     """A policy file by hand, with a card that may differ from any that is ever saved."""
     arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(network, sep="/").items()}
     card = card if isinstance(card, dict) else dataclasses.asdict(card)

@@ -1,0 +1,227 @@
+"""Double DQN: Q-learning on steps drawn from a replay buffer, towards a target network.
+
+After Mnih et al. 2015, Human-level control through deep reinforcement learning, and van Hasselt,
+Guez and Silver 2016, Deep Reinforcement Learning with Double Q-learning. The buffer is flashbax's
+item buffer: an item is one step whole, with the return of its next n steps and what was seen then,
+so no step is ever joined to another arena's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import flashbax
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxmem.environment.environment import Environment, Params
+from jaxmem.learning.blocks import Block, Progress, in_blocks
+from jaxmem.learning.collect import Arenas, collect, start_arenas
+from jaxmem.learning.replay import items_of
+from jaxmem.learning.settings import (
+    check_choice,
+    check_network,
+    check_numbers,
+    check_shares,
+    check_whole,
+    check_widths,
+)
+from jaxmem.learning.targets import double_q_targets
+from jaxmem.policies import Policy
+from jaxmem.policies.q_functions import NETWORKS, q_function
+
+DECAYS = ("linear", "exponential")
+
+
+@dataclass(frozen=True)
+class DQNConfig:
+    """Settings of the learner."""
+
+    steps: int = 3_000_000  # environment steps, over all arenas
+    arenas: int = 128  # E, played side by side
+    rollout: int = 32  # S, steps of each arena between updates
+    gamma: float = 0.99  # discount of a request
+    n_steps: int = 8  # rewards that are added up before the target network is asked
+    buffer: int = 200_000  # steps that are kept
+    minimum: int = 10_000  # steps in the buffer before learning begins
+    batch: int = 256  # B, steps in a gradient step
+    gradient_steps: int = 32  # in an update
+    target_rate: float = 0.002  # share of the network that enters the target in a gradient step
+    huber: float = 1.0  # error up to which the loss is quadratic
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 5e-5
+    max_grad_norm: float = 10.0
+    final_epsilon: float = 0.02  # exploration goes from 1 to this
+    exploration: float = 0.3  # over this share of the steps
+    decay: str = "linear"  # in a line, or exponential: by the same factor at each update
+    network: str = "scorer"  # scorer: candidates by their features; mlp: addresses by the bitmap
+    widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
+    guide: ClassVar[None] = None  # no rule to improve on
+    margin: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        check_whole(self, "steps", "arenas", "rollout", "n_steps", "buffer", "minimum", "batch")
+        check_whole(self, "gradient_steps")
+        check_shares(self, "gamma", "target_rate", "final_epsilon", "exploration")
+        check_numbers(self, "huber", "learning_rate", "final_learning_rate", "max_grad_norm")
+        check_choice(self, "decay", DECAYS)
+        check_network(self, *NETWORKS)
+        check_widths(self)
+        for name, value in (
+            ("minimum", self.minimum),
+            ("batch", self.batch),
+            ("arenas x rollout", self.steps_per_update),
+        ):
+            if value > self.buffer:
+                raise ValueError(
+                    f"learner.{name} is {value}; at most the steps that learner.buffer keeps, "
+                    f"{self.buffer}"
+                )
+        if self.target_rate == 0.0:
+            raise ValueError("learner.target_rate is 0; above 0, or the target would never learn")
+        if self.decay == "exponential" and self.final_epsilon == 0.0:
+            raise ValueError("learner.final_epsilon is 0; an exponential decay needs one above 0")
+
+    @property
+    def updates(self) -> int:
+        """Updates in a run: the steps, rounded up to whole updates."""
+        return -(-self.steps // self.steps_per_update)
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates, over all arenas."""
+        return self.arenas * self.rollout
+
+    def epsilon(self, update: jax.Array) -> jax.Array:
+        """The share of steps that explore, after `update` (int32[]) updates: float32[]."""
+        last = self.exploration * self.updates
+        done = jnp.minimum(update / last, 1.0) if last else jnp.float32(1.0)
+        if self.decay == "exponential":
+            return self.final_epsilon**done
+        return 1.0 + done * (self.final_epsilon - 1.0)
+
+
+@struct.dataclass
+class Networks:
+    """What a gradient step changes."""
+
+    parameters: Any  # of the network
+    target: Any  # of the network that values what follows
+    optimizer: Any  # state of the optimizer
+
+
+@struct.dataclass
+class Learner:
+    """A training run between two updates."""
+
+    networks: Networks
+    buffer: Any  # state of the flashbax buffer of `Item`s
+    arenas: Arenas
+    key: jax.Array  # typed key
+    update: jax.Array  # int32[]  updates done
+
+    @property
+    def parameters(self) -> Any:
+        """Of the network that plays."""
+        return self.networks.parameters
+
+
+def make_train(
+    config: DQNConfig, env: Environment, guide: Policy | None
+) -> tuple[Callable[[jax.Array, Params], Learner], Block]:
+    """The two pure functions of a training run; it follows no guide.
+
+    Returns:
+        `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for
+        `updates` (int32[]) updates: `(Learner, Progress)`.
+    """
+    del guide
+    q = q_function(config.network, env.holes, env.cells, config.widths)
+    buffer = flashbax.make_item_buffer(
+        config.buffer, config.minimum, config.batch, add_sequences=True, add_batches=True
+    )
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm),
+        optax.adam(
+            optax.linear_schedule(
+                config.learning_rate,
+                config.final_learning_rate,
+                config.updates * config.gradient_steps,
+            )
+        ),
+    )
+
+    def play(parameters: Any, params: Params, arenas: Arenas, key: jax.Array, epsilon: jax.Array):
+        return collect(
+            env, params, q, parameters, arenas, key, epsilon, config.rollout, keep_after=True
+        )
+
+    def start(key: jax.Array, params: Params) -> Learner:
+        by_network, by_arenas, key = jax.random.split(key, 3)
+        arenas = start_arenas(env, params, by_arenas, config.arenas)
+        parameters = q.init(by_network)
+        _, steps, _ = jax.eval_shape(play, parameters, params, arenas, key, jnp.float32(1.0))
+        item = jax.tree.map(
+            lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype),
+            jax.eval_shape(lambda steps: items_of(steps, config.gamma, config.n_steps), steps),
+        )
+        return Learner(
+            networks=Networks(parameters, parameters, optimizer.init(parameters)),
+            buffer=buffer.init(item),
+            arenas=arenas,
+            key=key,
+            update=jnp.zeros((), jnp.int32),
+        )
+
+    def loss_of(parameters: Any, row: Any, target: jax.Array, weight: jax.Array) -> jax.Array:
+        error = optax.huber_loss(q.value(parameters, row), target, delta=config.huber)
+        return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+
+    def values(parameters: Any, seen: Any) -> jax.Array:
+        return jax.vmap(lambda seen: q.values(parameters, seen))(seen)
+
+    def learn(networks: Networks, kept: Any, key: jax.Array) -> tuple[Networks, jax.Array]:
+        def descend(networks: Networks, key: jax.Array) -> tuple[Networks, jax.Array]:
+            item = buffer.sample(kept, key).experience
+            goal = double_q_targets(
+                item.reward,
+                item.discount,
+                values(networks.parameters, item.after),
+                values(networks.target, item.after),
+            )
+            loss, gradient = jax.value_and_grad(loss_of)(
+                networks.parameters, item.row, goal, item.weight
+            )
+            change, state = optimizer.update(gradient, networks.optimizer, networks.parameters)
+            parameters = optax.apply_updates(networks.parameters, change)
+            target = optax.incremental_update(parameters, networks.target, config.target_rate)
+            return Networks(parameters, target, state), loss
+
+        keys = jax.random.split(key, config.gradient_steps)
+        networks, loss = jax.lax.scan(descend, networks, keys)
+        return networks, jnp.mean(loss)
+
+    def update(learner: Learner, params: Params) -> tuple[Learner, Progress]:
+        key, by_collect, by_learning = jax.random.split(learner.key, 3)
+        arenas, steps, _ = play(
+            *(learner.parameters, params, learner.arenas, by_collect),
+            config.epsilon(learner.update),
+        )
+        kept = buffer.add(learner.buffer, items_of(steps, config.gamma, config.n_steps))
+        networks, loss = jax.lax.cond(
+            buffer.can_sample(kept),
+            learn,
+            lambda networks, kept, key: (networks, jnp.float32(0.0)),
+            *(learner.networks, kept, by_learning),
+        )
+        learner = Learner(networks, kept, arenas, key, learner.update + 1)
+        progress = Progress(
+            loss=loss,
+            failed=1.0 - jnp.mean(steps.placed),
+            episodes=jnp.sum(steps.terminated | steps.truncated),
+        )
+        return learner, progress
+
+    return start, in_blocks(update)

@@ -1,0 +1,172 @@
+"""Saved policies: the parameters of a network and what it is, in one file."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from dataclasses import fields as fields_of
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from jaxmem.environment.observations import FEATURES
+from jaxmem.policies import NAMES, TUNED, Policy, policy
+from jaxmem.policies.learned import Guide, greedy
+from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
+
+FORMAT = "jaxmem-policy-1"
+MOST = 4096  # holes, cells, or units of a layer: more is a mistake, or an attempt on the memory
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a saved policy is and where it comes from."""
+
+    holes: int  # K, the holes that a scorer chooses from
+    widths: tuple[int, ...]  # hidden layers of the network
+    network: str = "scorer"  # scorer or mlp
+    cells: int | None = None  # N, of the only arenas that an mlp plays in; None: any
+    guide: str | None = None  # name of the rule that it follows where nothing is worth more
+    choice: tuple[int, ...] = ()  # the rule's parameters, where it has some
+    margin: float = 0.0  # by how much a placement must be worth more, in reward
+    features: tuple[str, ...] = FEATURES
+    format: str = FORMAT
+    training: dict[str, Any] = field(default_factory=dict)  # workload, learner, steps, seed
+
+    @property
+    def q(self) -> QFunction:
+        """The Q-function whose parameters the file holds."""
+        return q_function(self.network, self.holes, self.cells or 0, self.widths)
+
+
+# Fields that policies saved by earlier versions do not have.
+LATER = ("network", "cells", "guide", "choice", "margin")
+
+
+class PolicyFileError(ValueError):
+    """A policy file that cannot be used: says which file and why."""
+
+
+def choice_of(rule: Policy | None) -> tuple[int, ...]:
+    """The parameters of a rule that was tuned, as a card has them; of others none."""
+    if rule is None or rule.name not in TUNED:
+        return ()
+    return tuple(int(number) for number in np.ravel(rule.parameters))
+
+
+def save_policy(path: Path | str, network: Any, card: Card) -> None:
+    """Writes a network's parameters and the card into one safetensors file, whole or not at all."""
+    path = Path(path)
+    # safetensors writes the memory as it lies, so the order of the axes must be the usual one.
+    arrays = {
+        key: np.ascontiguousarray(value) for key, value in flatten_dict(network, sep="/").items()
+    }
+    partial = path.with_suffix(".partial")
+    save_file(arrays, partial, metadata={"card": json.dumps(asdict(card))})
+    partial.replace(path)
+
+
+def load_policy(path: Path | str, name: str = "learned") -> Policy:
+    """The policy in a file written by `save_policy`; nothing in the file is executed.
+
+    Raises:
+        PolicyFileError: no such file, not a policy, or made for other features than these.
+    """
+    network, card = read_policy(path)
+    guide = None
+    if card.guide is not None:
+        choice = np.array(card.choice[0] if len(card.choice) == 1 else card.choice, np.int32)
+        guide = Guide(policy(card.guide, choice), np.float32(card.margin))
+    return greedy(card.q, network, name, guide)
+
+
+def read_policy(path: Path | str) -> tuple[Any, Card]:
+    """The network's parameters and the card of a policy file; raises as `load_policy`."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            card = json.loads((file.metadata() or {}).get("card", "null"))
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise PolicyFileError(f"{path}: no such policy file") from None
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise PolicyFileError(f"{path}: not a readable policy file ({error})") from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise PolicyFileError(f"{path}: no policy of format {FORMAT}")
+    card = _checked_card(path, card)
+    _check_arrays(path, arrays, card)
+    network = {key: jnp.asarray(array) for key, array in arrays.items()}
+    return unflatten_dict(network, sep="/"), card
+
+
+def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
+    """The card, if it is one that this version can play by."""
+    fields = {field.name: field.default for field in fields_of(Card)}
+    found = {**{name: fields[name] for name in LATER}, **found}
+    if set(found) != set(fields):
+        differing = ", ".join(sorted(set(found) ^ set(fields)))
+        raise PolicyFileError(f"{path}: its card has other fields; differing: {differing}")
+    features = found["features"]
+    if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
+        raise PolicyFileError(f"{path}: its card has no list of features")
+    if tuple(features) != FEATURES:
+        differing = sorted(set(features) ^ set(FEATURES)) or ["their order"]
+        raise PolicyFileError(
+            f"{path}: made for other features than this version's; differing: "
+            f"{', '.join(differing[:5])}"
+        )
+    holes, widths = found["holes"], found["widths"]
+    numbers = [holes, *widths] if isinstance(widths, list) else []
+    if not numbers or not all(type(n) is int and 1 <= n <= MOST for n in numbers):
+        raise PolicyFileError(f"{path}: its card says {holes!r} holes and widths {widths!r}")
+    network, cells = found["network"], found["cells"]
+    if network not in NETWORKS:
+        raise PolicyFileError(
+            f"{path}: its card says network {network!r}; one of {', '.join(NETWORKS)}"
+        )
+    known = type(cells) is int and 1 <= cells <= MOST
+    if not known if network == "mlp" else cells is not None:
+        raise PolicyFileError(f"{path}: its card says network {network} for {cells!r} cells")
+    guide, choice, margin = found["guide"], found["choice"], found["margin"]
+    wanted = TUNED.get(guide, 0)
+    if guide is not None and (guide not in NAMES or not _are_wholes(choice, wanted)):
+        raise PolicyFileError(f"{path}: its card says guide {guide!r} with {choice!r}")
+    if type(margin) not in (int, float) or not 0 <= margin < math.inf:
+        raise PolicyFileError(f"{path}: its card says margin {margin!r}")
+    return Card(**{**found, "widths": tuple(widths), "choice": tuple(choice), "features": FEATURES})
+
+
+def _are_wholes(numbers: Any, count: int) -> bool:
+    return (
+        isinstance(numbers, list)
+        and len(numbers) == count
+        and all(type(number) is int and abs(number) < 2**31 for number in numbers)
+    )
+
+
+def _check_arrays(path: Path | str, arrays: dict[str, np.ndarray], card: Card) -> None:
+    """Refuses parameters that the network of the card does not have, or that are not numbers."""
+    network = jax.eval_shape(card.q.init, jax.random.key(0))
+    shapes = jax.tree.map(lambda leaf: leaf.shape, network)
+    wanted = flatten_dict(cast(dict, shapes), sep="/")
+    given = {key: array.shape for key, array in arrays.items() if array.dtype == jnp.float32}
+    if given != wanted:
+        differing = sorted(key for key in given | wanted if given.get(key) != wanted.get(key))
+        shape = f"{card.network} with widths {list(card.widths)}"
+        shape += f" for {card.cells} cells" if card.cells else ""
+        raise PolicyFileError(
+            f"{path}: not the network of its card, {shape}; differing: {', '.join(differing[:5])}"
+        )
+    if not all(bool(np.isfinite(array).all()) for array in arrays.values()):
+        raise PolicyFileError(f"{path}: it holds numbers that are not finite")
