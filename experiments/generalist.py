@@ -201,6 +201,7 @@ def main() -> None:
         training={
             "workloads": [task.name for task in everything],
             "learner": "branching",
+            "hinted": True,
             "seed": SEED,
             "settings": asdict(config),
             "seconds": seconds,

@@ -15,6 +15,7 @@ from jaxmem.run_folder import RunFolder
 from jaxmem.workloads.registry import Workload
 
 PANELS = 8  # policies in memory.png: more are not readable at a glance
+AT_HOME = range(64, 257)  # cells of the arenas that the generalist was trained in
 REQUESTS = 320  # shown of a long sequence, likewise
 
 
@@ -22,8 +23,10 @@ def run(config: dict[str, Any], command: str) -> int:
     """Compares, prints the table, writes the run folder."""
     console = Console()
     task = workload_of(config)
+    # The generalist is at home in the sizes that it was trained in.
+    learned = ["generalist"] if config["policies"] is None and task.cells in AT_HOME else []
     question = {
-        "policies": rivals(config, task),
+        "policies": [*rivals(config, task), *learned],
         "sequences": config["sequences"],
         "seed": config["seed"],
         "reference": config["reference"],
@@ -50,7 +53,7 @@ def run(config: dict[str, Any], command: str) -> int:
 
 
 def rivals(config: dict[str, Any], task: Workload) -> list[Any]:
-    """The policies asked for; by default every fit, and hint_fit where there are hints to use."""
+    """The policies asked for; by default every rule that applies."""
     if config["policies"] is not None:
         return check_list(config, "policies")
     return [*FITS, *TUNED, *(["hint_fit"] if task.hinted else [])]

@@ -18,7 +18,7 @@ from jaxmem.evaluation.tuning import tuned
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, NAMES, TUNED, Policy, policy
 from jaxmem.policies.q_functions import QFunction
-from jaxmem.policies.saved import load_policy
+from jaxmem.policies.saved import SHIPPED, load_policy, read_policy
 from jaxmem.render.report import markdown_table, rich_table
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload, workload_from
@@ -88,7 +88,7 @@ def compare(
     check_comparison(policies, task, sequences, seed, reference, measures)
     if hindsight:
         check_searchable(task)
-    notes = list(task.notes)
+    notes = [*task.notes, *_unhinted(policies, task)]
     players: dict[str, Policy] = {}
     for name, given in _players(policies).items():
         if given is None:
@@ -176,15 +176,34 @@ def check_comparison(
 def find_policy(name: str) -> Policy:
     """A policy by its name, or from the file or run folder that `name` is a path of.
 
+    The policies that come with the package have names too.
+
     Raises:
         ValueError: it is neither, with the nearest names.
     """
-    if name in NAMES:
-        return policy(name)
+    file = policy_file(name)
+    return policy(name) if file is None else load_policy(file)
+
+
+def policy_file(name: str) -> Path | str | None:
+    """What `load_policy` is given for this name; None for a rule, or a name that nothing has."""
+    if name in NAMES or name in SHIPPED:
+        return name if name in SHIPPED else None
     path = Path(name)
     if name.endswith(".safetensors") or path.is_dir():
-        return load_policy(path / "policy.safetensors" if path.is_dir() else path)
-    return policy(name)
+        return path / "policy.safetensors" if path.is_dir() else path
+    return None
+
+
+def _unhinted(policies: Sequence[str | Policy], task: Workload) -> list[str]:
+    """A note on each saved policy that was trained without the hints that there are here."""
+    named = [entry for entry in policies if isinstance(entry, str)] if task.hinted else []
+    return [
+        f"{name} was trained without hints: what they say here is new to it"
+        for name in named
+        if (file := policy_file(name)) is not None
+        and not read_policy(file)[1].training.get("hinted", False)
+    ]
 
 
 def _players(policies: Sequence[str | Policy]) -> dict[str, Policy | None]:

@@ -172,6 +172,7 @@ def train(
             training={
                 "workload": task.name,
                 "cells": task.cells,
+                "hinted": task.hinted,
                 "learner": learner,
                 "seed": seed,
                 "reward": reward,

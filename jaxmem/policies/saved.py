@@ -44,6 +44,9 @@ class Card:
         return q_function(self.network, self.holes, self.cells or 0, self.widths)
 
 
+_SHIPPED = Path(__file__).parent / "shipped"
+# Those that come with the package, to be loaded by name.
+SHIPPED = tuple(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
 # Fields that policies saved by earlier versions do not have.
 LATER = ("network", "cells", "guide", "choice", "margin")
 
@@ -71,12 +74,17 @@ def save_policy(path: Path | str, network: Any, card: Card) -> None:
     partial.replace(path)
 
 
-def load_policy(path: Path | str, name: str = "learned") -> Policy:
+def load_policy(path: Path | str, name: str | None = None) -> Policy:
     """The policy in a file written by `save_policy`; nothing in the file is executed.
+
+    Args:
+        path: of the file, or the name of a policy that comes with the package, as "generalist".
+        name: of the policy; default: that of a policy of the package, else "learned".
 
     Raises:
         PolicyFileError: no such file, not a policy, or made for other features than these.
     """
+    name = name or (str(path) if path in SHIPPED else "learned")
     network, card = read_policy(path)
     guide = None
     if card.guide is not None:
@@ -87,6 +95,7 @@ def load_policy(path: Path | str, name: str = "learned") -> Policy:
 
 def read_policy(path: Path | str) -> tuple[Any, Card]:
     """The network's parameters and the card of a policy file; raises as `load_policy`."""
+    path = _SHIPPED / f"{path}.safetensors" if path in SHIPPED else path
     try:
         with safe_open(path, framework="numpy") as file:
             card = json.loads((file.metadata() or {}).get("card", "null"))

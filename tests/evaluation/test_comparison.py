@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmem.environment.observations import FEATURES
-from jaxmem.evaluation import compare as comparing
-from jaxmem.evaluation import decision_time
+from jaxmem.evaluation import decision_time, tuning
 from jaxmem.evaluation.arena_needed import arena_needed
 from jaxmem.evaluation.compare import (
     COSTLY_MEASURES,
@@ -21,8 +20,8 @@ from jaxmem.evaluation.compare import (
     find_policy,
 )
 from jaxmem.evaluation.run import failed_share, measure, run
-from jaxmem.evaluation.tuning import tuned
-from jaxmem.policies import FITS, policy
+from jaxmem.evaluation.tuning import strongest_rule, tuned
+from jaxmem.policies import CLASSICAL, FITS, policy
 from jaxmem.policies.learned import greedy
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import AddressQ, CandidateQ
@@ -59,7 +58,7 @@ def drawn(monkeypatch):
         return draw_requests(self, split, seed, sequences)
 
     monkeypatch.setattr(Workload, "requests", spied)
-    monkeypatch.setattr(comparing, "TUNING_SEQUENCES", SEQUENCES)
+    monkeypatch.setattr(tuning, "SEQUENCES", SEQUENCES)
     return asked
 
 
@@ -141,6 +140,28 @@ def test_the_threshold_is_tuned_on_training_sequences_only(drawn):
     assert failed[threshold] < min(failed[1], failed[11])
     assert f"up to {threshold} cells low" in note
     assert note in compare(["two_ended"], TASK, sequences=SEQUENCES, seed=3).results["notes"]
+
+
+def test_segregated_chooses_its_holes_too_and_does_not_fail_more(drawn):
+    training = TASK.requests("train", 3, SEQUENCES)
+    chosen, note = tuned("segregated", TASK, seed=3)
+    threshold, *holes = (int(number) for number in chosen.parameters)
+    assert f"up to {threshold} cells low" in note
+    failed = failed_share(chosen, training, TASK)
+    two_ended = tuned("two_ended", TASK, seed=3)[0]
+    assert failed <= failed_share(two_ended, training, TASK)
+    others = [[threshold, 1 - holes[0], holes[1]], [threshold, holes[0], 1 - holes[1]]]
+    for other in others:
+        assert failed <= failed_share(policy("segregated", jnp.array(other)), training, TASK)
+
+
+def test_the_strongest_rule_fails_least_on_training_sequences(drawn):
+    rule, sentence = strongest_rule(TASK, seed=3)
+    training = TASK.requests("train", 3, SEQUENCES)
+    fits = [failed_share(policy(name), training, TASK) for name in CLASSICAL]
+    assert failed_share(rule, training, TASK) <= min(fits)
+    assert sentence.startswith(rule.name)
+    assert {split for split, *_ in drawn} == {"train"}
 
 
 def test_a_fixed_sequence_is_not_tuned_on(drawn):
@@ -330,3 +351,13 @@ def test_a_second_saved_policy_goes_by_the_name_of_its_folder(tmp_path, saved):
     assert list(found.results["policies"]) == ["learned", "another-run"]
     with pytest.raises(ValueError, match="policy another-run is given twice"):
         compare([str(saved), str(other), str(other)], TASK, sequences=SEQUENCES)
+
+
+def test_a_policy_trained_without_hints_plays_with_them_and_says_so_once(saved):
+    hinted = replace(TASK, hinted=True)
+    found = compare(["best", str(saved)], hinted, sequences=4)
+    said = [note for note in found.results["notes"] if "was trained without hints" in note]
+    assert said == [f"{saved} was trained without hints: what they say here is new to it"]
+    assert not any(
+        "hints" in note for note in compare(["best"], TASK, sequences=4).results["notes"]
+    )
