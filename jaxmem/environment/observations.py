@@ -1,8 +1,8 @@
 """What an agent is shown: candidate placements, packed or as rows of features, or the bitmap.
 
 Lengths and times enter as logarithms, log2(1 + x) over a fixed scale, because what matters about
-them is their ratio: a hole of 3 cells or 6, a block of age 10 or 100. All features lie in about
--1 .. 2. The names and the order of the columns are `FEATURES`.
+them is their ratio: a hole of 3 cells or 6, a block of age 10 or 100. The names and the order of
+the columns are `FEATURES`, what they can be is in `RANGES`.
 
 Most situations have one to three holes that fit, out of the K that a row each is kept for. So what
 is stored is packed, numbers as the arena gives them, and rows are made for those candidates that a
@@ -22,37 +22,56 @@ BINS = 8  # hole lengths [1, 2) [2, 4) ... [128, ...)
 _LOG_CELLS = 7.0  # log2 of the longest length that is told apart from 1.0: about 128 cells
 _LOG_TIME = 8.0  # log2 of the longest time, likewise: about 256 requests
 
-_NEIGHBOUR = ("wall", "size", "age", "remaining", "dies_with", "known")
-_CANDIDATE = (
-    "length",
-    "leftover",
-    "leftover_is_0",
-    "leftover_is_1",
-    "leftover_is_2",
-    "is_tightest",
-    "is_largest",
-    "is_first",
-    "is_last",
-    "from_low_wall",
-    "from_high_wall",
-    "high_end",
-    "refuse",
-    *(f"touched_{name}" for name in _NEIGHBOUR),
-    *(f"across_{name}" for name in _NEIGHBOUR),
-    *(f"holes_after_{2**k}" for k in range(BINS)),
-)
-_GLOBAL = (
-    "request_size",
-    "request_share",
-    "hint",
-    "has_hint",
-    "free",
-    "largest_hole",
-    "holes",
-    "fitting_holes",
-    *(f"segment_{i}_{name}" for i in range(SEGMENTS) for name in ("live", "blocks", "age")),
-)
-FEATURES = _CANDIDATE + _GLOBAL
+# The features and their ranges, in arenas of up to 256 cells and episodes of up to 512 requests; in
+# longer ones lengths and times go on as logarithms. A flag is 0 or 1.
+_FLAG, _SHARE, _CELLS, _TIME = (0.0, 1.0), (0.0, 1.0), (0.0, 1.2), (0.0, 1.13)
+_NEIGHBOUR = {
+    "wall": _FLAG,  # the arena ends here; the other five are then 0
+    "size": _CELLS,  # of the block, log2(1 + cells) / 7
+    "age": _TIME,  # since it was placed, log2(1 + requests) / 8
+    "remaining": (0.0, 1.26),  # predicted until it dies, log2(1 + requests) / 8; 0: not known
+    "dies_with": (-2.0, 2.0),  # predicted deaths, the block's after the request's, requests / 32
+    "known": _FLAG,  # there is a prediction, and the block is not overdue
+}
+_CANDIDATE = {
+    "length": _CELLS,  # of the hole, log2(1 + cells) / 7
+    "leftover": _CELLS,  # of it beside the request, likewise
+    "leftover_is_0": _FLAG,
+    "leftover_is_1": _FLAG,
+    "leftover_is_2": _FLAG,
+    "is_tightest": _FLAG,  # among the holes shown that fit, as the next three
+    "is_largest": _FLAG,
+    "is_first": _FLAG,
+    "is_last": _FLAG,
+    "from_low_wall": _SHARE,  # free or taken cells below the block, over the arena
+    "from_high_wall": _SHARE,  # and above it
+    "high_end": _FLAG,  # of the hole, else the low one
+    "refuse": _FLAG,  # nothing fits: the rest of the candidate part is 0
+    **{f"touched_{name}": bounds for name, bounds in _NEIGHBOUR.items()},  # at the end taken
+    **{f"across_{name}": bounds for name, bounds in _NEIGHBOUR.items()},  # at the other end
+    **{f"holes_after_{2**k}": (0.0, 32.0) for k in range(BINS)},  # [2^k, 2^(k+1)) cells, / 4
+}
+_GLOBAL = {
+    "request_size": _CELLS,  # log2(1 + cells) / 7
+    "request_share": (0.0, 2.0),  # over the arena; more than 1 can never fit
+    "hint": (0.0, 1.26),  # predicted lifetime, log2(1 + requests) / 8
+    "has_hint": _FLAG,
+    "free": _SHARE,  # cells, over the arena
+    "largest_hole": _SHARE,  # likewise
+    "holes": (0.0, 8.0),  # number / 16
+    "fitting_holes": _SHARE,  # number of those shown / 8, with the usual 8
+    **{
+        f"segment_{i}_{name}": bounds
+        for i in range(SEGMENTS)
+        for name, bounds in (
+            ("live", _SHARE),  # cells, over the segment
+            ("blocks", _SHARE),  # that begin in it, over its cells
+            ("age", _TIME),  # mean of its live cells, log2(1 + requests) / 8
+        )
+    },
+}
+RANGES: dict[str, tuple[float, float]] = {**_CANDIDATE, **_GLOBAL}
+FEATURES = tuple(RANGES)
 
 
 class Packed(struct.PyTreeNode):
@@ -116,7 +135,7 @@ def rows(packed: Packed, situation: jax.Array, action: jax.Array) -> jax.Array:
     refuse = action == 2 * limit
     exists = (number < here.count) & ~refuse
     features = jnp.stack(_candidate(here, number, action % 2 == 1)).T
-    flag = jnp.arange(len(_CANDIDATE)) == _CANDIDATE.index("refuse")
+    flag = jnp.arange(len(_CANDIDATE)) == list(_CANDIDATE).index("refuse")
     features = jnp.where(exists[:, None], features, (flag & refuse[:, None]).astype(jnp.float32))
     return jnp.concatenate([features, here.overview], axis=-1)
 

@@ -10,7 +10,7 @@ from oracle import Side, SlowGame
 
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.environment.observations import BINS, FEATURES, SEGMENTS
+from jaxmem.environment.observations import BINS, FEATURES, RANGES, SEGMENTS
 from jaxmem.workloads.requests import NEVER, requests_of
 
 CAPACITY, HOLES = 288, 4
@@ -173,6 +173,9 @@ def shown_and_expected():
 @pytest.mark.parametrize("feature", FEATURES)
 def test_a_feature_is_what_its_name_says(shown_and_expected, feature):
     shown, expected = (array[..., FEATURES.index(feature)] for array in shown_and_expected)
+    low, high = RANGES[feature]
+    assert low <= shown.min()
+    assert shown.max() <= high
     np.testing.assert_allclose(shown, expected, rtol=1e-5, atol=1e-6)
     assert np.ptp(expected) > 0, "this feature is never seen to change"
 
