@@ -46,7 +46,7 @@ def main() -> None:
     size = random.integers(1, LARGEST, REQUESTS, dtype=np.int32)
     lifetime = np.ceil(random.exponential(MEAN_LIFETIME, REQUESTS)).astype(np.int32)
     jax.block_until_ready(play(size, lifetime))
-    rounds = []
+    rounds, failed, most, high_water = [], 0, 0, 0
     for _ in range(ROUNDS):
         wall, cpu = time.perf_counter(), time.process_time()
         failed, most, high_water = map(int, play(size, lifetime))

@@ -27,7 +27,8 @@ from jaxmem.learning.branching import BranchingConfig, make_train
 from jaxmem.learning.collect import start_arenas
 from jaxmem.learning.guides import MARGINS
 from jaxmem.policies import CLASSICAL, Policy, policy
-from jaxmem.policies.learned import Card, Guide, choice_of, learned, save_policy
+from jaxmem.policies.learned import Guide, learned
+from jaxmem.policies.saved import Card, choice_of, save_policy
 from jaxmem.workloads.registry import Workload, workload
 
 CAPACITY, HORIZON, HOLES, SEED, TEST_SEED = 256, 320, 8, 0, 2026

@@ -11,7 +11,7 @@ from rich.table import Table
 from jaxmem.evaluation.run import run
 from jaxmem.evaluation.statistics import estimate_over_seeds
 from jaxmem.policies import CLASSICAL, policy
-from jaxmem.policies.learned import load_policy
+from jaxmem.policies.saved import load_policy
 from jaxmem.render import draw_memory_map
 from jaxmem.render.study import Panel, draw_learning_bands, draw_profile
 from jaxmem.workloads.registry import workload

@@ -23,7 +23,7 @@ from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.learning.train import train
 from jaxmem.policies import FITS, TUNED, Policy, policy
-from jaxmem.policies.learned import save_policy
+from jaxmem.policies.saved import save_policy
 from jaxmem.render.progress import TrainingDisplay
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import Requests
@@ -74,9 +74,7 @@ def _train_member(study: dict, out: Path, name: str, row: dict, seed: int) -> No
     found = measure(trajectory, requests, task)
     file = _member_file(out, name, seed)
     save_policy(file.with_suffix(".safetensors"), result.policy.parameters.network, result.card)
-    np.savez_compressed(
-        file.with_suffix(".npz"), **{key: np.float32(found[key]) for key in MEASURES}
-    )
+    _write_arrays(file, {key: found[key] for key in MEASURES})
     console.print(f"test: {found['failed_requests'].mean():.3f} % failed; {result.guide}")
     member = {
         "row": name,
@@ -126,8 +124,7 @@ def _baselines(out: Path, name: str, task: Workload, requests: Requests) -> np.n
         rules["hint_fit"] = policy("hint_fit")
     played: dict[str, Trajectory] = {rule: run(p, requests, task) for rule, p in rules.items()}
     found = {rule: measure(trajectory, requests, task) for rule, trajectory in played.items()}
-    columns = {f"{rule}/{key}": np.float32(found[rule][key]) for rule in found for key in MEASURES}
-    np.savez_compressed(file.with_suffix(".npz"), **columns)
+    _write_arrays(file, {f"{rule}/{key}": found[rule][key] for rule in found for key in MEASURES})
     addresses = {
         rule: _addresses(np.asarray(trajectory.start), requests, task)
         for rule, trajectory in played.items()
@@ -175,6 +172,12 @@ def _addresses(start: np.ndarray, requests: Requests, task: Workload) -> dict:
         for kind, which in kinds.items()
         if (placed & which).any()
     }
+
+
+def _write_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Float32, in a file beside `file` that holds no pickles."""
+    single = {name: array.astype(np.float32) for name, array in arrays.items()}
+    np.savez_compressed(file.with_suffix(".npz"), allow_pickle=False, **single)
 
 
 def _write(file: Path, text: str) -> None:

@@ -46,8 +46,7 @@ def draw_learning_bands(path: Target, panels: Sequence[Panel]) -> Figure:
     with picture_style():
         figure = new_figure(WIDTH, 0.7 + 2.3 * down)
         figure.suptitle(
-            "Failed requests on validation sequences while learning (%): median over training "
-            "seeds, and the band of all",
+            "Failed requests on validation sequences (%): median over training seeds, band of all",
             x=0.01,
             ha="left",
         )

@@ -44,12 +44,13 @@ POLICY_COLOURS = {
     "worst": "#e69f00",
     "next": "#cc79a7",
     "two_ended": "#000000",
+    "segregated": "#332288",
     "hint_fit": "#5c4300",
     "random": "#666666",
     "learned": "#d55e00",
 }
 # Tol's "muted" scheme, less what would be taken for a colour above.
-OTHER_COLOURS = ("#332288", "#44aa99", "#882255", "#999933", "#aa4499", "#117733")
+OTHER_COLOURS = ("#44aa99", "#882255", "#999933", "#aa4499", "#117733")
 
 POLICY_TITLES = {
     "first": "first-fit",
