@@ -9,6 +9,7 @@ from jaxmem.commands import check_list, check_switch, checked, workload_of
 from jaxmem.evaluation.compare import Comparison, check_comparison, compare
 from jaxmem.evaluation.hindsight import check_searchable
 from jaxmem.policies import FITS, TUNED
+from jaxmem.policies.saved import SHIPPED
 from jaxmem.render import draw_memory_map, rich_table
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.run_folder import RunFolder
@@ -24,7 +25,8 @@ def run(config: dict[str, Any], command: str) -> int:
     console = Console()
     task = workload_of(config)
     # The generalist is at home in the sizes that it was trained in.
-    learned = ["generalist"] if config["policies"] is None and task.cells in AT_HOME else []
+    by_default = config["policies"] is None and task.cells in AT_HOME
+    learned = [name for name in SHIPPED if name == "generalist" and by_default]
     question = {
         "policies": [*rivals(config, task), *learned],
         "sequences": config["sequences"],

@@ -1,0 +1,88 @@
+"""The placement study: what is finished is kept, and the report is of what there is."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from rich.console import Console
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+STORED = EXPERIMENTS / "results" / "placement_study" / "members"
+
+
+@pytest.fixture
+def study(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    import placement_study
+
+    yield placement_study
+    for name in ("placement_study", "placement_report"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def config(tmp_path):
+    """The configuration of the study, with the stored members of two rows in its folder."""
+    (tmp_path / "members").mkdir()
+    for row in ("comb", "size-classes"):
+        for file in (*STORED.glob(f"{row}-0.*"), *STORED.glob(f"{row}-rules.*")):
+            shutil.copy(file, tmp_path / "members")
+    found = OmegaConf.load(EXPERIMENTS / "placement_study.yaml")
+    found.out = str(tmp_path)
+    for row in found.rows.values():
+        row.seeds = 1
+    return found
+
+
+def run(study, config):
+    study.main.__wrapped__(config)
+
+
+def test_finished_members_are_not_trained_again(study, config, monkeypatch):
+    def trained(*_, **__):
+        raise AssertionError("a finished member was trained again")
+
+    monkeypatch.setattr(study, "train", trained)
+    config.only = ["comb", "size-classes"]
+    run(study, config)
+    assert "size-classes (108)" in (Path(config.out) / "table.md").read_text(encoding="utf-8")
+    config.only = ["robson"]
+    with pytest.raises(AssertionError, match="trained again"):
+        run(study, config)
+
+
+def test_a_row_that_is_not_known_is_named(study, config):
+    config.only = ["combs"]
+    with pytest.raises(SystemExit, match=r"only=\['combs'\]: no such rows; known: large-short"):
+        run(study, config)
+
+
+def test_the_report_says_what_the_members_did(study, config):
+    from placement_report import write_report
+
+    out = Path(config.out)
+    write_report(out, OmegaConf.to_container(config), Console(quiet=True))
+    rows = json.loads((out / "results.json").read_text(encoding="utf-8"))["rows"]
+    assert set(rows) == {"comb", "size-classes"}
+    with np.load(out / "members" / "size-classes-0.npz") as member:
+        failed = float(member["failed_requests"].mean())
+    with np.load(out / "members" / "size-classes-rules.npz") as rules:
+        best = float(rules["best/failed_requests"].mean())
+    row = rows["size-classes"]
+    assert row["learned"]["failed_requests"]["mean"] == pytest.approx(failed, abs=1e-5)
+    assert row["best_of_four_fits"]["failed_requests"] == pytest.approx(best, abs=1e-5)
+    assert row["best_of_four_fits"]["difference"]["mean"] == pytest.approx(failed - best, abs=1e-5)
+    for picture in ("learning_curves.png", "profile.png"):
+        assert (out / picture).stat().st_size > 10_000
+
+
+def test_without_members_there_is_nothing_to_report(study, config, capsys):
+    from placement_report import write_report
+
+    shutil.rmtree(Path(config.out) / "members")
+    write_report(Path(config.out), OmegaConf.to_container(config), Console())
+    assert "no member is finished yet" in capsys.readouterr().out
