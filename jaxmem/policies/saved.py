@@ -71,6 +71,7 @@ def save_policy(path: Path | str, network: Any, card: Card) -> None:
     }
     partial = path.with_suffix(".partial")
     save_file(arrays, partial, metadata={"card": json.dumps(asdict(card))})
+    partial.chmod(0o644)  # safetensors writes files that only their owner can read
     partial.replace(path)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,14 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
 from jaxmem.environment.observations import FEATURES
+from jaxmem.evaluation.run import failed_share
+from jaxmem.policies import policy
 from jaxmem.policies import saved as files
 from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import AddressQ
 from jaxmem.policies.saved import Card, PolicyFileError, load_policy, read_policy, save_policy
+from jaxmem.workloads.registry import workload
 
 CARD = Card(holes=3, widths=(8, 4), training={"workload": "comb", "steps": 7, "seed": 1})
 
@@ -102,6 +106,28 @@ def test_a_card_of_another_network_or_arena_says_what_differs(
     write(tmp_path / "wrong.safetensors", over_addresses, MLP, **changes)
     with pytest.raises(PolicyFileError, match=f"wrong.safetensors: {reason}"):
         load_policy(tmp_path / "wrong.safetensors")
+
+
+def test_the_generalist_comes_with_the_package():
+    assert "generalist" in files.SHIPPED
+    generalist = load_policy("generalist")
+    assert generalist.name == "generalist"
+    generalist.check_plays(64)
+    card = read_policy("generalist")[1]
+    assert card.guide == "segregated"
+    assert card.training["hinted"]
+    for file in Path(files.__file__).parent.glob("shipped/*.safetensors"):
+        assert file.stat().st_size < 200_000
+        told = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        assert told["card"]["training"] == read_policy(file)[1].training
+
+
+def test_the_generalist_fails_less_than_best_fit_where_small_blocks_live_long():
+    task = workload("stack-with-leaks")
+    requests = task.requests("test", 5, 64)
+    players = load_policy("generalist"), policy("best")
+    mine, best = (failed_share(player, requests, task) for player in players)
+    assert mine < best
 
 
 def test_arrays_in_any_memory_order_are_saved_by_value(tmp_path, network):
