@@ -46,7 +46,7 @@ def test_finished_members_are_not_trained_again(study, config, monkeypatch):
     def trained(*_, **__):
         raise AssertionError("a finished member was trained again")
 
-    monkeypatch.setattr(study, "train", trained)
+    monkeypatch.setattr(study, "_train_member", trained)
     config.only = ["comb", "size-classes"]
     run(study, config)
     assert "size-classes (108)" in (Path(config.out) / "table.md").read_text(encoding="utf-8")
