@@ -218,8 +218,10 @@ def make_train(
 
             return act
 
-        (row, worth, count), (arenas, failed, episodes) = jax.lax.cond(
-            number == 0, with_base(lambda _, rule: _playing(rule)), with_base(guided), *operands
+        # Without later rounds, what plays on in them is not compiled.
+        bases = [lambda _, rule: _playing(rule), guided][: 2 if config.rounds else 1]
+        (row, worth, count), (arenas, failed, episodes) = jax.lax.switch(
+            jnp.minimum(number, len(bases) - 1), [with_base(base) for base in bases], *operands
         )
         at = learner.update % config.kept
         labels = Labels(

@@ -231,12 +231,12 @@ def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
 
 def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
     command = ["train", "learner=branching", "workload=comb", "network.widths=[8]"]
-    command += ["learner.arenas=16", "learner.states=64", "learner.round_states=32"]
+    command += ["learner.arenas=16", "learner.states=64"]
     command += ["learner.guide=best"]  # found without playing every rule first
-    command += ["learner.rounds=1", "learner.horizon=4", "learner.minibatch=16"]
+    command += ["learner.horizon=4", "learner.minibatch=16"]
     assert main([*command, "policies=[best]", "sequences=16", f"out={tmp_path / 'run'}"]) == 0
     results = results_in(tmp_path / "run")
-    assert results["training"]["steps"] == (4 + 2) * 16 * 4
+    assert results["training"]["steps"] == 4 * 16 * 4
     assert set(results["policies"]) == {"best", "learned"}
     command = ["compare", "workload=comb", f"policies=[best,{tmp_path / 'run'}]", "sequences=16"]
     assert main([*command, f"out={tmp_path / 'compared'}"]) == 0
