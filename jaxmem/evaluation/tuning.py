@@ -9,9 +9,8 @@ from jaxmem.workloads.requests import Requests
 
 SEQUENCES = 256  # training sequences that choices are made on
 THRESHOLDS = 24  # tried at most
-_HOLES: dict[
-    tuple[int, ...], str
-] = {  # those of small and of larger requests, as `segregated` takes them
+# The holes of small and of larger requests, as `segregated` takes them, in words.
+_HOLES: dict[tuple[int, ...], str] = {
     (0, 0): "outermost holes",
     (0, 1): "outermost hole for the small, best-fit's for the large",
     (1, 0): "best-fit's hole for the small, outermost for the large",

@@ -1,14 +1,11 @@
 """The rule that a learner improves on, and how sure it must be to leave it."""
 
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable
 
 from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tuning import strongest_rule, tuned
 from jaxmem.learning.settings import STRONGEST
 from jaxmem.policies import TUNED, Policy, policy
-from jaxmem.policies.learned import Guide, learned
 from jaxmem.workloads.registry import Workload
 
 SEQUENCES = 1024  # validation sequences on which the margin is chosen
@@ -25,20 +22,16 @@ def guide_for(name: str | None, task: Workload, seed: int) -> tuple[Policy | Non
     return tuned(name, task, seed) if name in TUNED else (policy(name), name)
 
 
-def chosen_margin(
-    network: Any, holes: int, widths: tuple[int, ...], rule: Policy, task: Workload, seed: int
-) -> float:
-    """The margin with which the network beside its guide fails least on validation sequences.
+def chosen_margin(guided: Callable[[float], Policy], task: Workload, seed: int) -> float:
+    """The margin with which a policy beside its guide fails least on validation sequences.
 
     The guide alone is among the choices, so what is shipped does not lose to it there.
+
+    Args:
+        guided: of a margin, the policy that has it.
     """
     validation = task.requests("validation", seed, SEQUENCES)
-
-    def failed(margin: float) -> float:
-        guide = Guide(rule, np.float32(margin))
-        return failed_share(learned(network, holes, widths, guide=guide), validation, task)
-
-    return min(reversed(MARGINS), key=failed)
+    return min(reversed(MARGINS), key=lambda margin: failed_share(guided(margin), validation, task))
 
 
 def told(sentence: str, margin: float) -> str:

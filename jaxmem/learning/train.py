@@ -5,6 +5,7 @@ block waits for the host.
 """
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -158,7 +159,7 @@ def train(
     steps = curve[-1].steps if curve else 0
     margin = 0.0
     if rule is not None:
-        margin = chosen_margin(best, holes, config.widths, rule, task, seed)
+        margin = chosen_margin(functools.partial(player_of, best), task, seed)
     return TrainResult(
         policy=player_of(best, margin),
         card=Card(
