@@ -2,7 +2,8 @@
 
 An arena is a pure function of its requests, so each legal placement of a state can be played on
 against the *same* later requests with a base policy, and the difference in what fails is the worth
-of the placement, free of the luck of the draw. A Q-network learns those differences. The base is a
+of the placement, free of the luck of the draw. A Q-network learns those differences, and nothing
+but them: what a state is worth as a whole would only be noise. The base is a
 rule, the guide: what is learnt is when to leave it, and where nothing is worth a margin more, it is
 followed. The policy so far can be the base of further rounds. After Tesauro and Galperin 1996,
 On-line Policy Improvement using Monte-Carlo Search, with common random numbers.
@@ -33,6 +34,8 @@ from jaxmem.learning.settings import (
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import Guide, learned
 from jaxmem.policies.networks import Scorer, q_values
+
+RUN = 64  # placements read side by side: most states in it are whole
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,62 @@ class Labels:
 
     row: jax.Array  # float32[B, M, F]
     worth: jax.Array  # float32[B, M]  reward until the horizon, less the mean of its state
+    state: jax.Array  # int32[B, M]  its number, in ascending order
     count: jax.Array  # int32[B]  placements that there are
+
+
+@struct.dataclass
+class Drawn:
+    """Placements for one gradient step, R runs of neighbours in the list of some update."""
+
+    row: jax.Array  # float32[R, W, F]
+    worth: jax.Array  # float32[R, W]
+    state: jax.Array  # int32[R, W]  ascending in a run; those at its ends may lack placements
+    exists: jax.Array  # bool[R, W]
+
+
+def draw(labels: Labels, key: jax.Array, minibatch: int) -> Drawn:
+    """About `minibatch` placements, in runs, so that those of a state come together."""
+    width = min(RUN, minibatch, labels.worth.shape[1])
+    by_update, by_place = jax.random.split(key)
+    filled = jnp.sum(labels.count > 0)
+    update = jax.random.randint(by_update, (minibatch // width,), 0, jnp.maximum(filled, 1))
+    starts = jnp.maximum(labels.count[update] - width, 0) + 1
+    first = jnp.int32(jax.random.uniform(by_place, update.shape) * starts)
+
+    def run_of(column: jax.Array) -> jax.Array:
+        rest = column.shape[2:]
+        return jax.vmap(
+            lambda update, first: jax.lax.dynamic_slice(
+                column, (update, first, *(0 for _ in rest)), (1, width, *rest)
+            )[0]
+        )(update, first)
+
+    return Drawn(
+        row=run_of(labels.row),
+        worth=run_of(labels.worth),
+        state=run_of(labels.state),
+        exists=first[:, None] + jnp.arange(width) < labels.count[update, None],
+    )
+
+
+def beside_its_state(error: jax.Array, drawn: Drawn) -> jax.Array:
+    """Errors less their mean over the placements drawn of the same state: float32[R, W].
+
+    Args:
+        error: float32[R, W]  0 where no placement exists.
+    """
+    runs, width = error.shape
+    begins = jnp.diff(drawn.state, axis=1, prepend=drawn.state[:, :1]) != 0
+    group = (jnp.arange(runs)[:, None] * width + jnp.cumsum(begins, axis=1)).reshape(-1)
+
+    def total(column: jax.Array) -> jax.Array:
+        return jax.ops.segment_sum(column.reshape(-1), group, runs * width)[group].reshape(
+            runs, width
+        )
+
+    exists = drawn.exists.astype(jnp.float32)
+    return exists * (error - total(error) / jnp.maximum(total(exists), 1.0))
 
 
 class Learner(struct.PyTreeNode):
@@ -152,6 +210,7 @@ def make_train(
             labels=Labels(
                 row=jnp.zeros((config.kept, places, len(FEATURES))),
                 worth=jnp.zeros((config.kept, places)),
+                state=jnp.zeros((config.kept, places), jnp.int32),
                 count=jnp.zeros((config.kept,), jnp.int32),
             ),
             arenas=start_arenas(env, params, by_arenas, config.arenas),
@@ -163,22 +222,17 @@ def make_train(
         beside = Guide(rule, config.margin)
         return _playing(learned(network, env.holes, config.widths, guide=beside))
 
-    def loss_of(parameters: Any, row: jax.Array, worth: jax.Array) -> jax.Array:
-        return jnp.mean(jnp.square(q_values(network, parameters, row) - worth))
+    def loss_of(parameters: Any, drawn: Drawn) -> jax.Array:
+        error = jnp.where(drawn.exists, q_values(network, parameters, drawn.row) - drawn.worth, 0.0)
+        return jnp.sum(jnp.square(beside_its_state(error, drawn))) / jnp.maximum(
+            jnp.sum(drawn.exists), 1
+        )
 
     def learn(learner: Learner, key: jax.Array, rate: jax.Array) -> tuple[Learner, jax.Array]:
-        labels = learner.labels
-        filled = jnp.sum(labels.count > 0)
-
         def descend(carry, key):
             latest, average, state = carry
-            by_update, by_place = jax.random.split(key)
-            update = jax.random.randint(by_update, (config.minibatch,), 0, jnp.maximum(filled, 1))
-            share = jax.random.uniform(by_place, (config.minibatch,))
-            place = jnp.int32(share * labels.count[update])
-            loss, gradient = jax.value_and_grad(loss_of)(
-                latest, labels.row[update, place], labels.worth[update, place]
-            )
+            drawn = draw(learner.labels, key, config.minibatch)
+            loss, gradient = jax.value_and_grad(loss_of)(latest, drawn)
             change, state = optimizer.update(gradient, state, latest)
             latest = jax.tree.map(lambda old, by: old - rate * by, latest, change)
             keep = config.averaging
@@ -220,13 +274,14 @@ def make_train(
 
         # Without later rounds, what plays on in them is not compiled.
         bases = [lambda _, rule: _playing(rule), guided][: 2 if config.rounds else 1]
-        (row, worth, count), (arenas, failed, episodes) = jax.lax.switch(
+        (row, worth, state, count), (arenas, failed, episodes) = jax.lax.switch(
             jnp.minimum(number, len(bases) - 1), [with_base(base) for base in bases], *operands
         )
         at = learner.update % config.kept
         labels = Labels(
             row=learner.labels.row.at[at].set(row),
             worth=learner.labels.worth.at[at].set(learner.scale * worth),
+            state=learner.labels.state.at[at].set(state),
             count=learner.labels.count.at[at].set(count),
         )
         length = jnp.where(number == 0, config.first_updates, config.round_updates)

@@ -31,7 +31,7 @@ def label(
     *,
     candidates: int,
     horizon: int,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """What each placement is worth in the states of E arenas, beside the others of its state.
 
     Args:
@@ -40,7 +40,8 @@ def label(
         horizon: H, requests for which each is followed.
 
     Returns:
-        Rows float32[E * C, F], worths float32[E * C], and how many of them there are, int32[].
+        Rows float32[E * C, F], worths float32[E * C], the numbers of their states int32[E * C],
+        ascending, and how many of them there are, int32[].
     """
     count, most = arenas.state.sequence.shape[0], candidates
     packed, state = arenas.observation, arenas.state
@@ -77,7 +78,7 @@ def label(
     given = reward[jnp.minimum(begins[:, None] + numbers, places - 1)]
     given = jnp.where(numbers < tried[:, None], given, 0.0)
     mean = jnp.sum(given, axis=1) / jnp.maximum(tried, 1)
-    return row, reward - mean[mine], ends[-1]
+    return row, reward - mean[mine], mine, ends[-1]
 
 
 def follow(

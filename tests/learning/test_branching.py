@@ -12,7 +12,14 @@ from oracle import NOWHERE, SlowArena
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.observations import candidates
 from jaxmem.environment.tasks import params_of
-from jaxmem.learning.branching import BranchingConfig, _round, make_train
+from jaxmem.learning.branching import (
+    BranchingConfig,
+    Labels,
+    _round,
+    beside_its_state,
+    draw,
+    make_train,
+)
 from jaxmem.learning.collect import start_arenas
 from jaxmem.learning.rollouts import label, play_on
 from jaxmem.learning.train import train
@@ -26,14 +33,14 @@ ARENAS, HORIZON, SEED = 24, 16, 3
 LEAF = 2 * HOLES  # placements of a state, at most
 
 
-def draw(split, key, sequences, length):
+def made_requests(split, key, sequences, length):
     """Enough fails that placements differ in worth."""
     random = np.random.default_rng(7)
     shape = (sequences, length)
     return requests_of(random.integers(1, 7, shape), random.integers(2, 14, shape))
 
 
-TASK = Workload(name="made", cells=CELLS, draw=draw, length=LENGTH, warmup=0)
+TASK = Workload(name="made", cells=CELLS, draw=made_requests, length=LENGTH, warmup=0)
 TASKS = {
     "goes on": TASK,
     "ends at a failure": replace(TASK, stop_at_failure=True),
@@ -111,7 +118,7 @@ def test_a_placement_is_worth_what_a_slow_game_says(ending):
     task = TASKS[ending]
     params = params_of(task, "train", 0, SEQUENCES)
     arenas = arenas_of(params)
-    row, found, count = labels_of(params, arenas)
+    row, found, states, count = labels_of(params, arenas)
     every_row = np.asarray(jax.jit(jax.vmap(candidates))(arenas.observation))
     state, at, differ = arenas.state, 0, 0
     memory = jax.device_get(memory_of(state.arena))
@@ -135,6 +142,7 @@ def test_a_placement_is_worth_what_a_slow_game_says(ending):
         for mine, value in zip(row[at : at + legal], found[at : at + legal], strict=True):
             (number,) = np.flatnonzero(np.isclose(rows, mine, atol=1e-5).all(axis=1))
             assert value == pytest.approx(slow[number] - np.mean(slow), abs=1e-5)
+        assert (states[at : at + legal] == index).all()
         differ += len(set(slow)) > 1
         at += legal
     assert at == count
@@ -144,7 +152,7 @@ def test_a_placement_is_worth_what_a_slow_game_says(ending):
 def test_where_there_are_more_placements_than_may_be_tried_some_of_them_are():
     params = params_of(TASK, "train", 0, SEQUENCES)
     arenas = arenas_of(params)
-    row, found, count = labels_of(params, arenas, candidates=3)
+    row, found, _, count = labels_of(params, arenas, candidates=3)
     legal = 2 * np.asarray(arenas.observation.count)
     assert legal.max() > 3
     assert count == np.minimum(legal, 3).sum()
@@ -156,6 +164,55 @@ def test_where_there_are_more_placements_than_may_be_tried_some_of_them_are():
         assert (among.sum(axis=1) == 1).all()
         assert found[at : at + tried].sum() == pytest.approx(0, abs=1e-5)
         at += tried
+
+
+def made_labels(random, updates, places, fullest):
+    """Labels of states with 2 to 7 placements each; a row holds its update, place and state."""
+    count = random.integers(0, fullest + 1, updates)
+    count[0] = fullest
+    state = np.sort(random.integers(0, places // 4, (updates, places)), axis=1)
+    at = np.broadcast_to(np.arange(places), state.shape)
+    row = np.stack([np.broadcast_to(np.arange(updates)[:, None], at.shape), at, state], axis=-1)
+    return Labels(
+        row=jnp.asarray(row, jnp.float32),
+        worth=jnp.asarray(random.normal(size=state.shape), jnp.float32),
+        state=jnp.asarray(state),
+        count=jnp.asarray(count),
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "fullest", "minibatch"),
+    [(200, 200, 256), (200, 40, 256), (40, 3, 1024), (96, 96, 8)],
+)
+def test_what_is_drawn_was_labelled(places, fullest, minibatch):
+    labels = made_labels(np.random.default_rng(0), 5, places, fullest)
+    seen = set()
+    for seed in range(30):
+        drawn = jax.device_get(
+            jax.jit(draw, static_argnums=2)(labels, jax.random.key(seed), minibatch)
+        )
+        update, place, state = np.moveaxis(drawn.row[drawn.exists].astype(int), -1, 0)
+        assert (place < np.asarray(labels.count)[update]).all()
+        assert (np.asarray(labels.worth)[update, place] == drawn.worth[drawn.exists]).all()
+        assert (state == drawn.state[drawn.exists]).all()
+        assert minibatch / 2 <= drawn.exists.size <= minibatch
+        seen |= set(zip(update, place, strict=True))
+    assert len(seen) > 0.2 * np.asarray(labels.count).sum()
+
+
+def test_an_error_counts_beside_the_others_of_its_state():
+    random = np.random.default_rng(1)
+    drawn = draw(made_labels(random, 4, 90, 70), jax.random.key(0), 512)
+    exists = np.asarray(drawn.exists)
+    assert 0 < exists.mean() < 1
+    error = np.where(exists, random.normal(size=exists.shape), 0.0)
+    found = np.asarray(beside_its_state(jnp.asarray(error, jnp.float32), drawn))
+    for run, (state, mine) in enumerate(zip(np.asarray(drawn.state), exists, strict=True)):
+        for at, one in enumerate(state):
+            others = error[run][(state == one) & mine]
+            expected = error[run, at] - others.mean() if mine[at] else 0.0
+            assert found[run, at] == pytest.approx(expected, abs=1e-5)
 
 
 def test_arenas_go_on_from_one_sequence_to_the_next():
