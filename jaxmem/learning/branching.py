@@ -44,16 +44,16 @@ class BranchingConfig:
 
     guide: str = "strongest"  # the rule that is improved on; strongest: on training sequences
     margin: float = 0.01  # by how much a placement must be worth more than the guide's, in reward
-    states: int = 1_200_000  # states labelled with the guide as the base
+    states: int = 2_400_000  # states labelled with the guide as the base
     round_states: int = 100_000  # and in each later round, with the policy so far as the base
     rounds: int = 0  # later rounds
     arenas: int = 1024  # E, states that are labelled at once
     candidates: int = 8  # C, placements tried in a state, at most
-    horizon: int = 40  # H, requests for which a placement is followed
+    horizon: int = 30  # H, requests for which a placement is followed
     stride: int = 4  # requests played between two labelled states of an arena
     random_moves: float = 0.15  # share of placements at random on the way
-    kept: int = 128  # updates whose labels are learnt from
-    passes: float = 8.0  # times that a label is learnt from, about
+    kept: int = 256  # updates whose labels are learnt from
+    passes: float = 6.0  # times that a label is learnt from, about
     minibatch: int = 1024  # placements in a gradient step
     learning_rate: float = 2e-3  # at the start of a round
     final_learning_rate: float = 1e-4  # and at its end

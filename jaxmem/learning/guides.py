@@ -10,7 +10,7 @@ from jaxmem.workloads.registry import Workload
 
 SEQUENCES = 1024  # validation sequences on which the margin is chosen
 ALONE = 1e6  # a margin beyond every value: the guide plays alone
-MARGINS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, ALONE)  # in reward
+MARGINS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, ALONE)  # in reward
 
 
 def guide_for(name: str | None, task: Workload, seed: int) -> tuple[Policy | None, str]:
