@@ -49,7 +49,7 @@ class BranchingConfig:
     rounds: int = 0  # later rounds
     arenas: int = 1024  # E, states that are labelled at once
     candidates: int = 8  # C, placements tried in a state, at most
-    horizon: int = 30  # H, requests for which a placement is followed
+    horizon: int = 40  # H, requests for which a placement is followed
     stride: int = 4  # requests played between two labelled states of an arena
     random_moves: float = 0.15  # share of placements at random on the way
     kept: int = 256  # updates whose labels are learnt from
