@@ -2,7 +2,7 @@
 
 Lengths and times enter as logarithms, log2(1 + x) over a fixed scale, because what matters about
 them is their ratio: a hole of 3 cells or 6, a block of age 10 or 100. The names and the order of
-the columns are `FEATURES`, what they can be is in `RANGES`.
+the columns are `FEATURES`, what they can be is in `RANGES`, and what they tell of in `GROUPS`.
 
 Most situations have one to three holes that fit, out of the K that a row each is kept for. So what
 is stored is packed, numbers as the arena gives them, and rows are made for those candidates that a
@@ -72,6 +72,27 @@ _GLOBAL = {
 }
 RANGES: dict[str, tuple[float, float]] = {**_CANDIDATE, **_GLOBAL}
 FEATURES = tuple(RANGES)
+
+
+def _beside_the_hole(*names: str) -> tuple[str, ...]:
+    return tuple(f"{side}_{name}" for side in ("touched", "across") for name in names)
+
+
+# The features by what they tell of, each in one group: what a network can be blind to.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "hole": (
+        *("length", "leftover", "leftover_is_0", "leftover_is_1", "leftover_is_2"),
+        *("is_tightest", "is_largest", "is_first", "is_last", "refuse"),
+    ),
+    "place": ("from_low_wall", "from_high_wall", "high_end"),
+    "neighbour_sizes": _beside_the_hole("wall", "size"),
+    "neighbour_ages": _beside_the_hole("age"),
+    "predictions": (*_beside_the_hole("remaining", "dies_with", "known"), "hint", "has_hint"),
+    "holes_after": tuple(name for name in FEATURES if name.startswith("holes_after_")),
+    "request": ("request_size", "request_share"),
+    "totals": ("free", "largest_hole", "holes", "fitting_holes"),
+    "segments": tuple(name for name in FEATURES if name.startswith("segment_")),
+}
 
 
 class Packed(struct.PyTreeNode):

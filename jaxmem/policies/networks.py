@@ -3,23 +3,34 @@
 from typing import Any, cast
 
 import jax
+import numpy as np
 from flax import linen as nn
+
+from jaxmem.environment.observations import FEATURES, GROUPS
 
 
 class Scorer(nn.Module):
     """One network that scores every candidate by its own row: float32[..., A, F] -> [..., A].
 
-    Sharing it over the candidates makes the value independent of their order and number.
+    Sharing it over the candidates makes the value independent of their order and number. The
+    features of the groups that it is blind to are 0 for it, whatever they are.
     """
 
     widths: tuple[int, ...] = (64, 64)
+    blind: tuple[str, ...] = ()  # names of `GROUPS`
 
     @nn.compact
     def __call__(self, rows: jax.Array) -> jax.Array:
-        hidden = rows
+        hidden = rows * _seen(self.blind) if self.blind else rows
         for width in self.widths:
             hidden = nn.relu(nn.LayerNorm()(nn.Dense(width)(hidden)))
         return nn.Dense(1)(hidden)[..., 0]
+
+
+def _seen(blind: tuple[str, ...]) -> np.ndarray:
+    """1 for a feature in none of these groups, 0 for the others: float32[F]."""
+    unseen = {name for group in blind for name in GROUPS[group]}
+    return np.array([name not in unseen for name in FEATURES], np.float32)
 
 
 class MLP(nn.Module):

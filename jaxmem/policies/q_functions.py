@@ -56,7 +56,7 @@ class QFunction(Protocol):
         ...
 
     def value(self, parameters: Any, taken: Any) -> jax.Array:
-        """The values of M actions taken: float32[M]."""
+        """The values of the actions taken: float32[...], batched as `taken` is."""
         ...
 
     def random(self, drawn: jax.Array, seen: Any) -> jax.Array:
@@ -76,6 +76,7 @@ class CandidateQ:
 
     holes: int  # K
     widths: tuple[int, ...]
+    blind: tuple[str, ...] = ()  # groups of features that the network does not see
     actions: ClassVar[str] = "holes"
     observation: ClassVar[str] = "packed"
 
@@ -86,7 +87,7 @@ class CandidateQ:
     @property
     def network(self) -> Scorer:
         """Shared by all candidates."""
-        return Scorer(self.widths)
+        return Scorer(self.widths, self.blind)
 
     def init(self, key: jax.Array) -> Any:
         return self.network.init(key, jnp.zeros((1, len(FEATURES))))
@@ -180,9 +181,15 @@ NETWORKS = ("scorer", "mlp")
 
 
 @functools.cache
-def q_function(network: str, holes: int, cells: int, widths: tuple[int, ...]) -> QFunction:
-    """The Q-function of a network of `NETWORKS`: `scorer` for K holes, or `mlp` for N cells."""
-    return CandidateQ(holes, widths) if network == "scorer" else AddressQ(cells, widths)
+def q_function(
+    network: str, holes: int, cells: int, widths: tuple[int, ...], blind: tuple[str, ...] = ()
+) -> QFunction:
+    """The Q-function of a network of `NETWORKS`: `scorer` for K holes, or `mlp` for N cells.
+
+    Args:
+        blind: groups of features that a scorer does not see; an mlp reads none.
+    """
+    return CandidateQ(holes, widths, blind) if network == "scorer" else AddressQ(cells, widths)
 
 
 def random_candidate(drawn: jax.Array, packed: Packed) -> jax.Array:

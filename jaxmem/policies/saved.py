@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from jaxmem.environment.observations import FEATURES
+from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import NAMES, TUNED, Policy, policy
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
@@ -31,6 +31,7 @@ class Card:
     widths: tuple[int, ...]  # hidden layers of the network
     network: str = "scorer"  # scorer or mlp
     cells: int | None = None  # N, of the only arenas that an mlp plays in; None: any
+    blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
     guide: str | None = None  # name of the rule that it follows where nothing is worth more
     choice: tuple[int, ...] = ()  # the rule's parameters, where it has some
     margin: float = 0.0  # by how much a placement must be worth more, in reward
@@ -41,14 +42,14 @@ class Card:
     @property
     def q(self) -> QFunction:
         """The Q-function whose parameters the file holds."""
-        return q_function(self.network, self.holes, self.cells or 0, self.widths)
+        return q_function(self.network, self.holes, self.cells or 0, self.widths, self.blind)
 
 
 _SHIPPED = Path(__file__).parent / "shipped"
 # Those that come with the package, to be loaded by name.
 SHIPPED = tuple(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
 # Fields that policies saved by earlier versions do not have.
-LATER = ("network", "cells", "guide", "choice", "margin")
+LATER = ("network", "cells", "blind", "guide", "choice", "margin")
 
 
 class PolicyFileError(ValueError):
@@ -148,13 +149,19 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     known = type(cells) is int and 1 <= cells <= MOST
     if not known if network == "mlp" else cells is not None:
         raise PolicyFileError(f"{path}: its card says network {network} for {cells!r} cells")
+    blind = found["blind"]
+    if not isinstance(blind, list | tuple) or not all(name in tuple(GROUPS) for name in blind):
+        raise PolicyFileError(f"{path}: its card says blind to {blind!r}")
+    if blind and network != "scorer":
+        raise PolicyFileError(f"{path}: its card says network {network} blind to {blind!r}")
     guide, choice, margin = found["guide"], found["choice"], found["margin"]
     wanted = TUNED.get(guide, 0)
     if guide is not None and (guide not in NAMES or not _are_wholes(choice, wanted)):
         raise PolicyFileError(f"{path}: its card says guide {guide!r} with {choice!r}")
     if type(margin) not in (int, float) or not 0 <= margin < math.inf:
         raise PolicyFileError(f"{path}: its card says margin {margin!r}")
-    return Card(**{**found, "widths": tuple(widths), "choice": tuple(choice), "features": FEATURES})
+    lists = {"widths": tuple(widths), "blind": tuple(blind), "choice": tuple(choice)}
+    return Card(**{**found, **lists, "features": FEATURES})
 
 
 def _are_wholes(numbers: Any, count: int) -> bool:

@@ -10,7 +10,7 @@ from oracle import Side, SlowGame
 
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.environment.observations import BINS, FEATURES, RANGES, SEGMENTS
+from jaxmem.environment.observations import BINS, FEATURES, GROUPS, RANGES, SEGMENTS
 from jaxmem.workloads.requests import NEVER, requests_of
 
 CAPACITY, HOLES = 288, 4
@@ -183,6 +183,10 @@ def test_a_feature_is_what_its_name_says(shown_and_expected, feature):
 def test_no_feature_is_named_twice():
     assert len(set(FEATURES)) == len(FEATURES)
     assert ENV.observation_shape == (2 * HOLES + 1, len(FEATURES))
+
+
+def test_every_feature_is_in_one_group():
+    assert sorted(name for group in GROUPS.values() for name in group) == sorted(FEATURES)
 
 
 def test_features_stay_in_the_range_that_networks_are_made_for(shown_and_expected):

@@ -13,10 +13,10 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
 from jaxmem.environment.observations import FEATURES
-from jaxmem.evaluation.run import failed_share
+from jaxmem.evaluation.run import failed_share, run
 from jaxmem.policies import policy
 from jaxmem.policies import saved as files
-from jaxmem.policies.learned import learned
+from jaxmem.policies.learned import greedy, learned
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import AddressQ
 from jaxmem.policies.saved import Card, PolicyFileError, load_policy, read_policy, save_policy
@@ -58,6 +58,22 @@ def test_a_loaded_policy_shares_the_compiled_program_of_its_shape(saved, network
     assert loaded.rule is learned(network, CARD.holes, CARD.widths).rule
 
 
+def test_a_blind_policy_plays_the_same_after_loading(tmp_path, network):
+    card = dataclasses.replace(CARD, blind=("hole", "place"))
+    save_policy(tmp_path / "blind.safetensors", network, card)
+    assert read_policy(tmp_path / "blind.safetensors")[1] == card
+    task = workload("large-short-lived")
+    requests = task.requests("test", 0, 4)
+    players = (
+        greedy(card.q, network),
+        load_policy(tmp_path / "blind.safetensors"),
+        greedy(CARD.q, network),
+    )
+    before, loaded, seeing = (run(player, requests, task).start for player in players)
+    np.testing.assert_array_equal(loaded, before)
+    assert (np.asarray(seeing) != np.asarray(before)).any()
+
+
 MLP = Card(holes=3, widths=(8, 4), network="mlp", cells=40)
 
 
@@ -84,7 +100,7 @@ def test_an_mlp_comes_back_exactly_and_knows_its_arena(tmp_path, over_addresses)
 def test_a_card_from_before_there_were_other_networks_is_a_scorers(tmp_path, network):
     write(tmp_path / "old.safetensors", network, drop=files.LATER)
     card = read_policy(tmp_path / "old.safetensors")[1]
-    assert (card.network, card.cells) == ("scorer", None)
+    assert (card.network, card.cells, card.blind) == ("scorer", None, ())
     load_policy(tmp_path / "old.safetensors").check_plays(12345)
 
 
@@ -98,6 +114,7 @@ def test_a_card_from_before_there_were_other_networks_is_a_scorers(tmp_path, net
         ({"cells": 5000}, "its card says network mlp for 5000 cells"),
         ({"network": "scorer"}, "its card says network scorer for 40 cells"),
         ({"network": "cnn"}, "its card says network 'cnn'; one of scorer, mlp"),
+        ({"blind": ["hole"]}, r"its card says network mlp blind to \['hole'\]"),
     ],
 )
 def test_a_card_of_another_network_or_arena_says_what_differs(
@@ -287,6 +304,15 @@ INCONSISTENT = {
 def raw_float8(path):
     header = json.dumps({"x": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+
+
+@pytest.mark.parametrize(
+    "blind", ["hole", ["holes"], [["hole"]], [{}], ["hole", 1], {"hole": 1}, None, True]
+)
+def test_a_card_that_is_blind_to_no_group_is_refused_by_name(blind, tmp_path, network):
+    write(tmp_path / "policy.safetensors", network, blind=blind)
+    with pytest.raises(PolicyFileError, match=r"policy.safetensors: its card says blind to "):
+        load_policy(tmp_path / "policy.safetensors")
 
 
 @pytest.mark.parametrize("spoil", INCONSISTENT.values(), ids=INCONSISTENT)

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.environment.observations import BINS, FEATURES, Packed, candidates
+from jaxmem.environment.observations import BINS, FEATURES, GROUPS, Packed, candidates
 from jaxmem.policies import scoring
 from jaxmem.policies.networks import Scorer
+from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.policies.scoring import candidate_values
 
 HOLES = 4
@@ -124,3 +125,28 @@ def test_other_counts_of_holes_do_not_compile_anew(parameters):
     for counts in ([0, 0, 0], [4, 4, 4], [1, 0, 2]):
         values = read(situations(counts))
         assert np.isfinite(values).sum() == sum(max(2 * count, 1) for count in counts)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_a_network_is_blind_to_has_no_influence_on_a_value(group, parameters):
+    rows = jax.vmap(candidates)(situations([2, 0, 4]))
+    columns = np.isin(FEATURES, GROUPS[group])
+    other = np.random.default_rng(1).normal(size=rows.shape).astype(np.float32)
+    blind, seeing = CandidateQ(HOLES, (8,), (group,)), CandidateQ(HOLES, (8,))
+    value = blind.value(parameters, rows)
+    changed = jnp.where(columns, other, rows)
+    np.testing.assert_array_equal(blind.value(parameters, changed), value)
+    assert (seeing.value(parameters, changed) != seeing.value(parameters, rows)).all()
+    assert (blind.value(parameters, jnp.where(columns, rows, other)) != value).all()
+
+
+def test_a_network_may_be_blind_to_several_groups_or_all(parameters):
+    rows = jax.vmap(candidates)(situations([2, 0, 4]))
+    no_rows = jnp.zeros_like(rows)
+    blind = CandidateQ(HOLES, (8,), tuple(GROUPS))
+    np.testing.assert_array_equal(blind.value(parameters, rows), NETWORK.apply(parameters, no_rows))
+    two = GROUPS["hole"] + GROUPS["segments"]
+    np.testing.assert_array_equal(
+        CandidateQ(HOLES, (8,), ("hole", "segments")).value(parameters, rows),
+        NETWORK.apply(parameters, jnp.where(np.isin(FEATURES, two), 0.0, rows)),
+    )
