@@ -21,12 +21,12 @@ def run(config: dict[str, Any], command: str) -> int:
     # A recording is trained on in windows, so that there is something left to test on.
     windows = {"episodes": "windows"} if config["workload"]["source"] == "trace" else {}
     task = workload_of(config, **windows)
-    settings = dict(config["learner"])
+    settings, network = dict(config["learner"]), dict(config["network"])
     job = {
         "learner": settings.pop("name"),
         "seed": config["seed"],
-        "network": config["network"]["name"],
-        "widths": config["network"]["widths"],
+        "network": network.pop("name"),
+        **network,
         **config["environment"],
         **settings,
     }

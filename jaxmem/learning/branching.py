@@ -24,6 +24,7 @@ from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, start_arenas
 from jaxmem.learning.rollouts import Choose, label, play_on
 from jaxmem.learning.settings import (
+    check_blind,
     check_network,
     check_numbers,
     check_rule,
@@ -32,8 +33,8 @@ from jaxmem.learning.settings import (
     check_widths,
 )
 from jaxmem.policies import Policy
-from jaxmem.policies.learned import Guide, learned
-from jaxmem.policies.networks import Scorer, q_values
+from jaxmem.policies.learned import Guide, greedy
+from jaxmem.policies.q_functions import CandidateQ
 
 RUN = 64  # placements read side by side: most states in it are whole
 
@@ -61,6 +62,7 @@ class BranchingConfig:
     averaging: float = 0.999  # of the parameters that play, for a gradient step
     network: str = "scorer"
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
+    blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
 
     def __post_init__(self) -> None:
         check_whole(
@@ -75,6 +77,7 @@ class BranchingConfig:
         check_numbers(self, "passes", "learning_rate", "final_learning_rate", "max_grad_norm")
         check_network(self, "scorer")
         check_widths(self)
+        check_blind(self)
 
     @property
     def first_updates(self) -> int:
@@ -193,12 +196,12 @@ def make_train(
         `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for
         `updates` (int32[]) updates: `(Learner, Progress)`.
     """
-    network = Scorer(config.widths)
+    q = CandidateQ(env.holes, config.widths, config.blind)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_radam())
 
     def start(key: jax.Array, params: Params) -> Learner:
         by_network, by_arenas, key = jax.random.split(key, 3)
-        parameters = network.init(by_network, jnp.zeros((1, len(FEATURES))))
+        parameters = q.init(by_network)
         places = config.arenas * config.candidates
         return Learner(
             parameters=parameters,
@@ -219,11 +222,10 @@ def make_train(
         )
 
     def guided(network: Any, rule: Policy) -> Choose:
-        beside = Guide(rule, config.margin)
-        return _playing(learned(network, env.holes, config.widths, guide=beside))
+        return _playing(greedy(q, network, guide=Guide(rule, config.margin)))
 
     def loss_of(parameters: Any, drawn: Drawn) -> jax.Array:
-        error = jnp.where(drawn.exists, q_values(network, parameters, drawn.row) - drawn.worth, 0.0)
+        error = jnp.where(drawn.exists, q.value(parameters, drawn.row) - drawn.worth, 0.0)
         return jnp.sum(jnp.square(beside_its_state(error, drawn))) / jnp.maximum(
             jnp.sum(drawn.exists), 1
         )

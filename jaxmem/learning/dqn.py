@@ -21,6 +21,7 @@ from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, collect, start_arenas
 from jaxmem.learning.replay import items_of
 from jaxmem.learning.settings import (
+    check_blind,
     check_choice,
     check_network,
     check_numbers,
@@ -58,6 +59,7 @@ class DQNConfig:
     decay: str = "linear"  # in a line, or exponential: by the same factor at each update
     network: str = "scorer"  # scorer: candidates by their features; mlp: addresses by the bitmap
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
+    blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
     guide: ClassVar[None] = None  # no rule to improve on
     margin: ClassVar[float] = 0.0
 
@@ -69,6 +71,7 @@ class DQNConfig:
         check_choice(self, "decay", DECAYS)
         check_network(self, *NETWORKS)
         check_widths(self)
+        check_blind(self)
         for name, value in (
             ("minimum", self.minimum),
             ("batch", self.batch),
@@ -138,7 +141,7 @@ def make_train(
         `updates` (int32[]) updates: `(Learner, Progress)`.
     """
     del guide
-    q = q_function(config.network, env.holes, env.cells, config.widths)
+    q = q_function(config.network, env.holes, env.cells, config.widths, config.blind)
     buffer = flashbax.make_item_buffer(
         config.buffer, config.minimum, config.batch, add_sequences=True, add_batches=True
     )

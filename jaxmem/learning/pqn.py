@@ -17,6 +17,7 @@ from jaxmem.environment.environment import Environment, Params
 from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
 from jaxmem.learning.settings import (
+    check_blind,
     check_network,
     check_numbers,
     check_shares,
@@ -46,6 +47,7 @@ class PQNConfig:
     exploration: float = 0.3  # over this share of the steps
     network: str = "scorer"
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
+    blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
     guide: ClassVar[None] = None  # no rule to improve on
     margin: ClassVar[float] = 0.0
 
@@ -55,6 +57,7 @@ class PQNConfig:
         check_numbers(self, "learning_rate", "final_learning_rate", "max_grad_norm")
         check_network(self, "scorer")
         check_widths(self)
+        check_blind(self)
         if (self.arenas * self.rollout) % self.minibatches:
             raise ValueError(
                 f"learner.minibatches is {self.minibatches}; it must divide the "
@@ -93,7 +96,7 @@ def make_train(
         `updates` (int32[]) updates: `(Learner, Progress)`.
     """
     del guide
-    q = CandidateQ(env.holes, config.widths)
+    q = CandidateQ(env.holes, config.widths, config.blind)
     per_update = config.epochs * config.minibatches
     optimizer = optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm),

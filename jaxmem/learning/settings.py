@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from jaxmem.environment.observations import GROUPS
 from jaxmem.policies import NAMES
 
 STRONGEST = "strongest"
@@ -60,6 +61,18 @@ def check_widths(config: Any) -> None:
     given = list(config.widths) if isinstance(config.widths, tuple) else config.widths
     if not (given and isinstance(given, list) and all(_is_whole(w) and w >= 1 for w in given)):
         raise ValueError(f"network.widths is {given!r}; a list of whole numbers of at least 1")
+
+
+def check_blind(config: Any) -> None:
+    """Groups of features that a scorer does not see."""
+    given = list(config.blind) if isinstance(config.blind, tuple) else config.blind
+    if not isinstance(given, list) or not all(group in tuple(GROUPS) for group in given):
+        raise ValueError(f"network.blind is {given!r}; a list of any of {', '.join(GROUPS)}")
+    if given and config.network != "scorer":
+        raise ValueError(
+            f"network.blind is {given!r}; only a scorer reads features, of network "
+            f"{config.network} it must be []"
+        )
 
 
 def _is_whole(value: object) -> bool:

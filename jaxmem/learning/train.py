@@ -167,6 +167,7 @@ def train(
             widths=config.widths,
             network=config.network,
             cells=q.arena,
+            blind=config.blind,
             guide=rule.name if rule else None,
             choice=choice_of(rule),
             margin=margin,
@@ -207,8 +208,9 @@ def check_training(
     for name in settings:
         if name not in known:
             raise ValueError(f"learner {learner} has no setting {name!r}{nearest(name, known)}")
-    if isinstance(settings.get("widths"), list):
-        settings = {**settings, "widths": tuple(settings["widths"])}
+    for name in ("widths", "blind"):
+        if isinstance(settings.get(name), list):
+            settings[name] = tuple(settings[name])
     config = LEARNERS[learner][0](**settings)
     q = q_of(config, task, holes)
     env = Environment(
@@ -225,7 +227,7 @@ def check_training(
 
 def q_of(config: Config, task: Workload, holes: int) -> QFunction:
     """What a run trains."""
-    return q_function(config.network, holes, task.cells, config.widths)
+    return q_function(config.network, holes, task.cells, config.widths, config.blind)
 
 
 def _compile(block: Callable, state: Any, params: Any) -> Callable:

@@ -182,7 +182,7 @@ NETWORKS = ("scorer", "mlp")
 
 @functools.cache
 def q_function(
-    network: str, holes: int, cells: int, widths: tuple[int, ...], blind: tuple[str, ...] = ()
+    network: str, holes: int, cells: int, widths: tuple[int, ...], blind: tuple[str, ...]
 ) -> QFunction:
     """The Q-function of a network of `NETWORKS`: `scorer` for K holes, or `mlp` for N cells.
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from jaxmem.cli import EXAMPLES, SUMMARY, main
+from jaxmem.policies.saved import read_policy
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CASE_0 = (
@@ -100,6 +101,8 @@ def test_the_version_is_that_of_the_package(capsys):
         (["train", "network=mlp"], "network.name is 'mlp'; this learner trains scorer"),
         (["train", "learner=dqn/classic", "cells=5000"], "go up to 4096 cells"),
         (["train", "network.widths=[]"], "network.widths is []"),
+        (["train", "network.blind=[places]"], "network.blind is ['places']; a list of any of hole"),
+        (["train", "learner=dqn", "network=mlp", "network.blind=[hole]"], "no 'network.blind'"),
         (["train", "environment.reward=happiness"], "reward must be one of failures"),
         (["train", "environment.holes=0"], "holes must be a whole number of at least 1"),
         (["train", "policies=[learned]"], "unknown policy 'learned'"),
@@ -231,6 +234,7 @@ def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
 
 def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
     command = ["train", "learner=branching", "workload=comb", "network.widths=[8]"]
+    command += ["network.blind=[place]"]
     command += ["learner.arenas=16", "learner.states=64"]
     command += ["learner.guide=best"]  # found without playing every rule first
     command += ["learner.horizon=4", "learner.minibatch=16"]
@@ -238,6 +242,7 @@ def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
     results = results_in(tmp_path / "run")
     assert results["training"]["steps"] == 4 * 16 * 4
     assert set(results["policies"]) == {"best", "learned"}
+    assert read_policy(tmp_path / "run" / "policy.safetensors")[1].blind == ("place",)
     command = ["compare", "workload=comb", f"policies=[best,{tmp_path / 'run'}]", "sequences=16"]
     assert main([*command, f"out={tmp_path / 'compared'}"]) == 0
     again = results_in(tmp_path / "compared")["policies"]["learned"]

@@ -7,7 +7,8 @@ import pytest
 
 from jaxmem.environment.environment import Environment
 from jaxmem.learning.pqn import PQNConfig
-from jaxmem.learning.train import check_training, train
+from jaxmem.learning.train import check_training, q_of, train
+from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.workloads.registry import Workload, workload
 
 TASK = Workload(name="made", cells=36, draw=lambda *_: None, length=40)
@@ -21,6 +22,12 @@ def test_what_training_accepts_is_an_environment_and_a_configuration():
     )
     assert config == PQNConfig(steps=500, widths=(16, 8))
     assert isinstance(config.widths, tuple)
+
+
+def test_what_a_network_is_blind_to_is_given_as_a_list():
+    config = check_training(TASK, **CHECKED, blind=["place", "segments"])[1]
+    assert config == PQNConfig(blind=("place", "segments"))
+    assert q_of(config, TASK, 8) == CandidateQ(8, config.widths, ("place", "segments"))
 
 
 def test_the_game_is_the_one_that_the_network_reads():
@@ -49,6 +56,13 @@ def test_the_game_is_the_one_that_the_network_reads():
         ({"widths": []}, "network.widths is []"),
         ({"widths": [0]}, "network.widths is [0]"),
         ({"widths": 64}, "network.widths is 64"),
+        ({"blind": ["places"]}, "network.blind is ['places']; a list of any of hole, place, neigh"),
+        ({"blind": "place"}, "network.blind is 'place'; a list of any of hole, place, neighbour"),
+        ({"blind": [["place"]]}, "network.blind is [['place']]; a list of any of hole, place"),
+        (
+            {"learner": "dqn", "network": "mlp", "blind": ["place"]},
+            "network.blind is ['place']; only a scorer reads features, of network mlp it",
+        ),
         ({"holes": 2.5}, "holes"),
         ({"holes": "8"}, "holes"),
     ],

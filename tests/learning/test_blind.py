@@ -1,0 +1,40 @@
+"""A network learns nothing from the features that it is blind to, whoever teaches it."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmem.environment.observations import FEATURES, GROUPS
+from jaxmem.environment.tasks import params_of
+from jaxmem.learning.train import LEARNERS, check_training
+from jaxmem.policies import policy
+from jaxmem.workloads.registry import workload
+
+TASK = workload("large-short-lived")
+SMALL = {"arenas": 16, "widths": [8]}
+SETTINGS = {
+    "pqn": {"rollout": 4, "minibatches": 2},
+    "dqn": {"rollout": 8, "minimum": 32, "batch": 16, "gradient_steps": 2},
+    "branching": {"horizon": 4, "minibatch": 32, "kept": 2},
+}
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_weights_of_features_that_are_not_seen_stay_as_they_were(learner):
+    blind = ["neighbour_sizes", "holes_after"]
+    env, config = check_training(
+        *(TASK, learner),
+        **{"seed": 0, "holes": 3, "reward": "failures", "blind": blind, **SMALL},
+        **SETTINGS[learner],
+    )
+    params = params_of(TASK, "train", 0, 16)
+    start, block = LEARNERS[learner][1](config, env, policy("best"))
+    first = jax.jit(start)(jax.random.key(0), params)
+    after, _ = jax.jit(block)(first, params, np.int32(3))
+    before, now = (
+        np.asarray(state.parameters["params"]["Dense_0"]["kernel"]) for state in (first, after)
+    )
+    unseen = np.isin(FEATURES, [name for group in blind for name in GROUPS[group]])
+    np.testing.assert_array_equal(now[unseen], before[unseen])
+    seen = np.isin(FEATURES, GROUPS["place"])
+    assert (now[seen] != before[seen]).any(axis=1).all()
