@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from jaxmem.cli import EXAMPLES, SUMMARY, main
+from jaxmem.learning import guides
 from jaxmem.policies.saved import read_policy
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -232,18 +233,19 @@ def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
     assert any("the last 25 % for testing" in note for note in results["notes"])
 
 
-def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
+def test_branching_trains_a_policy_that_can_be_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(guides, "SEQUENCES", 256)  # for the margin: as many as validate
     command = ["train", "learner=branching", "workload=comb", "network.widths=[8]"]
     command += ["network.blind=[place]"]
-    command += ["learner.arenas=16", "learner.states=64"]
+    command += ["learner.arenas=16", "learner.states=64", "learner.kept=4"]
     command += ["learner.guide=best"]  # found without playing every rule first
     command += ["learner.horizon=4", "learner.minibatch=16"]
-    assert main([*command, "policies=[best]", "sequences=16", f"out={tmp_path / 'run'}"]) == 0
+    assert main([*command, "policies=[best]", "sequences=256", f"out={tmp_path / 'run'}"]) == 0
     results = results_in(tmp_path / "run")
     assert results["training"]["steps"] == 4 * 16 * 4
     assert set(results["policies"]) == {"best", "learned"}
     assert read_policy(tmp_path / "run" / "policy.safetensors")[1].blind == ("place",)
-    command = ["compare", "workload=comb", f"policies=[best,{tmp_path / 'run'}]", "sequences=16"]
+    command = ["compare", "workload=comb", f"policies=[best,{tmp_path / 'run'}]", "sequences=256"]
     assert main([*command, f"out={tmp_path / 'compared'}"]) == 0
     again = results_in(tmp_path / "compared")["policies"]["learned"]
     assert again["failed_requests"] == results["policies"]["learned"]["failed_requests"]
