@@ -18,6 +18,9 @@ from jaxmem.workloads.registry import workload
 
 SHOWN = ("large-short-lived", "stack-with-leaks")  # memory maps
 HEURISTICS = ("two_ended", "segregated", "hint_fit")
+# What a row is judged by: of its best rule, and in words.
+_BETTER = {"failed_requests": min, "return": max}
+_TITLES = {"failed_requests": "failed requests (%)", "return": "return"}
 
 
 def write_report(out: Path, study: dict[str, Any], console: Console) -> None:
@@ -33,14 +36,18 @@ def write_report(out: Path, study: dict[str, Any], console: Console) -> None:
     text = _table(rows)
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (out / "table.md").write_text(text, encoding="utf-8")
-    draw_learning_bands(
-        out / "learning_curves.png", [_panel(name, row) for name, row in rows.items()]
-    )
-    draw_profile(out / "profile.png", _ratios(rows))
+    by_failures = _judged_by(rows, "failed_requests")
+    if by_failures:
+        draw_learning_bands(
+            out / "learning_curves.png", [_panel(name, row) for name, row in by_failures.items()]
+        )
+        draw_profile(out / "profile.png", _ratios(by_failures))
     for name in SHOWN:
         if name in rows:
             _draw_memory(out, name, rows[name], study)
-    console.print(_short_table(rows))
+    for measure in _BETTER:
+        if _judged_by(rows, measure):
+            console.print(_short_table(rows, measure))
     console.print(f"\n{out}: results.json, table.md, pictures, members/")
 
 
@@ -55,27 +62,27 @@ def _row(out: Path, name: str) -> dict[str, Any] | None:
     about = json.loads((out / "members" / f"{name}-rules.json").read_text(encoding="utf-8"))
     learned = {key: np.stack([one[key] for one in arrays]) for key in arrays[0]}
     played: dict[str, dict[str, np.ndarray]] = {}
-    for column, values in rules.items():
+    for column, found in rules.items():
         rule, key = column.split("/")
-        played.setdefault(rule, {})[key] = values
-    failed = {rule: played[rule]["failed_requests"].mean() for rule in played}
-    strongest = min(CLASSICAL, key=lambda rule: failed[rule])
-    heuristic = min((rule for rule in HEURISTICS if rule in played), key=lambda rule: failed[rule])
-    ours = learned["failed_requests"]
+        played.setdefault(rule, {})[key] = found
+    measure = next(key for key in _BETTER if key in learned)
+    better, ours = _BETTER[measure], learned[measure]
+    values = {rule: played[rule][measure].mean() for rule in played}
 
-    def beside(rule: str) -> dict[str, Any]:
-        difference = estimate_over_seeds(ours - played[rule]["failed_requests"], 0)
-        return {"rule": rule, "failed_requests": failed[rule], "difference": vars(difference)}
+    def best_of(known: tuple[str, ...]) -> dict[str, Any]:
+        rule = better((rule for rule in known if rule in played), key=lambda rule: values[rule])
+        difference = estimate_over_seeds(ours - played[rule][measure], 0)
+        return {"rule": rule, measure: values[rule], "difference": vars(difference)}
 
     summary = {
         "cells": members[0]["cells"],
         "seeds": [member["seed"] for member in members],
         "learned": {key: vars(estimate_over_seeds(learned[key], 0)) for key in learned},
         "by_seed": ours.mean(axis=1).tolist(),
-        "best_of_four_fits": beside(strongest),
-        "best_heuristic": beside(heuristic),
+        "best_of_four_fits": best_of(CLASSICAL),
+        "best_heuristic": best_of(HEURISTICS),
         "rules": {
-            rule: {key: float(values.mean()) for key, values in columns.items()}
+            rule: {key: float(found.mean()) for key, found in columns.items()}
             for rule, columns in played.items()
         },
         "seconds": [member["seconds"] for member in members],
@@ -93,12 +100,26 @@ def _arrays(file: Path) -> dict[str, np.ndarray]:
         return {key: found[key].astype(np.float64) for key in found.files}
 
 
+def _judged_by(rows: dict[str, dict[str, Any]], measure: str) -> dict[str, dict[str, Any]]:
+    """The rows that are judged by this measure."""
+    return {name: row for name, row in rows.items() if measure in row["summary"]["learned"]}
+
+
 def _table(rows: dict[str, dict[str, Any]]) -> str:
     """The whole report in Markdown."""
+    by_failures, by_return = (_judged_by(rows, measure) for measure in _BETTER)
+    lines = ["# Learned placement, workload by workload", ""]
+    lines += _failure_table(by_failures) if by_failures else []
+    lines += _return_table(by_return) if by_return else []
+    lines += [*_failures(by_failures), ""] if by_failures else []
+    lines += [*_addresses(rows), "", *_made(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _failure_table(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """The rows that are judged by what fails."""
     some = next(iter(rows.values()))["members"][0]
     lines = [
-        "# Learned placement, workload by workload",
-        "",
         f"Failed requests (%) on {some['sequences']:,} test sequences of each workload, on which "
         "nothing was trained or tuned: interquartile mean over training seeds, with 95 % "
         "stratified bootstrap intervals over seeds and sequences; differences are paired.",
@@ -129,24 +150,58 @@ def _table(rows: dict[str, dict[str, Any]]) -> str:
             f"{np.mean(one['seconds']) / 60:.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", *_failures(rows), "", *_addresses(rows), "", *_made(rows)]
-    return "\n".join(lines) + "\n"
+    return [*lines, ""]
 
 
-def _short_table(rows: dict[str, dict[str, Any]]) -> Table:
-    """What a terminal has room for."""
-    table = Table("workload", "seeds", title="failed requests (%)", title_justify="left")
+def _return_table(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """The rows whose episodes end at the first failure."""
+    some = next(iter(rows.values()))["members"][0]
+    lines = [
+        "## Until the first failure",
+        "",
+        "The return, 0.1 for each request placed before the first that fails, which ends the "
+        f"episode: more is better. {some['sequences']:,} test sequences, intervals as above. The "
+        "ceiling is what an allocator reaches that may move blocks at any time.",
+        "",
+        "| workload (cells) | seeds | best of four fits | two-ended | segregated | learned | "
+        "difference to the best of the fits | to the best heuristic | ceiling | "
+        "learned / ceiling (%) | minutes |",
+        "|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, row in rows.items():
+        one = row["summary"]
+        rules, learned = one["rules"], one["learned"]["return"]
+        fit, ceiling = one["best_of_four_fits"], one["rules"]["compacting"]["return"]
+        cells = [
+            f"{name} ({one['cells']})",
+            f"{len(one['seeds'])}",
+            f"{fit['return']:.2f} {fit['rule']}",
+            *(f"{rules[rule]['return']:.2f}" for rule in ("two_ended", "segregated")),
+            f"**{_interval(learned)}**",
+            _interval(fit["difference"], signed=True),
+            _interval(one["best_heuristic"]["difference"], signed=True),
+            f"{ceiling:.2f}",
+            f"{100 * learned['mean'] / ceiling:.1f}",
+            f"{np.mean(one['seconds']) / 60:.1f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _short_table(rows: dict[str, dict[str, Any]], measure: str) -> Table:
+    """What a terminal has room for, of the rows that are judged by a measure."""
+    table = Table("workload", "seeds", title=_TITLES[measure], title_justify="left")
     for header in ("best of four fits", "best heuristic", "learned", "difference to the fit"):
         table.add_column(header, justify="right")
-    for name, row in rows.items():
+    for name, row in _judged_by(rows, measure).items():
         one = row["summary"]
         fit, heuristic = one["best_of_four_fits"], one["best_heuristic"]
         table.add_row(
             name,
             str(len(one["seeds"])),
-            f"{fit['failed_requests']:.2f} {fit['rule']}",
-            f"{heuristic['failed_requests']:.2f} {heuristic['rule']}",
-            _interval(one["learned"]["failed_requests"]),
+            f"{fit[measure]:.2f} {fit['rule']}",
+            f"{heuristic[measure]:.2f} {heuristic['rule']}",
+            _interval(one["learned"][measure]),
             _interval(fit["difference"], signed=True),
         )
     return table

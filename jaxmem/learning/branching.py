@@ -49,6 +49,7 @@ class BranchingConfig:
     round_states: int = 100_000  # and in each later round, with the policy so far as the base
     rounds: int = 0  # later rounds
     arenas: int = 1024  # E, states that are labelled at once
+    pool: int = 1  # arenas in play for each that is labelled; above 1, half are the fullest
     candidates: int = 8  # C, placements tried in a state, at most
     horizon: int = 40  # H, requests for which a placement is followed
     stride: int = 4  # requests played between two labelled states of an arena
@@ -67,8 +68,8 @@ class BranchingConfig:
     def __post_init__(self) -> None:
         check_whole(
             self,
-            *("states", "round_states", "arenas", "candidates", "horizon", "stride", "kept"),
-            "minibatch",
+            *("states", "round_states", "arenas", "pool", "candidates", "horizon", "stride"),
+            *("kept", "minibatch"),
         )
         check_whole(self, "rounds", least=0)
         check_rule(self, "guide")
@@ -97,7 +98,7 @@ class BranchingConfig:
     @property
     def steps_per_update(self) -> int:
         """Requests answered on the way between two updates; those of branches are not counted."""
-        return self.arenas * self.stride
+        return self.arenas * self.pool * self.stride
 
     @property
     def gradient_steps(self) -> int:
@@ -169,6 +170,23 @@ def beside_its_state(error: jax.Array, drawn: Drawn) -> jax.Array:
     return exists * (error - total(error) / jnp.maximum(total(exists), 1.0))
 
 
+def shown(arenas: Arenas, key: jax.Array, pool: int) -> Arenas:
+    """One arena in `pool`: half of them are the fullest, the others any.
+
+    Where nothing fails for long, all placements are worth the same: most is learnt where memory is
+    short.
+    """
+    if pool == 1:
+        return arenas
+    count = arenas.state.sequence.shape[0] // pool
+    free = jax.vmap(lambda arena: arena.free_cells())(arenas.state.arena)
+    _, fullest = jax.lax.top_k(-free, count // 2)
+    by_place = jax.random.fold_in(key, 0)
+    others = jax.random.randint(by_place, (count - count // 2,), 0, count * pool)
+    chosen = jnp.concatenate([fullest, others])
+    return jax.tree.map(lambda leaf: leaf[chosen], arenas)
+
+
 class Learner(struct.PyTreeNode):
     """A training run between two updates."""
 
@@ -216,7 +234,7 @@ def make_train(
                 state=jnp.zeros((config.kept, places), jnp.int32),
                 count=jnp.zeros((config.kept,), jnp.int32),
             ),
-            arenas=start_arenas(env, params, by_arenas, config.arenas),
+            arenas=start_arenas(env, params, by_arenas, config.arenas * config.pool),
             key=key,
             update=jnp.zeros((), jnp.int32),
         )
@@ -262,7 +280,7 @@ def make_train(
             def act(base, rule, params, arenas, by_labels, by_playing):
                 choose = chosen(base, rule)
                 found = label(
-                    *(env, choose, params, arenas, by_labels),
+                    *(env, choose, params, shown(arenas, by_labels, config.pool), by_labels),
                     candidates=config.candidates,
                     horizon=config.horizon,
                 )

@@ -1,4 +1,4 @@
-"""The most that requests ask for at once, which no placement changes."""
+"""What requests ask for at once, which no placement changes."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +17,27 @@ def peak_live(
 
     With `active` (bool[P, T]), only by the requests for which it holds.
     """
+    return _asked_for(requests, layout, active).max(axis=1).astype(np.float64)
+
+
+def served_by_compaction(requests: Requests, cells: int, layout: Layout = ()) -> np.ndarray:
+    """Requests before the first that fails where blocks can be moved at any time: float64[P].
+
+    No policy places more in `cells` cells before its first failure.
+    """
+    too_much = _asked_for(requests, layout) > cells
+    first = np.where(too_much.any(axis=1), too_much.argmax(axis=1), requests.length)
+    return first.astype(np.float64)
+
+
+def peak_blocks(requests: Requests, layout: Layout = ()) -> int:
+    """The most blocks that can be live at once in any of the sequences, whatever is placed."""
+    alike = requests.replace(size=jnp.ones_like(requests.size))
+    return int(peak_live(alike, tuple((start, 1) for start, _ in layout)).max())
+
+
+def _asked_for(requests: Requests, layout: Layout, active: np.ndarray | None = None) -> np.ndarray:
+    """Cells asked for at each request, this one and those of a layout included: int64[P, T]."""
     size = np.asarray(requests.size, np.int64)
     size = size if active is None else size * active
     sequences, length = size.shape
@@ -24,11 +45,4 @@ def peak_live(
     change[:, :length] = size
     dies = np.minimum(np.arange(length) + np.asarray(requests.lifetime, np.int64), length)
     np.subtract.at(change, (np.arange(sequences)[:, None], dies), size)
-    there = sum(block for _, block in layout)
-    return (np.cumsum(change[:, :length], axis=1).max(axis=1) + there).astype(np.float64)
-
-
-def peak_blocks(requests: Requests, layout: Layout = ()) -> int:
-    """The most blocks that can be live at once in any of the sequences, whatever is placed."""
-    alike = requests.replace(size=jnp.ones_like(requests.size))
-    return int(peak_live(alike, tuple((start, 1) for start, _ in layout)).max())
+    return np.cumsum(change[:, :length], axis=1) + sum(block for _, block in layout)

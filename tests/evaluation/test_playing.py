@@ -12,7 +12,7 @@ from jaxmem.evaluation import run as playing
 from jaxmem.evaluation.compare import MEASURES
 from jaxmem.evaluation.run import Trajectory, failed_share, measure, run
 from jaxmem.policies import policy
-from jaxmem.workloads.peaks import peak_live
+from jaxmem.workloads.peaks import peak_live, served_by_compaction
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import NEVER, requests_of
 
@@ -218,6 +218,28 @@ def test_the_failed_share_is_the_mean_over_sequences(requests):
     share = failed_share(policy("best"), requests, task)
     assert share == pytest.approx(100 * failed.mean())
     assert isinstance(share, float)
+
+
+def test_what_comes_after_a_failure_that_ends_the_episode_has_failed(requests):
+    task = TASKS["until a failure"]
+    start = np.array(run(policy("best"), requests, task).start)
+    placed = [row.tolist().index(NOWHERE) if NOWHERE in row else LENGTH for row in start]
+    assert min(placed) < LENGTH
+    lost = [100 * (LENGTH - max(count, 6)) / (LENGTH - 6) for count in placed]
+    assert failed_share(policy("best"), requests, task) == pytest.approx(np.mean(lost))
+
+
+def test_compaction_serves_requests_until_there_are_too_many(requests):
+    size, lifetime = requests.size.tolist(), requests.lifetime.tolist()
+    for cells, layout in ((CELLS, ()), (20, ((0, 5),)), (10_000, ())):
+        there = sum(block for _, block in layout)
+        served = []
+        for s, lives in zip(size, lifetime, strict=True):
+            asked = [sum(s[b] for b in range(t + 1) if b + lives[b] > t) for t in range(LENGTH)]
+            served.append(next((t for t in range(LENGTH) if asked[t] + there > cells), LENGTH))
+        assert served_by_compaction(requests, cells, layout).tolist() == served
+    placed = (np.asarray(run(policy("best"), requests, TASKS["until a failure"]).start) >= 0).sum(1)
+    assert (placed <= served_by_compaction(requests, CELLS)).all()
 
 
 def test_peak_live_is_the_most_that_is_asked_for_at_once(requests):

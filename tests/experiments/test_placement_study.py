@@ -26,9 +26,9 @@ def study(monkeypatch):
 
 @pytest.fixture
 def config(tmp_path):
-    """The configuration of the study, with the stored members of two rows in its folder."""
+    """The configuration of the study, with the stored members of three rows in its folder."""
     (tmp_path / "members").mkdir()
-    for row in ("comb", "size-classes"):
+    for row in ("comb", "size-classes", "mixed"):
         for file in (*STORED.glob(f"{row}-0.*"), *STORED.glob(f"{row}-rules.*")):
             shutil.copy(file, tmp_path / "members")
     found = OmegaConf.load(EXPERIMENTS / "placement_study.yaml")
@@ -67,7 +67,7 @@ def test_the_report_says_what_the_members_did(study, config):
     out = Path(config.out)
     write_report(out, OmegaConf.to_container(config), Console(quiet=True))
     rows = json.loads((out / "results.json").read_text(encoding="utf-8"))["rows"]
-    assert set(rows) == {"comb", "size-classes"}
+    assert set(rows) == {"comb", "size-classes", "mixed"}
     with np.load(out / "members" / "size-classes-0.npz") as member:
         failed = float(member["failed_requests"].mean())
     with np.load(out / "members" / "size-classes-rules.npz") as rules:
@@ -78,6 +78,41 @@ def test_the_report_says_what_the_members_did(study, config):
     assert row["best_of_four_fits"]["difference"]["mean"] == pytest.approx(failed - best, abs=1e-5)
     for picture in ("learning_curves.png", "profile.png"):
         assert (out / picture).stat().st_size > 10_000
+
+
+def test_what_ends_at_a_failure_is_reported_by_its_return(study, config):
+    from placement_report import write_report
+
+    out = Path(config.out)
+    write_report(out, OmegaConf.to_container(config), Console(quiet=True))
+    row = json.loads((out / "results.json").read_text(encoding="utf-8"))["rows"]["mixed"]
+    with np.load(out / "members" / "mixed-0.npz") as member:
+        learned = member["return"].astype(float)
+    with np.load(out / "members" / "mixed-rules.npz") as rules:
+        played = {key: rules[key].astype(float) for key in rules.files}
+    assert set(row["learned"]) == {"return"}
+    assert row["learned"]["return"]["mean"] == pytest.approx(learned.mean(), abs=1e-5)
+    fits = [played[f"{fit}/return"].mean() for fit in ("first", "second", "best", "worst")]
+    assert row["best_of_four_fits"]["return"] == pytest.approx(max(fits), abs=1e-5)
+    gain = learned - played["best/return"]
+    assert row["best_of_four_fits"]["difference"]["mean"] == pytest.approx(gain.mean(), abs=1e-5)
+    assert (learned <= played["compacting/return"] + 1e-5).all()
+    share = f"| {100 * learned.mean() / played['compacting/return'].mean():.1f} |"
+    before, after = (out / "table.md").read_text(encoding="utf-8").split("## Until the first")
+    assert "| mixed (256) |" not in before
+    assert share in next(line for line in after.splitlines() if line.startswith("| mixed (256)"))
+
+
+def test_a_row_that_ends_at_a_failure_stands_alone_too(study, config):
+    from placement_report import write_report
+
+    out = Path(config.out)
+    for row in ("comb", "size-classes"):
+        for file in (out / "members").glob(f"{row}-*"):
+            file.unlink()
+    write_report(out, OmegaConf.to_container(config), Console(quiet=True))
+    assert "| mixed (256) |" in (out / "table.md").read_text(encoding="utf-8")
+    assert not (out / "profile.png").exists()
 
 
 def test_without_members_there_is_nothing_to_report(study, config, capsys):

@@ -19,6 +19,7 @@ from jaxmem.learning.branching import (
     beside_its_state,
     draw,
     make_train,
+    shown,
 )
 from jaxmem.learning.collect import start_arenas
 from jaxmem.learning.rollouts import label, play_on
@@ -215,6 +216,28 @@ def test_an_error_counts_beside_the_others_of_its_state():
             assert found[run, at] == pytest.approx(expected, abs=1e-5)
 
 
+def where(arenas):
+    """The requests that wait: each a sequence and a time."""
+    state = arenas.state
+    return set(zip(state.sequence.tolist(), state.arena.now.tolist(), strict=True))
+
+
+def test_of_a_pool_half_of_what_is_labelled_is_the_fullest():
+    arenas = arenas_of(params_of(TASK, "train", 0, SEQUENCES))
+    few = jax.device_get(jax.jit(shown, static_argnums=2)(arenas, jax.random.key(0), 4))
+    assert few.observation.count.shape == (ARENAS // 4,)
+    assert where(few) <= where(arenas)
+    free = jax.vmap(lambda arena: arena.free_cells())
+    fullest = np.sort(free(arenas.state.arena))[: ARENAS // 8]
+    assert np.sort(free(few.state.arena)[: ARENAS // 8]).tolist() == fullest.tolist()
+    assert free(few.state.arena).max() > fullest.max()
+
+
+def test_without_a_pool_every_arena_is_labelled():
+    arenas = arenas_of(params_of(TASK, "train", 0, SEQUENCES))
+    assert shown(arenas, jax.random.key(0), 1) is arenas
+
+
 def test_arenas_go_on_from_one_sequence_to_the_next():
     params = params_of(TASK, "train", 0, SEQUENCES)
     _, failed, episodes = played(params, arenas_of(params), jax.random.key(0), 3 * LENGTH)
@@ -266,6 +289,7 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
     ("setting", "problem"),
     [
         ({"round_states": 0}, "learner.round_states is 0; a whole number of at least 1"),
+        ({"pool": 0}, "learner.pool is 0; a whole number of at least 1"),
         ({"rounds": -1}, "learner.rounds is -1; a whole number of at least 0"),
         ({"horizon": 2.5}, "learner.horizon is 2.5"),
         ({"random_moves": 1.5}, "learner.random_moves is 1.5; a number from 0 to 1"),
