@@ -296,7 +296,7 @@ def _ratios(rows: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def _draw_memory(out: Path, name: str, row: dict[str, Any], study: dict[str, Any]) -> None:
-    """The first test sequence as the learned policy of the first seed, and two fits, placed it."""
+    """The first test sequence as the learned policy of the first seed, and best-fit, placed it."""
     options = study["rows"][name].get("options", {})
     task = workload(study["rows"][name].get("workload", name), None, **options)
     requests = task.requests("test", study["test_seed"], study["sequences"])
