@@ -105,7 +105,7 @@ def train(everything: list[Task]) -> tuple[Any, BranchingConfig]:
     learner = jax.jit(start)(keys[0], params[0])
     for turn in track(range(UPDATES), "training", console=console):
         for number, task in enumerate(everything):
-            at = int(learner.update) % config.kept
+            at = int(learner.update) % config.room
             learner = learner.replace(arenas=arenas[number], guide=task.rule, scale=scales[number])
             learner, _ = go_on(learner, params[number], np.int32(1))
             arenas[number] = jax.tree.map(jnp.copy, learner.arenas)

@@ -101,6 +101,11 @@ class BranchingConfig:
         return self.arenas * self.pool * self.stride
 
     @property
+    def room(self) -> int:
+        """Updates whose labels there is room for: a short run has no more than its own."""
+        return min(self.kept, self.updates)
+
+    @property
     def gradient_steps(self) -> int:
         """Gradient steps in an update."""
         return max(1, round(self.passes * 4 * self.arenas / self.minibatch))
@@ -229,10 +234,10 @@ def make_train(
             scale=jnp.float32(1.0),
             optimizer=optimizer.init(parameters),
             labels=Labels(
-                row=jnp.zeros((config.kept, places, len(FEATURES))),
-                worth=jnp.zeros((config.kept, places)),
-                state=jnp.zeros((config.kept, places), jnp.int32),
-                count=jnp.zeros((config.kept,), jnp.int32),
+                row=jnp.zeros((config.room, places, len(FEATURES))),
+                worth=jnp.zeros((config.room, places)),
+                state=jnp.zeros((config.room, places), jnp.int32),
+                count=jnp.zeros((config.room,), jnp.int32),
             ),
             arenas=start_arenas(env, params, by_arenas, config.arenas * config.pool),
             key=key,
@@ -297,7 +302,7 @@ def make_train(
         (row, worth, state, count), (arenas, failed, episodes) = jax.lax.switch(
             jnp.minimum(number, len(bases) - 1), [with_base(base) for base in bases], *operands
         )
-        at = learner.update % config.kept
+        at = learner.update % config.room
         labels = Labels(
             row=learner.labels.row.at[at].set(row),
             worth=learner.labels.worth.at[at].set(learner.scale * worth),
