@@ -5,8 +5,10 @@ against the *same* later requests with a base policy, and the difference in what
 of the placement, free of the luck of the draw. A Q-network learns those differences, and nothing
 but them: what a state is worth as a whole would only be noise. The base is a
 rule, the guide: what is learnt is when to leave it, and where nothing is worth a margin more, it is
-followed. The policy so far can be the base of further rounds. After Tesauro and Galperin 1996,
-On-line Policy Improvement using Monte-Carlo Search, with common random numbers.
+followed. The states are those that the policy comes to by its own play, as in DAgger (Ross, Gordon
+and Bagnell 2011, A Reduction of Imitation Learning and Structured Prediction to No-Regret Online
+Learning), and it can be the base of further rounds. After Tesauro and Galperin 1996, On-line Policy
+Improvement using Monte-Carlo Search, with common random numbers.
 """
 
 from collections.abc import Callable
@@ -279,28 +281,30 @@ def make_train(
         base = jax.tree.map(
             lambda new, old: jnp.where(starts, new, old), learner.parameters, learner.base
         )
-        operands = (base, learner.guide, params, learner.arenas, by_labels, by_playing)
+        states = shown(learner.arenas, by_labels, config.pool)
 
         def with_base(chosen: Callable[[Any, Policy], Choose]):
-            def act(base, rule, params, arenas, by_labels, by_playing):
-                choose = chosen(base, rule)
-                found = label(
-                    *(env, choose, params, shown(arenas, by_labels, config.pool), by_labels),
+            def act(base, rule, params, arenas, key):
+                return label(
+                    *(env, chosen(base, rule), params, arenas, key),
                     candidates=config.candidates,
                     horizon=config.horizon,
-                )
-                return found, play_on(
-                    *(env, choose, params, arenas, by_playing),
-                    steps=config.stride,
-                    random_moves=config.random_moves,
                 )
 
             return act
 
         # Without later rounds, what plays on in them is not compiled.
         bases = [lambda _, rule: _playing(rule), guided][: 2 if config.rounds else 1]
-        (row, worth, state, count), (arenas, failed, episodes) = jax.lax.switch(
-            jnp.minimum(number, len(bases) - 1), [with_base(base) for base in bases], *operands
+        row, worth, state, count = jax.lax.switch(
+            jnp.minimum(number, len(bases) - 1),
+            [with_base(base) for base in bases],
+            *(base, learner.guide, params, states, by_labels),
+        )
+        # What a placement is worth is asked where the policy that learns it will have to place.
+        arenas, failed, episodes = play_on(
+            *(env, guided(learner.parameters, learner.guide), params, learner.arenas, by_playing),
+            steps=config.stride,
+            random_moves=config.random_moves,
         )
         at = learner.update % config.room
         labels = Labels(
