@@ -27,6 +27,7 @@ def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: i
     """
     if workload.layout:
         raise ValueError("arena_needed: an arena with a layout has a given size")
+    requests = policy.told(requests, workload.hinted)
     enough, peak = _capacity(policy, requests, seed)
     low = peak.astype(np.int64) - 1  # one cell less than the peak always fails
     high = np.full_like(low, enough)

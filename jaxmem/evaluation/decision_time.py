@@ -21,7 +21,8 @@ def decision_nanoseconds(policy: Policy, requests: Requests, workload: Workload)
 
     The situations are those in the middle of the sequences, after first fit.
     """
-    situations = jax.block_until_ready(_middle(requests, workload))
+    told = policy.told(requests, workload.hinted)
+    situations = jax.block_until_ready(_middle(told, workload))
     keys = jax.random.split(jax.random.key(0), ARENAS)
     decide = jax.jit(jax.vmap(policy)).lower(keys, situations).compile()
     decide(keys, situations).block_until_ready()  # a first call pays for more than deciding

@@ -49,6 +49,7 @@ def _played(
     """The fields of a trajectory; those up to `active` if nobody looks."""
     policy.check_plays(workload.cells)
     initial = initial_arena(workload, requests)
+    requests = policy.told(requests, workload.hinted)
     policy = policy.replace(name="")  # the same program serves policies that only differ in name
     stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
     keys = jax.vmap(lambda p: jax.random.fold_in(jax.random.key(seed), p))(

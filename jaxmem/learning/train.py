@@ -106,7 +106,7 @@ def train(
 
     def player_of(network: Any, margin: float = config.margin) -> Policy:
         guide = None if rule is None else Guide(rule, np.float32(margin))
-        return greedy(q, network, guide=guide)
+        return greedy(q, network, guide=guide, foretells=task.foretell)
 
     def validate(player: Policy) -> float:
         return failed_share(player, validation, task)
@@ -171,6 +171,7 @@ def train(
             guide=rule.name if rule else None,
             choice=choice_of(rule),
             margin=margin,
+            foretells=task.foretell,
             training={
                 "workload": task.name,
                 "cells": task.cells,

@@ -11,6 +11,8 @@ from jaxmem.environment.situation import Situation
 from jaxmem.names import nearest
 from jaxmem.policies import fits
 from jaxmem.policies.fits import FITS
+from jaxmem.workloads.foretelling import foretold
+from jaxmem.workloads.requests import Requests
 
 Rule = Callable[[Any, jax.Array, Situation], jax.Array]
 
@@ -22,6 +24,7 @@ class Policy(struct.PyTreeNode):
     name: str = struct.field(pytree_node=False)
     rule: Rule = struct.field(pytree_node=False)
     arena: int | None = struct.field(pytree_node=False, default=None)  # cells; None: of any size
+    foretells: bool = struct.field(pytree_node=False, default=False)  # it reads what is `foretold`
 
     def __repr__(self) -> str:
         return f"Policy({self.name!r})"
@@ -29,6 +32,14 @@ class Policy(struct.PyTreeNode):
     def __call__(self, key: jax.Array, situation: Situation) -> jax.Array:
         """The start (int32[]) at which the request is placed, or NOWHERE."""
         return self.rule(self.parameters, key, situation)
+
+    def told(self, requests: Requests, hinted: bool) -> Requests:
+        """The requests as this policy is told of them.
+
+        Args:
+            hinted: they come with hints: nothing else is foretold then.
+        """
+        return foretold(requests) if self.foretells and not hinted else requests
 
     def check_plays(self, cells: int) -> None:
         """Raises ValueError where it was made for arenas of another size than `cells`."""

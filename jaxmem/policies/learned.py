@@ -26,7 +26,13 @@ class Parameters(struct.PyTreeNode):
     guide: Guide | None
 
 
-def greedy(q: QFunction, network: Any, name: str = "learned", guide: Guide | None = None) -> Policy:
+def greedy(
+    q: QFunction,
+    network: Any,
+    name: str = "learned",
+    guide: Guide | None = None,
+    foretells: bool = False,
+) -> Policy:
     """The policy that takes the action with the largest Q-value, ties to the first.
 
     With a guide, it takes the guide's placement unless another is worth more by the margin, or the
@@ -34,12 +40,14 @@ def greedy(q: QFunction, network: Any, name: str = "learned", guide: Guide | Non
 
     Args:
         network: parameters of the Q-function's network.
+        foretells: it is to be told what the requests so far foretell, where there are no hints.
     """
     return Policy(
         parameters=Parameters(network=network, guide=guide),
         name=name,
         rule=_greedy(q),
         arena=q.arena,
+        foretells=foretells,
     )
 
 

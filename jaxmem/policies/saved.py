@@ -35,6 +35,7 @@ class Card:
     guide: str | None = None  # name of the rule that it follows where nothing is worth more
     choice: tuple[int, ...] = ()  # the rule's parameters, where it has some
     margin: float = 0.0  # by how much a placement must be worth more, in reward
+    foretells: bool = False  # it reads what the requests so far foretell, where there are no hints
     features: tuple[str, ...] = FEATURES
     format: str = FORMAT
     training: dict[str, Any] = field(default_factory=dict)  # workload, learner, steps, seed
@@ -49,7 +50,7 @@ _SHIPPED = Path(__file__).parent / "shipped"
 # Those that come with the package, to be loaded by name.
 SHIPPED = tuple(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
 # Fields that policies saved by earlier versions do not have.
-LATER = ("network", "cells", "blind", "guide", "choice", "margin")
+LATER = ("network", "cells", "blind", "guide", "choice", "margin", "foretells")
 
 
 class PolicyFileError(ValueError):
@@ -92,7 +93,7 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
     if card.guide is not None:
         choice = np.array(card.choice[0] if len(card.choice) == 1 else card.choice, np.int32)
         guide = Guide(policy(card.guide, choice), np.float32(card.margin))
-    return greedy(card.q, network, name, guide)
+    return greedy(card.q, network, name, guide, card.foretells)
 
 
 def read_policy(path: Path | str) -> tuple[Any, Card]:
@@ -160,6 +161,8 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
         raise PolicyFileError(f"{path}: its card says guide {guide!r} with {choice!r}")
     if type(margin) not in (int, float) or not 0 <= margin < math.inf:
         raise PolicyFileError(f"{path}: its card says margin {margin!r}")
+    if type(found["foretells"]) is not bool:
+        raise PolicyFileError(f"{path}: its card says foretells {found['foretells']!r}")
     lists = {"widths": tuple(widths), "blind": tuple(blind), "choice": tuple(choice)}
     return Card(**{**found, **lists, "features": FEATURES})
 

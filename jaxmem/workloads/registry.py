@@ -15,6 +15,7 @@ import jax
 
 from jaxmem.names import nearest
 from jaxmem.workloads import adversarial, programs, synthetic
+from jaxmem.workloads.foretelling import foretold
 from jaxmem.workloads.requests import Requests
 from jaxmem.workloads.scenario import scenario_requests
 from jaxmem.workloads.traces import (
@@ -49,6 +50,7 @@ class Workload:
     stop_at_failure: bool = False  # an episode ends at the first failed request
     stop_above: float = math.inf  # live share of the arena above which an episode ends
     hinted: bool = False  # requests come with a predicted lifetime
+    foretell: bool = False  # which is what those before them foretell
     fixed: bool = False  # one sequence, all of it for testing
     judged_at_end: bool = False  # fragmentation is that of the final memory, not a mean over time
     distinct: tuple[tuple[str, int], ...] = ()  # sequences that a split has, where there is a limit
@@ -68,7 +70,8 @@ class Workload:
             )
         sequences = 1 if self.fixed else min(sequences, dict(self.distinct).get(split, sequences))
         key = jax.random.fold_in(jax.random.key(seed), list(SPLITS).index(split))
-        return self.draw(split, key, sequences, self.length)
+        requests = self.draw(split, key, sequences, self.length)
+        return foretold(requests) if self.foretell else requests
 
 
 @dataclass(frozen=True)
@@ -148,13 +151,19 @@ def workload_options(name: str) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
     # A page is the arena itself: it follows `cells`.
     fixed = ("cells", "key", "sequences", "length", "page")
-    return {p.name: p.default for p in parameters if p.name not in fixed}
+    own = {p.name: p.default for p in parameters if p.name not in fixed}
+    return own if name == "scenario" else own | {"foretell": False}
 
 
 def _random(name: str, cells: int | None, **options: Any) -> Workload:
     generator = _GENERATORS[name]
     for option, value in options.items():
         _check_option(name, option, value, workload_options(name)[option])
+    foretell, hints = options.pop("foretell", False), options.get("hints", False)
+    if foretell and hints:
+        raise ValueError(
+            f"workload {name}: hints and foretell are both true; hints are of one kind"
+        )
     cells = cells or generator.cells
     if "page" in inspect.signature(generator.function).parameters:
         options["page"] = cells
@@ -170,7 +179,8 @@ def _random(name: str, cells: int | None, **options: Any) -> Workload:
         name=name,
         cells=cells,
         draw=draw,
-        hinted=bool(options.get("hints", False)),
+        hinted=hints or foretell,
+        foretell=foretell,
         **dict(generator.rules),
     )
 
@@ -224,11 +234,13 @@ def _trace(
     slack: float = 1.1,
     episodes: str = "whole",
     window: int | None = None,
+    foretell: bool = False,
 ) -> Workload:
     if (path is None) == (name is None):
         raise ValueError("workload trace needs workload.path=FILE or workload.name=RECORDING")
     if episodes not in ("whole", "windows"):
         raise ValueError(f"workload.episodes is {episodes!r}; it must be whole or windows")
+    _check_option("trace", "foretell", foretell, False)
     recording = read_trace(path) if path is not None else load_library(name or "")
     cells = cells or 1024
     quantised = quantise(recording, cells, slack)
@@ -241,6 +253,8 @@ def _trace(
             draw=lambda split, key, sequences, length: whole(quantised),
             length=quantised.requests,
             warmup=0,
+            hinted=foretell,
+            foretell=foretell,
             fixed=True,
             notes=notes,
         )
@@ -257,6 +271,8 @@ def _trace(
         ),
         length=length,
         warmup=min(WARMUP, length // 5),
+        hinted=foretell,
+        foretell=foretell,
         distinct=distinct,
         notes=(
             *notes,
