@@ -21,10 +21,10 @@ import optax
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.environment.observations import FEATURES
 from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, start_arenas
-from jaxmem.learning.rollouts import Choose, label, play_on
+from jaxmem.learning.placements import Drawn, Labels, beside_its_state, draw, no_labels
+from jaxmem.learning.rollouts import Choose, label, play_on, playing
 from jaxmem.learning.settings import (
     check_blind,
     check_network,
@@ -37,8 +37,6 @@ from jaxmem.learning.settings import (
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.q_functions import CandidateQ
-
-RUN = 64  # placements read side by side: most states in it are whole
 
 
 @dataclass(frozen=True)
@@ -113,70 +111,6 @@ class BranchingConfig:
         return max(1, round(self.passes * 4 * self.arenas / self.minibatch))
 
 
-@struct.dataclass
-class Labels:
-    """Placements that were tried, of the latest B updates, M to an update."""
-
-    row: jax.Array  # float32[B, M, F]
-    worth: jax.Array  # float32[B, M]  reward until the horizon, less the mean of its state
-    state: jax.Array  # int32[B, M]  its number, in ascending order
-    count: jax.Array  # int32[B]  placements that there are
-
-
-@struct.dataclass
-class Drawn:
-    """Placements for one gradient step, R runs of neighbours in the list of some update."""
-
-    row: jax.Array  # float32[R, W, F]
-    worth: jax.Array  # float32[R, W]
-    state: jax.Array  # int32[R, W]  ascending in a run; those at its ends may lack placements
-    exists: jax.Array  # bool[R, W]
-
-
-def draw(labels: Labels, key: jax.Array, minibatch: int) -> Drawn:
-    """About `minibatch` placements, in runs, so that those of a state come together."""
-    width = min(RUN, minibatch, labels.worth.shape[1])
-    by_update, by_place = jax.random.split(key)
-    filled = jnp.sum(labels.count > 0)
-    update = jax.random.randint(by_update, (minibatch // width,), 0, jnp.maximum(filled, 1))
-    starts = jnp.maximum(labels.count[update] - width, 0) + 1
-    first = jnp.int32(jax.random.uniform(by_place, update.shape) * starts)
-
-    def run_of(column: jax.Array) -> jax.Array:
-        rest = column.shape[2:]
-        return jax.vmap(
-            lambda update, first: jax.lax.dynamic_slice(
-                column, (update, first, *(0 for _ in rest)), (1, width, *rest)
-            )[0]
-        )(update, first)
-
-    return Drawn(
-        row=run_of(labels.row),
-        worth=run_of(labels.worth),
-        state=run_of(labels.state),
-        exists=first[:, None] + jnp.arange(width) < labels.count[update, None],
-    )
-
-
-def beside_its_state(error: jax.Array, drawn: Drawn) -> jax.Array:
-    """Errors less their mean over the placements drawn of the same state: float32[R, W].
-
-    Args:
-        error: float32[R, W]  0 where no placement exists.
-    """
-    runs, width = error.shape
-    begins = jnp.diff(drawn.state, axis=1, prepend=drawn.state[:, :1]) != 0
-    group = (jnp.arange(runs)[:, None] * width + jnp.cumsum(begins, axis=1)).reshape(-1)
-
-    def total(column: jax.Array) -> jax.Array:
-        return jax.ops.segment_sum(column.reshape(-1), group, runs * width)[group].reshape(
-            runs, width
-        )
-
-    exists = drawn.exists.astype(jnp.float32)
-    return exists * (error - total(error) / jnp.maximum(total(exists), 1.0))
-
-
 def shown(arenas: Arenas, key: jax.Array, pool: int) -> Arenas:
     """One arena in `pool`: half of them are the fullest, the others any.
 
@@ -201,7 +135,6 @@ class Learner(struct.PyTreeNode):
     latest: Any  # of the network that learns
     base: Any  # of the policy that is followed in branches, from the second round on
     guide: Policy  # the rule that is improved on
-    scale: jax.Array  # float32[]  of the labels to come: one network may learn from several tasks
     optimizer: Any  # state of the optimizer
     labels: Labels
     arenas: Arenas
@@ -227,27 +160,20 @@ def make_train(
     def start(key: jax.Array, params: Params) -> Learner:
         by_network, by_arenas, key = jax.random.split(key, 3)
         parameters = q.init(by_network)
-        places = config.arenas * config.candidates
         return Learner(
             parameters=parameters,
             latest=parameters,
             base=parameters,
             guide=guide,
-            scale=jnp.float32(1.0),
             optimizer=optimizer.init(parameters),
-            labels=Labels(
-                row=jnp.zeros((config.room, places, len(FEATURES))),
-                worth=jnp.zeros((config.room, places)),
-                state=jnp.zeros((config.room, places), jnp.int32),
-                count=jnp.zeros((config.room,), jnp.int32),
-            ),
+            labels=no_labels(config.room, config.arenas * config.candidates),
             arenas=start_arenas(env, params, by_arenas, config.arenas * config.pool),
             key=key,
             update=jnp.zeros((), jnp.int32),
         )
 
     def guided(network: Any, rule: Policy) -> Choose:
-        return _playing(greedy(q, network, guide=Guide(rule, config.margin)))
+        return playing(greedy(q, network, guide=Guide(rule, config.margin)))
 
     def loss_of(parameters: Any, drawn: Drawn) -> jax.Array:
         error = jnp.where(drawn.exists, q.value(parameters, drawn.row) - drawn.worth, 0.0)
@@ -294,7 +220,7 @@ def make_train(
             return act
 
         # Without later rounds, what plays on in them is not compiled.
-        bases = [lambda _, rule: _playing(rule), guided][: 2 if config.rounds else 1]
+        bases = [lambda _, rule: playing(rule), guided][: 2 if config.rounds else 1]
         row, worth, state, count = jax.lax.switch(
             jnp.minimum(number, len(bases) - 1),
             [with_base(base) for base in bases],
@@ -307,12 +233,7 @@ def make_train(
             random_moves=config.random_moves,
         )
         at = learner.update % config.room
-        labels = Labels(
-            row=learner.labels.row.at[at].set(row),
-            worth=learner.labels.worth.at[at].set(learner.scale * worth),
-            state=learner.labels.state.at[at].set(state),
-            count=learner.labels.count.at[at].set(count),
-        )
+        labels = learner.labels.with_update(at, row, worth, state, count)
         length = jnp.where(number == 0, config.first_updates, config.round_updates)
         rate = config.final_learning_rate + 0.5 * (
             config.learning_rate - config.final_learning_rate
@@ -324,11 +245,6 @@ def make_train(
         return learner, Progress(loss=loss, failed=failed, episodes=episodes)
 
     return start, in_blocks(update)
-
-
-def _playing(player: Policy) -> Choose:
-    unused = jax.random.key(0)  # rules and networks draw nothing
-    return lambda situation: player(unused, situation)
 
 
 def _round(config: BranchingConfig, update: jax.Array) -> tuple[jax.Array, jax.Array]:

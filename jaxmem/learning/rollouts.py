@@ -17,9 +17,17 @@ from jaxmem.environment.observations import FEATURES, rows
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.learning.collect import Arenas
+from jaxmem.learning.placements import to_try
+from jaxmem.policies import Policy
 from jaxmem.policies.q_functions import random_candidate
 
 Choose = Callable[[Situation], jax.Array]  # of one situation -> start int32[]
+
+
+def playing(player: Policy) -> Choose:
+    """What a policy that draws nothing does."""
+    unused = jax.random.key(0)  # rules and networks draw nothing
+    return lambda situation: player(unused, situation)
 
 
 def label(
@@ -43,20 +51,12 @@ def label(
         Rows float32[E * C, F], worths float32[E * C], the numbers of their states int32[E * C],
         ascending, and how many of them there are, int32[].
     """
-    count, most = arenas.state.sequence.shape[0], candidates
-    packed, state = arenas.observation, arenas.state
+    count, packed, state = arenas.state.sequence.shape[0], arenas.observation, arenas.state
     starts = cast(jax.Array, state.starts)  # the actions are holes
-    legal = 2 * packed.count
-    tried = jnp.where(legal >= 2, jnp.minimum(legal, most), 0)
-    ends = jnp.cumsum(tried)
-    begins = ends - tried
-    # Where there are more than can be tried, some of them, at random.
-    offset = jax.random.randint(key, (count,), 0, jnp.maximum(legal, 1))
+    tried = to_try(packed.count, candidates, key)
 
     def branch(number: jax.Array, found: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        place = number * count + jnp.arange(count)
-        mine = jnp.minimum(jnp.searchsorted(ends, place, side="right"), count - 1)
-        action = (offset[mine] + place - begins[mine]) % jnp.maximum(legal[mine], 1)
+        mine, action = tried.at(number * count + jnp.arange(count))
         situation = jax.tree.map(lambda leaf: leaf[mine], state.situation)
         reward = jax.vmap(functools.partial(follow, env, choose, params, horizon))(
             situation, state.sequence[mine], starts[mine, action]
@@ -67,18 +67,18 @@ def label(
             for all, part in zip(found, new, strict=True)
         )
 
-    places = count * most
+    places, total = count * candidates, tried.ends[-1]
     nothing = (
         jnp.zeros((places, len(FEATURES))),
         jnp.zeros((places,)),
         jnp.zeros((places,), jnp.int32),
     )
-    row, reward, mine = jax.lax.fori_loop(0, (ends[-1] + count - 1) // count, branch, nothing)
-    numbers = jnp.arange(most)
+    row, reward, mine = jax.lax.fori_loop(0, (total + count - 1) // count, branch, nothing)
+    begins, numbers = tried.ends - tried.count, jnp.arange(candidates)
     given = reward[jnp.minimum(begins[:, None] + numbers, places - 1)]
-    given = jnp.where(numbers < tried[:, None], given, 0.0)
-    mean = jnp.sum(given, axis=1) / jnp.maximum(tried, 1)
-    return row, reward - mean[mine], mine, ends[-1]
+    given = jnp.where(numbers < tried.count[:, None], given, 0.0)
+    mean = jnp.sum(given, axis=1) / jnp.maximum(tried.count, 1)
+    return row, reward - mean[mine], mine, total
 
 
 def follow(
