@@ -89,11 +89,15 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
     """
     name = name or (str(path) if path in SHIPPED else "learned")
     network, card = read_policy(path)
-    guide = None
-    if card.guide is not None:
-        choice = np.array(card.choice[0] if len(card.choice) == 1 else card.choice, np.int32)
-        guide = Guide(policy(card.guide, choice), np.float32(card.margin))
-    return greedy(card.q, network, name, guide, card.foretells)
+    return greedy(card.q, network, name, guide_of(card), card.foretells)
+
+
+def guide_of(card: Card) -> Guide | None:
+    """The rule that a policy follows where nothing is worth more, with its margin."""
+    if card.guide is None:
+        return None
+    choice = np.array(card.choice[0] if len(card.choice) == 1 else card.choice, np.int32)
+    return Guide(policy(card.guide, choice), np.float32(card.margin))
 
 
 def read_policy(path: Path | str) -> tuple[Any, Card]:
