@@ -7,6 +7,7 @@ hundredth of one. The pupil's values are log-probabilities: that a placement is 
 that its teachers chose it e times as often.
 """
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -119,10 +120,8 @@ def imitate(
         _enter(lesson, config, jax.random.fold_in(by_arenas, number), seed)
         for number, lesson in enumerate(lessons)
     ]
-    start, look, learn = make_imitation(config, len(lessons))
-    look = jax.jit(look, static_argnames="env", donate_argnums=1)
-    learn = jax.jit(learn, donate_argnums=0)
-    pupil = jax.jit(start)(by_network)
+    start, look, learn = _compiled(config, len(lessons))
+    pupil = start(by_network)
     for turn in range(config.turns):
         for number, room in enumerate(rooms):
             at = turn * len(rooms) + number
@@ -133,6 +132,17 @@ def imitate(
         pupil, loss = learn(pupil, jax.random.fold_in(by_learning, turn), np.int32(turn))
         report(Progress(turn + 1, float(loss), time.perf_counter() - begin))
     return jax.device_get(pupil.parameters)
+
+
+@functools.cache
+def _compiled(config: ImitationConfig, lessons: int) -> tuple[Callable[..., Any], ...]:
+    """The functions of `make_imitation`, compiled when they are first called."""
+    start, look, learn = make_imitation(config, lessons)
+    return (
+        jax.jit(start),
+        jax.jit(look, static_argnames="env", donate_argnums=1),
+        jax.jit(learn, donate_argnums=0),
+    )
 
 
 def make_imitation(
@@ -283,6 +293,9 @@ def _enter(lesson: Lesson, config: ImitationConfig, key: jax.Array, seed: int) -
         keep_last=False,
     )
     params = params_of(task, "train", seed, config.sequences, capacity=config.capacity)
-    begin = jax.jit(lambda key, params: start_arenas(env, params, key, config.arenas))
     # Teachers that differ in nothing but their names share a compiled program.
-    return _Room(env, params, lesson.teacher.replace(name=""), begin(key, params))
+    teacher = lesson.teacher.replace(name="")
+    return _Room(env, params, teacher, _start_arenas(env, params, key, config.arenas))
+
+
+_start_arenas = jax.jit(start_arenas, static_argnames=("env", "count"))
