@@ -100,7 +100,7 @@ def test_an_mlp_comes_back_exactly_and_knows_its_arena(tmp_path, over_addresses)
 def test_a_card_from_before_there_were_other_networks_is_a_scorers(tmp_path, network):
     write(tmp_path / "old.safetensors", network, drop=files.LATER)
     card = read_policy(tmp_path / "old.safetensors")[1]
-    assert (card.network, card.cells, card.blind) == ("scorer", None, ())
+    assert (card.network, card.cells, card.blind, card.foretells) == ("scorer", None, (), False)
     load_policy(tmp_path / "old.safetensors").check_plays(12345)
 
 
@@ -304,6 +304,22 @@ INCONSISTENT = {
 def raw_float8(path):
     header = json.dumps({"x": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+
+
+@pytest.mark.parametrize("foretells", ["yes", 1, None, [True]])
+def test_a_card_that_foretells_something_else_than_true_or_false_is_refused(
+    foretells, tmp_path, network
+):
+    write(tmp_path / "policy.safetensors", network, foretells=foretells)
+    with pytest.raises(PolicyFileError, match=r"policy.safetensors: its card says foretells "):
+        load_policy(tmp_path / "policy.safetensors")
+
+
+def test_a_policy_that_foretells_does_so_after_loading(tmp_path, network):
+    save_policy(tmp_path / "told.safetensors", network, dataclasses.replace(CARD, foretells=True))
+    save_policy(tmp_path / "plain.safetensors", network, CARD)
+    assert load_policy(tmp_path / "told.safetensors").foretells
+    assert not load_policy(tmp_path / "plain.safetensors").foretells
 
 
 @pytest.mark.parametrize(
