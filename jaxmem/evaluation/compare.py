@@ -182,6 +182,8 @@ def find_policy(name: str) -> Policy:
         ValueError: it is neither, with the nearest names.
     """
     file = policy_file(name)
+    if file is None and name not in NAMES:
+        raise ValueError(f"unknown policy {name!r}{nearest(name, (*NAMES, *SHIPPED))}")
     return policy(name) if file is None else load_policy(file)
 
 

@@ -281,6 +281,7 @@ ASKED = {
     [
         ({"policies": []}, "no policy to compare; known: first"),
         ({"policies": ["first", "wurst"]}, "unknown policy 'wurst'; did you mean worst"),
+        ({"policies": ["generalst"]}, "unknown policy 'generalst'; did you mean generalist"),
         ({"policies": ["first", "best", "first"]}, "first is given twice"),
         ({"policies": ["two_ended", "two_ended"]}, "two_ended is given twice"),
         ({"policies": ["gone.safetensors"]}, "gone.safetensors: no such policy file"),
