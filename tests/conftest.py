@@ -1,5 +1,6 @@
-"""What all tests share: how hypothesis searches, and the golden files of the project."""
+"""What all tests share: compiled programs, how hypothesis searches, the project's golden files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ settings.register_profile("jaxmem", deadline=None, derandomize=True, print_blob=
 settings.load_profile("jaxmem")
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
+
+
+def pytest_configure(config):
+    """Lets JAX keep what it compiles: for the other worker, for commands, and for the next run."""
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("compiled")))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 @pytest.fixture(scope="session")
