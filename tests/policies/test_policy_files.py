@@ -133,10 +133,18 @@ def test_the_generalist_comes_with_the_package():
     card = read_policy("generalist")[1]
     assert card.guide == "segregated"
     assert card.training["hinted"]
-    for file in Path(files.__file__).parent.glob("shipped/*.safetensors"):
-        assert file.stat().st_size < 200_000
-        told = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        assert told["card"]["training"] == read_policy(file)[1].training
+    assert card.foretells
+
+
+@pytest.mark.parametrize("name", files.SHIPPED)
+def test_a_policy_of_the_package_is_small_and_has_its_card_beside_it(name):
+    folder = Path(files.__file__).parent / "shipped"
+    assert (folder / f"{name}.safetensors").stat().st_size < 200_000
+    beside = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    card = read_policy(name)[1]
+    assert beside["card"] == json.loads(json.dumps(dataclasses.asdict(card)))
+    assert card.training["seed"] == 0
+    assert load_policy(name).name == name
 
 
 def test_the_generalist_fails_less_than_best_fit_where_small_blocks_live_long():
