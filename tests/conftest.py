@@ -1,6 +1,5 @@
-"""What all tests share: compiled programs, how hypothesis searches, the project's golden files."""
+"""What all tests share: how hypothesis searches, and the golden files of the project."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,6 @@ settings.register_profile("jaxmem", deadline=None, derandomize=True, print_blob=
 settings.load_profile("jaxmem")
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
-
-
-def pytest_configure(config):
-    """Lets JAX keep what it compiles: for the other worker, for commands, and for the next run."""
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("compiled")))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 @pytest.fixture(scope="session")
