@@ -23,7 +23,8 @@ from flax import struct
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.learning.blocks import Block, Progress, in_blocks
 from jaxmem.learning.collect import Arenas, start_arenas
-from jaxmem.learning.placements import Drawn, Labels, beside_its_state, draw, no_labels
+from jaxmem.learning.descent import descend
+from jaxmem.learning.placements import Labels, beside_its_state, draw, no_labels
 from jaxmem.learning.rollouts import Choose, label, play_on, playing
 from jaxmem.learning.settings import (
     check_blind,
@@ -175,30 +176,21 @@ def make_train(
     def guided(network: Any, rule: Policy) -> Choose:
         return playing(greedy(q, network, guide=Guide(rule, config.margin)))
 
-    def loss_of(parameters: Any, drawn: Drawn) -> jax.Array:
-        error = jnp.where(drawn.exists, q.value(parameters, drawn.row) - drawn.worth, 0.0)
-        return jnp.sum(jnp.square(beside_its_state(error, drawn))) / jnp.maximum(
-            jnp.sum(drawn.exists), 1
-        )
-
     def learn(learner: Learner, key: jax.Array, rate: jax.Array) -> tuple[Learner, jax.Array]:
-        def descend(carry, key):
-            latest, average, state = carry
+        def loss_of(parameters: Any, key: jax.Array) -> jax.Array:
             drawn = draw(learner.labels, key, config.minibatch)
-            loss, gradient = jax.value_and_grad(loss_of)(latest, drawn)
-            change, state = optimizer.update(gradient, state, latest)
-            latest = jax.tree.map(lambda old, by: old - rate * by, latest, change)
-            keep = config.averaging
-            average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, average, latest)
-            return (latest, average, state), loss
+            error = jnp.where(drawn.exists, q.value(parameters, drawn.row) - drawn.worth, 0.0)
+            return jnp.sum(jnp.square(beside_its_state(error, drawn))) / jnp.maximum(
+                jnp.sum(drawn.exists), 1
+            )
 
-        (latest, average, state), loss = jax.lax.scan(
-            descend,
-            (learner.latest, learner.parameters, learner.optimizer),
+        (latest, average, state), loss = descend(
+            *(loss_of, optimizer, (learner.latest, learner.parameters, learner.optimizer)),
             jax.random.split(key, config.gradient_steps),
+            rate=rate,
+            averaging=config.averaging,
         )
-        learner = learner.replace(latest=latest, parameters=average, optimizer=state)
-        return learner, jnp.mean(loss)
+        return learner.replace(latest=latest, parameters=average, optimizer=state), loss
 
     def update(learner: Learner, params: Params) -> tuple[Learner, Progress]:
         key, by_labels, by_learning, by_playing = jax.random.split(learner.key, 4)

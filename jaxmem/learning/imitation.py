@@ -23,6 +23,7 @@ from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import rows
 from jaxmem.environment.tasks import params_of
 from jaxmem.learning.collect import Arenas, start_arenas
+from jaxmem.learning.descent import descend
 from jaxmem.learning.placements import Drawn, Labels, draw, groups_of, no_labels, to_try
 from jaxmem.learning.rollouts import Choose, play_on, playing
 from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
@@ -199,31 +200,21 @@ def make_imitation(
         )
         return pupil, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
-    def loss_of(parameters: Any, drawn: Drawn) -> jax.Array:
-        return surprise(q.value(parameters, drawn.row), drawn)
-
     def learn(pupil: Pupil, key: jax.Array, turn: jax.Array):
         fall = config.learning_rate - config.final_learning_rate
         cosine = 1 + jnp.cos(jnp.pi * turn / config.turns)
-        rate = config.final_learning_rate + 0.5 * fall * cosine
 
-        def descend(carry, key):
-            latest, average, state = carry
-            loss, gradient = jax.value_and_grad(loss_of)(
-                latest, draw(pupil.labels, key, config.minibatch)
-            )
-            change, state = optimizer.update(gradient, state, latest)
-            latest = jax.tree.map(lambda old, by: old - rate * by, latest, change)
-            keep = config.averaging
-            average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, average, latest)
-            return (latest, average, state), loss
+        def loss_of(parameters: Any, key: jax.Array) -> jax.Array:
+            drawn = draw(pupil.labels, key, config.minibatch)
+            return surprise(q.value(parameters, drawn.row), drawn)
 
-        (latest, average, state), loss = jax.lax.scan(
-            descend,
-            (pupil.latest, pupil.parameters, pupil.optimizer),
+        (latest, average, state), loss = descend(
+            *(loss_of, optimizer, (pupil.latest, pupil.parameters, pupil.optimizer)),
             jax.random.split(key, gradient_steps),
+            rate=config.final_learning_rate + 0.5 * fall * cosine,
+            averaging=config.averaging,
         )
-        return pupil.replace(latest=latest, parameters=average, optimizer=state), jnp.mean(loss)
+        return pupil.replace(latest=latest, parameters=average, optimizer=state), loss
 
     return start, look, learn
 

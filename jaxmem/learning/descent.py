@@ -1,0 +1,41 @@
+"""Gradient steps down a loss, and the average of the parameters on the way, which plays."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Descent = tuple[Any, Any, Any]  # the latest parameters, their average, state of the optimizer
+
+
+def descend(
+    loss_of: Callable[[Any, jax.Array], jax.Array],
+    optimizer: optax.GradientTransformation,
+    before: Descent,
+    keys: jax.Array,
+    *,
+    rate: jax.Array,
+    averaging: float,
+) -> tuple[Descent, jax.Array]:
+    """One gradient step for each key, and the mean loss float32[].
+
+    Args:
+        loss_of: of parameters and a key, by which it draws what it is about: float32[].
+        optimizer: turns gradients into directions; their length is `rate` (float32[]).
+        averaging: share of the average that stays in a step.
+    """
+
+    def step(carry: Descent, key: jax.Array) -> tuple[Descent, jax.Array]:
+        latest, average, state = carry
+        loss, gradient = jax.value_and_grad(loss_of)(latest, key)
+        change, state = optimizer.update(gradient, state, latest)
+        latest = jax.tree.map(lambda old, by: old - rate * by, latest, change)
+        average = jax.tree.map(
+            lambda old, new: averaging * old + (1 - averaging) * new, average, latest
+        )
+        return (latest, average, state), loss
+
+    after, loss = jax.lax.scan(step, before, keys)
+    return after, jnp.mean(loss)
