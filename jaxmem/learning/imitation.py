@@ -57,9 +57,10 @@ class ImitationConfig:
     def __post_init__(self) -> None:
         check_whole(
             self,
-            *("turns", "arenas", "candidates", "stride", "kept", "minibatch", "holes"),
+            *("turns", "candidates", "stride", "kept", "minibatch", "holes"),
             *("sequences", "capacity"),
         )
+        check_whole(self, "arenas", least=2)
         check_shares(self, "random_moves", "averaging")
         check_numbers(self, "passes", "learning_rate", "final_learning_rate", "max_grad_norm")
         check_widths(self)
@@ -274,6 +275,9 @@ class _Room:
     arenas: Arenas
 
 
+_start_arenas = jax.jit(start_arenas, static_argnames=("env", "count"))
+
+
 def _enter(lesson: Lesson, config: ImitationConfig, key: jax.Array, seed: int) -> _Room:
     task = lesson.workload
     env = Environment(
@@ -287,6 +291,3 @@ def _enter(lesson: Lesson, config: ImitationConfig, key: jax.Array, seed: int) -
     # Teachers that differ in nothing but their names share a compiled program.
     teacher = lesson.teacher.replace(name="")
     return _Room(env, params, teacher, _start_arenas(env, params, key, config.arenas))
-
-
-_start_arenas = jax.jit(start_arenas, static_argnames=("env", "count"))

@@ -147,9 +147,9 @@ def test_a_pupil_comes_to_place_as_its_teachers_do_each_on_its_own_workload():
     for lesson in lessons:
         situations = seen(lesson.workload).state.situation
         ours, its = (chosen(player, situations) for player in (pupil, lesson.teacher))
-        assert (ours == its).mean() > 0.85
+        assert (ours == its).mean() >= 0.8
     # The teachers differ, and the pupil tells their arenas apart.
-    assert (its == chosen(lessons[0].teacher, situations)).mean() < 0.8
+    assert (its == chosen(lessons[0].teacher, situations)).mean() < 0.75
 
 
 def chosen(player, situations):
@@ -172,5 +172,7 @@ def test_bad_lessons_and_settings_are_refused():
         imitate([Lesson(workload("comb"), policy("best"))], SMALL)
     with pytest.raises(ValueError, match="turns is 0"):
         ImitationConfig(turns=0)
+    with pytest.raises(ValueError, match="arenas is 1"):
+        ImitationConfig(arenas=1)
     with pytest.raises(ValueError, match="averaging is"):
         ImitationConfig(averaging=float("nan"))
