@@ -7,17 +7,20 @@ those of `placement_study.yaml`, as `only=[comb]` or `out=DIR`.
 """
 
 import dataclasses
+import io
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import hydra
+import jax
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from placement_report import write_report
 from rich.console import Console
 
+from jaxmem.evaluation.hindsight import bounds
 from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import tuned
@@ -51,12 +54,14 @@ def main(config: DictConfig) -> None:
         for name, row in rows.items():
             if seed < row["seeds"] and not _member_file(out, name, seed).exists():
                 _train_member(study, out, name, row, seed)
+    for name, row in rows.items():
+        _search(study, out, name, row)
     write_report(out, study, console)
 
 
 def _train_member(study: dict, out: Path, name: str, row: dict, seed: int) -> None:
     """Trains and tests one member, and keeps it when it is whole."""
-    task = workload(row.get("workload", name), None, **row.get("options", {}))
+    task = _task(name, row)
     requests = task.requests("test", study["test_seed"], study["sequences"])
     best = _baselines(out, name, task, requests)
     console.rule(f"{name}, seed {seed}")
@@ -103,6 +108,24 @@ def _train_member(study: dict, out: Path, name: str, row: dict, seed: int) -> No
         **surroundings(),
     }
     _write(file, json.dumps(member, indent=1) + "\n")  # last: what has it is whole
+
+
+def _task(name: str, row: dict) -> Workload:
+    return workload(row.get("workload", name), None, **row.get("options", {}))
+
+
+def _search(study: dict, out: Path, name: str, row: dict) -> None:
+    """Finds, once, what hindsight reaches on the first of the test sequences, and keeps it.
+
+    Where a failure ends an episode, the rules' file has a ceiling that is nearer.
+    """
+    task, file = _task(name, row), out / "members" / f"{name}-bounds.npz"
+    if task.stop_at_failure or file.exists():
+        return
+    console.print(f"{name}: searching with every lifetime known")
+    requests = task.requests("test", study["test_seed"], study["sequences"])
+    found = bounds(jax.tree.map(lambda column: column[: study["searched"]], requests), task)
+    _write_arrays(file, {"clairvoyant": found.clairvoyant, "hindsight": found.hindsight})
 
 
 def _measured(trajectory: Trajectory, requests: Requests, task: Workload) -> dict[str, np.ndarray]:
@@ -194,12 +217,18 @@ def _addresses(start: np.ndarray, requests: Requests, task: Workload) -> dict:
 def _write_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
     """Float32, in a file beside `file` that holds no pickles."""
     single = {name: array.astype(np.float32) for name, array in arrays.items()}
-    np.savez_compressed(file.with_suffix(".npz"), allow_pickle=False, **single)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **single)
+    _replace(file.with_suffix(".npz"), packed.getvalue())
 
 
 def _write(file: Path, text: str) -> None:
+    _replace(file, text.encode())
+
+
+def _replace(file: Path, content: bytes) -> None:
     partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content)
     os.replace(partial, file)
 
 

@@ -20,7 +20,7 @@ def study(monkeypatch):
     import placement_study
 
     yield placement_study
-    for name in ("placement_study", "placement_report"):
+    for name in ("placement_study", "placement_report", "placement_tables"):
         sys.modules.pop(name, None)
 
 
