@@ -173,10 +173,7 @@ def trained(task: Workload, options: Options, name: str, row: str) -> TrainResul
             task,
             "branching",
             seed=options.seed,
-            started=display.started,
-            report=lambda at: display.report(
-                at.steps, at.episodes, at.steps_per_second, at.loss, at.failed
-            ),
+            listeners=[display],
             states=options.states,
             horizon=options.horizon,
             blind=blind,

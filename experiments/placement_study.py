@@ -70,10 +70,7 @@ def _train_member(study: dict, out: Path, name: str, row: dict, seed: int) -> No
             task,
             study["learner"],
             seed=seed,
-            started=display.started,
-            report=lambda at: display.report(
-                at.steps, at.episodes, at.steps_per_second, at.loss, at.failed
-            ),
+            listeners=[display],
             **row.get("settings", {}),
         )
     if result.note:

@@ -12,7 +12,7 @@ import yaml
 from jaxmem.configuration import UsageError
 from jaxmem.render.report import markdown_table
 
-RESULTS = "results.json"
+CONFIG, RESULTS, CHECKPOINTS = "config.yaml", "results.json", "checkpoints"
 
 
 class RunFolder:
@@ -30,6 +30,11 @@ class RunFolder:
                 f"{self.path} already holds results, which are kept; take another out=DIR, or "
                 "overwrite=true"
             )
+        if (self.path / CHECKPOINTS).exists() and not overwrite:
+            raise UsageError(
+                f"{self.path} holds a run that was stopped; resume={self.path} goes on with it, "
+                "overwrite=true begins anew"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"
@@ -43,9 +48,10 @@ class RunFolder:
         """The path of a file in the folder."""
         return self.path / name
 
-    def write_config(self, config: dict[str, Any]) -> None:
-        """config.yaml: what was asked for, with every default."""
-        self._write("config.yaml", yaml.safe_dump(config, sort_keys=False))
+    def write_config(self, config: dict[str, Any], command: str) -> None:
+        """config.yaml: what was asked for, with every default, below the command."""
+        line = " ".join(command.splitlines())
+        self._write(CONFIG, f"# {line}\n{yaml.safe_dump(config, sort_keys=False)}")
 
     def write_results(self, results: dict[str, Any]) -> None:
         """results.json, and table.md if it compares policies."""

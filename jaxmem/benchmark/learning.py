@@ -11,8 +11,10 @@ from jaxmem.benchmark.timing import compiled_afresh
 from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import run
+from jaxmem.learning.learners import check_training
+from jaxmem.learning.members import TRAINING_SEQUENCES
 from jaxmem.learning.pqn import PQNConfig, make_train
-from jaxmem.learning.train import TRAINING_SEQUENCES, check_training
+from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
@@ -32,9 +34,10 @@ class Training:
         env, config = check_training(task, LEARNER, seed=0, holes=HOLES, reward="failures")
         self.config = cast(PQNConfig, config)  # LEARNER's
         self._params = params_of(task, "train", 0, TRAINING_SEQUENCES)
-        start, train = make_train(self.config, env, None)
+        start, train = make_train(self.config, env)
         self.steps = self.config.steps_per_update
-        self._learner = jax.block_until_ready(jax.jit(start)(jax.random.key(0), self._params))
+        given = (jax.random.key(0), self._params, None, numbers_of(self.config))
+        self._learner = jax.block_until_ready(jax.jit(start)(*given))
         with compiled_afresh():
             begin = time.perf_counter()
             lowered = jax.jit(train, donate_argnums=0).lower(

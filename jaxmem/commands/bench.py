@@ -36,7 +36,7 @@ def run(config: dict[str, Any], command: str) -> int:
     folder = checked(
         RunFolder, "bench", plan.player.name, config["out"], check_switch(config, "overwrite")
     )
-    folder.write_config(config)
+    folder.write_config(config, command)
     with StagesDisplay(console) as display:
         results = {"command": command, **measure(plan, display.report)}
         display.report("drawing")

@@ -41,7 +41,7 @@ def run(config: dict[str, Any], command: str) -> int:
     folder = checked(
         RunFolder, "compare", task.name, config["out"], check_switch(config, "overwrite")
     )
-    folder.write_config(config)
+    folder.write_config(config, command)
     with StagesDisplay(console) as display:
         comparison = checked(
             compare, on=task, hindsight=hindsight, report=display.report, **question

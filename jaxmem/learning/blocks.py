@@ -1,4 +1,10 @@
-"""What the learners share: updates in blocks that do not wait for the host, and what they saw."""
+"""What the learners share: how a run starts, and updates in blocks that do not wait for the host.
+
+`make_train(config, env)` of a learner gives the two pure functions of a training run,
+`start(key, params, guide, numbers) -> Learner` and `train(learner, params, updates)`, which goes on
+for `updates` (int32[]) updates. Both can be vmapped over runs that differ in their seeds, requests,
+guides' parameters and numbers.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +24,7 @@ class Progress(struct.PyTreeNode):
     episodes: jax.Array  # int32[]  sequences finished in the block
 
 
+Start = Callable[..., Any]  # key, Params, guide, Numbers -> the learner before the first update
 Update = Callable[[Any, Params], tuple[Any, Progress]]  # learner, params -> one update later
 Block = Callable[[Any, Params, jax.Array], tuple[Any, Progress]]  # ..., updates (int32[])
 

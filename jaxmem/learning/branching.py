@@ -13,7 +13,7 @@ Improvement using Monte-Carlo Search, with common random numbers.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +21,13 @@ import optax
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.learning.blocks import Block, Progress, in_blocks
+from jaxmem.learning.blocks import Block, Progress, Start, in_blocks
 from jaxmem.learning.collect import Arenas, start_arenas
 from jaxmem.learning.descent import descend
 from jaxmem.learning.placements import Labels, beside_its_state, draw, no_labels
 from jaxmem.learning.rollouts import Choose, label, play_on, playing
 from jaxmem.learning.settings import (
+    Numbers,
     check_blind,
     check_network,
     check_numbers,
@@ -65,6 +66,10 @@ class BranchingConfig:
     network: str = "scorer"
     widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
     blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
+    NUMBERS: ClassVar[tuple[str, ...]] = (
+        *("margin", "random_moves", "learning_rate", "final_learning_rate", "max_grad_norm"),
+        "averaging",
+    )
 
     def __post_init__(self) -> None:
         check_whole(
@@ -140,25 +145,20 @@ class Learner(struct.PyTreeNode):
     labels: Labels
     arenas: Arenas
     key: jax.Array  # typed key
+    numbers: Numbers
     update: jax.Array  # int32[]  updates done
 
 
-def make_train(
-    config: BranchingConfig, env: Environment, guide: Policy
-) -> tuple[Callable[[jax.Array, Params], Learner], Block]:
-    """The two pure functions of a training run.
-
-    Args:
-        guide: the rule that is improved on.
-
-    Returns:
-        `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for
-        `updates` (int32[]) updates: `(Learner, Progress)`.
-    """
+def make_train(config: BranchingConfig, env: Environment) -> tuple[Start, Block]:
+    """The two pure functions of a training run, which improves on its guide."""
     q = CandidateQ(env.holes, config.widths, config.blind)
-    optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_radam())
 
-    def start(key: jax.Array, params: Params) -> Learner:
+    def optimizer_of(numbers: Numbers) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.clip_by_global_norm(numbers["max_grad_norm"]), optax.scale_by_radam()
+        )
+
+    def start(key: jax.Array, params: Params, guide: Policy, numbers: Numbers) -> Learner:
         by_network, by_arenas, key = jax.random.split(key, 3)
         parameters = q.init(by_network)
         return Learner(
@@ -166,15 +166,16 @@ def make_train(
             latest=parameters,
             base=parameters,
             guide=guide,
-            optimizer=optimizer.init(parameters),
+            optimizer=optimizer_of(numbers).init(parameters),
             labels=no_labels(config.room, config.arenas * config.candidates),
             arenas=start_arenas(env, params, by_arenas, config.arenas * config.pool),
             key=key,
+            numbers=numbers,
             update=jnp.zeros((), jnp.int32),
         )
 
-    def guided(network: Any, rule: Policy) -> Choose:
-        return playing(greedy(q, network, guide=Guide(rule, config.margin)))
+    def guided(network: Any, rule: Policy, margin: jax.Array) -> Choose:
+        return playing(greedy(q, network, guide=Guide(rule, margin)))
 
     def learn(learner: Learner, key: jax.Array, rate: jax.Array) -> tuple[Learner, jax.Array]:
         def loss_of(parameters: Any, key: jax.Array) -> jax.Array:
@@ -184,16 +185,18 @@ def make_train(
                 jnp.sum(drawn.exists), 1
             )
 
+        before = (learner.latest, learner.parameters, learner.optimizer)
         (latest, average, state), loss = descend(
-            *(loss_of, optimizer, (learner.latest, learner.parameters, learner.optimizer)),
+            *(loss_of, optimizer_of(learner.numbers), before),
             jax.random.split(key, config.gradient_steps),
             rate=rate,
-            averaging=config.averaging,
+            averaging=learner.numbers["averaging"],
         )
         return learner.replace(latest=latest, parameters=average, optimizer=state), loss
 
     def update(learner: Learner, params: Params) -> tuple[Learner, Progress]:
         key, by_labels, by_learning, by_playing = jax.random.split(learner.key, 4)
+        numbers = learner.numbers
         number, done = _round(config, learner.update)
         starts = (done == 0) & (number > 0)
         base = jax.tree.map(
@@ -201,10 +204,10 @@ def make_train(
         )
         states = shown(learner.arenas, by_labels, config.pool)
 
-        def with_base(chosen: Callable[[Any, Policy], Choose]):
-            def act(base, rule, params, arenas, key):
+        def with_base(chosen: Callable[[Any, Policy, jax.Array], Choose]):
+            def act(base, rule, margin, params, arenas, key):
                 return label(
-                    *(env, chosen(base, rule), params, arenas, key),
+                    *(env, chosen(base, rule, margin), params, arenas, key),
                     candidates=config.candidates,
                     horizon=config.horizon,
                 )
@@ -212,24 +215,24 @@ def make_train(
             return act
 
         # Without later rounds, what plays on in them is not compiled.
-        bases = [lambda _, rule: playing(rule), guided][: 2 if config.rounds else 1]
+        bases = [lambda _, rule, margin: playing(rule), guided][: 2 if config.rounds else 1]
         row, worth, state, count = jax.lax.switch(
             jnp.minimum(number, len(bases) - 1),
             [with_base(base) for base in bases],
-            *(base, learner.guide, params, states, by_labels),
+            *(base, learner.guide, numbers["margin"], params, states, by_labels),
         )
         # What a placement is worth is asked where the policy that learns it will have to place.
+        player = guided(learner.parameters, learner.guide, numbers["margin"])
         arenas, failed, episodes = play_on(
-            *(env, guided(learner.parameters, learner.guide), params, learner.arenas, by_playing),
+            *(env, player, params, learner.arenas, by_playing),
             steps=config.stride,
-            random_moves=config.random_moves,
+            random_moves=numbers["random_moves"],
         )
         at = learner.update % config.room
         labels = learner.labels.with_update(at, row, worth, state, count)
         length = jnp.where(number == 0, config.first_updates, config.round_updates)
-        rate = config.final_learning_rate + 0.5 * (
-            config.learning_rate - config.final_learning_rate
-        ) * (1 + jnp.cos(jnp.pi * done / length))
+        fall = numbers["learning_rate"] - numbers["final_learning_rate"]
+        rate = numbers["final_learning_rate"] + 0.5 * fall * (1 + jnp.cos(jnp.pi * done / length))
         learner = learner.replace(
             labels=labels, base=base, arenas=arenas, key=key, update=learner.update + 1
         )

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params, State
+from jaxmem.learning.settings import Numbers
 from jaxmem.policies.q_functions import QFunction
 
 
@@ -41,6 +42,21 @@ def start_arenas(env: Environment, params: Params, key: jax.Array, count: int) -
     sequence = jax.random.randint(by_sequence, (count,), 0, params.requests.sequences)
     time = jax.random.randint(by_time, (count,), 0, params.requests.length)
     return Arenas(*jax.vmap(env.reset_at, in_axes=(0, 0, None))(sequence, time, params))
+
+
+def epsilon_at(
+    update: jax.Array, updates: int, numbers: Numbers, decay: str = "linear"
+) -> jax.Array:
+    """The share of steps that explore, after `update` (int32[]) of `updates` updates: float32[].
+
+    It falls from 1 to `final_epsilon` over the share `exploration` of the run, in a line or
+    exponentially, by the same factor in each update.
+    """
+    last = numbers["exploration"] * updates
+    done = jnp.where(last > 0, jnp.minimum(update / jnp.where(last > 0, last, 1.0), 1.0), 1.0)
+    if decay == "exponential":
+        return numbers["final_epsilon"] ** done
+    return 1.0 + done * (numbers["final_epsilon"] - 1.0)
 
 
 def collect(

@@ -17,7 +17,7 @@ def descend(
     keys: jax.Array,
     *,
     rate: jax.Array,
-    averaging: float,
+    averaging: float | jax.Array,
 ) -> tuple[Descent, jax.Array]:
     """One gradient step for each key, and the mean loss float32[].
 

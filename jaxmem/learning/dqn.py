@@ -6,9 +6,8 @@ item buffer: an item is one step whole, with the return of its next n steps and 
 so no step is ever joined to another arena's.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import flashbax
 import jax
@@ -17,10 +16,11 @@ import optax
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.learning.blocks import Block, Progress, in_blocks
-from jaxmem.learning.collect import Arenas, collect, start_arenas
+from jaxmem.learning.blocks import Block, Progress, Start, in_blocks
+from jaxmem.learning.collect import Arenas, collect, epsilon_at, start_arenas
 from jaxmem.learning.replay import items_of
 from jaxmem.learning.settings import (
+    Numbers,
     check_blind,
     check_choice,
     check_network,
@@ -62,6 +62,10 @@ class DQNConfig:
     blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
     guide: ClassVar[None] = None  # no rule to improve on
     margin: ClassVar[float] = 0.0
+    NUMBERS: ClassVar[tuple[str, ...]] = (
+        *("gamma", "target_rate", "huber", "learning_rate", "final_learning_rate"),
+        *("max_grad_norm", "final_epsilon", "exploration"),
+    )
 
     def __post_init__(self) -> None:
         check_whole(self, "steps", "arenas", "rollout", "n_steps", "buffer", "minimum", "batch")
@@ -97,14 +101,6 @@ class DQNConfig:
         """Environment steps between two updates, over all arenas."""
         return self.arenas * self.rollout
 
-    def epsilon(self, update: jax.Array) -> jax.Array:
-        """The share of steps that explore, after `update` (int32[]) updates: float32[]."""
-        last = self.exploration * self.updates
-        done = jnp.minimum(update / last, 1.0) if last else jnp.float32(1.0)
-        if self.decay == "exponential":
-            return self.final_epsilon**done
-        return 1.0 + done * (self.final_epsilon - 1.0)
-
 
 @struct.dataclass
 class Networks:
@@ -115,14 +111,14 @@ class Networks:
     optimizer: Any  # state of the optimizer
 
 
-@struct.dataclass
-class Learner:
+class Learner(struct.PyTreeNode):
     """A training run between two updates."""
 
     networks: Networks
     buffer: Any  # state of the flashbax buffer of `Item`s
     arenas: Arenas
     key: jax.Array  # typed key
+    numbers: Numbers
     update: jax.Array  # int32[]  updates done
 
     @property
@@ -131,61 +127,58 @@ class Learner:
         return self.networks.parameters
 
 
-def make_train(
-    config: DQNConfig, env: Environment, guide: Policy | None
-) -> tuple[Callable[[jax.Array, Params], Learner], Block]:
-    """The two pure functions of a training run; it follows no guide.
-
-    Returns:
-        `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for
-        `updates` (int32[]) updates: `(Learner, Progress)`.
-    """
-    del guide
+def make_train(config: DQNConfig, env: Environment) -> tuple[Start, Block]:
+    """The two pure functions of a training run; it follows no guide."""
     q = q_function(config.network, env.holes, env.cells, config.widths, config.blind)
     buffer = flashbax.make_item_buffer(
         config.buffer, config.minimum, config.batch, add_sequences=True, add_batches=True
     )
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm),
-        optax.adam(
-            optax.linear_schedule(
-                config.learning_rate,
-                config.final_learning_rate,
-                config.updates * config.gradient_steps,
-            )
-        ),
-    )
+
+    def optimizer_of(numbers: Numbers) -> optax.GradientTransformation:
+        rates = (numbers["learning_rate"], numbers["final_learning_rate"])
+        return optax.chain(
+            optax.clip_by_global_norm(numbers["max_grad_norm"]),
+            optax.adam(optax.linear_schedule(*rates, config.updates * config.gradient_steps)),
+        )
 
     def play(parameters: Any, params: Params, arenas: Arenas, key: jax.Array, epsilon: jax.Array):
         return collect(
             env, params, q, parameters, arenas, key, epsilon, config.rollout, keep_after=True
         )
 
-    def start(key: jax.Array, params: Params) -> Learner:
+    def start(key: jax.Array, params: Params, guide: Policy | None, numbers: Numbers) -> Learner:
+        del guide
         by_network, by_arenas, key = jax.random.split(key, 3)
         arenas = start_arenas(env, params, by_arenas, config.arenas)
         parameters = q.init(by_network)
         _, steps, _ = jax.eval_shape(play, parameters, params, arenas, key, jnp.float32(1.0))
         item = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype),
-            jax.eval_shape(lambda steps: items_of(steps, config.gamma, config.n_steps), steps),
+            jax.eval_shape(lambda steps: items_of(steps, 1.0, config.n_steps), steps),
         )
         return Learner(
-            networks=Networks(parameters, parameters, optimizer.init(parameters)),
+            networks=Networks(parameters, parameters, optimizer_of(numbers).init(parameters)),
             buffer=buffer.init(item),
             arenas=arenas,
             key=key,
+            numbers=numbers,
             update=jnp.zeros((), jnp.int32),
         )
 
-    def loss_of(parameters: Any, row: Any, target: jax.Array, weight: jax.Array) -> jax.Array:
-        error = optax.huber_loss(q.value(parameters, row), target, delta=config.huber)
+    def loss_of(
+        parameters: Any, row: Any, target: jax.Array, weight: jax.Array, huber: jax.Array
+    ) -> jax.Array:
+        error = optax.huber_loss(q.value(parameters, row), target, delta=cast(float, huber))
         return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
     def values(parameters: Any, seen: Any) -> jax.Array:
         return jax.vmap(lambda seen: q.values(parameters, seen))(seen)
 
-    def learn(networks: Networks, kept: Any, key: jax.Array) -> tuple[Networks, jax.Array]:
+    def learn(
+        networks: Networks, kept: Any, numbers: Numbers, key: jax.Array
+    ) -> tuple[Networks, jax.Array]:
+        optimizer = optimizer_of(numbers)
+
         def descend(networks: Networks, key: jax.Array) -> tuple[Networks, jax.Array]:
             item = buffer.sample(kept, key).experience
             goal = double_q_targets(
@@ -195,11 +188,11 @@ def make_train(
                 values(networks.target, item.after),
             )
             loss, gradient = jax.value_and_grad(loss_of)(
-                networks.parameters, item.row, goal, item.weight
+                *(networks.parameters, item.row, goal, item.weight, numbers["huber"])
             )
             change, state = optimizer.update(gradient, networks.optimizer, networks.parameters)
             parameters = optax.apply_updates(networks.parameters, change)
-            target = optax.incremental_update(parameters, networks.target, config.target_rate)
+            target = optax.incremental_update(parameters, networks.target, numbers["target_rate"])
             return Networks(parameters, target, state), loss
 
         keys = jax.random.split(key, config.gradient_steps)
@@ -208,18 +201,21 @@ def make_train(
 
     def update(learner: Learner, params: Params) -> tuple[Learner, Progress]:
         key, by_collect, by_learning = jax.random.split(learner.key, 3)
+        numbers = learner.numbers
         arenas, steps, _ = play(
             *(learner.parameters, params, learner.arenas, by_collect),
-            config.epsilon(learner.update),
+            epsilon_at(learner.update, config.updates, numbers, config.decay),
         )
-        kept = buffer.add(learner.buffer, items_of(steps, config.gamma, config.n_steps))
+        kept = buffer.add(learner.buffer, items_of(steps, numbers["gamma"], config.n_steps))
         networks, loss = jax.lax.cond(
             buffer.can_sample(kept),
             learn,
-            lambda networks, kept, key: (networks, jnp.float32(0.0)),
-            *(learner.networks, kept, by_learning),
+            lambda networks, *_: (networks, jnp.float32(0.0)),
+            *(learner.networks, kept, numbers, by_learning),
         )
-        learner = Learner(networks, kept, arenas, key, learner.update + 1)
+        learner = learner.replace(
+            networks=networks, buffer=kept, arenas=arenas, key=key, update=learner.update + 1
+        )
         progress = Progress(
             loss=loss,
             failed=1.0 - jnp.mean(steps.placed),

@@ -34,7 +34,7 @@ def chosen_margin(guided: Callable[[float], Policy], task: Workload, seed: int) 
     return min(reversed(MARGINS), key=lambda margin: failed_share(guided(margin), validation, task))
 
 
-def told(sentence: str, margin: float) -> str:
+def in_words(sentence: str, margin: float) -> str:
     """The guide and its margin in words."""
     left = f"left where a placement is worth more by {margin:g}" if margin < ALONE else "never left"
     return f"guide: {sentence}; {left}"

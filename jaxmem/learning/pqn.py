@@ -4,7 +4,6 @@ After Gallici et al. 2024, Simplifying Deep Temporal Difference Learning (arXiv 
 normalised network keeps the bootstrap stable, and the number of arenas stands in for the buffer.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,9 +13,10 @@ import optax
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.learning.blocks import Block, Progress, in_blocks
-from jaxmem.learning.collect import Arenas, Steps, collect, start_arenas
+from jaxmem.learning.blocks import Block, Progress, Start, in_blocks
+from jaxmem.learning.collect import Arenas, Steps, collect, epsilon_at, start_arenas
 from jaxmem.learning.settings import (
+    Numbers,
     check_blind,
     check_network,
     check_numbers,
@@ -50,6 +50,10 @@ class PQNConfig:
     blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
     guide: ClassVar[None] = None  # no rule to improve on
     margin: ClassVar[float] = 0.0
+    NUMBERS: ClassVar[tuple[str, ...]] = (
+        *("gamma", "lambda_", "learning_rate", "final_learning_rate", "max_grad_norm"),
+        *("final_epsilon", "exploration"),
+    )
 
     def __post_init__(self) -> None:
         check_whole(self, "steps", "arenas", "rollout", "epochs", "minibatches")
@@ -75,50 +79,40 @@ class PQNConfig:
         return self.arenas * self.rollout
 
 
-@struct.dataclass
-class Learner:
+class Learner(struct.PyTreeNode):
     """A training run between two updates."""
 
     parameters: Any  # of the network
     optimizer: Any  # state of the optimizer
     arenas: Arenas
     key: jax.Array  # typed key
+    numbers: Numbers
     update: jax.Array  # int32[]  updates done
 
 
-def make_train(
-    config: PQNConfig, env: Environment, guide: Policy | None
-) -> tuple[Callable[[jax.Array, Params], Learner], Block]:
-    """The two pure functions of a training run; it follows no guide.
-
-    Returns:
-        `start(key, params) -> Learner`, and `train(learner, params, updates)` that goes on for
-        `updates` (int32[]) updates: `(Learner, Progress)`.
-    """
-    del guide
+def make_train(config: PQNConfig, env: Environment) -> tuple[Start, Block]:
+    """The two pure functions of a training run; it follows no guide."""
     q = CandidateQ(env.holes, config.widths, config.blind)
-    per_update = config.epochs * config.minibatches
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm),
-        optax.radam(
-            optax.linear_schedule(
-                config.learning_rate, config.final_learning_rate, config.updates * per_update
-            )
-        ),
-    )
-    explore = int(config.exploration * config.updates)
-    first_epsilon = 1.0 if explore else config.final_epsilon
-    epsilon_at = optax.linear_schedule(first_epsilon, config.final_epsilon, max(explore, 1))
+    gradient_steps = config.updates * config.epochs * config.minibatches
 
-    def start(key: jax.Array, params: Params) -> Learner:
+    def optimizer_of(numbers: Numbers) -> optax.GradientTransformation:
+        rates = (numbers["learning_rate"], numbers["final_learning_rate"])
+        return optax.chain(
+            optax.clip_by_global_norm(numbers["max_grad_norm"]),
+            optax.radam(optax.linear_schedule(*rates, gradient_steps)),
+        )
+
+    def start(key: jax.Array, params: Params, guide: Policy | None, numbers: Numbers) -> Learner:
+        del guide
         by_network, by_arenas, key = jax.random.split(key, 3)
         arenas = start_arenas(env, params, by_arenas, config.arenas)
         parameters = q.init(by_network)
         return Learner(
             parameters=parameters,
-            optimizer=optimizer.init(parameters),
+            optimizer=optimizer_of(numbers).init(parameters),
             arenas=arenas,
             key=key,
+            numbers=numbers,
             update=jnp.zeros((), jnp.int32),
         )
 
@@ -126,13 +120,13 @@ def make_train(
         error = jnp.square(q.value(parameters, row) - target)
         return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
-    def descend(carry, batch):
-        parameters, state = carry
-        loss, gradient = jax.value_and_grad(loss_of)(parameters, *batch)
-        change, state = optimizer.update(gradient, state, parameters)
-        return (optax.apply_updates(parameters, change), state), loss
+    def epoch(carry, key, samples, optimizer):
+        def descend(carry, batch):
+            parameters, state = carry
+            loss, gradient = jax.value_and_grad(loss_of)(parameters, *batch)
+            change, state = optimizer.update(gradient, state, parameters)
+            return (optax.apply_updates(parameters, change), state), loss
 
-    def epoch(carry, key, samples):
         # Shuffling the requests is enough: the arenas are at unrelated places of their sequences,
         # so a request of all of them is a mixed batch. Shuffling single steps, which sorts all of
         # them and moves them one by one, took as long as learning from them.
@@ -144,6 +138,7 @@ def make_train(
 
     def update(learner: Learner, params: Params) -> tuple[Learner, Progress]:
         key, by_collect, by_epochs = jax.random.split(learner.key, 3)
+        numbers, optimizer = learner.numbers, optimizer_of(learner.numbers)
         arenas, steps, last = collect(
             env,
             params,
@@ -151,12 +146,12 @@ def make_train(
             learner.parameters,
             learner.arenas,
             by_collect,
-            jnp.asarray(epsilon_at(learner.update)),
+            epsilon_at(learner.update, config.updates, numbers),
             config.rollout,
         )
-        samples = _samples(steps, last, config)
+        samples = _samples(steps, last, numbers)
         (parameters, state), loss = jax.lax.scan(
-            lambda carry, key: epoch(carry, key, samples),
+            lambda carry, key: epoch(carry, key, samples, optimizer),
             (learner.parameters, learner.optimizer),
             jax.random.split(by_epochs, config.epochs),
         )
@@ -165,13 +160,19 @@ def make_train(
             failed=1.0 - jnp.mean(steps.placed),
             episodes=jnp.sum(steps.terminated | steps.truncated),
         )
-        after = Learner(parameters, state, arenas, key, learner.update + 1)
-        return after, progress
+        learner = learner.replace(
+            parameters=parameters,
+            optimizer=state,
+            arenas=arenas,
+            key=key,
+            update=learner.update + 1,
+        )
+        return learner, progress
 
     return start, in_blocks(update)
 
 
-def _samples(steps: Steps, last: jax.Array, config: PQNConfig) -> tuple[jax.Array, ...]:
+def _samples(steps: Steps, last: jax.Array, numbers: Numbers) -> tuple[jax.Array, ...]:
     """Rows float32[S, E, F], targets float32[S, E], and weights: 0 where nothing is learnt."""
     target = lambda_targets(
         steps.reward,
@@ -179,8 +180,8 @@ def _samples(steps: Steps, last: jax.Array, config: PQNConfig) -> tuple[jax.Arra
         steps.terminated,
         steps.truncated,
         last,
-        config.gamma,
-        config.lambda_,
+        numbers["gamma"],
+        numbers["lambda_"],
     )
     weight = (~steps.truncated | steps.terminated).astype(jnp.float32)
     return steps.row, target, weight

@@ -20,7 +20,7 @@ class Item:
     weight: jax.Array  # float32[]  0: cut off by the end of its sequence, nothing to learn
 
 
-def items_of(steps: Steps, gamma: float, n_steps: int) -> Item:
+def items_of(steps: Steps, gamma: float | jax.Array, n_steps: int) -> Item:
     """Collected steps with the rewards of the next n: [S, E, ...].
 
     With m <= n steps until the stretch, the episode or the sequence ends:

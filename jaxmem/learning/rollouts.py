@@ -128,7 +128,7 @@ def play_on(
     key: jax.Array,
     *,
     steps: int,
-    random_moves: float,
+    random_moves: float | jax.Array,
 ) -> tuple[Arenas, jax.Array, jax.Array]:
     """E arenas `steps` requests later, a share of them placed at random where it is legal.
 

@@ -3,11 +3,25 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from jaxmem.environment.observations import GROUPS
 from jaxmem.policies import NAMES
 
 STRONGEST = "strongest"
 RULES = (STRONGEST, *(name for name in NAMES if name != "random"))
+
+
+Numbers = dict[str, Any]  # float32[] each, by the name of the setting
+
+
+def numbers_of(config: Any) -> Numbers:
+    """The settings that change no shape and no program, as arrays.
+
+    A run holds them in its state, so the members of a sweep that differ in nothing else are one
+    program, vmapped over them.
+    """
+    return {name: np.float32(getattr(config, name)) for name in config.NUMBERS}
 
 
 def check_whole(config: Any, *names: str, least: int = 1) -> None:

@@ -1,7 +1,7 @@
 """Long work, as it goes on, in a terminal."""
 
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +15,21 @@ from rich.progress import (
 )
 
 from jaxmem.render.curves import short_count
+
+
+class Standing(Protocol):
+    """Where a training run stands."""
+
+    @property
+    def steps(self) -> int: ...  # environment steps done
+    @property
+    def episodes(self) -> int: ...  # sequences finished
+    @property
+    def steps_per_second(self) -> float: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def failed(self) -> float: ...  # % on validation sequences
 
 
 class Display:
@@ -60,23 +75,17 @@ class TrainingDisplay(Display):
         self.console.print(f"failed requests on validation sequences, %: {fits}")
         self.bar.update(self.task, description="compiling", total=steps)
 
-    def report(
-        self,
-        steps: int,
-        episodes: int,
-        steps_per_second: float,
-        loss: float,
-        failed: float,
-    ) -> None:
+    def report(self, member: int, at: Standing) -> None:
         """One line for a block of training, and the bar moved on."""
+        del member
         best = min(self.references, key=lambda name: self.references[name])
         self.console.print(
-            f"{short_count(steps):>6} steps {short_count(episodes):>6} episodes "
-            f"{short_count(steps_per_second):>6}/s  loss {loss:.2f}  "
-            f"failed {failed:.2f} % ({best} {self.references[best]:.2f})",
+            f"{short_count(at.steps):>6} steps {short_count(at.episodes):>6} episodes "
+            f"{short_count(at.steps_per_second):>6}/s  loss {at.loss:.2f}  "
+            f"failed {at.failed:.2f} % ({best} {self.references[best]:.2f})",
             highlight=False,
         )
-        self.bar.update(self.task, description="training", completed=steps)
+        self.bar.update(self.task, description="training", completed=at.steps)
 
 
 class StagesDisplay(Display):

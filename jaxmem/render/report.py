@@ -42,10 +42,10 @@ MEASURES = {
 STAR = "the paired 95 % interval excludes 0"
 
 
+# No times: a table is the same whenever its run is made.
 TRAINING = {
     "steps": "{:,} steps",
     "episodes": "{:,} episodes",
-    "seconds": "{:,.0f} s",
     "seed": "seed {}",
 }
 

@@ -43,7 +43,7 @@ def trainings(ablation, monkeypatch):
     """What each run is blind to; all learn first-fit, but without `place` they learn worst-fit."""
     asked = []
 
-    def train(task, learner, *, seed, blind, started, report, **settings):
+    def train(task, learner, *, seed, blind, listeners, **settings):
         asked.append(blind)
         training = {"settings": settings, "validation_failed": 1.0}
         return SimpleNamespace(

@@ -6,7 +6,8 @@ import pytest
 
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.environment.tasks import params_of
-from jaxmem.learning.train import LEARNERS, check_training
+from jaxmem.learning.learners import LEARNERS, check_training
+from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import policy
 from jaxmem.workloads.registry import workload
 
@@ -28,8 +29,8 @@ def test_weights_of_features_that_are_not_seen_stay_as_they_were(learner):
         **SETTINGS[learner],
     )
     params = params_of(TASK, "train", 0, 16)
-    start, block = LEARNERS[learner][1](config, env, policy("best"))
-    first = jax.jit(start)(jax.random.key(0), params)
+    start, block = LEARNERS[learner][1](config, env)
+    first = jax.jit(start)(jax.random.key(0), params, policy("best"), numbers_of(config))
     after, _ = jax.jit(block)(first, params, np.int32(3))
     before, now = (
         np.asarray(state.parameters["params"]["Dense_0"]["kernel"]) for state in (first, after)

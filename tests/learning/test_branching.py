@@ -23,6 +23,7 @@ from jaxmem.learning.branching import (
 )
 from jaxmem.learning.collect import start_arenas
 from jaxmem.learning.rollouts import label, play_on
+from jaxmem.learning.settings import numbers_of
 from jaxmem.learning.train import train
 from jaxmem.policies import policy
 from jaxmem.policies.networks import Scorer
@@ -267,8 +268,9 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
         widths=(8,),
     )
     params = params_of(TASK, "train", 0, SEQUENCES)
-    start, block = make_train(config, ENV, policy("best"))
-    go_on, learner = jax.jit(block), jax.jit(start)(jax.random.key(0), params)
+    start, block = make_train(config, ENV)
+    given = (jax.random.key(0), params, policy("best"), numbers_of(config))
+    go_on, learner = jax.jit(block), jax.jit(start)(*given)
     first = learner.parameters
     for at in range(config.updates):
         before = learner

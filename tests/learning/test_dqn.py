@@ -12,9 +12,10 @@ from jaxmem.environment.environment import Environment
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import dqn
-from jaxmem.learning.collect import collect
+from jaxmem.learning.collect import collect, epsilon_at
 from jaxmem.learning.dqn import DQNConfig, make_train
 from jaxmem.learning.replay import items_of
+from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import policy
 from jaxmem.policies.learned import greedy
 from jaxmem.policies.q_functions import AddressQ, CandidateQ
@@ -72,8 +73,8 @@ def play_through(network, params):
     """A whole run: its Q-function, and the learner before it learns, when it begins, at the end."""
     q = NETWORKS[network]
     config = replace(CONFIG, network=network)
-    start, train = map(jax.jit, make_train(config, environment(q), None))
-    begin = start(jax.random.key(0), params)
+    start, train = map(jax.jit, make_train(config, environment(q)))
+    begin = start(jax.random.key(0), params, None, numbers_of(config))
     waiting, _ = train(begin, params, 3)  # 192 steps: not enough to learn from
     first, progress = train(waiting, params, 1)
     end, _ = train(first, params, config.updates - 4)
@@ -130,7 +131,7 @@ def test_the_buffer_holds_steps_of_the_game(mlp_run, params):
     )
     for number in range(3):
         key, by_collect, _ = jax.random.split(key, 3)
-        epsilon = config.epsilon(jnp.int32(number))
+        epsilon = epsilon_at(jnp.int32(number), config.updates, numbers_of(config))
         arenas, steps, _ = play(begin.parameters, arenas, by_collect, epsilon)
         wanted = items_of(steps, config.gamma, config.n_steps)
         at = slice(number * config.steps_per_update, (number + 1) * config.steps_per_update)
@@ -148,7 +149,7 @@ def test_the_loss_is_hubers_against_the_target_of_double_q(mlp_run, params, monk
     """One gradient step on the first items of the buffer, beside plain Python."""
     q, config, _, waiting, *_ = mlp_run
     monkeypatch.setattr(dqn.flashbax, "make_item_buffer", lambda *_, **__: Buffer)
-    _, train = make_train(replace(config, gradient_steps=1), environment(q), None)
+    _, train = make_train(replace(config, gradient_steps=1), environment(q))
     # A target network of its own, so that it matters which of the two chooses and which values.
     other = q.init(jax.random.key(9))
     learner = waiting.replace(networks=waiting.networks.replace(target=other))
@@ -188,13 +189,13 @@ class Drawn:
 
 
 def test_exploration_falls_in_a_line_or_by_the_same_factor():
-    config = replace(CONFIG, steps=100 * 64, exploration=0.5, final_epsilon=0.01)
-    line = [float(config.epsilon(at)) for at in (0, 25, 50, 99)]
+    numbers = {"exploration": np.float32(0.5), "final_epsilon": np.float32(0.01)}
+    line = [float(epsilon_at(at, 100, numbers)) for at in (0, 25, 50, 99)]
     assert line == pytest.approx([1.0, 0.505, 0.01, 0.01])
-    config = replace(config, decay="exponential")
-    curve = [float(config.epsilon(at)) for at in (0, 25, 50, 99)]
+    curve = [float(epsilon_at(at, 100, numbers, "exponential")) for at in (0, 25, 50, 99)]
     assert curve == pytest.approx([1.0, 0.1, 0.01, 0.01])
-    assert float(replace(config, exploration=0.0).epsilon(0)) == pytest.approx(0.01)
+    at_once = numbers | {"exploration": np.float32(0.0)}
+    assert float(epsilon_at(0, 100, at_once)) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(

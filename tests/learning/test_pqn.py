@@ -15,6 +15,7 @@ from jaxmem.environment.observations import FEATURES
 from jaxmem.learning import pqn
 from jaxmem.learning.collect import Arenas, Steps
 from jaxmem.learning.pqn import PQNConfig, make_train
+from jaxmem.learning.settings import numbers_of
 from jaxmem.policies.networks import Scorer
 
 ARENAS, ROLLOUT, COLUMNS = 4, 6, len(FEATURES)
@@ -66,7 +67,14 @@ def epsilons():
 @pytest.fixture(scope="module")
 def learner(epsilons):
     """`start(key, given)` and `train(learner, given, updates)`."""
-    return tuple(map(jax.jit, make_train(CONFIG, ENV, None)))
+    return programs(CONFIG)
+
+
+def programs(config):
+    """`make_train`'s, compiled, with what a PQN run starts from filled in."""
+    start, train = make_train(config, ENV)
+    numbers = numbers_of(config)
+    return jax.jit(lambda key, at: start(key, at, None, numbers)), jax.jit(train)
 
 
 def given(**changes):
@@ -190,7 +198,7 @@ def test_an_update_is_epochs_times_minibatches_clipped_steps_of_a_falling_rate(e
         learning_rate=rates[0],
         final_learning_rate=1e-4,
     )
-    start, train = map(jax.jit, make_train(config, ENV, None))
+    start, train = programs(config)
     at = given()
     before = start(jax.random.key(0), at)
     after, _ = train(before, at, 1)

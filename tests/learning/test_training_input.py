@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from jaxmem.environment.environment import Environment
+from jaxmem.learning.learners import check_training, q_of
 from jaxmem.learning.pqn import PQNConfig
-from jaxmem.learning.train import check_training, q_of, train
+from jaxmem.learning.train import train
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.workloads.registry import Workload, workload
 

@@ -11,12 +11,12 @@ import pytest
 
 from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import failed_share
-from jaxmem.learning import pqn
-from jaxmem.learning import train as training
+from jaxmem.learning import learners, members, pqn, training
 from jaxmem.learning.blocks import Progress
 from jaxmem.learning.collect import Arenas, Steps
 from jaxmem.learning.pqn import Learner, PQNConfig, make_train
-from jaxmem.learning.train import VALIDATIONS, train
+from jaxmem.learning.train import train
+from jaxmem.learning.training import VALIDATIONS
 from jaxmem.policies import CLASSICAL, policy
 from jaxmem.policies.networks import Scorer
 from jaxmem.workloads.registry import Workload
@@ -71,17 +71,27 @@ UPDATES = -(-SETTINGS["steps"] // (32 * 32))
 def few_sequences():
     """Little to draw, and one compiled program for all runs with the same settings."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(training, "TRAINING_SEQUENCES", 256)
+        monkeypatch.setattr(members, "TRAINING_SEQUENCES", 256)
         monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 24)
-        monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, functools.cache(make_train)))
+        monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, functools.cache(make_train)))
         yield
 
 
 class Seen:
     """What a run tells, draws and judges."""
 
-    def __init__(self):
-        self.started, self.reports, self.drawn, self.judged = [], [], [], []
+    def __init__(self, interrupt_after=None):
+        self.begun, self.reports, self.drawn, self.judged = [], [], [], []
+        self.interrupt_after = interrupt_after
+
+    def started(self, references, steps):
+        self.begun.append((references, steps))
+
+    def report(self, member, at):
+        assert member == 0
+        self.reports.append(at)
+        if len(self.reports) == self.interrupt_after:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +117,7 @@ def run():
             TASK,
             "pqn",
             seed=1,
-            started=lambda *told: seen.started.append(told),
-            report=seen.reports.append,
+            listeners=[seen],
             **SETTINGS,
         )
     return result, seen
@@ -174,8 +183,8 @@ def test_reports_come_after_every_block_and_count_steps_and_sequences(run):
 
 def test_the_fits_are_told_before_the_first_step(run):
     result, seen = run
-    references, steps = seen.started[0]
-    assert len(seen.started) == 1
+    references, steps = seen.begun[0]
+    assert len(seen.begun) == 1
     assert steps == result.steps
     assert references == result.references
     validation = TASK.requests("validation", 1, 24)
@@ -205,19 +214,9 @@ def test_a_seed_repeats_a_run_to_the_last_bit_and_another_seed_does_not(run):
     assert not same(first.policy.parameters, other.policy.parameters)
 
 
-def interrupted_after(blocks):
-    def report(point):
-        reports.append(point)
-        if len(reports) == blocks:
-            raise KeyboardInterrupt
-
-    reports = []
-    return report
-
-
 def test_an_interrupted_run_returns_what_was_learnt_so_far(run):
     whole, seen = run
-    result = train(TASK, "pqn", seed=1, report=interrupted_after(6), **SETTINGS)
+    result = train(TASK, "pqn", seed=1, listeners=[Seen(interrupt_after=6)], **SETTINGS)
     assert len(result.curve) == 6
     assert result.steps == whole.curve[5].steps
     assert result.episodes == whole.curve[5].episodes
@@ -231,7 +230,7 @@ def test_a_run_interrupted_before_the_first_report_returns_the_network_of_its_se
     def interrupt(updates):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_blocks", interrupt)
+    monkeypatch.setattr(training, "_ends", interrupt)
     result, other = (train(TASK, "pqn", seed=seed, **SETTINGS) for seed in (1, 2))
     assert (result.steps, result.episodes, result.curve) == (0, 0, ())
     assert result.note == "interrupted after 0 steps"
@@ -244,9 +243,9 @@ def scripted(scale_of, loss_of):
     """A learner whose parameters after each block are those before times `scale_of(update)`."""
     parameters = Scorer((32,)).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
 
-    def start(key, params):
+    def start(key, params, guide, numbers):
         nothing = jnp.zeros(())
-        return Learner(parameters, nothing, nothing, key, jnp.zeros((), jnp.int32))
+        return Learner(parameters, nothing, nothing, key, numbers, jnp.zeros((), jnp.int32))
 
     def train(learner, params, updates):
         update = learner.update + updates
@@ -254,7 +253,7 @@ def scripted(scale_of, loss_of):
         progress = Progress(loss_of(update), jnp.float32(0.5), jnp.int32(2))
         return learner.replace(parameters=after, update=update), progress
 
-    return lambda config, env, guide: (start, train)
+    return lambda config, env: (start, train)
 
 
 @pytest.mark.parametrize("what", ["parameters", "loss"])
@@ -264,7 +263,7 @@ def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(what, 
         return jnp.where((update >= 4) & (what == of), value, 1.0)
 
     make = scripted(lambda at: spoilt(at, "parameters"), lambda at: spoilt(at, "loss"))
-    monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make))
+    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make))
     settings = {**SETTINGS, "steps": 6 * 32 * 32}
     result = train(TASK, "pqn", seed=1, **settings)
     assert result.steps == 3 * 32 * 32
@@ -275,7 +274,7 @@ def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(what, 
 
 def test_the_episodes_of_a_run_are_those_of_its_steps(monkeypatch):
     make = scripted(lambda at: 1.0, lambda at: jnp.where(at >= 4, jnp.nan, 1.0))
-    monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make))
+    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make))
     result = train(TASK, "pqn", seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
     assert result.episodes == result.curve[-1].episodes == 6
 
@@ -289,7 +288,7 @@ def test_a_run_interrupted_while_it_judges_counts_what_it_has_judged(monkeypatch
 
     judged = []
     monkeypatch.setitem(
-        training.LEARNERS, "pqn", (PQNConfig, scripted(lambda at: 1.0, lambda at: jnp.float32(0)))
+        learners.LEARNERS, "pqn", (PQNConfig, scripted(lambda at: 1.0, lambda at: jnp.float32(0)))
     )
     monkeypatch.setattr(training, "failed_share", judge)
     result = train(TASK, "pqn", seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
@@ -314,7 +313,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
 
     monkeypatch.setattr(pqn, "start_arenas", start_arenas)
     monkeypatch.setattr(pqn, "collect", collect)
-    monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make_train))
+    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make_train))
     result = train(TASK, "pqn", seed=1, learning_rate=1e30, **SETTINGS)
     assert "no longer finite" in result.note
     assert result.steps < UPDATES * 32 * 32
@@ -325,7 +324,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
 @pytest.mark.parametrize("updates", [1, 19, 20, 21, 157, 733])
 def test_blocks_are_all_updates_in_at_most_20_parts(updates, monkeypatch):
     make = scripted(lambda at: 1.0, lambda at: jnp.float32(0.0))
-    monkeypatch.setitem(training.LEARNERS, "pqn", (PQNConfig, make))
+    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make))
     monkeypatch.setattr(training, "failed_share", lambda *_: 1.0)
     result = train(TASK, "pqn", **{**SETTINGS, "steps": updates * 32 * 32})
     assert result.steps == updates * 32 * 32

@@ -84,7 +84,7 @@ def test_the_markdown_page_is_exact():
         == r"""# comb, 116 cells: 1,024 request sequences
 
 4 policies on the same request sequences (seed 0). In brackets: 95 % intervals; differences are paired, sequence by sequence. two-ended fails 25 % fewer requests than best-fit.
-Training: 2,000,000 steps, 6,250 episodes, 184 s, seed 1.
+Training: 2,000,000 steps, 6,250 episodes, seed 1.
 `jaxmem compare workload=comb` on cpu; jaxmem 0.1.0, jax 0.8.1.
 
 | policy | failed requests (%) | difference to best-fit (points) | utilization | odd\|one |

@@ -1,0 +1,218 @@
+"""Checkpoints of whole runs: written beside the training, whole or not at all, checked when read.
+
+Orbax writes them in the background and puts each in place by one rename. What is read back is
+compared with the checksums that were taken before it was written, so a file that was cut off,
+changed or deleted costs its own checkpoint and no other.
+"""
+
+import logging
+import shutil
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+LATEST = 3  # checkpoints that are kept, and the best
+FORMAT = "jaxmem-checkpoint-1"
+
+
+class Checkpoints:
+    """The checkpoints of one run, in a folder of their own; used by one process."""
+
+    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
+        """Opens the folder, which need not exist.
+
+        Args:
+            tell: is told what could not be written or read; the run goes on.
+        """
+        self.folder, self._tell = folder, tell
+        self._manager: Any = None
+
+    def save(self, update: int, state: Any, about: dict[str, Any], failed: float) -> None:
+        """Begins to write what a run is after `update` updates; waits for the one before.
+
+        Args:
+            state: pytree of arrays, copied before this returns.
+            about: what JSON can hold.
+            failed: by which the best checkpoint is known, in %.
+        """
+        import orbax.checkpoint as ocp
+
+        leaves = _leaves(state)
+        about = {
+            "format": FORMAT,
+            "checksums": {name: zlib.crc32(leaf.data) for name, leaf in leaves.items()},
+            "run": about,
+        }
+        try:
+            manager = self._opened()
+            manager.wait_until_finished()
+            manager.save(
+                update,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(leaves), about=ocp.args.JsonSave(about)
+                ),
+                metrics={"failed": failed},
+                force=True,
+            )
+        except Exception as error:  # a full disk must not end the training
+            self._could_not_write(error)
+
+    def wait(self) -> None:
+        """Waits until what was saved is on disk."""
+        if self._manager is None:
+            return
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # likewise
+            self._could_not_write(error)
+
+    def newest(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """The newest good checkpoint, as it was saved; None: there is none.
+
+        Args:
+            like: pytree of the shapes and types that the run has, as of `jax.eval_shape`.
+        """
+        if not self.folder.is_dir():
+            return None
+        numbered = (entry for entry in self.folder.iterdir() if entry.name.isdecimal())
+        for entry in sorted(numbered, key=lambda entry: int(entry.name), reverse=True):
+            try:
+                found = self._read(entry, like)
+            except Exception as error:  # whatever a broken file makes of the reader
+                reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+                self._tell(f"checkpoint {entry} cannot be used: {reason}")
+                self._set_aside(entry)
+                continue
+            return found
+        return None
+
+    def close(self) -> None:
+        """Waits, and lets go of the folder."""
+        self.wait()
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None
+
+    def remove(self) -> None:
+        """Deletes all checkpoints, once the run is finished."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _opened(self) -> Any:
+        if self._manager is None:
+            import orbax.checkpoint as ocp
+            from orbax.checkpoint import checkpoint_managers as keeping
+
+            # Orbax tells the log of each file; what a user must know is told by this class.
+            logging.getLogger("absl").setLevel(logging.CRITICAL)
+            best = keeping.BestN(
+                get_metric_fn=lambda found: -found["failed"],
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            )
+            self._manager = ocp.CheckpointManager(
+                self.folder.absolute(),
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=keeping.AnyPreservationPolicy(
+                        [keeping.LatestN(n=LATEST), best]
+                    ),
+                    best_fn=lambda found: found["failed"],  # without it none are written
+                    best_mode="min",
+                    cleanup_tmp_directories=True,
+                    create=True,
+                    multiprocessing_options=_alone(ocp.options),
+                ),
+            )
+        return self._manager
+
+    def _read(self, entry: Path, like: Any) -> tuple[Any, dict[str, Any]]:
+        import orbax.checkpoint as ocp
+
+        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+            about = reader.restore((entry / "about").absolute())
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
+            raise ValueError(f"it is not of format {FORMAT}")
+        wanted = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in _shapes(like).items()}
+        if set(wanted) != set(about["checksums"]):
+            differing = sorted(set(wanted) ^ set(about["checksums"]))
+            raise ValueError(f"it is of another run; differing: {', '.join(differing[:3])}")
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+            leaves = reader.restore(
+                (entry / "state").absolute(), args=ocp.args.StandardRestore(wanted)
+            )
+        for name, leaf in leaves.items():
+            leaves[name] = leaf = np.asarray(leaf, order="C")
+            if leaf.shape != wanted[name].shape or leaf.dtype != wanted[name].dtype:
+                raise ValueError(f"it is of another run; differing: {name}")
+            if zlib.crc32(leaf.data) != about["checksums"][name]:
+                raise ValueError(f"{name} is not what was written")
+        return _tree(leaves, like), about["run"]
+
+    def _set_aside(self, entry: Path) -> None:
+        """Out of the way of the next checkpoint of that number; nothing is lost that was good."""
+        aside = entry.with_name(f"{entry.name}.unusable")
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            entry.rename(aside)
+        except OSError as error:
+            self._tell(f"{entry} stays where it is: {error.strerror}")
+
+    def _could_not_write(self, error: Exception) -> None:
+        reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        self._tell(f"no checkpoint could be written to {self.folder}: {reason}; training goes on")
+        self._manager = None
+
+
+def _alone(options: Any) -> Any:
+    """One process of several writes; the others are not waited for."""
+    if jax.process_count() == 1:
+        return options.MultiprocessingOptions()
+    here = jax.process_index()
+    return options.MultiprocessingOptions(
+        primary_host=here, active_processes={here}, barrier_sync_key_prefix="jaxmem"
+    )
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _named(tree: Any) -> list[tuple[str, Any]]:
+    """Each leaf that holds anything, with its path, which names it in the file."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+    named = [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in paths]
+    return [(name, leaf) for name, leaf in named if leaf.size]
+
+
+def _leaves(tree: Any) -> dict[str, np.ndarray]:
+    """Copies of the leaves on the host, typed keys as their numbers."""
+    return {
+        name: np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
+        for name, leaf in _named(tree)
+    }
+
+
+def _shapes(like: Any) -> dict[str, jax.ShapeDtypeStruct]:
+    """What `_leaves` of such a tree looks like."""
+    numbers = {
+        name: jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
+        for name, leaf in _named(like)
+    }
+    return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in numbers.items()}
+
+
+def _tree(leaves: dict[str, np.ndarray], like: Any) -> Any:
+    """The tree whose `_leaves` these are."""
+    found = iter([leaves[name] for name, _ in _named(like)])
+
+    def again(leaf: Any) -> Any:
+        if not leaf.size:
+            return np.zeros(leaf.shape, leaf.dtype)
+        return jax.random.wrap_key_data(jnp.asarray(next(found))) if _is_key(leaf) else next(found)
+
+    return jax.tree.map(again, like)

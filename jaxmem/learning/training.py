@@ -1,0 +1,322 @@
+"""A group of members in training: jitted blocks of updates in an ordinary Python loop.
+
+The loop is where progress is told, validation happens, checkpoints are written and a run can be
+stopped: nothing inside a block waits for the host. Where a block is cut makes no difference to what
+is learnt, so a run that goes on from a checkpoint comes to the same bits as one never stopped.
+"""
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from jaxmem.evaluation.run import failed_share
+from jaxmem.learning.blocks import Progress
+from jaxmem.learning.checkpoint import Checkpoints
+from jaxmem.learning.members import Group
+from jaxmem.learning.stopping import Stop, Terminated
+from jaxmem.policies import CLASSICAL, Policy, policy
+from jaxmem.workloads.registry import Workload
+
+VALIDATION_SEQUENCES = 256
+VALIDATIONS = 20  # in a run
+PATIENCE = 4.0  # seconds of updates after which the loop looks up
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a member stands after a block."""
+
+    steps: int  # environment steps done
+    episodes: int  # sequences finished
+    seconds: float  # since the run began, compilation included, of all members together
+    steps_per_second: float  # of the last block, likewise
+    loss: float  # of the Q-values, last update
+    exploring_failed: float  # % of requests that failed while exploring, last update
+    failed: float  # % on validation sequences, acting greedily
+
+
+@dataclass
+class Standing:
+    """What is kept of a member."""
+
+    best: Any  # parameters of the network that failed least on the validation sequences
+    best_failed: float = math.inf  # %
+    curve: list[Report] = field(default_factory=list)
+    note: str = ""  # why it ended early, if it did
+
+
+class Listener(Protocol):
+    """Who is told how a run goes: a display, a file of metrics."""
+
+    def started(self, references: dict[str, float], steps: int) -> None:
+        """The fits' failures on validation sequences (%), and the steps of the whole run."""
+
+    def report(self, member: int, at: Report) -> None:
+        """Where a member stands; of a run that goes on, what was reported before comes again."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where checkpoints are written, and how often."""
+
+    checkpoints: Checkpoints
+    seconds: float = 60.0  # between two of them; 0: at every chance
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a group comes to."""
+
+    standings: list[Standing]  # of each member
+    references: dict[str, float]  # % failed on the first seed's validation sequences, by fit
+    seconds: float  # with those before the run was resumed
+
+
+class Training:
+    """One group on its way."""
+
+    def __init__(
+        self,
+        group: Group,
+        task: Workload,
+        players: Sequence[Callable[[Any], Policy]],
+        numbers: Sequence[int],
+        listeners: Sequence[Listener],
+        keeping: Keeping | None,
+    ) -> None:
+        """Draws the requests and compiles what will run.
+
+        Args:
+            players: of each member, what makes a policy of the parameters of its network.
+            numbers: by which listeners know the members.
+        """
+        self._begin = time.perf_counter()
+        self._group, self._task, self._players = group, task, players
+        self._numbers, self._listeners, self._keeping = numbers, listeners, keeping
+        # XLA compiles outside Python's lock: the programs of a run are compiled side by side.
+        with ThreadPoolExecutor() as pool:
+            drawing = [
+                pool.submit(task.requests, "validation", seed, VALIDATION_SEQUENCES)
+                for seed in group.seeds
+            ]
+            self._params = group.params(task)
+            start, block = group.program()
+            self._validation = [drawn.result() for drawn in drawing]
+            self._shape = jax.eval_shape(start, self._params)
+            compiling = pool.submit(_compile, block, self._shape, self._params)
+            starting = pool.submit(jax.jit(start), self._params)
+            playing = pool.submit(lambda: self._validated(0, starting.result()))
+            self._references = {
+                name: failed_share(policy(name), self._validation[0], task) for name in CLASSICAL
+            }
+            self._go_on, self._state = compiling.result(), starting.result()
+            playing.result()
+        self._standings = [Standing(network) for network in self._networks(self._state)]
+        self._updates = 0
+        self._episodes = np.zeros(len(group.members), np.int64)
+        self._pace = 1  # updates before the loop looks up
+        self._block = (0, 0.0)  # updates of the block that is being done, and their seconds
+        self._saved = (0, time.perf_counter())  # updates in the last checkpoint, and when it was
+
+    def run(self) -> Trained:
+        """Goes on to the end of the run, or until it is stopped.
+
+        Raises:
+            Terminated: by SIGTERM; a checkpoint is written first, where there is a place for it.
+        """
+        config = self._group.config
+        self._resume()
+        for listener in self._listeners:
+            listener.started(self._references, config.updates * config.steps_per_update)
+        before = [
+            (at, member) for member, standing in enumerate(self._standings) for at in standing.curve
+        ]
+        for at, member in sorted(before, key=lambda told: told[0].steps):
+            self._report(member, at)
+        try:
+            with Stop() as stop:
+                for end in _ends(config.updates):
+                    if end > self._updates and not self._advance(end, stop):
+                        break
+        except KeyboardInterrupt:
+            self._interrupted()
+        self._save()
+        if self._keeping:
+            self._keeping.checkpoints.wait()
+        return Trained(self._standings, self._references, self._seconds)
+
+    def _advance(self, end: int, stop: Stop) -> bool:
+        """Updates up to `end` and a validation; whether the run goes on."""
+        while True:
+            progress = self._update(min(self._pace, end - self._updates))
+            if self._updates == end:
+                break
+            if not self._look_up(stop):
+                return False
+        going = self._judge(progress)
+        self._block = (0, 0.0)
+        return self._look_up(stop) and going
+
+    def _update(self, updates: int) -> Progress:
+        before = time.perf_counter()
+        state, progress = self._go_on(self._state, self._params, np.int32(updates))
+        self._state, progress = state, jax.device_get(progress)
+        seconds = time.perf_counter() - before
+        self._updates += updates
+        self._episodes += progress.episodes.reshape(-1)
+        self._block = (self._block[0] + updates, self._block[1] + seconds)
+        self._pace = max(1, int(updates * min(2.0, PATIENCE / max(seconds, 1e-9))))
+        return progress
+
+    def _look_up(self, stop: Stop) -> bool:
+        """Whether nobody has asked to stop; a checkpoint, where it is time for one."""
+        if stop.heard is signal.SIGTERM:
+            self._save()
+            if self._keeping:
+                self._keeping.checkpoints.close()
+            raise Terminated(f"terminated after {self._steps:,} steps")
+        if stop.heard:
+            self._interrupted()
+            return False
+        if self._keeping and time.perf_counter() - self._saved[1] >= self._keeping.seconds:
+            self._save()
+        return True
+
+    def _judge(self, progress: Progress) -> bool:
+        """Validates every member that is still finite; whether there is one."""
+        updates, seconds = self._block
+        losses, failed = progress.loss.reshape(-1), progress.failed.reshape(-1)
+        for member, network in enumerate(self._networks(self._state)):
+            standing = self._standings[member]
+            if standing.note:
+                continue
+            if not _finite(network) or not math.isfinite(losses[member]):
+                standing.note = f"stopped at step {self._steps:,}: the loss was no longer finite"
+                continue
+            found = self._failed(member, network)
+            if found < standing.best_failed:
+                standing.best, standing.best_failed = network, found
+            report = Report(
+                steps=self._steps,
+                episodes=int(self._episodes[member]),
+                seconds=self._seconds,
+                steps_per_second=self._group.config.steps_per_update
+                * len(self._standings)
+                * updates
+                / seconds,
+                loss=float(losses[member]),
+                exploring_failed=100 * float(failed[member]),
+                failed=found,
+            )
+            standing.curve.append(report)
+            self._report(member, report)
+        return not all(standing.note for standing in self._standings)
+
+    def _report(self, member: int, at: Report) -> None:
+        for listener in self._listeners:
+            listener.report(self._numbers[member], at)
+
+    def _validated(self, member: int, state: Any) -> float:
+        return self._failed(member, self._networks(state)[member])
+
+    def _failed(self, member: int, network: Any) -> float:
+        seed, _ = self._group.members[member]
+        player = self._players[member](network)
+        return failed_share(player, self._validation[seed], self._task)
+
+    def _networks(self, state: Any) -> list[Any]:
+        """The parameters of each member's network, on the host."""
+        return self._group.each(jax.device_get(state.parameters))
+
+    @property
+    def _steps(self) -> int:
+        """Environment steps of each member."""
+        return self._updates * self._group.config.steps_per_update
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._begin
+
+    def _interrupted(self) -> None:
+        for standing in self._standings:
+            counted = standing.curve[-1].steps if standing.curve else 0
+            standing.note = standing.note or f"interrupted after {counted:,} steps"
+
+    def _resume(self) -> None:
+        """Goes back to the newest checkpoint, where there is one."""
+        if self._keeping is None:
+            return
+        networks = [standing.best for standing in self._standings]
+        like = {"state": self._shape, "best": jax.eval_shape(lambda: networks)}
+        found = self._keeping.checkpoints.newest(like)
+        if found is None:
+            return
+        arrays, about = found
+        self._state = arrays["state"]
+        self._updates = about["updates"]
+        self._episodes = np.array(about["episodes"], np.int64)
+        self._begin -= about["seconds"]
+        self._saved = (self._updates, time.perf_counter())
+        self._standings = [
+            Standing(
+                best=best,
+                best_failed=math.inf if kept["best_failed"] is None else kept["best_failed"],
+                curve=[Report(**point) for point in kept["curve"]],
+                note=kept["note"],
+            )
+            for best, kept in zip(arrays["best"], about["standings"], strict=True)
+        ]
+
+    def _save(self) -> None:
+        """Writes a checkpoint of what is not in the last one."""
+        if self._keeping is None or self._updates == self._saved[0] or _deleted(self._state):
+            return
+        latest = [standing.curve[-1].failed for standing in self._standings if standing.curve]
+        about = {
+            "updates": self._updates,
+            "episodes": self._episodes.tolist(),
+            "seconds": self._seconds,
+            "standings": [
+                {
+                    "best_failed": standing.best_failed if standing.curve else None,
+                    "curve": [dataclasses.asdict(point) for point in standing.curve],
+                    # An interruption is over when the run goes on.
+                    "note": standing.note if standing.note.startswith("stopped") else "",
+                }
+                for standing in self._standings
+            ],
+        }
+        arrays = {"state": self._state, "best": [standing.best for standing in self._standings]}
+        self._keeping.checkpoints.save(
+            self._updates, arrays, about, float(np.mean(latest)) if latest else 100.0
+        )
+        self._saved = (self._updates, time.perf_counter())
+
+
+def _compile(block: Callable, state: Any, params: Any) -> Callable:
+    """A block of updates for a state and parameters of these shapes; the state is used up."""
+    return jax.jit(block, donate_argnums=0).lower(state, params, np.int32(0)).compile()
+
+
+def _ends(updates: int) -> list[int]:
+    """The updates done at each validation."""
+    size = -(-updates // VALIDATIONS)
+    return [*range(size, updates, size), updates]
+
+
+def _deleted(state: Any) -> bool:
+    """Whether an interrupted block has used a state up."""
+    leaves = jax.tree.leaves(state)
+    return any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in leaves)
+
+
+def _finite(parameters: Any) -> bool:
+    return all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(parameters))
