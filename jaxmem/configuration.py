@@ -52,12 +52,16 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                 _check_choice(folder, override.key_or_group, str(override.value()))
                 chosen.append(text)
         known = _keys(compose(verb, overrides=chosen))
+        swept = _swept(known)
         for text, override in parsed:
             key = override.key_or_group
-            if key not in known and key not in GROUPS:
-                raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{nearest(key, known)}")
+            if key not in (*known, *swept, *GROUPS):
+                close = nearest(key, [*known, *swept])
+                raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{close}")
+        # What is swept has no default to override: it is added.
+        added = [f"+{text}" if one.key_or_group in swept else text for text, one in parsed]
         try:
-            composed = compose(verb, overrides=list(overrides))
+            composed = compose(verb, overrides=added)
             plain = OmegaConf.to_container(composed, resolve=True)
         except (HydraException, OmegaConfBaseException) as error:
             reason = str(error).splitlines()[0]
@@ -78,6 +82,12 @@ def _check_choice(folder: Path, group: str, choice: str) -> None:
     choices = choices_of(folder, group)
     if choice not in choices:
         raise UsageError(f"unknown {group} {choice!r}{nearest(choice, choices)}")
+
+
+def _swept(known: list[str]) -> list[str]:
+    """The keys under `sweep`, where there is one: of the learner, with a list of values each."""
+    settings = [key.removeprefix("learner.") for key in known if key.startswith("learner.")]
+    return [f"sweep.{name}" for name in settings if name != "name"] if "sweep" in known else []
 
 
 def _keys(config: DictConfig) -> list[str]:
