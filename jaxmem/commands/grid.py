@@ -8,11 +8,14 @@ from rich.console import Console
 
 from jaxmem.commands import checked
 from jaxmem.commands.kept import KeptRun
+from jaxmem.commands.processes import WRITTEN, follow
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.run import failed_shares
 from jaxmem.evaluation.statistics import estimate_over_seeds
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import tuned
+from jaxmem.learning import hosts
+from jaxmem.learning.devices import check_devices
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.sweep import SweepResult, grid_of, sweep
 from jaxmem.learning.train import TrainResult
@@ -45,7 +48,12 @@ def run(
         raise UsageError("policies cannot be set beside seeds or sweep: all rules are shown")
     seeds = 1 if config["seeds"] is None else config["seeds"]
     swept = {"grid": config["sweep"], "seeds": seeds}
-    grid = checked(grid_of, task, **swept, **job)
+    game = {name: value for name, value in job.items() if name != "devices"}
+    grid = checked(grid_of, task, **swept, **game)
+    for choice in grid.configs:
+        checked(check_devices, job["devices"], choice.arenas_in_play)
+    if not hosts.is_first():
+        return follow(sweep, task, **swept, **job)
     kept = KeptRun(config, command, task.name, console, anew=anew)
     try:
         with SweepDisplay(console, grid.titles, seeds) as display:
@@ -82,6 +90,7 @@ def run(
     kept.end(finished=not interrupted)
     console.print(sweep_table(results))
     console.print(f"\n[bold]{kept.folder.path}[/bold]: results.json, table.md, curves, members/")
+    hosts.together(WRITTEN)
     return 0
 
 

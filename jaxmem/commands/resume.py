@@ -9,6 +9,8 @@ import yaml
 from jaxmem.configuration import UsageError, configure
 from jaxmem.run_folder import CONFIG, RESULTS
 
+MACHINE = ("devices", "hosts")  # what a run may have other than before: where it goes on
+
 
 def resumed(config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
     """What was asked for and how, of the run that `config` goes on with; else as given.
@@ -20,7 +22,8 @@ def resumed(config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
         return config, command
     folder = Path(str(config["resume"]))
     defaults = configure("train", [])
-    changed = sorted(key for key in config if key != "resume" and config[key] != defaults[key])
+    free = ("resume", *MACHINE)
+    changed = sorted(key for key in config if key not in free and config[key] != defaults[key])
     if changed:
         raise UsageError(
             f"resume={folder} goes on with the settings of that run; {', '.join(changed)} cannot "
@@ -45,7 +48,8 @@ def resumed(config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
         raise UsageError(f"resume={folder}: that run is finished; its results are in {folder}")
     first = text.splitlines()[0]
     # An interrupted run has results, which those of the whole run replace.
-    again = {**found, "out": str(folder), "overwrite": True}
+    here = {name: config[name] for name in MACHINE}
+    again = {**found, **here, "out": str(folder), "overwrite": True}
     return again, first.removeprefix("# ") if first.startswith("# ") else command
 
 

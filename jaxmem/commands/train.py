@@ -8,8 +8,11 @@ from rich.console import Console
 from jaxmem.commands import check_list, checked, grid, workload_of
 from jaxmem.commands.compare import draw_memory, rivals, show
 from jaxmem.commands.kept import KeptRun
+from jaxmem.commands.processes import WRITTEN, follow, join_hosts
 from jaxmem.commands.resume import resumed
 from jaxmem.evaluation.compare import check_comparison, compare
+from jaxmem.learning import hosts
+from jaxmem.learning.devices import check_devices
 from jaxmem.learning.learners import check_training, q_of
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.train import TrainResult, train
@@ -22,6 +25,7 @@ from jaxmem.run_folder import RunFolder
 def run(config: dict[str, Any], command: str) -> int:
     """Trains, compares, prints the table, writes the run folder with the policy in it."""
     console = Console()
+    join_hosts(config["hosts"])
     anew = config["resume"] is None
     config, command = resumed(config, command)
     # A recording is trained on in windows, so that there is something left to test on.
@@ -31,6 +35,7 @@ def run(config: dict[str, Any], command: str) -> int:
     job = {
         "learner": settings.pop("name"),
         "seed": config["seed"],
+        "devices": config["devices"],
         "network": network.pop("name"),
         **network,
         **config["environment"],
@@ -45,9 +50,13 @@ def run(config: dict[str, Any], command: str) -> int:
         "reference": config["reference"],
         "measures": check_list(config, "measures"),
     }
-    _, settings = checked(check_training, task, **job)
+    game = {name: value for name, value in job.items() if name != "devices"}
+    _, settings = checked(check_training, task, **game)
+    checked(check_devices, job["devices"], settings.arenas_in_play)
     learned = q_of(settings, task, job["holes"])
     checked(check_comparison, policies=others, task=task, learned=learned, **question)
+    if not hosts.is_first():
+        return follow(train, task, **job)
     kept = KeptRun(config, command, task.name, console, anew=anew)
     folder = kept.folder
     for note in task.notes:
@@ -86,6 +95,7 @@ def run(config: dict[str, Any], command: str) -> int:
     folder.write_results(results)
     kept.end(finished)
     show(console, results, folder)
+    hosts.together(WRITTEN)
     return 0
 
 

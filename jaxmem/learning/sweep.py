@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem.learning.devices import ALL
 from jaxmem.learning.learners import LEARNERS, Config, check_training
 from jaxmem.learning.train import Job, TrainResult
 from jaxmem.learning.training import Keeping, Listener
@@ -116,6 +117,7 @@ def sweep(
     options: dict[str, Any] | None = None,
     holes: int = 8,
     reward: str = "failures",
+    devices: int | str = ALL,
     listeners: Sequence[Listener] = (),
     keeping: Callable[[int], Keeping | None] = lambda program: None,
     **settings: Any,
@@ -139,7 +141,9 @@ def sweep(
     task = workload_from(on, cells, options or {})
     game = {"holes": holes, "reward": reward}
     found = grid_of(task, learner, grid or {}, seed=seed, seeds=seeds, **game, **settings)
-    results = Job(task, learner, **game).train(found.seeds, found.configs, listeners, keeping)
+    results = Job(task, learner, **game, devices=devices).train(
+        found.seeds, found.configs, listeners, keeping
+    )
     rows = (results[at : at + seeds] for at in range(0, len(results), seeds))
     return SweepResult(found, tuple(map(tuple, rows)))
 
