@@ -103,6 +103,7 @@ def run(config: dict[str, Any], command: str) -> int:
             "curve": [dataclasses.asdict(point) for point in result.curve],
         },
     }
+    folder.write_sequences(comparison.failed)
     folder.write_results(results)
     if result.note or keep:
         checkpoints.close()
