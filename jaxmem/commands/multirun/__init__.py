@@ -1,5 +1,6 @@
 """`jaxmem train -m` and `jaxmem compare -m`: many runs of a verb, by one of Hydra's launchers."""
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def run(verb: str, words: Sequence[str], command: str) -> int:
             _say(f"stopped; the same command with out={folder} goes on")
             return stop.status if isinstance(stop, Stopped) else 130
         except Exception as error:  # of the launcher: it does not say how the jobs stand
-            _say(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")
+            _say(f"{name} ended early: {' '.join(str(error).split()) or type(error).__name__}")
         else:
             reasons = {j.name: why for j, why in zip(missing, returned, strict=True) if why}
     return _report(sweep, folder, reasons, console)
@@ -81,15 +82,16 @@ def _record(folder: Path, command: str, launcher: str, jobs: Sequence[Job]) -> N
 def _report(sweep: Sweep, folder: Path, reasons: Mapping[str, str], console: Console) -> int:
     """Says what has come of the jobs, as their folders have it: whatever became of a process."""
     failed = [job.name for job in sweep.jobs if not is_finished(folder / job.name)]
-    for name in failed:
-        _say(f"{name} failed: {reasons.get(name, 'it left no results')}")
+    for name, reason in reasons.items():
+        _say(f"{name} failed: {reason}")
     if failed:
         _say(
             f"{len(failed)} of {_jobs(len(sweep.jobs))} failed: {', '.join(failed)}; the same "
             f"command with out={folder} runs them again"
         )
         return 1
-    console.print(f"{_jobs(len(sweep.jobs))} finished; jaxmem summarize {folder} compares them")
+    told = shlex.quote(str(folder))
+    console.print(f"{_jobs(len(sweep.jobs))} finished; jaxmem summarize {told} compares them")
     return 0
 
 

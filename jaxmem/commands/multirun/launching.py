@@ -15,7 +15,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf.errors import OmegaConfBaseException
 
 from jaxmem.commands.multirun.jobs import LAUNCHER, Job
-from jaxmem.configuration import UsageError, configuration_folder, quoted
+from jaxmem.configuration import UsageError, configuration_folder, parsed, quoted
+from jaxmem.names import nearest
 
 EXTRA = "pip install 'jaxmem[launchers]'"
 # What a run says and leaves behind is its own affair, not Hydra's.
@@ -41,6 +42,14 @@ def launcher_of(
         config_dir=str(configuration_folder()), job_name="jaxmem", version_base="1.3"
     ):
         loader = GlobalHydra.instance().config_loader()
+        known = loader.get_group_options(LAUNCHER)
+        for override in parsed(overrides):
+            name = str(override.value())
+            if override.key_or_group == LAUNCHER and name not in known:
+                raise UsageError(
+                    f"unknown {LAUNCHER} {name!r}{nearest(name, known)} "
+                    f"(joblib, submitit_local and submitit_slurm come with {EXTRA})"
+                )
         try:
             config = compose(verb, [*QUIET, *where, *overrides], return_hydra_config=True)
             launcher = Plugins.instance().instantiate_launcher(
@@ -49,11 +58,9 @@ def launcher_of(
                 config=config,
             )
         except (HydraException, OmegaConfBaseException) as error:
-            known = ", ".join(sorted(loader.get_group_options(LAUNCHER)))
-            raise UsageError(
-                f"{' '.join(overrides)}: {str(error).splitlines()[0]}; launchers: {known} "
-                f"(joblib and submitit: {EXTRA})"
-            ) from None
+            reason = str(error).splitlines()[0].rstrip(".")
+            missing = "" if "submitit_local" in known else f"; it comes with {EXTRA}"
+            raise UsageError(f"{' '.join(overrides)}: {reason}{missing}") from None
     return str(config.hydra.runtime.choices[LAUNCHER]), launcher
 
 
