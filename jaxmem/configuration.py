@@ -16,10 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from jaxmem.names import nearest
 
 GROUPS = ("workload", "environment", "network", "learner")
-PATHS = (
-    "out",
-    "resume",
-)  # what they are set to is taken as it stands: a folder may have = or , in it
+PATHS = ("out", "resume")  # set to what is taken as it stands: a folder may have = or , in it
 
 
 class UsageError(ValueError):
@@ -59,10 +56,12 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                 _check_choice(folder, override.key_or_group, str(override.value()))
                 chosen.append(text)
         known = _keys(compose(verb, overrides=chosen))
+        swept = _swept(known)
         for text, override in zip(overrides, read, strict=True):
             key = override.key_or_group
-            if key not in known and key not in GROUPS:
-                raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{nearest(key, known)}")
+            if key not in (*known, *swept, *GROUPS):
+                close = nearest(key, [*known, *swept])
+                raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{close}")
         try:
             composed = compose(verb, overrides=[str(override.input_line) for override in read])
             plain = OmegaConf.to_container(composed, resolve=True)
@@ -85,9 +84,13 @@ def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list
     found: list[Override] = []
     for text in overrides:
         key, _, value = text.partition("=")
-        plain = key in PATHS and value not in ("", "null") and value[0] not in "'\""
+        line = text
+        if key in PATHS and value not in ("", "null") and value[0] not in "'\"":
+            line = f"{key}={quoted(value)}"
+        elif key.startswith("sweep."):
+            line = f"+{text}"  # what is swept has no default to override: it is added
         try:
-            found.append(parser.parse_override(f"{key}={quoted(value)}" if plain else text))
+            found.append(parser.parse_override(line))
         except HydraException:
             raise UsageError(f"{text!r} is not an override; write key=value") from None
     return found
@@ -104,6 +107,12 @@ def _check_choice(folder: Path, group: str, choice: str) -> None:
     choices = choices_of(folder, group)
     if choice not in choices:
         raise UsageError(f"unknown {group} {choice!r}{nearest(choice, choices)}")
+
+
+def _swept(known: list[str]) -> list[str]:
+    """The keys under `sweep`, where there is one: of the learner, with a list of values each."""
+    settings = [key.removeprefix("learner.") for key in known if key.startswith("learner.")]
+    return [f"sweep.{name}" for name in settings if name != "name"] if "sweep" in known else []
 
 
 def _keys(config: DictConfig) -> list[str]:

@@ -33,6 +33,11 @@ class TrainResult:
     guide: str = ""  # the rule that the policy follows where nothing is worth more
     note: str = ""  # why the run ended early, if it did
 
+    @property
+    def validation_failed(self) -> float | None:
+        """Failures of its network on validation sequences, in %; None: it was never validated."""
+        return self.card.training["validation_failed"]
+
 
 def train(
     on: str | Workload,

@@ -56,8 +56,8 @@ class Standing:
 class Listener(Protocol):
     """Who is told how a run goes: a display, a file of metrics."""
 
-    def started(self, references: dict[str, float], steps: int) -> None:
-        """The fits' failures on validation sequences (%), and the steps of the whole run."""
+    def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
+        """Some members begin: the fits' failures on validation sequences (%), the steps of each."""
 
     def report(self, member: int, at: Report) -> None:
         """Where a member stands; of a run that goes on, what was reported before comes again."""
@@ -135,7 +135,9 @@ class Training:
         config = self._group.config
         self._resume()
         for listener in self._listeners:
-            listener.started(self._references, config.updates * config.steps_per_update)
+            listener.started(
+                self._references, config.updates * config.steps_per_update, self._numbers
+            )
         before = [
             (at, member) for member, standing in enumerate(self._standings) for at in standing.curve
         ]

@@ -84,7 +84,8 @@ class Seen:
         self.begun, self.reports, self.drawn, self.judged = [], [], [], []
         self.interrupt_after = interrupt_after
 
-    def started(self, references, steps):
+    def started(self, references, steps, members):
+        assert list(members) == [0]
         self.begun.append((references, steps))
 
     def report(self, member, at):

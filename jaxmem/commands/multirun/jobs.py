@@ -119,8 +119,9 @@ def _values(text: str, override: Override) -> list[str]:
 
 def _names(differing: list[list[str]]) -> list[str]:
     """A name for each job, safe in a path, from the overrides that tell it from the others."""
-    full = [",".join(overrides) or "run" for overrides in differing]
-    plain = [re.sub(r"[^\w.,=+-]+", "-", text).strip("-") for text in full]
+    full = [",".join(text.lstrip("+") for text in overrides) or "run" for overrides in differing]
+    bare = [re.sub(r"[\[\]{}()'\"\s]", "", text) for text in full]
+    plain = [re.sub(r"[^\w.,=+-]+", "-", text) for text in bare]
     # Some file systems do not tell capitals from small letters.
     folded = [name.casefold() for name in plain]
     return [

@@ -39,7 +39,8 @@ def work(config: DictConfig) -> str | None:
     """
     hydra = HydraConfig.get()
     verb, folder = str(hydra.job.config_name), Path(hydra.sweep.dir) / hydra.sweep.subdir
-    words = ["jaxmem", verb, *hydra.overrides.task, f"out={folder}"]
+    overrides = [text.lstrip("+") for text in hydra.overrides.task]
+    words = ["jaxmem", verb, *overrides, f"out={folder}"]
     given = {**_plain(config), "out": str(folder)}
     if (folder / CHECKPOINTS).exists() and not given["overwrite"]:
         given = {**configure(verb, []), "resume": str(folder)}
