@@ -90,7 +90,7 @@ def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list
         elif key.startswith("sweep."):
             line = f"+{text}"  # what is swept has no default to override: it is added
         try:
-            found.append(parser.parse_override(line))
+            found += parser.parse_overrides([line])
         except HydraException:
             raise UsageError(f"{text!r} is not an override; write key=value") from None
     return found

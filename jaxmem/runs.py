@@ -14,15 +14,16 @@ import yaml
 from jaxmem.run_folder import CONFIG, RESULTS, SEQUENCES
 
 MAIN = "failed_requests"
+LEARNED = "learned"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished comparison of policies, or a training, which ends in one."""
+    """A finished comparison of policies; a training, which ends in one; or a member of a sweep."""
 
     name: str  # of its folder, below the one that was searched
     config: dict[str, Any] = field(repr=False)
-    results: dict[str, Any] = field(repr=False)
+    results: dict[str, Any] = field(repr=False)  # of a member: as if it had been trained alone
     failed: dict[str, np.ndarray] = field(repr=False)  # float64[P], %, by policy; {}: not kept
 
 
@@ -31,7 +32,7 @@ class UnusableRunError(ValueError):
 
 
 def runs_below(folder: Path) -> tuple[list[Run], dict[str, str]]:
-    """Every run folder below `folder`, or `folder` itself, by name.
+    """Every run below `folder`, or in it, by name; members of a sweep in one program are runs.
 
     Returns:
         The runs, and why each of the other folders that hold a part of one is left out.
@@ -41,7 +42,7 @@ def runs_below(folder: Path) -> tuple[list[Run], dict[str, str]]:
     for path in sorted(_candidates(folder)):
         name = path.relative_to(folder).as_posix()
         try:
-            runs.append(_read(path, name))
+            runs += _read(path, name)
         except UnusableRunError as reason:
             left_out[name] = str(reason)
     return runs, left_out
@@ -55,19 +56,28 @@ def _candidates(folder: Path) -> Iterator[Path]:
             yield Path(path)
 
 
-def _read(path: Path, name: str) -> Run:
+def _read(path: Path, name: str) -> list[Run]:
     if not (path / RESULTS).exists():
         raise UnusableRunError(f"not finished: no {RESULTS}")
-    results = _mapping(path / RESULTS)
-    if "policies" not in results:
-        raise UnusableRunError("it compares no policies")
-    _check_policies(results["policies"])
-    training = results.get("training")
-    if isinstance(training, dict) and not training.get("finished", True):
-        raise UnusableRunError("its training was stopped before the end")
     if not (path / CONFIG).exists():
         raise UnusableRunError(f"broken: no {CONFIG}")
-    return Run(name, _mapping(path / CONFIG), results, _sequences(path / SEQUENCES, results))
+    results, config = _mapping(path / RESULTS), _mapping(path / CONFIG)
+    failed = _sequences(path / SEQUENCES)
+    try:
+        if not results.get("training", {}).get("finished", True):
+            raise UnusableRunError("its training was stopped before the end")
+        if "members" in results:
+            runs = _members(name, config, results, failed)
+        elif "policies" in results:
+            runs = [Run(name, config, results, failed)]
+        else:
+            raise UnusableRunError("it compares no policies")
+        for run in runs:
+            _check_figures(run)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        what = f"{type(error).__name__} {error}"
+        raise UnusableRunError(f"broken: {RESULTS} is not as jaxmem writes it: {what}") from None
+    return runs
 
 
 def _mapping(file: Path) -> dict[str, Any]:
@@ -82,26 +92,46 @@ def _mapping(file: Path) -> dict[str, Any]:
     return found
 
 
-def _check_policies(policies: Any) -> None:
-    try:
-        means = [row[MAIN]["mean"] for row in policies.values()]
-    except (AttributeError, KeyError, TypeError):
-        raise UnusableRunError(f"broken: {RESULTS} has no {MAIN} of every policy") from None
-    if not means or not all(isinstance(mean, int | float) for mean in means):
-        raise UnusableRunError(f"broken: {RESULTS} has no {MAIN} of every policy")
-
-
-def _sequences(file: Path, results: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Failed requests of each sequence, where they are kept and those of these results."""
+def _sequences(file: Path) -> dict[str, np.ndarray]:
+    """Failed requests of each sequence, by policy, where they are kept."""
     try:
         with np.load(file, allow_pickle=False) as kept:
-            failed = dict(zip(map(str, kept["policies"]), kept[MAIN], strict=True))
+            return dict(zip(map(str, kept["policies"]), kept[MAIN], strict=True))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UnusableRunError(f"broken: {file.name}: {' '.join(str(error).split())}") from None
-    means = {name: row[MAIN]["mean"] for name, row in results["policies"].items()}
-    for name, mean in means.items():
-        if name not in failed or not np.isclose(failed[name].mean(), mean):
-            raise UnusableRunError(f"broken: {file.name} does not have the figures of {RESULTS}")
-    return failed
+
+
+def _members(
+    name: str, config: dict[str, Any], results: dict[str, Any], failed: dict[str, np.ndarray]
+) -> list[Run]:
+    """The members of a sweep in one program; the sequences they are tested on are the same."""
+    runs = []
+    for member in results["members"]:
+        settings = results["choices"][member["choice"]]["settings"]
+        alone = {"seed": member["seed"], "seeds": None, "sweep": {}}
+        means = {LEARNED: member[MAIN], **results["rules"]}
+        own = failed.get(Path(member["policy"]).name)
+        runs.append(
+            Run(
+                name=f"{name}/{member['policy']}",
+                config={**config, **alone, "learner": {**config["learner"], **settings}},
+                results={
+                    "workload": results["workload"],
+                    "policies": {policy: {MAIN: {"mean": mean}} for policy, mean in means.items()},
+                },
+                failed={} if own is None else {LEARNED: own, **failed},
+            )
+        )
+    return runs
+
+
+def _check_figures(run: Run) -> None:
+    """Every policy has its mean, and the sequences that are kept are those it is the mean of."""
+    for policy, row in run.results["policies"].items():
+        mean = row[MAIN]["mean"]
+        if not isinstance(mean, int | float):
+            raise UnusableRunError(f"broken: {RESULTS} has no {MAIN} of {policy}")
+        if run.failed and not np.isclose(run.failed[policy].mean(), mean):
+            raise UnusableRunError(f"broken: {SEQUENCES} does not have the figures of {RESULTS}")

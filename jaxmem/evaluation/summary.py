@@ -12,9 +12,8 @@ from jaxmem.evaluation.statistics import (
     estimate_over_seeds,
 )
 from jaxmem.names import CLASSICAL
-from jaxmem.runs import MAIN, Run
+from jaxmem.runs import LEARNED, MAIN, Run
 
-LEARNED = "learned"
 # What a run is called, where it is put and how it is kept says nothing about its configuration.
 ASIDE = ("seed", "out", "overwrite", "resume", "checkpoint")
 KINDS = {"workload": "source", "learner": "name", "network": "name"}  # what a group is known by
