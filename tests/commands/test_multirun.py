@@ -105,12 +105,9 @@ def test_a_sweep_without_a_folder_gets_one_under_runs(flag, runs, tmp_path, monk
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("multirun-train-")
     assert folders_in(folder) == JOBS
-    pairs = [(learner, seed) for learner in ("pqn", "dqn") for seed in (0, 1)]
+    pairs = [(f"learner={name}", f"seed={seed}") for name in ("pqn", "dqn") for seed in (0, 1)]
     assert [config for config, _ in runs.called] == [
-        configure(
-            "train", [f"learner={a}", f"seed={b}", f"out=runs/{folder.name}/learner={a},seed={b}"]
-        )
-        for a, b in pairs
+        configure("train", [*pair, f"out=runs/{folder.name}/{','.join(pair)}"]) for pair in pairs
     ]
     assert f"jaxmem summarize runs/{folder.name}" in capsys.readouterr().out.replace("\n", "")
 

@@ -30,10 +30,13 @@ def write_run(folder, failed, *overrides, verb="train", keep=True, workload="com
         "policies": {
             name: {
                 "failed_requests": {
-                    **{"mean": float(np.mean(values)), "low": 0.5, "high": 9.5},
+                    "mean": float(np.mean(values)),
+                    "low": 0.5,
+                    "high": 9.5,
                     "difference": {
                         "mean": float(np.mean(values)) - float(np.mean(failed["best"])),
-                        **{"low": -8.5, "high": 8.5},
+                        "low": -8.5,
+                        "high": 8.5,
                     },
                 }
             }
