@@ -29,7 +29,7 @@ EXAMPLES = {
         "jaxmem train workload=call-sites workload.hints=true",
         "jaxmem train workload=trace workload.name=torch_cpu_mlp_train learner.states=100000",
         "jaxmem train -m learner=pqn,dqn seed=0,1 out=runs/grid",
-        "jaxmem train -m seed=range(0,8) hydra/launcher=slurm_gpu hydra.launcher.partition=gpu",
+        "jaxmem train -m 'seed=range(0,8)' hydra/launcher=slurm_gpu hydra.launcher.partition=gpu",
     ),
     "compare": (
         "jaxmem compare workload=memoryless policies=[first,best,worst] sequences=4096",
