@@ -1,6 +1,7 @@
 """Many runs side by side: a row for each configuration, over its seeds."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ def summary_of(runs: Sequence[Run]) -> tuple[list[Row], dict[str, str]]:
     groups: dict[str, dict[int, Run]] = {}
     for run in runs:
         settings = {key: value for key, value in run.config.items() if key not in ASIDE}
-        members = groups.setdefault(json.dumps(settings, sort_keys=True), {})
+        members = groups.setdefault(json.dumps(settings, sort_keys=True, default=str), {})
         twin = members.setdefault(run.config.get("seed", 0), run)
         if twin is not run:
             left_out[run.name] = f"the same configuration and seed as {twin.name}"
@@ -49,24 +50,42 @@ def configurations(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     A setting of a learner, say, is told where it differs between configurations with that learner.
     Where nothing differs, workload and learner are told.
     """
-    flat = [_flat({k: v for k, v in c.items() if k not in ASIDE}) for c in configs]
-    kinds = [{g: one[f"{g}.{n}"] for g, n in KINDS.items() if f"{g}.{n}" in one} for one in flat]
+    flat = [_flat({key: of for key, of in c.items() if key not in ASIDE}) for c in configs]
+    kinds = [
+        {g: settings.pop(f"{g}.{n}") for g, n in KINDS.items() if f"{g}.{n}" in settings}
+        for settings in flat
+    ]
+    differing = _differing(flat, kinds)
     told = []
-    for mine, kind in zip(flat, kinds, strict=True):
-        differing = {g: name for g, name in kind.items() if _several([k.get(g) for k in kinds])}
-        for key, value in mine.items():
-            group, _, inner = key.partition(".")
-            if KINDS.get(group) == inner:
-                continue
-            peers = [
-                other.get(key)
-                for other, theirs in zip(flat, kinds, strict=True)
-                if theirs.get(group) == kind.get(group)
-            ]
-            if _several(peers):
-                differing[key] = value
-        told.append(differing or {g: name for g, name in kind.items() if g != "network"})
+    for settings, kind in zip(flat, kinds, strict=True):
+        mine = {group: name for group, name in kind.items() if (group, None) in differing}
+        mine |= {key: of for key, of in settings.items() if _among(key, kind) in differing}
+        told.append(mine or {group: name for group, name in kind.items() if group != "network"})
     return told
+
+
+def _differing(flat: Sequence[Row], kinds: Sequence[Row]) -> set[tuple[str, Any]]:
+    """The settings, and kinds, in which configurations differ, each as `_among` has it."""
+    values: dict[tuple[str, Any], list[Any]] = {}
+    peers: Counter[tuple[str, Any]] = Counter()
+    groups = {key.partition(".")[0] for settings in flat for key in settings}
+    for settings, kind in zip(flat, kinds, strict=True):
+        peers.update((group, kind.get(group)) for group in groups)
+        for key, value in settings.items():
+            values.setdefault(_among(key, kind), []).append(value)
+    for group in KINDS:
+        values[group, None] = [kind.get(group) for kind in kinds]
+    return {
+        (key, kind)
+        for (key, kind), found in values.items()
+        if any(value != found[0] for value in found)
+        or len(found) < peers[key.partition(".")[0], kind]
+    }
+
+
+def _among(key: str, kind: Row) -> tuple[str, Any]:
+    """A setting, and the kind of learner, say, among which it is compared."""
+    return key, kind.get(key.partition(".")[0])
 
 
 def _flat(config: dict[str, Any], above: str = "") -> dict[str, Any]:
@@ -77,10 +96,6 @@ def _flat(config: dict[str, Any], above: str = "") -> dict[str, Any]:
         else:
             flat[f"{above}{key}"] = value
     return flat
-
-
-def _several(values: Sequence[Any]) -> bool:
-    return any(value != values[0] for value in values)
 
 
 def _row(runs: Sequence[Run], settings: dict[str, Any]) -> Row:

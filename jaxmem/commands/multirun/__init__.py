@@ -16,6 +16,7 @@ from jaxmem.run_folder import RESULTS, is_finished, new_path
 
 VERBS = ("train", "compare")
 RECORD = "multirun.yaml"
+STATES = {"finished": "finished before, and kept", "stopped": "was stopped, and goes on"}
 
 
 def run(verb: str, words: Sequence[str], command: str) -> int:
@@ -32,9 +33,13 @@ def run(verb: str, words: Sequence[str], command: str) -> int:
     folder = Path(sweep.out) if sweep.out is not None else new_path(f"multirun-{verb}")
     if (folder / RESULTS).exists():
         raise UsageError(f"out={folder} holds a run; a sweep needs a folder of its own")
-    missing = _missing(sweep, folder, console)
     name, launcher = launcher_of(verb, sweep.launcher, folder, work)
+    states = {job.name: _state(sweep, job, folder) for job in sweep.jobs}
     _record(folder, command, name, sweep.jobs)
+    for job, state in states.items():
+        if told := STATES.get(state):
+            console.print(f"{job}: {told}")
+    missing = [job for job in sweep.jobs if states[job.name] != "finished"]
     reasons: dict[str, str] = {}
     if missing:
         where = "" if name == HERE else f", by {name}; what they say is in {folder}/JOB/{OUTPUT}"
@@ -51,18 +56,8 @@ def run(verb: str, words: Sequence[str], command: str) -> int:
     return _report(sweep, folder, reasons, console)
 
 
-def _missing(sweep: Sweep, folder: Path, console: Console) -> list[Job]:
-    """The jobs that are to be run; says which are not, and why."""
-    missing: list[Job] = []
-    for job in sweep.jobs:
-        state = "new" if sweep.overwrite else progress(job, folder / job.name)
-        if state == "finished":
-            console.print(f"{job.name}: finished before, and kept")
-        else:
-            missing.append(job)
-        if state == "stopped":
-            console.print(f"{job.name}: was stopped, and goes on")
-    return missing
+def _state(sweep: Sweep, job: Job, folder: Path) -> str:
+    return "new" if sweep.overwrite else progress(job, folder / job.name)
 
 
 def _record(folder: Path, command: str, launcher: str, jobs: Sequence[Job]) -> None:

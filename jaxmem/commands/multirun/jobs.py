@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from jaxmem.configuration import UsageError, configuration_folder, configure, parsed
-from jaxmem.run_folder import CHECKPOINTS, CONFIG, RESULTS, is_finished
+from jaxmem.run_folder import CHECKPOINTS, CONFIG, is_finished
 
 LONGEST = 120  # characters of a name; file systems take 255 bytes
 LAUNCHER = "hydra/launcher"
@@ -61,6 +61,8 @@ def sweep_of(verb: str, words: Sequence[str]) -> Sweep:
             _check_launcher(text, override)
             launcher.append(text)
         elif key == "out":
+            if override.is_sweep_override():
+                raise UsageError(f"{text!r}: one folder is for all jobs, with a folder for each")
             out = override.value()
         else:
             own[override.get_key_element()] = (override, _values(text, override))
@@ -153,8 +155,7 @@ def progress(job: Job, folder: Path) -> Literal["new", "stopped", "finished"]:
         )
     if is_finished(folder):
         return "finished"
-    stopped = (folder / CHECKPOINTS).exists() or (folder / RESULTS).exists()
-    return "stopped" if stopped else "new"
+    return "stopped" if (folder / CHECKPOINTS).exists() else "new"
 
 
 def _differing(wanted: dict[str, Any], found: dict[str, Any], above: str = "") -> list[str]:

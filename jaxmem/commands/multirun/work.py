@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from jaxmem.configuration import UsageError, configure
-from jaxmem.run_folder import CHECKPOINTS, is_finished
+from jaxmem.run_folder import CHECKPOINTS, RESULTS, is_finished
 
 OUTPUT = "output.txt"  # in a job's folder: what it says where nobody listens
 HERE = "basic"  # the launcher that runs the jobs in this process, one after the other
@@ -44,6 +44,8 @@ def work(config: DictConfig) -> str | None:
     given = {**_plain(config), "out": str(folder)}
     if (folder / CHECKPOINTS).exists() and not given["overwrite"]:
         given = {**configure(verb, []), "resume": str(folder)}
+    elif (folder / RESULTS).exists():  # of a run that was not finished, or is asked for again
+        given["overwrite"] = True
     here = hydra.runtime.choices["hydra/launcher"] == HERE
     if here:
         Console().rule(f"{hydra.sweep.subdir}", align="left")
