@@ -20,7 +20,10 @@ from jaxmem.workloads.registry import Workload, workload_from
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run leaves: the policy that failed least on the validation sequences."""
+    """What a run leaves: of its last quarter, the policy that failed least on validation sequences.
+
+    Of a run that ended before, it is the one that failed least so far.
+    """
 
     policy: Policy
     card: Card = field(repr=False)

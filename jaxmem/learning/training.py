@@ -27,6 +27,9 @@ from jaxmem.workloads.registry import Workload
 
 VALIDATION_SEQUENCES = 256
 VALIDATIONS = 20  # in a run
+# From here on the run is late: its networks are the best, and which of them fails least on so few
+# sequences is partly luck, which the many before should not share in.
+LATE = 0.75
 PATIENCE = 4.0  # seconds of updates after which the loop looks up
 
 
@@ -47,8 +50,9 @@ class Report:
 class Standing:
     """What is kept of a member."""
 
-    best: Any  # parameters of the network that failed least on the validation sequences
+    best: Any  # of the networks, late ones if there are some, that which failed least in validation
     best_failed: float = math.inf  # %
+    late: bool = False  # it is one of those
     curve: list[Report] = field(default_factory=list)
     note: str = ""  # why it ended early, if it did
 
@@ -195,6 +199,7 @@ class Training:
     def _judge(self, progress: Progress) -> bool:
         """Validates every member that is still finite; whether there is one."""
         updates, seconds = self._block
+        late = self._updates > LATE * self._group.config.updates
         losses, failed = progress.loss.reshape(-1), progress.failed.reshape(-1)
         for member, network in enumerate(self._networks(self._state)):
             standing = self._standings[member]
@@ -204,8 +209,8 @@ class Training:
                 standing.note = f"stopped at step {self._steps:,}: the loss was no longer finite"
                 continue
             found = self._failed(member, network)
-            if found < standing.best_failed:
-                standing.best, standing.best_failed = network, found
+            if found < standing.best_failed or late > standing.late:
+                standing.best, standing.best_failed, standing.late = network, found, late
             report = Report(
                 steps=self._steps,
                 episodes=int(self._episodes[member]),
@@ -271,6 +276,7 @@ class Training:
             Standing(
                 best=best,
                 best_failed=math.inf if kept["best_failed"] is None else kept["best_failed"],
+                late=kept["late"],
                 curve=[Report(**point) for point in kept["curve"]],
                 note=kept["note"],
             )
@@ -289,6 +295,7 @@ class Training:
             "standings": [
                 {
                     "best_failed": standing.best_failed if standing.curve else None,
+                    "late": standing.late,
                     "curve": [dataclasses.asdict(point) for point in standing.curve],
                     # An interruption is over when the run goes on.
                     "note": standing.note if standing.note.startswith("stopped") else "",
