@@ -49,6 +49,7 @@ def run(config: dict[str, Any], command: str) -> int:
         results = {**comparison.results, "command": command}
         display.report("drawing")
         draw_memory(comparison, folder)
+    folder.write_sequences(comparison.failed)
     folder.write_results(results)
     show(console, results, folder)
     return 0

@@ -62,7 +62,7 @@ def run(
     except Terminated as stopped:
         return kept.terminated(stopped)
     with StagesDisplay(console) as stages:
-        tested = _tested(result, config, task, stages)
+        tested = _tested(result, config, task, stages, kept.folder)
         stages.report("drawing")
         _draw(result, kept.folder)
     notes = sorted({member.note for row in result.members for member in row if member.note})
@@ -95,7 +95,11 @@ def run(
 
 
 def _tested(
-    result: SweepResult, config: dict[str, Any], task: Workload, stages: StagesDisplay
+    result: SweepResult,
+    config: dict[str, Any],
+    task: Workload,
+    stages: StagesDisplay,
+    folder: RunFolder,
 ) -> dict[str, Any]:
     """Every member and rule on the same test sequences, as it stands in results.json."""
     grid, seed = result.grid, config["seed"]
@@ -109,9 +113,11 @@ def _tested(
         rules[name] = failed_shares(player, requests, task)
     reference = min(CLASSICAL, key=lambda name: rules[name].mean())
     choices, members = [], []
+    tried: dict[str, np.ndarray] = {}
     for place, row in enumerate(result.members):
         stages.report(f"playing {grid.titles[place]}")
         failed = np.stack([failed_shares(member.policy, requests, task) for member in row])
+        tried |= {_name(place, member): of for member, of in zip(row, failed, strict=True)}
         validation = result.validation_failed[place].mean()
         choices.append(
             {
@@ -137,6 +143,7 @@ def _tested(
             }
             for number, member in enumerate(row)
         ]
+    folder.write_sequences(rules | tried)
     return {
         "seeds": list(grid.seeds),
         "choices": choices,

@@ -92,6 +92,7 @@ def run(config: dict[str, Any], command: str) -> int:
             "curve": [dataclasses.asdict(point) for point in result.curve],
         },
     }
+    folder.write_sequences(comparison.failed)
     folder.write_results(results)
     kept.end(finished)
     show(console, results, folder)

@@ -48,6 +48,7 @@ class Comparison:
     results: dict[str, Any] = field(repr=False)  # as in results.json
     requests: Requests = field(repr=False)  # the test sequences
     starts: dict[str, np.ndarray] = field(repr=False)  # int32[P, T] of each policy
+    failed: dict[str, np.ndarray] = field(repr=False)  # float64[P] of each, requests in %
 
     def __str__(self) -> str:
         page = StringIO()
@@ -126,9 +127,9 @@ def compare(
         "policies": _estimates(values, reference, measures, seed),
         "notes": notes,
     }
+    failed = {name: measured["failed_requests"] for name, measured in values.items()}
     if hindsight:
         report("searching with hindsight")
-        failed = {name: measured["failed_requests"] for name, measured in values.items()}
         found = bounds(requests, task, others=starts.values())
         results = with_hindsight(results, failed, found, seed)
     if task.name == "scenario":
@@ -136,7 +137,7 @@ def compare(
             name: [int(start) if start >= 0 else None for start in played[0]]
             for name, played in starts.items()
         }
-    return Comparison(task, results, requests, starts)
+    return Comparison(task, results, requests, starts, failed)
 
 
 def check_comparison(
