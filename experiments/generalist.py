@@ -21,7 +21,7 @@ from rich.progress import track
 from jaxmem.evaluation.run import failed_share, measure, run
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
-from jaxmem.evaluation.tuning import strongest_rule
+from jaxmem.evaluation.tuning import strongest_rules
 from jaxmem.learning.imitation import ImitationConfig, Lesson, imitate
 from jaxmem.policies import CLASSICAL, Policy, policy
 from jaxmem.policies.learned import Guide, greedy
@@ -85,7 +85,7 @@ def task_of(row: str, cells: int) -> Task:
         options = {**options, "capacity": round(100 * cells / standard)}
     plain = workload(name, cells or standard, **options)
     seen = plain if plain.hinted else workload(name, cells or standard, **options, foretell=True)
-    rule, sentence = strongest_rule(seen, SEED)
+    rule, sentence = strongest_rules(seen, SEED)[0]
     teachers = {sentence: rule}
     if (MEMBERS / f"{row}-0.safetensors").exists():
         teachers["the study's policy"] = specialist(row)

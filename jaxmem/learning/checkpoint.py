@@ -5,6 +5,7 @@ compared with the checksums that were taken before it was written, so a file tha
 changed or deleted costs its own checkpoint and no other.
 """
 
+import json
 import logging
 import shutil
 import zlib
@@ -45,7 +46,10 @@ class Checkpoints:
         leaves = _leaves(state)
         about = {
             "format": FORMAT,
-            "checksums": {name: zlib.crc32(leaf.data) for name, leaf in leaves.items()},
+            "leaves": {
+                name: [str(leaf.dtype), list(leaf.shape), zlib.crc32(leaf.data)]
+                for name, leaf in leaves.items()
+            },
             "run": about,
         }
         try:
@@ -77,10 +81,8 @@ class Checkpoints:
         Args:
             like: pytree of the shapes and types that the run has, as of `jax.eval_shape`.
         """
-        if not self.folder.is_dir():
-            return None
-        numbered = (entry for entry in self.folder.iterdir() if entry.name.isdecimal())
-        for entry in sorted(numbered, key=lambda entry: int(entry.name), reverse=True):
+        self.close()  # Orbax remembers what it has written, whatever has become of it
+        for entry in self._entries():
             try:
                 found = self._read(entry, like)
             except Exception as error:  # whatever a broken file makes of the reader
@@ -103,11 +105,21 @@ class Checkpoints:
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _entries(self) -> list[Path]:
+        """The folders of the checkpoints, the newest first."""
+        every = self.folder.iterdir() if self.folder.is_dir() else ()
+        numbered = [entry for entry in every if entry.name.isdecimal()]
+        return sorted(numbered, key=lambda entry: int(entry.name), reverse=True)
+
     def _opened(self) -> Any:
         if self._manager is None:
             import orbax.checkpoint as ocp
             from orbax.checkpoint import checkpoint_managers as keeping
 
+            for entry in self._entries():
+                if not _ranked(entry):  # which Orbax would not open a folder with
+                    self._tell(f"checkpoint {entry} cannot be used: its metrics are broken")
+                    self._set_aside(entry)
             # Orbax tells the log of each file; what a user must know is told by this class.
             logging.getLogger("absl").setLevel(logging.CRITICAL)
             best = keeping.BestN(
@@ -138,8 +150,10 @@ class Checkpoints:
         if not isinstance(about, dict) or about.get("format") != FORMAT:
             raise ValueError(f"it is not of format {FORMAT}")
         wanted = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in _shapes(like).items()}
-        if set(wanted) != set(about["checksums"]):
-            differing = sorted(set(wanted) ^ set(about["checksums"]))
+        ours = {name: [str(leaf.dtype), list(leaf.shape)] for name, leaf in wanted.items()}
+        its = {name: known[:2] for name, known in about["leaves"].items()}
+        if ours != its:
+            differing = sorted(name for name in ours | its if ours.get(name) != its.get(name))
             raise ValueError(f"it is of another run; differing: {', '.join(differing[:3])}")
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
             leaves = reader.restore(
@@ -147,9 +161,7 @@ class Checkpoints:
             )
         for name, leaf in leaves.items():
             leaves[name] = leaf = np.asarray(leaf, order="C")
-            if leaf.shape != wanted[name].shape or leaf.dtype != wanted[name].dtype:
-                raise ValueError(f"it is of another run; differing: {name}")
-            if zlib.crc32(leaf.data) != about["checksums"][name]:
+            if zlib.crc32(leaf.data) != about["leaves"][name][2]:
                 raise ValueError(f"{name} is not what was written")
         return _tree(leaves, like), about["run"]
 
@@ -166,6 +178,15 @@ class Checkpoints:
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
         self._tell(f"no checkpoint could be written to {self.folder}: {reason}; training goes on")
         self._manager = None
+
+
+def _ranked(entry: Path) -> bool:
+    """Whether a checkpoint says how much failed, by which the best is kept."""
+    try:
+        found = json.loads((entry / "metrics" / "metrics").read_text(encoding="utf-8"))
+        return isinstance(found["failed"], float)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _alone(options: Any) -> Any:

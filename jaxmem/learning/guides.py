@@ -1,37 +1,53 @@
 """The rule that a learner improves on, and how sure it must be to leave it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jaxmem.evaluation.run import failed_share
-from jaxmem.evaluation.tuning import strongest_rule, tuned
+from jaxmem.evaluation.tuning import finalists, strongest_rules
 from jaxmem.learning.settings import STRONGEST
 from jaxmem.policies import TUNED, Policy, policy
 from jaxmem.workloads.registry import Workload
 
-SEQUENCES = 1024  # validation sequences on which the margin is chosen
+SEQUENCES = 1024  # validation sequences on which guide and margin are chosen
+CANDIDATES = 2  # guides to choose from
 ALONE = 1e6  # a margin beyond every value: the guide plays alone
 MARGINS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, ALONE)  # in reward
 
 
-def guide_for(name: str | None, task: Workload, seed: int) -> tuple[Policy | None, str]:
-    """The rule with this name, its parameters chosen on training sequences, and what it is."""
+def guides_for(name: str | None, task: Workload, seed: int) -> list[tuple[Policy, str]]:
+    """The rule with this name, its parameters chosen on training sequences, and what it is.
+
+    Where it has kinds, as `segregated` has, the runner-up follows: the best rule to be alone with
+    is not always the best to be left now and then.
+    """
     if name is None:
-        return None, ""
-    if name == STRONGEST:
-        return strongest_rule(task, seed)
-    return tuned(name, task, seed) if name in TUNED else (policy(name), name)
+        return []
+    if name in TUNED:
+        return finalists(name, task, seed)[:CANDIDATES]
+    if name != STRONGEST:
+        return [(policy(name), name)]
+    first, *others = strongest_rules(task, seed)
+    alike = [other for other in others if other[0].rule is first[0].rule]
+    return [first, *(alike if first[0].name in TUNED else [])][:CANDIDATES]
 
 
-def chosen_margin(guided: Callable[[float], Policy], task: Workload, seed: int) -> float:
-    """The margin with which a policy beside its guide fails least on validation sequences.
+def chosen_guide(
+    guided: Callable[[Policy, float], Policy], rules: Sequence[Policy], task: Workload, seed: int
+) -> tuple[int, float]:
+    """Which guide at play, and which margin, fail least on validation sequences.
 
-    The guide alone is among the choices, so what is shipped does not lose to it there.
+    A guide alone is among the choices, so what is shipped does not lose to it there.
 
     Args:
-        guided: of a margin, the policy that has it.
+        guided: of a rule and a margin, the policy that has them.
+        rules: that on which training improved first, which is taken where others do no better.
     """
     validation = task.requests("validation", seed, SEQUENCES)
-    return min(reversed(MARGINS), key=lambda margin: failed_share(guided(margin), validation, task))
+    choices = [(place, margin) for place in range(len(rules)) for margin in reversed(MARGINS)]
+    return min(
+        choices,
+        key=lambda choice: failed_share(guided(rules[choice[0]], choice[1]), validation, task),
+    )
 
 
 def in_words(sentence: str, margin: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxmem.learning.devices import ALL, check_devices
-from jaxmem.learning.guides import chosen_margin, guide_for, in_words
+from jaxmem.learning.guides import chosen_guide, guides_for, in_words
 from jaxmem.learning.learners import Config, check_training, environment_of, q_of
 from jaxmem.learning.members import groups_of
 from jaxmem.learning.training import Keeping, Listener, Report, Standing, Trained, Training
@@ -111,14 +111,18 @@ class Job:
         """
         shared = [check_devices(self.devices, config.arenas_in_play) for config in choices]
         devices = dict(zip(choices, shared, strict=True))
-        guides = functools.cache(lambda name, seed: guide_for(name, self.task, seed))
+        guides = functools.cache(lambda name, seed: guides_for(name, self.task, seed))
         env = environment_of(self.task, choices[0], self.holes, self.reward)
-        groups = groups_of(self.learner, env, seeds, choices, lambda *named: guides(*named)[0])
+
+        def base(name: str | None, seed: int) -> Policy | None:
+            return next((rule for rule, _ in guides(name, seed)), None)
+
+        groups = groups_of(self.learner, env, seeds, choices, base)
         results: dict[int, TrainResult] = {}
         for program, group in enumerate(groups):
             members = [(group.choices[c], group.seeds[s]) for s, c in group.members]
             makers = [
-                Maker(self, config, seed, *guides(config.guide, seed)) for config, seed in members
+                Maker(self, config, seed, guides(config.guide, seed)) for config, seed in members
             ]
             places = [choices.index(c) * len(seeds) + seeds.index(s) for c, s in members]
             trained = Training(
@@ -140,24 +144,32 @@ class Maker:
     job: Job
     config: Config
     seed: int
-    rule: Policy | None
-    sentence: str  # the rule in words
+    guides: Sequence[tuple[Policy, str]]  # in words too; the first is that of training
 
-    def player(self, network: Any, margin: float | None = None) -> Policy:
-        """The policy of a network; by default with the margin that training has."""
-        margin = self.config.margin if margin is None else margin
-        guide = None if self.rule is None else Guide(self.rule, np.float32(margin))
+    def player(self, network: Any) -> Policy:
+        """The policy of a network while it is trained."""
+        guide = Guide(self.guides[0][0], np.float32(self.config.margin)) if self.guides else None
+        return self._guided(network, guide)
+
+    def _guided(self, network: Any, guide: Guide | None) -> Policy:
         q = q_of(self.config, self.job.task, self.job.holes)
         return greedy(q, network, guide=guide, foretells=self.job.task.foretell)
 
     def result(self, standing: Standing, trained: Trained) -> TrainResult:
-        """What the member leaves; its margin is chosen on validation sequences."""
-        task, config, rule, curve = self.job.task, self.config, self.rule, standing.curve
-        guided = functools.partial(self.player, standing.best)
-        margin = 0.0 if rule is None else chosen_margin(guided, task, self.seed)
+        """What the member leaves; guide and margin are chosen on validation sequences."""
+        task, config, curve = self.job.task, self.config, standing.curve
+
+        def guided(rule: Policy, margin: float) -> Policy:
+            return self._guided(standing.best, Guide(rule, np.float32(margin)))
+
+        rule, margin, told = None, 0.0, ""
+        if self.guides:
+            rules = [rule for rule, _ in self.guides]
+            place, margin = chosen_guide(guided, rules, task, self.seed)
+            rule, told = rules[place], in_words(self.guides[place][1], margin)
         steps = curve[-1].steps if curve else 0
         return TrainResult(
-            policy=guided(margin),
+            policy=guided(rule, margin) if rule else self._guided(standing.best, None),
             card=Card(
                 holes=self.job.holes,
                 widths=config.widths,
@@ -186,6 +198,6 @@ class Maker:
             episodes=curve[-1].episodes if curve else 0,
             seconds=trained.seconds,
             seed=self.seed,
-            guide=in_words(self.sentence, margin) if rule else "",
+            guide=told,
             note=standing.note,
         )

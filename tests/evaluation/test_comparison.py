@@ -20,7 +20,7 @@ from jaxmem.evaluation.compare import (
     find_policy,
 )
 from jaxmem.evaluation.run import failed_share, measure, run
-from jaxmem.evaluation.tuning import strongest_rule, tuned
+from jaxmem.evaluation.tuning import strongest_rules, tuned
 from jaxmem.policies import CLASSICAL, FITS, policy
 from jaxmem.policies.learned import greedy
 from jaxmem.policies.networks import Scorer
@@ -156,12 +156,27 @@ def test_segregated_chooses_its_holes_too_and_does_not_fail_more(drawn):
 
 
 def test_the_strongest_rule_fails_least_on_training_sequences(drawn):
-    rule, sentence = strongest_rule(TASK, seed=3)
+    rules = strongest_rules(TASK, seed=3)
+    rule, sentence = rules[0]
     training = TASK.requests("train", 3, SEQUENCES)
     fits = [failed_share(policy(name), training, TASK) for name in CLASSICAL]
     assert failed_share(rule, training, TASK) <= min(fits)
     assert sentence.startswith(rule.name)
     assert {split for split, *_ in drawn} == {"train"}
+    failed = [failed_share(rule, training, TASK) for rule, _ in rules]
+    assert failed == sorted(failed)
+
+
+def test_finalists_have_each_kind_of_holes_once_with_its_best_threshold(drawn):
+    training = TASK.requests("train", 3, SEQUENCES)
+    found = [rule for rule, _ in finalists("segregated", TASK, seed=3)]
+    assert sorted(tuple(rule.parameters[1:]) for rule in found) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    failed = [failed_share(rule, training, TASK) for rule in found]
+    assert failed == sorted(failed)
+    for rule, share in zip(found, failed, strict=True):
+        for size in range(1, 12):
+            other = policy("segregated", jnp.array([size, *rule.parameters[1:]]))
+            assert share <= failed_share(other, training, TASK)
 
 
 def test_a_fixed_sequence_is_not_tuned_on(drawn):

@@ -73,7 +73,8 @@ def test_the_teacher_is_the_one_that_fails_less(generalist, monkeypatch):
     monkeypatch.setattr(generalist, "specialist", lambda row: policy("worst"))
     assert generalist.task_of("comb", 0).taught_by == rule.taught_by
     monkeypatch.setattr(generalist, "specialist", lambda row: rule.lesson.teacher)
-    monkeypatch.setattr(generalist, "strongest_rule", lambda task, seed: (policy("worst"), "worst"))
+    weak = [(policy("worst"), "worst")]
+    monkeypatch.setattr(generalist, "strongest_rules", lambda task, seed: weak)
     assert generalist.task_of("comb", 0).taught_by == "the study's policy"
 
 

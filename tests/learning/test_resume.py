@@ -1,0 +1,175 @@
+"""A run that is stopped anywhere, and goes on, comes to the bits of one that never stopped."""
+
+import dataclasses
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+from toy_learner import SETTINGS, in_place_of_pqn
+
+from jaxmem.learning import training
+from jaxmem.learning.checkpoint import Checkpoints
+from jaxmem.learning.stopping import Terminated
+from jaxmem.learning.train import train
+from jaxmem.learning.training import Keeping
+
+WORKLOAD = "comb"
+
+
+class Killed(BaseException):
+    """As little foreseen as a SIGKILL."""
+
+
+class Heard:
+    """Listens, and does something after so many reports."""
+
+    def __init__(self, after=None, then=None):
+        self.reports, self.after, self.then = [], after, then
+
+    def started(self, references, steps, members):
+        pass
+
+    def report(self, member, at):
+        self.reports.append(at)
+        if len(self.reports) == self.after:
+            self.then()
+
+
+def kill():
+    raise Killed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toy():
+    with in_place_of_pqn():
+        yield
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+def run(folder=None, told=None, heard=None, seconds=0.0, **changes):
+    tell = (told if told is not None else []).append
+    keeping = None if folder is None else Keeping(Checkpoints(folder, tell), seconds)
+    listeners = [heard] if heard else []
+    settings = {**SETTINGS, **changes}
+    try:
+        return train(WORKLOAD, "pqn", seed=5, listeners=listeners, keeping=keeping, **settings)
+    finally:
+        if keeping:
+            keeping.checkpoints.close()
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The run that nothing disturbs."""
+    return run()
+
+
+def timeless(curve):
+    return [dataclasses.replace(at, seconds=0.0, steps_per_second=0.0) for at in curve]
+
+
+def assert_the_same(result, whole):
+    ours, its = (jax.tree.leaves(one.policy.parameters) for one in (result, whole))
+    for leaf, other in zip(ours, its, strict=True):
+        np.testing.assert_array_equal(leaf, other)
+    assert timeless(result.curve) == timeless(whole.curve)
+    assert result.card == whole.card
+    assert (result.steps, result.episodes, result.note) == (whole.steps, whole.episodes, "")
+
+
+def test_checkpoints_change_nothing(whole, tmp_path):
+    assert_the_same(run(tmp_path / "kept"), whole)
+
+
+@pytest.mark.parametrize("after", [1, 2, 7, 19])
+def test_a_run_killed_at_a_report_goes_on_to_the_same_bits(whole, tmp_path, after):
+    with pytest.raises(Killed):
+        run(tmp_path, heard=Heard(after, kill))
+    heard = Heard()
+    assert_the_same(run(tmp_path, heard=heard), whole)
+    # Listeners hear the whole run: what was before it was stopped, too.
+    assert timeless(heard.reports) == timeless(whole.curve)
+
+
+def test_a_run_killed_again_and_again_goes_on_to_the_same_bits(whole, tmp_path):
+    deaths = 0
+    for after in [1, 1, 2, 3, 3, 5, 8, 13, 13, 19]:
+        try:
+            run(tmp_path, heard=Heard(after, kill))
+        except Killed:
+            deaths += 1
+    assert deaths == 10
+    assert_the_same(run(tmp_path), whole)
+
+
+def test_a_run_killed_between_two_validations_goes_on_from_there(whole, tmp_path, monkeypatch):
+    update, updates = training.Training._update, []
+
+    def counted(self, count):
+        updates.append(count)
+        if len(updates) == 12:
+            raise Killed
+        return update(self, min(count, 1))
+
+    monkeypatch.setattr(training.Training, "_update", counted)
+    with pytest.raises(Killed):
+        run(tmp_path)
+    monkeypatch.undo()
+    again = []
+    monkeypatch.setattr(
+        training.Training, "_update", lambda self, n: again.append(n) or update(self, n)
+    )
+    assert_the_same(run(tmp_path), whole)
+    assert sum(again) == 37 - 11
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_first(whole, tmp_path, number):
+    before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        pytest.skip("the signal is ignored here, as in a background job")
+    heard = Heard(4, lambda: os.kill(os.getpid(), number))
+    if number == signal.SIGTERM:
+        with pytest.raises(Terminated, match="terminated after 512 steps"):
+            run(tmp_path, heard=heard, seconds=1e9)
+    else:
+        result = run(tmp_path, heard=heard, seconds=1e9)
+        assert result.note == "interrupted after 512 steps"
+        assert result.steps == 512
+    assert signal.getsignal(number) is before
+    assert_the_same(run(tmp_path, seconds=1e9), whole)
+
+
+def test_a_broken_newest_checkpoint_costs_only_itself(whole, tmp_path, told):
+    with pytest.raises(Killed):
+        run(tmp_path, heard=Heard(6, kill))
+    newest = max((entry for entry in tmp_path.iterdir()), key=lambda entry: int(entry.name))
+    for file in (newest / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert_the_same(run(tmp_path, told), whole)
+    assert len(told) == 1
+    assert f"checkpoint {newest} cannot be used" in told[0]
+
+
+def test_without_a_good_checkpoint_a_run_begins_anew(whole, tmp_path, told):
+    with pytest.raises(Killed):
+        run(tmp_path, heard=Heard(3, kill))
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    assert_the_same(run(tmp_path, told), whole)
+    assert told
+
+
+def test_a_run_whose_loss_is_not_finite_stays_stopped(tmp_path):
+    stopped = run(tmp_path, learning_rate=1e38)
+    assert "no longer finite" in stopped.note
+    again = run(tmp_path, learning_rate=1e38)
+    assert (again.note, again.steps) == (stopped.note, stopped.steps)
