@@ -20,7 +20,7 @@ from jaxmem.evaluation.compare import (
     find_policy,
 )
 from jaxmem.evaluation.run import failed_share, measure, run
-from jaxmem.evaluation.tuning import strongest_rules, tuned
+from jaxmem.evaluation.tuning import finalists, strongest_rules, tuned
 from jaxmem.policies import CLASSICAL, FITS, policy
 from jaxmem.policies.learned import greedy
 from jaxmem.policies.networks import Scorer
