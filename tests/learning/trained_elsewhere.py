@@ -1,0 +1,42 @@
+"""Trains for 20 updates with the devices and processes that the command line says, as a program.
+
+python trained_elsewhere.py FILE LEARNER DEVICES [PROCESSES INDEX PORT]
+"""
+
+import sys
+
+import jax
+import numpy as np
+
+from jaxmem.learning import hosts, members, training
+from jaxmem.learning.train import train
+
+SETTINGS = {
+    "pqn": {"steps": 20 * 16 * 16, "rollout": 16, "minibatches": 4},
+    "dqn": {
+        "steps": 20 * 16 * 16,
+        "rollout": 16,
+        "minimum": 256,
+        "buffer": 2048,
+        "batch": 32,
+        "gradient_steps": 4,
+    },
+    "branching": {"states": 20 * 16, "horizon": 6, "kept": 8, "minibatch": 64, "guide": "best"},
+}
+
+
+def main(file, learner, devices, processes="1", index="0", port="0"):
+    if processes != "1":
+        hosts.join(int(processes), int(index), f"127.0.0.1:{port}")
+    assert len(jax.devices()) == int(devices)
+    members.TRAINING_SEQUENCES = 64
+    training.VALIDATION_SEQUENCES, training.VALIDATIONS = 16, 1
+    small = {"arenas": 16, "widths": [16], "holes": 4}
+    result = train("large-short-lived", learner, devices="all", **small, **SETTINGS[learner])
+    if hosts.is_first():
+        np.savez(file, *jax.tree.leaves(jax.device_get(result.policy.parameters.network)))
+    hosts.together("saved")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
