@@ -1,6 +1,7 @@
 """The run folder of a training command while it trains: metrics, checkpoints, and how it ends."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,8 +10,10 @@ from jaxmem.commands import check_switch, checked
 from jaxmem.configuration import UsageError
 from jaxmem.learning.checkpoint import Checkpoints
 from jaxmem.learning.stopping import Terminated
+from jaxmem.learning.train import TrainResult
 from jaxmem.learning.training import Keeping, Listener
 from jaxmem.metrics import FILE, MetricsFile
+from jaxmem.policies.saved import save_policy
 from jaxmem.run_folder import CHECKPOINTS, RunFolder
 
 TERMINATED = 143  # exit status after SIGTERM, as a shell has it
@@ -20,7 +23,14 @@ class KeptRun:
     """What is kept of a run as it goes on, so that it can be killed at any time."""
 
     def __init__(
-        self, config: dict[str, Any], command: str, subject: str, console: Console, *, anew: bool
+        self,
+        config: dict[str, Any],
+        command: str,
+        verb: str,
+        subject: str,
+        console: Console,
+        *,
+        anew: bool,
     ) -> None:
         """Makes the run folder.
 
@@ -31,10 +41,11 @@ class KeptRun:
         Raises:
             UsageError: a setting out of range, or a folder that cannot be used.
         """
-        given = config["checkpoint"]
-        self._seconds, self._keep = _seconds(given["seconds"]), check_switch(given, "finished")
+        self._verb, given = verb, config["checkpoint"]
+        self._seconds = _seconds(given["seconds"])
+        self._keep = check_switch({"finished": False, **given}, "finished")
         self.folder = checked(
-            RunFolder, "train", subject, config["out"], check_switch(config, "overwrite")
+            RunFolder, verb, subject, config["out"], check_switch(config, "overwrite")
         )
         self.folder.write_config(config, command)
         self._console = console
@@ -43,8 +54,8 @@ class KeptRun:
             self._checkpoints().remove()
         self.listeners: list[Listener] = [MetricsFile(self.folder.file(FILE), self.tell)]
 
-    def keeping(self, program: int | None = None) -> Keeping:
-        """Where checkpoints are kept, of one program of a sweep, or of a run that is one."""
+    def keeping(self, program: int | str | None = None) -> Keeping:
+        """Where checkpoints are kept, of one program of several, or of a run that is one."""
         self._opened.append(self._checkpoints(program))
         return Keeping(self._opened[-1], self._seconds)
 
@@ -55,7 +66,7 @@ class KeptRun:
     @property
     def how_to_go_on(self) -> str:
         """The command that does."""
-        return f"jaxmem train resume={self.folder.path}"
+        return f"jaxmem {self._verb} resume={self.folder.path}"
 
     def terminated(self, stopped: Terminated) -> int:
         """Says what SIGTERM left; the exit status."""
@@ -66,12 +77,20 @@ class KeptRun:
         """Lets go of the checkpoints, once the results are written; those of a whole run go."""
         for checkpoints in self._opened:
             checkpoints.close()
+        self._opened.clear()
         if finished and not self._keep:
             self._checkpoints().remove()
 
-    def _checkpoints(self, program: int | None = None) -> Checkpoints:
+    def _checkpoints(self, program: int | str | None = None) -> Checkpoints:
         every = self.folder.file(CHECKPOINTS)
         return Checkpoints(every if program is None else every / f"program-{program}", self.tell)
+
+
+def save_member(folder: Path, member: TrainResult) -> None:
+    """Writes what one run has learnt into a folder, as `jaxmem compare` takes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network = member.policy.parameters.network
+    save_policy(folder / "policy.safetensors", network, member.card)
 
 
 def _seconds(given: Any) -> float:
