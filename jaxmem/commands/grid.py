@@ -15,8 +15,7 @@ from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.learning import hosts
 from jaxmem.learning.devices import check_devices
 from jaxmem.learning.stopping import Terminated
-from jaxmem.learning.sweep import SweepResult, grid_of, sweep
-from jaxmem.learning.train import TrainResult
+from jaxmem.learning.sweep import Grid, SweepResult, grid_of, sweep
 from jaxmem.render.progress import StagesDisplay, SweepDisplay
 from jaxmem.render.study import Panel, draw_learning_bands
 from jaxmem.render.sweep import sweep_markdown, sweep_table
@@ -51,6 +50,7 @@ def run(
     if not hosts.is_first():
         return follow(sweep, task, **swept, **job)
     kept = KeptRun(config, command, "train", task.name, console, anew=anew)
+    kept.log(config["loggers"], _configs(config, grid))
     try:
         with SweepDisplay(console, grid.titles, seeds) as display:
             listeners = [*kept.listeners, display]
@@ -79,7 +79,7 @@ def run(
     }
     for place, row in enumerate(result.members):
         for member in row:
-            save_member(kept.folder.file(f"members/{_name(place, member)}"), member)
+            save_member(kept.folder.file(f"members/{_name(place, member.seed)}"), member)
     save_member(kept.folder.path, result.members[result.best][0])
     kept.folder.file("table.md").write_text(sweep_markdown(results), encoding="utf-8")
     kept.folder.write_results(results)
@@ -105,7 +105,7 @@ def _tested(
     for place, row in enumerate(result.members):
         stages.report(f"playing {grid.titles[place]}")
         failed = rules.beside([member.policy for member in row])
-        tried |= {_name(place, member): of for member, of in zip(row, failed, strict=True)}
+        tried |= {_name(place, member.seed): of for member, of in zip(row, failed, strict=True)}
         validation = result.validation_failed[place].mean()
         choices.append(
             {
@@ -119,7 +119,7 @@ def _tested(
             {
                 "choice": place,
                 "seed": member.seed,
-                "policy": f"members/{_name(place, member)}",
+                "policy": f"members/{_name(place, member.seed)}",
                 "validation_failed": member.validation_failed,
                 "failed_requests": float(failed[number].mean()),
                 "steps": member.steps,
@@ -140,8 +140,23 @@ def _tested(
     }
 
 
-def _name(place: int, member: TrainResult) -> str:
-    return f"choice-{place}-seed-{member.seed}"
+def _name(place: int, seed: int) -> str:
+    return f"choice-{place}-seed-{seed}"
+
+
+def _configs(config: dict[str, Any], grid: Grid) -> dict[str, dict[str, Any]]:
+    """Of each member, what it would be asked for alone with."""
+    return {
+        _name(place, seed): {
+            **config,
+            "seed": seed,
+            "seeds": None,
+            "sweep": {},
+            "learner": {**config["learner"], **choice},
+        }
+        for place, choice in enumerate(grid.choices)
+        for seed in grid.seeds
+    }
 
 
 def _draw(result: SweepResult, folder: RunFolder) -> None:

@@ -1,6 +1,7 @@
 """The run folder of a training command while it trains: metrics, checkpoints, and how it ends."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxmem.learning.checkpoint import Checkpoints
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.train import TrainResult
 from jaxmem.learning.training import Keeping, Listener
+from jaxmem.loggers import Logger, Members, loggers_of
 from jaxmem.metrics import FILE, MetricsFile
 from jaxmem.policies.saved import save_policy
 from jaxmem.run_folder import CHECKPOINTS, RunFolder
@@ -50,9 +52,16 @@ class KeptRun:
         self.folder.write_config(config, command)
         self._console = console
         self._opened: list[Checkpoints] = []
+        self._loggers: list[Logger] = []
+        self._anew = anew
         if anew:
             self._checkpoints().remove()
         self.listeners: list[Listener] = [MetricsFile(self.folder.file(FILE), self.tell)]
+
+    def log(self, names: Sequence[str], members: Members) -> None:
+        """Adds loggers, checked before, which listen until the run ends."""
+        self._loggers = loggers_of(names, self.folder.path, members, self.tell, anew=self._anew)
+        self.listeners += self._loggers
 
     def keeping(self, program: int | str | None = None) -> Keeping:
         """Where checkpoints are kept, of one program of several, or of a run that is one."""
@@ -70,16 +79,22 @@ class KeptRun:
 
     def terminated(self, stopped: Terminated) -> int:
         """Says what SIGTERM left; the exit status."""
+        self._close_loggers()
         self.tell(f"{stopped}; {self.how_to_go_on} goes on")
         return TERMINATED
 
     def end(self, finished: bool) -> None:
         """Lets go of the checkpoints, once the results are written; those of a whole run go."""
+        self._close_loggers()
         for checkpoints in self._opened:
             checkpoints.close()
         self._opened.clear()
         if finished and not self._keep:
             self._checkpoints().remove()
+
+    def _close_loggers(self) -> None:
+        for logger in self._loggers:
+            logger.close()
 
     def _checkpoints(self, program: int | str | None = None) -> Checkpoints:
         every = self.folder.file(CHECKPOINTS)

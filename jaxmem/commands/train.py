@@ -16,10 +16,12 @@ from jaxmem.learning.devices import check_devices
 from jaxmem.learning.learners import check_training, q_of
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.train import TrainResult, train
+from jaxmem.loggers import check_loggers
 from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
+from jaxmem.runs import LEARNED
 
 
 def run(config: dict[str, Any], command: str) -> int:
@@ -28,6 +30,7 @@ def run(config: dict[str, Any], command: str) -> int:
     join_hosts(config["hosts"])
     anew = config["resume"] is None
     config, command = resumed("train", config, command)
+    checked(check_loggers, check_list(config, "loggers"))
     task, job = training_of(config)
     if grid.asked_for(config):
         return grid.run(config, command, task, job, anew=anew)
@@ -46,6 +49,7 @@ def run(config: dict[str, Any], command: str) -> int:
     if not hosts.is_first():
         return follow(train, task, **job)
     kept = KeptRun(config, command, "train", task.name, console, anew=anew)
+    kept.log(config["loggers"], {LEARNED: config})
     folder = kept.folder
     for note in task.notes:
         console.print(note, highlight=False)
