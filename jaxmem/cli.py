@@ -18,6 +18,7 @@ from jaxmem.configuration import (
 
 SUMMARY = {
     "train": "train a placement policy, then judge it on requests it has never seen",
+    "sweep": "search for the settings with which training fails least",
     "compare": "judge placement policies on the same requests",
     "bench": "measure environment and training steps a second, beside other simulators",
     "summarize": "compare the runs below a folder: a row for each configuration, over its seeds",
@@ -30,6 +31,13 @@ EXAMPLES = {
         "jaxmem train workload=trace workload.name=torch_cpu_mlp_train learner.states=100000",
         "jaxmem train -m learner=pqn,dqn seed=0,1 out=runs/grid",
         "jaxmem train -m 'seed=range(0,8)' hydra/launcher=slurm_gpu hydra.launcher.partition=gpu",
+    ),
+    "sweep": (
+        "jaxmem sweep",
+        "jaxmem sweep learner=pqn trials=64 batch=16 seeds=3 out=runs/search",
+        "jaxmem sweep learner=pqn 'space.learning_rate={low: 1e-4, high: 1e-2, log: true}' "
+        "'space.gamma={low: 0.9, high: 0.999}' 'space.arenas=[64,128,256]'",
+        "jaxmem sweep resume=runs/search",
     ),
     "compare": (
         "jaxmem compare workload=memoryless policies=[first,best,worst] sequences=4096",
@@ -50,6 +58,7 @@ EXAMPLES = {
 }
 USAGE = {
     "train": "jaxmem train [-m] [key=value ...]",
+    "sweep": "jaxmem sweep [key=value ...]",
     "compare": "jaxmem compare [-m] [key=value ...]",
     "bench": "jaxmem bench [key=value ...]",
     "summarize": "jaxmem summarize DIR [key=value ...]",

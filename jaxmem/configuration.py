@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from jaxmem.names import nearest
 
 GROUPS = ("workload", "environment", "network", "learner")
+OPEN = ("sweep", "space")  # under which any of the learner's settings may stand
 PATHS = ("out", "resume")  # set to what is taken as it stands: a folder may have = or , in it
 
 
@@ -87,7 +88,7 @@ def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list
         line = text
         if key in PATHS and value not in ("", "null") and value[0] not in "'\"":
             line = f"{key}={quoted(value)}"
-        elif key.startswith("sweep."):
+        elif key.startswith(tuple(f"{name}." for name in OPEN)):
             line = f"+{text}"  # what is swept has no default to override: it is added
         try:
             found += parser.parse_overrides([line])
@@ -110,9 +111,10 @@ def _check_choice(folder: Path, group: str, choice: str) -> None:
 
 
 def _swept(known: list[str]) -> list[str]:
-    """The keys under `sweep`, where there is one: of the learner, with a list of values each."""
+    """The keys under `sweep` or `space`, where there is one: the settings of the learner."""
     settings = [key.removeprefix("learner.") for key in known if key.startswith("learner.")]
-    return [f"sweep.{name}" for name in settings if name != "name"] if "sweep" in known else []
+    names = [name for name in settings if name != "name"]
+    return [f"{above}.{name}" for above in OPEN if above in known for name in names]
 
 
 def _keys(config: DictConfig) -> list[str]:

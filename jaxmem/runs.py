@@ -15,6 +15,7 @@ from jaxmem.run_folder import CONFIG, RESULTS, SEQUENCES
 
 MAIN = "failed_requests"
 LEARNED = "learned"
+SEARCH = ("space", "trials", "batch", "sampler")  # settings of a search, not of what it has found
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,11 @@ def _sequences(file: Path) -> dict[str, np.ndarray]:
 def _members(
     name: str, config: dict[str, Any], results: dict[str, Any], failed: dict[str, np.ndarray]
 ) -> list[Run]:
-    """The members of a sweep in one program; the sequences they are tested on are the same."""
+    """The members of a sweep in one program, or of the best trial of a search.
+
+    The sequences they are tested on are the same.
+    """
+    config = {key: value for key, value in config.items() if key not in SEARCH}
     runs = []
     for member in results["members"]:
         settings = results["choices"][member["choice"]]["settings"]

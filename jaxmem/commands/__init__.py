@@ -28,6 +28,22 @@ def workload_of(config: dict[str, Any], **overrides: Any) -> "Workload":
     return checked(workload, options.pop("source"), config["cells"], **options)
 
 
+def training_of(config: dict[str, Any]) -> tuple["Workload", dict[str, Any]]:
+    """What a configuration trains on, and the other arguments of `train`."""
+    # A recording is trained on in windows, so that there is something left to test on.
+    windows = {"episodes": "windows"} if config["workload"]["source"] == "trace" else {}
+    settings, network = dict(config["learner"]), dict(config["network"])
+    return workload_of(config, **windows), {
+        "learner": settings.pop("name"),
+        "seed": config["seed"],
+        "devices": config["devices"],
+        "network": network.pop("name"),
+        **network,
+        **config["environment"],
+        **settings,
+    }
+
+
 def check_switch(config: dict[str, Any], name: str) -> bool:
     """A setting that is true or false."""
     if not isinstance(config[name], bool):

@@ -7,20 +7,15 @@ import numpy as np
 from rich.console import Console
 
 from jaxmem.commands import checked
-from jaxmem.commands.kept import KeptRun
+from jaxmem.commands.kept import KeptRun, save_member
 from jaxmem.commands.processes import WRITTEN, follow
 from jaxmem.configuration import UsageError
-from jaxmem.evaluation.run import failed_shares
-from jaxmem.evaluation.statistics import estimate_over_seeds
+from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
-from jaxmem.evaluation.tuning import tuned
 from jaxmem.learning import hosts
 from jaxmem.learning.devices import check_devices
 from jaxmem.learning.stopping import Terminated
-from jaxmem.learning.sweep import SweepResult, grid_of, sweep
-from jaxmem.learning.train import TrainResult
-from jaxmem.policies import CLASSICAL, TUNED, policy
-from jaxmem.policies.saved import save_policy
+from jaxmem.learning.sweep import Grid, SweepResult, grid_of, sweep
 from jaxmem.render.progress import StagesDisplay, SweepDisplay
 from jaxmem.render.study import Panel, draw_learning_bands
 from jaxmem.render.sweep import sweep_markdown, sweep_table
@@ -54,7 +49,8 @@ def run(
         checked(check_devices, job["devices"], choice.arenas_in_play)
     if not hosts.is_first():
         return follow(sweep, task, **swept, **job)
-    kept = KeptRun(config, command, task.name, console, anew=anew)
+    kept = KeptRun(config, command, "train", task.name, console, anew=anew)
+    kept.log(config["loggers"], _configs(config, grid))
     try:
         with SweepDisplay(console, grid.titles, seeds) as display:
             listeners = [*kept.listeners, display]
@@ -66,7 +62,7 @@ def run(
         stages.report("drawing")
         _draw(result, kept.folder)
     notes = sorted({member.note for row in result.members for member in row if member.note})
-    interrupted = any(note.startswith("interrupted") for note in notes)
+    interrupted = any(member.interrupted for row in result.members for member in row)
     results = {
         "command": command,
         "workload": task.name,
@@ -83,8 +79,8 @@ def run(
     }
     for place, row in enumerate(result.members):
         for member in row:
-            _save(kept.folder, _name(place, member), member)
-    _save(kept.folder, ".", result.members[result.best][0])
+            save_member(kept.folder.file(f"members/{_name(place, member.seed)}"), member)
+    save_member(kept.folder.path, result.members[result.best][0])
     kept.folder.file("table.md").write_text(sweep_markdown(results), encoding="utf-8")
     kept.folder.write_results(results)
     kept.end(finished=not interrupted)
@@ -103,36 +99,27 @@ def _tested(
 ) -> dict[str, Any]:
     """Every member and rule on the same test sequences, as it stands in results.json."""
     grid, seed = result.grid, config["seed"]
-    stages.report("drawing test sequences")
-    requests = task.requests("test", seed, config["sequences"])
-    rules = {}
-    hinted = ["hint_fit"] if task.hinted else []
-    for name in (*CLASSICAL, *TUNED, *hinted):
-        stages.report(f"playing {name}")
-        player = tuned(name, task, seed)[0] if name in TUNED else policy(name)
-        rules[name] = failed_shares(player, requests, task)
-    reference = min(CLASSICAL, key=lambda name: rules[name].mean())
+    rules = Rules(task, seed, config["sequences"], stages.report)
     choices, members = [], []
     tried: dict[str, np.ndarray] = {}
     for place, row in enumerate(result.members):
         stages.report(f"playing {grid.titles[place]}")
-        failed = np.stack([failed_shares(member.policy, requests, task) for member in row])
-        tried |= {_name(place, member): of for member, of in zip(row, failed, strict=True)}
+        failed = rules.beside([member.policy for member in row])
+        tried |= {_name(place, member.seed): of for member, of in zip(row, failed, strict=True)}
         validation = result.validation_failed[place].mean()
         choices.append(
             {
                 "title": grid.titles[place],
                 "settings": grid.choices[place],
                 "validation_failed": float(validation) if np.isfinite(validation) else None,
-                "failed_requests": vars(estimate_over_seeds(failed, seed)),
-                "difference": vars(estimate_over_seeds(failed - rules[reference], seed)),
+                **rules.figures(failed),
             }
         )
         members += [
             {
                 "choice": place,
                 "seed": member.seed,
-                "policy": f"members/{_name(place, member)}",
+                "policy": f"members/{_name(place, member.seed)}",
                 "validation_failed": member.validation_failed,
                 "failed_requests": float(failed[number].mean()),
                 "steps": member.steps,
@@ -143,25 +130,33 @@ def _tested(
             }
             for number, member in enumerate(row)
         ]
-    folder.write_sequences(rules | tried)
+    folder.write_sequences(rules.failed | tried)
     return {
         "seeds": list(grid.seeds),
         "choices": choices,
         "best": result.best,
-        "reference": reference,
-        "rules": {name: float(failed.mean()) for name, failed in rules.items()},
+        **rules.about,
         "members": members,
     }
 
 
-def _name(place: int, member: TrainResult) -> str:
-    return f"choice-{place}-seed-{member.seed}"
+def _name(place: int, seed: int) -> str:
+    return f"choice-{place}-seed-{seed}"
 
 
-def _save(folder: RunFolder, name: str, member: TrainResult) -> None:
-    path = folder.file("." if name == "." else f"members/{name}")
-    path.mkdir(parents=True, exist_ok=True)
-    save_policy(path / "policy.safetensors", member.policy.parameters.network, member.card)
+def _configs(config: dict[str, Any], grid: Grid) -> dict[str, dict[str, Any]]:
+    """Of each member, what it would be asked for alone with."""
+    return {
+        _name(place, seed): {
+            **config,
+            "seed": seed,
+            "seeds": None,
+            "sweep": {},
+            "learner": {**config["learner"], **choice},
+        }
+        for place, choice in enumerate(grid.choices)
+        for seed in grid.seeds
+    }
 
 
 def _draw(result: SweepResult, folder: RunFolder) -> None:

@@ -1,6 +1,8 @@
 """The run folder of a training command while it trains: metrics, checkpoints, and how it ends."""
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,8 +11,11 @@ from jaxmem.commands import check_switch, checked
 from jaxmem.configuration import UsageError
 from jaxmem.learning.checkpoint import Checkpoints
 from jaxmem.learning.stopping import Terminated
+from jaxmem.learning.train import TrainResult
 from jaxmem.learning.training import Keeping, Listener
+from jaxmem.loggers import Logger, Members, loggers_of
 from jaxmem.metrics import FILE, MetricsFile
+from jaxmem.policies.saved import save_policy
 from jaxmem.run_folder import CHECKPOINTS, RunFolder
 
 TERMINATED = 143  # exit status after SIGTERM, as a shell has it
@@ -20,7 +25,14 @@ class KeptRun:
     """What is kept of a run as it goes on, so that it can be killed at any time."""
 
     def __init__(
-        self, config: dict[str, Any], command: str, subject: str, console: Console, *, anew: bool
+        self,
+        config: dict[str, Any],
+        command: str,
+        verb: str,
+        subject: str,
+        console: Console,
+        *,
+        anew: bool,
     ) -> None:
         """Makes the run folder.
 
@@ -31,20 +43,28 @@ class KeptRun:
         Raises:
             UsageError: a setting out of range, or a folder that cannot be used.
         """
-        given = config["checkpoint"]
-        self._seconds, self._keep = _seconds(given["seconds"]), check_switch(given, "finished")
+        self._verb, given = verb, config["checkpoint"]
+        self._seconds = _seconds(given["seconds"])
+        self._keep = check_switch({"finished": False, **given}, "finished")
         self.folder = checked(
-            RunFolder, "train", subject, config["out"], check_switch(config, "overwrite")
+            RunFolder, verb, subject, config["out"], check_switch(config, "overwrite")
         )
         self.folder.write_config(config, command)
         self._console = console
         self._opened: list[Checkpoints] = []
+        self._loggers: list[Logger] = []
+        self._anew = anew
         if anew:
             self._checkpoints().remove()
         self.listeners: list[Listener] = [MetricsFile(self.folder.file(FILE), self.tell)]
 
-    def keeping(self, program: int | None = None) -> Keeping:
-        """Where checkpoints are kept, of one program of a sweep, or of a run that is one."""
+    def log(self, names: Sequence[str], members: Members) -> None:
+        """Adds loggers, checked before, which listen until the run ends."""
+        self._loggers = loggers_of(names, self.folder.path, members, self.tell, anew=self._anew)
+        self.listeners += self._loggers
+
+    def keeping(self, program: int | str | None = None) -> Keeping:
+        """Where checkpoints are kept, of one program of several, or of a run that is one."""
         self._opened.append(self._checkpoints(program))
         return Keeping(self._opened[-1], self._seconds)
 
@@ -55,23 +75,37 @@ class KeptRun:
     @property
     def how_to_go_on(self) -> str:
         """The command that does."""
-        return f"jaxmem train resume={self.folder.path}"
+        return f"jaxmem {self._verb} resume={self.folder.path}"
 
     def terminated(self, stopped: Terminated) -> int:
         """Says what SIGTERM left; the exit status."""
+        self._close_loggers()
         self.tell(f"{stopped}; {self.how_to_go_on} goes on")
         return TERMINATED
 
     def end(self, finished: bool) -> None:
         """Lets go of the checkpoints, once the results are written; those of a whole run go."""
+        self._close_loggers()
         for checkpoints in self._opened:
             checkpoints.close()
+        self._opened.clear()
         if finished and not self._keep:
             self._checkpoints().remove()
 
-    def _checkpoints(self, program: int | None = None) -> Checkpoints:
+    def _close_loggers(self) -> None:
+        for logger in self._loggers:
+            logger.close()
+
+    def _checkpoints(self, program: int | str | None = None) -> Checkpoints:
         every = self.folder.file(CHECKPOINTS)
         return Checkpoints(every if program is None else every / f"program-{program}", self.tell)
+
+
+def save_member(folder: Path, member: TrainResult) -> None:
+    """Writes what one run has learnt into a folder, as `jaxmem compare` takes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network = member.policy.parameters.network
+    save_policy(folder / "policy.safetensors", network, member.card)
 
 
 def _seconds(given: Any) -> float:

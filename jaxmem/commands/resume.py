@@ -11,7 +11,7 @@ from jaxmem.run_folder import CONFIG, is_finished
 MACHINE = ("devices", "hosts")  # what a run may have other than before: where it goes on
 
 
-def resumed(config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
+def resumed(verb: str, config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
     """What was asked for and how, of the run that `config` goes on with; else as given.
 
     Raises:
@@ -20,7 +20,7 @@ def resumed(config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
     if config["resume"] is None:
         return config, command
     folder = Path(str(config["resume"]))
-    defaults = configure("train", [])
+    defaults = configure(verb, [])
     free = ("resume", *MACHINE)
     changed = sorted(key for key in config if key not in free and config[key] != defaults[key])
     if changed:
@@ -47,6 +47,6 @@ def resumed(config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
         raise UsageError(f"resume={folder}: that run is finished; its results are in {folder}")
     first = text.splitlines()[0]
     # An interrupted run has results, which those of the whole run replace.
-    here = {name: config[name] for name in MACHINE}
+    here = {name: config[name] for name in MACHINE if name in config}
     again = {**found, **here, "out": str(folder), "overwrite": True}
     return again, first.removeprefix("# ") if first.startswith("# ") else command

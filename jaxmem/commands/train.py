@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jaxmem.commands import check_list, checked, grid, workload_of
+from jaxmem.commands import check_list, checked, grid, training_of
 from jaxmem.commands.compare import draw_memory, rivals, show
 from jaxmem.commands.kept import KeptRun
 from jaxmem.commands.processes import WRITTEN, follow, join_hosts
@@ -16,10 +16,12 @@ from jaxmem.learning.devices import check_devices
 from jaxmem.learning.learners import check_training, q_of
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.train import TrainResult, train
+from jaxmem.loggers import check_loggers
 from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
+from jaxmem.runs import LEARNED
 
 
 def run(config: dict[str, Any], command: str) -> int:
@@ -27,20 +29,9 @@ def run(config: dict[str, Any], command: str) -> int:
     console = Console()
     join_hosts(config["hosts"])
     anew = config["resume"] is None
-    config, command = resumed(config, command)
-    # A recording is trained on in windows, so that there is something left to test on.
-    windows = {"episodes": "windows"} if config["workload"]["source"] == "trace" else {}
-    task = workload_of(config, **windows)
-    settings, network = dict(config["learner"]), dict(config["network"])
-    job = {
-        "learner": settings.pop("name"),
-        "seed": config["seed"],
-        "devices": config["devices"],
-        "network": network.pop("name"),
-        **network,
-        **config["environment"],
-        **settings,
-    }
+    config, command = resumed("train", config, command)
+    checked(check_loggers, check_list(config, "loggers"))
+    task, job = training_of(config)
     if grid.asked_for(config):
         return grid.run(config, command, task, job, anew=anew)
     others = rivals(config, task)
@@ -57,7 +48,8 @@ def run(config: dict[str, Any], command: str) -> int:
     checked(check_comparison, policies=others, task=task, learned=learned, **question)
     if not hosts.is_first():
         return follow(train, task, **job)
-    kept = KeptRun(config, command, task.name, console, anew=anew)
+    kept = KeptRun(config, command, "train", task.name, console, anew=anew)
+    kept.log(config["loggers"], {LEARNED: config})
     folder = kept.folder
     for note in task.notes:
         console.print(note, highlight=False)
@@ -77,7 +69,7 @@ def run(config: dict[str, Any], command: str) -> int:
         stages.report("drawing")
         draw_memory(comparison, folder)
         draw_curve(result, folder)
-    finished = not result.note.startswith("interrupted")
+    finished = not result.interrupted
     results = {
         **comparison.results,
         "command": command,

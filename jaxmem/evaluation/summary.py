@@ -16,7 +16,7 @@ from jaxmem.names import CLASSICAL
 from jaxmem.runs import LEARNED, MAIN, Run
 
 # What a run is called, where it is put and how it is kept says nothing about its configuration.
-ASIDE = ("seed", "out", "overwrite", "resume", "checkpoint")
+ASIDE = ("seed", "out", "overwrite", "resume", "checkpoint", "loggers")
 KINDS = {"workload": "source", "learner": "name", "network": "name"}  # what a group is known by
 RESAMPLING = 0  # seed of the bootstrap: a summary made again is the same
 

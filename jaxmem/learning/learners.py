@@ -17,6 +17,13 @@ LEARNERS = {
 Config = pqn.PQNConfig | dqn.DQNConfig | branching.BranchingConfig
 
 
+def check_setting(learner: str, name: str, key: str) -> None:
+    """Raises ValueError where the learner has no setting `name`, which a user set as `key`."""
+    known = [field.name for field in dataclasses.fields(LEARNERS[learner][0])]
+    if name not in known:
+        raise ValueError(f"{key}: learner {learner} has no such setting{nearest(name, known)}")
+
+
 def check_training(
     task: Workload, learner: str, *, seed: int, holes: int, reward: str, **settings: Any
 ) -> tuple[Environment, Config]:

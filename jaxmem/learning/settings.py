@@ -1,6 +1,7 @@
 """What every learner asks of its settings: a ValueError names the setting and what is allowed."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,20 @@ def check_blind(config: Any) -> None:
             f"network.blind is {given!r}; only a scorer reads features, of network "
             f"{config.network} it must be []"
         )
+
+
+def check_values(key: str, values: Any) -> None:
+    """Values to be tried of one setting, which a user set as `key`: at least one, none twice."""
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise ValueError(f"{key} is {values!r}; a list of values")
+    if len({repr(value) for value in values}) < len(values):
+        raise ValueError(f"{key} has a value twice: {list(values)}")
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """Settings as a line has them: "learning_rate 0.001, arenas 64"."""
+    shown = (f"{of:g}" if isinstance(of, float) else str(of) for of in settings.values())
+    return ", ".join(f"{name} {value}" for name, value in zip(settings, shown, strict=True))
 
 
 def _is_whole(value: object) -> bool:

@@ -1,6 +1,5 @@
 """Sweeps inside one program: every choice of the settings with every seed, side by side."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from jaxmem.learning.devices import ALL
-from jaxmem.learning.learners import LEARNERS, Config, check_training
+from jaxmem.learning.learners import Config, check_setting, check_training
+from jaxmem.learning.settings import check_values, in_words
 from jaxmem.learning.train import Job, TrainResult
 from jaxmem.learning.training import Keeping, Listener
-from jaxmem.names import nearest
 from jaxmem.workloads.registry import Workload, workload_from
 
 MOST = 4096  # members
@@ -29,10 +28,7 @@ class Grid:
     @property
     def titles(self) -> list[str]:
         """Each choice in words."""
-        return [
-            ", ".join(f"{name} {_shown(value)}" for name, value in choice.items()) or "as set"
-            for choice in self.choices
-        ]
+        return [in_words(choice) or "as set" for choice in self.choices]
 
 
 @dataclass(frozen=True)
@@ -75,24 +71,13 @@ def grid_of(
         ValueError: what `train` would refuse of one of the members; a setting without values, with
             one twice, or that is none; more members than 4,096.
     """
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MOST:
-        raise ValueError(f"seeds is {seeds!r}; a whole number from 1 to {MOST:,}")
+    check_members(seeds)
     check_training(task, learner, seed=seed, holes=holes, reward=reward, **settings)
-    known = [field.name for field in dataclasses.fields(LEARNERS[learner][0])]
     for name, values in grid.items():
-        if name not in known:
-            raise ValueError(
-                f"sweep.{name}: learner {learner} has no such setting{nearest(name, known)}"
-            )
-        if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-            raise ValueError(f"sweep.{name} is {values!r}; a list of values")
-        if len({repr(value) for value in values}) < len(values):
-            raise ValueError(f"sweep.{name} has a value twice: {list(values)}")
+        check_setting(learner, name, f"sweep.{name}")
+        check_values(f"sweep.{name}", values)
     choices = [dict(zip(grid, chosen, strict=True)) for chosen in itertools.product(*grid.values())]
-    if len(choices) * seeds > MOST:
-        raise ValueError(
-            f"{len(choices):,} choices with {seeds} seeds each; at most {MOST:,} members"
-        )
+    check_members(seeds, len(choices), "choices")
     configs = [
         check_training(
             *(task, learner),
@@ -148,5 +133,9 @@ def sweep(
     return SweepResult(found, tuple(map(tuple, rows)))
 
 
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def check_members(seeds: Any, many: int = 1, what: str = "choice") -> None:
+    """Raises ValueError for `many` of something with `seeds` seeds each, where that cannot be."""
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MOST:
+        raise ValueError(f"seeds is {seeds!r}; a whole number from 1 to {MOST:,}")
+    if many * seeds > MOST:
+        raise ValueError(f"{many:,} {what} with {seeds} seeds each; at most {MOST:,} members")

@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,8 @@ from jaxmem.learning.devices import ALL, check_devices
 from jaxmem.learning.guides import chosen_guide, guides_for, in_words
 from jaxmem.learning.learners import Config, check_training, environment_of, q_of
 from jaxmem.learning.members import groups_of
-from jaxmem.learning.training import Keeping, Listener, Report, Standing, Trained, Training
+from jaxmem.learning.standing import INTERRUPTED, Report, Standing
+from jaxmem.learning.training import Keeping, Listener, Trained, Training
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.saved import Card, choice_of
@@ -36,6 +38,11 @@ class TrainResult:
     seed: int
     guide: str = ""  # the rule that the policy follows where nothing is worth more
     note: str = ""  # why the run ended early, if it did
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it could go on."""
+        return self.note.startswith(INTERRUPTED)
 
     @property
     def validation_failed(self) -> float | None:
@@ -92,6 +99,15 @@ class Job:
     reward: str
     devices: int | str  # that share the arenas of a member, or "all"
 
+    @functools.cached_property
+    def guides(self) -> Callable[[str | None, int], list[tuple[Policy, str]]]:
+        """Of the name of a guide and a seed, its rules, chosen once, and what they are."""
+        return functools.cache(lambda name, seed: guides_for(name, self.task, seed))
+
+    def _base(self, name: str | None, seed: int) -> Policy | None:
+        """The rule that is played where a learner branches, before it has learnt."""
+        return next((rule for rule, _ in self.guides(name, seed)), None)
+
     def train(
         self,
         seeds: Sequence[int],
@@ -109,32 +125,46 @@ class Job:
         Returns:
             Those of the first choice with each seed, then those of the second, and so on.
         """
+        results: dict[int, TrainResult] = {}
+        numbers = itertools.count()
+        for found in self.programs(seeds, choices, listeners, lambda _: keeping(next(numbers))):
+            results |= found
+        return [results[place] for place in range(len(results))]
+
+    def programs(
+        self,
+        seeds: Sequence[int],
+        choices: Sequence[Config],
+        listeners: Sequence[Listener],
+        keeping: Callable[[Sequence[int]], Keeping | None],
+    ) -> Iterator[dict[int, TrainResult]]:
+        """As `train`, but what each program leaves, by number, before the next one begins.
+
+        Args:
+            keeping: of the members of a program, by number, where its checkpoints are kept.
+        """
         shared = [check_devices(self.devices, config.arenas_in_play) for config in choices]
         devices = dict(zip(choices, shared, strict=True))
-        guides = functools.cache(lambda name, seed: guides_for(name, self.task, seed))
         env = environment_of(self.task, choices[0], self.holes, self.reward)
-
-        def base(name: str | None, seed: int) -> Policy | None:
-            return next((rule for rule, _ in guides(name, seed)), None)
-
-        groups = groups_of(self.learner, env, seeds, choices, base)
-        results: dict[int, TrainResult] = {}
-        for program, group in enumerate(groups):
+        groups = groups_of(self.learner, env, seeds, choices, self._base)
+        for group in groups:
             members = [(group.choices[c], group.seeds[s]) for s, c in group.members]
             makers = [
-                Maker(self, config, seed, guides(config.guide, seed)) for config, seed in members
+                Maker(self, config, seed, self.guides(config.guide, seed))
+                for config, seed in members
             ]
             places = [choices.index(c) * len(seeds) + seeds.index(s) for c, s in members]
             trained = Training(
                 *(group, self.task, [maker.player for maker in makers]),
                 numbers=places,
                 listeners=listeners,
-                keeping=keeping(program),
+                keeping=keeping(places),
                 devices=devices[group.config],
             ).run()
-            for place, maker, standing in zip(places, makers, trained.standings, strict=True):
-                results[place] = maker.result(standing, trained)
-        return [results[place] for place in range(len(results))]
+            yield {
+                place: maker.result(standing, trained)
+                for place, maker, standing in zip(places, makers, trained.standings, strict=True)
+            }
 
 
 @dataclass(frozen=True)

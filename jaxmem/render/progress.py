@@ -1,8 +1,8 @@
 """Long work, as it goes on, in a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from jaxmem.render.curves import short_count
+from jaxmem.render.search import brief
 
 
 class Standing(Protocol):
@@ -126,6 +127,63 @@ class SweepDisplay(TrainingDisplay):
             highlight=False,
         )
         self.bar.update(self.task, description="training", completed=at.steps)
+
+
+class Trial(Protocol):
+    """Some settings that were tried."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def failed(self) -> float | None: ...  # % on validation sequences, mean over seeds
+    @property
+    def note(self) -> str: ...  # why it has come to nothing
+
+
+class SearchDisplay(TrainingDisplay):
+    """A bar for the trials of a search, one for those in training, a line for each that is done."""
+
+    def __init__(self, console: Console, done: int, trials: int) -> None:
+        super().__init__(console)
+        self.all = self.bar.add_task("trials", total=trials, completed=done)
+        self.begins = "compiling"
+
+    def begun(self, trials: Sequence[Trial], seeds: int) -> None:
+        """Names the trials that are trained next."""
+        numbers = [trial.number for trial in trials]
+        several = f"trials {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else ""
+        named = several or f"trial {numbers[0]}"
+        self.begins = f"{named}, {seeds} {'seed' if seeds == 1 else 'seeds each'}"
+        self.bar.update(self.task, description=self.begins, total=None, completed=0)
+
+    def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
+        """Names the fits' failures (%), once, and the steps of each trial."""
+        del members
+        if not self.references:
+            super().started(references, steps, ())
+        self.bar.update(self.task, description=self.begins, total=steps, completed=0)
+
+    def report(self, member: int, at: Standing) -> None:
+        """Moves the bar on: what the trials come to is told when they are done."""
+        del member
+        self.bar.update(self.task, completed=at.steps)
+
+    def told(self, trial: Trial, best: Trial | None) -> None:
+        """A line for the trial, and the bar of all moved on."""
+        self.bar.advance(self.all)
+        come = trial.note if trial.failed is None else f"failed {trial.failed:.2f} %"
+        beside = ""
+        if best is not None and best.failed is not None and best.number != trial.number:
+            beside = f"  (best: trial {best.number}, {best.failed:.2f} %)"
+        settings = ", ".join(f"{name} {brief(value)}" for name, value in trial.settings.items())
+        least = best is not None and best.number == trial.number
+        self.console.print(
+            f"trial {trial.number:>4}  {come}  {settings}{beside}",
+            style="bold" if least else None,
+            highlight=False,
+        )
 
 
 class StagesDisplay(Display):

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jaxmem.render.style import policy_title
+from jaxmem.render.style import count, policy_title
 
 HEADERS = ("settings", "validation (%)", "failed requests (%)", "difference (points)")
 
@@ -66,10 +66,11 @@ def sweep_table(results: dict[str, Any]) -> Table:
 
 
 def _members(results: dict[str, Any]) -> str:
-    choices, seeds = len(results["choices"]), len(results["seeds"])
-    return f"{choices} {'choice' if choices == 1 else 'choices'} of the settings, {seeds} " + (
-        "seed" if seeds == 1 else "seeds each"
-    )
+    seeds = count(len(results["seeds"]), "seed")
+    if "trials" in results:
+        return f"the best of {count(len(results['trials']), 'trial')}, {seeds}"
+    each = "" if len(results["seeds"]) == 1 else " each"
+    return f"{count(len(results['choices']), 'choice')} of the settings, {seeds}{each}"
 
 
 def _cells(choice: dict[str, Any]) -> list[str]:

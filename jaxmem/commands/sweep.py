@@ -1,0 +1,214 @@
+"""`jaxmem sweep`: a search for the settings with which training fails least."""
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from jaxmem.commands import check_switch, checked, training_of
+from jaxmem.commands.kept import KeptRun, save_member
+from jaxmem.commands.resume import resumed
+from jaxmem.configuration import UsageError
+from jaxmem.evaluation.compare import STRONGEST, check_comparison
+from jaxmem.evaluation.rules import Rules
+from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.learning.search import Plan, check_counts, plan_of, search
+from jaxmem.learning.space import about
+from jaxmem.learning.stopping import Terminated
+from jaxmem.learning.study import Study, Trial, check_optuna
+from jaxmem.learning.train import TrainResult
+from jaxmem.policies import CLASSICAL
+from jaxmem.policies.saved import load_policy
+from jaxmem.render.progress import SearchDisplay, StagesDisplay
+from jaxmem.render.search import draw_importances, draw_trials, search_markdown, trials_table
+from jaxmem.render.sweep import sweep_table
+from jaxmem.run_folder import RESULTS, RunFolder, is_finished
+from jaxmem.workloads.registry import Workload
+
+STUDY, BEST, TRIALS = "study.db", "best", "trials"
+# What a trial comes to depends on these, and on nothing else that can be set.
+ASKED = ("workload", "environment", "network", "learner", "cells", "seed", "seeds")
+INTERRUPTED = 130  # exit status after Ctrl-C, as a shell has it
+
+
+def run(config: dict[str, Any], command: str) -> int:
+    """Searches, tests the best trial beside the rules, and writes what all trials came to."""
+    console = Console()
+    checked(check_optuna)
+    anew = config["resume"] is None and check_switch(config, "overwrite")
+    config, command = resumed("sweep", config, command)
+    task, job = training_of(config)
+    plan = checked(plan_of, task, space=config["space"], seeds=config["seeds"], **job)
+    trials, batch = config["trials"], config["batch"]
+    checked(check_counts, trials, batch, len(plan.seeds))
+    checked(
+        *(check_comparison, CLASSICAL, task, config["sequences"], config["seed"], STRONGEST),
+        measures=["failed_requests"],
+    )
+    kept, study = _opened(config, command, plan, console, anew=anew)
+    with study:
+        policies = _Policies(kept.folder.path, study)
+        try:
+            with SearchDisplay(console, len(study.trials), trials) as display:
+                finished = search(
+                    plan,
+                    study,
+                    trials=trials,
+                    batch=batch,
+                    watcher=display,
+                    keeping=kept.keeping,
+                    forget=lambda: kept.end(finished=True),
+                    save=policies.save,
+                )
+        except Terminated as stopped:
+            return kept.terminated(stopped)
+        kept.end(finished)
+        if not finished:
+            kept.tell(
+                f"interrupted after {len(study.trials)} of {trials} trials; {kept.how_to_go_on} "
+                "goes on"
+            )
+        if study.best is None:
+            if finished:
+                kept.tell(f"none of {len(study.trials)} trials has come to anything: see above")
+            return 1 if finished else INTERRUPTED
+        folder = policies.promote(study.best.number)
+        with StagesDisplay(console) as stages:
+            results = {
+                "command": command,
+                **_tested(config, task, plan, study.best, folder, kept.folder, stages),
+                "importances": study.importances(),
+                "trials": [_about(trial) for trial in study.trials],
+                "training": {"finished": finished},
+            }
+            stages.report("drawing")
+            _draw(results, kept.folder)
+    kept.folder.file("table.md").write_text(search_markdown(results), encoding="utf-8")
+    kept.folder.write_results(results)
+    console.print(trials_table(results))
+    console.print()
+    console.print(sweep_table(results))
+    console.print(f"\n[bold]{kept.folder.path}[/bold]: results.json, table.md, pictures, {BEST}/")
+    return 0
+
+
+def _opened(
+    config: dict[str, Any], command: str, plan: Plan, console: Console, *, anew: bool
+) -> tuple[KeptRun, Study]:
+    """The run folder and the study in it: one that is there is gone on with, unless `anew`."""
+    asked = {**{name: config[name] for name in ASKED}, "space": about(plan.space)}
+    options = {"asked": asked, "first": plan.defaults, "seed": config["seed"]}
+    options["sampler"] = config["sampler"]
+    study = None
+    out = None if config["out"] is None else Path(str(config["out"]))
+    if out is not None and (out / STUDY).exists() and not anew:
+        study = checked(Study, out / STUDY, plan.space, **options)
+        if is_finished(out) and len(study.trials) >= config["trials"]:
+            study.close()
+            raise UsageError(
+                f"{out} already holds a search of {len(study.trials)} trials, which is finished; "
+                "more trials=N go on with it, overwrite=true begins anew"
+            )
+    given = {**config, "overwrite": anew or study is not None}
+    task = plan.job.task
+    kept = KeptRun(given, command, "sweep", task.name, console, anew=study is None)
+    if is_finished(kept.folder.path):  # of fewer trials: until all are done, the search is not
+        kept.folder.file(RESULTS).unlink()
+    if study is None:
+        for name in (BEST, TRIALS):
+            shutil.rmtree(kept.folder.file(name), ignore_errors=True)
+        kept.folder.file(STUDY).unlink(missing_ok=True)
+        study = checked(Study, kept.folder.file(STUDY), plan.space, **options)
+    for note in task.notes:
+        console.print(note, highlight=False)
+    return kept, study
+
+
+class _Policies:
+    """The policies of the best trial: below trials/NUMBER/ while it may yet be beaten."""
+
+    def __init__(self, folder: Path, study: Study) -> None:
+        self._folder, self._study = folder, study
+
+    def save(self, number: int, members: Sequence[TrainResult]) -> None:
+        """Writes what the seeds of a trial have learnt; of others only the best so far is kept."""
+        best = None if self._study.best is None else str(self._study.best.number)
+        for earlier in (self._folder / TRIALS).glob("*"):
+            if earlier.name != best:
+                shutil.rmtree(earlier, ignore_errors=True)
+        for member in members:
+            save_member(self._of(number) / f"seed-{member.seed}", member)
+
+    def promote(self, number: int) -> Path:
+        """best/, with the policies of this trial."""
+        best = self._folder / BEST
+        if self._of(number).exists():
+            shutil.rmtree(best, ignore_errors=True)
+            self._of(number).rename(best)
+        shutil.rmtree(self._folder / TRIALS, ignore_errors=True)
+        return best
+
+    def _of(self, number: int) -> Path:
+        return self._folder / TRIALS / str(number)
+
+
+def _tested(
+    config: dict[str, Any],
+    task: Workload,
+    plan: Plan,
+    best: Trial,
+    folder: Path,
+    out: RunFolder,
+    stages: StagesDisplay,
+) -> dict[str, Any]:
+    """The best trial and every rule on the same test sequences, as a grid of one choice has it."""
+    rules = Rules(task, config["seed"], config["sequences"], stages.report)
+    stages.report("playing the best trial")
+    names = [f"seed-{seed}" for seed in plan.seeds]
+    players = [load_policy(folder / name / "policy.safetensors") for name in names]
+    failed = rules.beside(players)
+    out.write_sequences(rules.failed | dict(zip(names, failed, strict=True)))
+    return {
+        "workload": task.name,
+        "cells": task.cells,
+        "sequences": config["sequences"],
+        "seed": config["seed"],
+        **surroundings(),
+        "seeds": list(plan.seeds),
+        "best_trial": best.number,
+        "choices": [
+            {
+                "title": f"trial {best.number}",
+                "settings": best.settings,
+                "validation_failed": best.failed,
+                **rules.figures(failed),
+            }
+        ],
+        "best": 0,
+        **rules.about,
+        "members": [
+            {
+                "choice": 0,
+                "seed": seed,
+                "policy": f"{BEST}/{name}",
+                "validation_failed": by_seed,
+                "failed_requests": float(of.mean()),
+            }
+            for seed, name, by_seed, of in zip(plan.seeds, names, best.by_seed, failed, strict=True)
+        ],
+        "notes": [],
+    }
+
+
+def _about(trial: Trial) -> dict[str, Any]:
+    return {**dataclasses.asdict(trial), "validation_failed": trial.failed}
+
+
+def _draw(results: dict[str, Any], folder: RunFolder) -> None:
+    """trials.png; and importance.png, where there are trials enough to tell."""
+    draw_trials(folder.file("trials.png"), results["trials"])
+    if results["importances"]:
+        draw_importances(folder.file("importance.png"), results["importances"])

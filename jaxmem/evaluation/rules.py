@@ -1,0 +1,57 @@
+"""Policies of several training seeds beside every rule, on the same test sequences."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxmem.evaluation.run import failed_shares
+from jaxmem.evaluation.statistics import estimate_over_seeds
+from jaxmem.evaluation.tuning import tuned
+from jaxmem.policies import CLASSICAL, TUNED, Policy, policy
+from jaxmem.workloads.registry import Workload
+
+
+class Rules:
+    """The rules that apply to a workload, as they did on test sequences."""
+
+    def __init__(
+        self, task: Workload, seed: int, sequences: int, report: Callable[[str], None]
+    ) -> None:
+        """Plays the four textbook fits, the rules that are tuned, and, with hints, hint_fit.
+
+        Args:
+            sequences: P, to be tested on; at least 1.
+            report: is told what is being done.
+        """
+        report("drawing test sequences")
+        self._task, self._seed = task, seed
+        self._requests = task.requests("test", seed, sequences)
+        self.failed: dict[str, np.ndarray] = {}  # float64[P], %, by rule
+        for name in (*CLASSICAL, *TUNED, *(["hint_fit"] if task.hinted else [])):
+            report(f"playing {name}")
+            player = tuned(name, task, seed)[0] if name in TUNED else policy(name)
+            self.failed[name] = self._shares(player)
+        # Differences are to the fit that is the hardest to beat.
+        self.reference = min(CLASSICAL, key=lambda name: self.failed[name].mean())
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What results.json says of them."""
+        means = {name: float(failed.mean()) for name, failed in self.failed.items()}
+        return {"reference": self.reference, "rules": means}
+
+    def beside(self, policies: Sequence[Policy]) -> np.ndarray:
+        """What policies of S seeds fail of the same requests, in %: float64[S, P]."""
+        return np.stack([self._shares(player) for player in policies])
+
+    def figures(self, failed: np.ndarray) -> dict[str, Any]:
+        """Of such failures, and of what they are less those of the reference, the estimates."""
+        paired = failed - self.failed[self.reference]
+        return {
+            "failed_requests": vars(estimate_over_seeds(failed, self._seed)),
+            "difference": vars(estimate_over_seeds(paired, self._seed)),
+        }
+
+    def _shares(self, player: Policy) -> np.ndarray:
+        return failed_shares(player, self._requests, self._task)
