@@ -12,7 +12,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from jaxmem.render import style
-from jaxmem.render.style import DENSITY, FAILED, HOLE, MUTED, NEVER, WIDTH, failure_title, text_on
+from jaxmem.render.palette import EDGE, FAILED, HOLE, MUTED, NEVER, WASTED, count, text_on
+from jaxmem.render.style import DENSITY, WIDTH, failure_title
 
 SHORT = 40  # a sequence of so few requests has its blocks labelled one by one
 POLYGONS = 1500  # with more blocks than this in a panel, they are painted into an image
@@ -73,8 +74,8 @@ def draw_memory_map(
     if first < 0 or (first >= last and len(size)):
         raise ValueError(f"none of the {len(size)} requests lies in {first} .. {last - 1}")
     if title is None:
-        which = f"requests {first + 1:,} to {last:,}" if first else style.count(last, "request")
-        title = f"Memory map: {which} in {style.count(cells, 'cell')}"
+        which = f"requests {first + 1:,} to {last:,}" if first else count(last, "request")
+        title = f"Memory map: {which} in {count(cells, 'cell')}"
     with style.picture_style():
         if last <= SHORT and first == 0 and (lifetime >= NEVER).all():
             shown = {name: start[:last] for name, start in starts.items()}
@@ -117,7 +118,7 @@ def _draw_over_time(
     if norm is not None:
         forever = bool((lifetime[first:last] >= NEVER).any())
         style.draw_lifetime_scale(figure, panels, shades, norm, forever)
-    wasted = Patch(fc=style.WASTED, label="free when a request failed")
+    wasted = Patch(fc=WASTED, label="free when a request failed")
     keys = [style.free_key(), style.failure_key(), wasted, *style.layout_keys(layout)]
     if len(panels) > len(drawn):
         panels[-1].set_axis_off()
@@ -230,10 +231,10 @@ def _draw_left_behind(
         axes.set(xlim=(0, cells), ylim=(0, 1.62), yticks=[])
         axes.spines["left"].set_visible(False)
         axes.set_title(failure_title(name, start))
-        axes.add_patch(Rectangle((0, 0), cells, 1, fc=HOLE, ec="#b6bcc4", lw=0.8, zorder=1))
+        axes.add_patch(Rectangle((0, 0), cells, 1, fc=HOLE, ec=EDGE, lw=0.8, zorder=1))
         style.draw_layout(axes, [(at, 0, many, 1) for at, many in layout])
         where, free = _holes(start, size, cells, layout)
-        note = f"{style.count(free.sum(), 'cell')} free in {style.count(len(free), 'hole')}"
+        note = f"{count(free.sum(), 'cell')} free in {count(len(free), 'hole')}"
         note += f", largest {free.max():,}" if len(free) > 1 else ""
         axes.set_title(note if len(free) else "full", loc="right", color=MUTED, weight="normal")
         for at, many in zip(where, free, strict=True):
