@@ -19,6 +19,7 @@ from jaxmem.configuration import (
 SUMMARY = {
     "train": "train a placement policy, then judge it on requests it has never seen",
     "compare": "judge placement policies on the same requests",
+    "render": "draw what policies do with one request sequence, as pictures or as a video",
     "bench": "measure environment and training steps a second, beside other simulators",
 }
 EXAMPLES = {
@@ -36,6 +37,11 @@ EXAMPLES = {
         "jaxmem compare workload=trace workload.path=recording.csv.gz cells=2048",
         "jaxmem compare workload=call-sites hindsight=true",
     ),
+    "render": (
+        "jaxmem render --gif",
+        "jaxmem render workload=stack-with-leaks policies=[best,two_ended,generalist] --mp4",
+        "jaxmem render workload=scenario 'workload.sizes=[8,12,\"free:1\",5]' out=pictures",
+    ),
     "bench": (
         "jaxmem bench quick=true",
         "jaxmem bench out=experiments/results/throughput",
@@ -43,6 +49,7 @@ EXAMPLES = {
         "training=false",
     ),
 }
+FLAGS = {"--gif": "gif=true", "--mp4": "mp4=true"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +72,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"jaxmem {version('jaxmem')}")
         return 0
-    verb, overrides = words[0], words[1:]
+    verb, overrides = words[0], [FLAGS.get(word, word) for word in words[1:]]
     if verb not in SUMMARY:
         raise UsageError(f"unknown command {verb!r}; one of {', '.join(SUMMARY)}")
     if any(word in ("--help", "-h") for word in overrides):

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from jaxmem.commands import check_list, check_switch, checked, workload_of
-from jaxmem.commands.compare import draw_memory, rivals, show
+from jaxmem.commands.compare import draw_pictures, rivals, show
 from jaxmem.commands.resume import resumed
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import check_comparison, compare
@@ -87,7 +87,7 @@ def run(config: dict[str, Any], command: str) -> int:
             compare, [*others, result.policy], task, report=stages.report, **question
         )
         stages.report("drawing")
-        draw_memory(comparison, folder)
+        draw_pictures(comparison, folder)
         draw_curve(result, folder)
     results = {
         **comparison.results,
