@@ -34,21 +34,35 @@ class Trajectory:
     high_water: jax.Array  # int32[P, T + 1]  cells
 
 
-def run(policy: Policy, requests: Requests, workload: Workload, seed: int = 0) -> Trajectory:
+def run(
+    policy: Policy,
+    requests: Requests,
+    workload: Workload,
+    seed: int = 0,
+    capacity: int | None = None,
+) -> Trajectory:
     """Plays a policy on P sequences of T requests, each in an arena of its own.
 
     Args:
         seed: for policies that draw; sequence p draws the same whatever P is.
+        capacity: of the arenas, at least the cells of the workload (default: those): arenas of
+            one capacity share a compiled program, whatever their cells.
     """
-    return Trajectory(*_played(policy, requests, workload, seed, looks=True))
+    return Trajectory(*_played(policy, requests, workload, seed, looks=True, capacity=capacity))
 
 
 def _played(
-    policy: Policy, requests: Requests, workload: Workload, seed: int, *, looks: bool
+    policy: Policy,
+    requests: Requests,
+    workload: Workload,
+    seed: int,
+    *,
+    looks: bool,
+    capacity: int | None = None,
 ) -> tuple[Any, ...]:
     """The fields of a trajectory; those up to `active` if nobody looks."""
     policy.check_plays(workload.cells)
-    initial = initial_arena(workload, requests)
+    initial = initial_arena(workload, requests, capacity=capacity)
     requests = policy.told(requests, workload.hinted)
     policy = policy.replace(name="")  # the same program serves policies that only differ in name
     stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
