@@ -20,6 +20,7 @@ SUMMARY = {
     "train": "train a placement policy, then judge it on requests it has never seen",
     "compare": "judge placement policies on the same requests",
     "render": "draw what policies do with one request sequence, as pictures or as a video",
+    "demo": "serve a page that shows what policies do, for a browser on this machine",
     "bench": "measure environment and training steps a second, beside other simulators",
 }
 EXAMPLES = {
@@ -41,6 +42,11 @@ EXAMPLES = {
         "jaxmem render --gif",
         "jaxmem render workload=stack-with-leaks policies=[best,two_ended,generalist] --mp4",
         "jaxmem render workload=scenario 'workload.sizes=[8,12,\"free:1\",5]' out=pictures",
+    ),
+    "demo": (
+        "jaxmem demo",
+        "jaxmem demo port=8600",
+        "jaxmem demo address=0.0.0.0",
     ),
     "bench": (
         "jaxmem bench quick=true",
