@@ -12,6 +12,7 @@ from jaxmem.render.palette import POLICY_TITLES, policy_title
 
 RULES = tuple(name for name in POLICY_TITLES if name != "learned")
 TRAINED = "learned"  # the policy that was trained on this page
+MOST = {"play_policies": 8, "race_policies": 6, "compare_policies": 24}  # chosen at once
 NO_DRAW = ("scenario", "trace", "segregated-lifetimes")  # typed, uploaded, an alias
 PLAYED = ("first", "second", "best", "worst", "generalist")  # at the beginning
 
@@ -40,6 +41,17 @@ def workloads() -> tuple[str, ...]:
     """The workloads that can be drawn."""
     names = choices_of(configuration_folder(), "workload")
     return tuple(name for name in names if name not in NO_DRAW)
+
+
+def players(trained: bool) -> list[str]:
+    """All policies; with the one that was trained on this page, if there is one."""
+    return [*([TRAINED] if trained else []), *RULES, *shipped()]
+
+
+def recordings() -> tuple[str, ...]:
+    """The recordings of the library."""
+    folder = Path(jaxmem.__file__).parent / "workloads" / "traces" / "library"
+    return tuple(sorted(file.name.removesuffix(".csv.gz") for file in folder.glob("*.csv.gz")))
 
 
 def presets() -> dict[str, Preset]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from jaxmem.app import choices
 from jaxmem.app.work import Job
 from jaxmem.render import strip, web_table
 
@@ -34,6 +35,16 @@ def picture(png: bytes, said: str) -> None:
     data = base64.b64encode(png).decode()
     image = f'<img alt="{escape(said)}" src="data:image/png;base64,{data}">'
     st.html(f'<div class="jm-picture">{image}</div>')
+
+
+def policies(key: str) -> None:
+    """The field in which policies are chosen, kept under `key`."""
+    state = st.session_state
+    names = choices.players("trained" in state)
+    state[key] = [name for name in state[key] if name in names]
+    st.multiselect(
+        "Policies", names, key=key, format_func=choices.title, max_selections=choices.MOST[key]
+    )
 
 
 def memo(key: str, wanted: Any, compute: Callable[[], Any]) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from jaxmem.app import choices, looks, yours
+from jaxmem.app.rows import figures, row
 from jaxmem.app.typed import (
     MOST_REQUESTS,
     Unclear,
@@ -15,14 +16,12 @@ from jaxmem.app.typed import (
     random_layout,
     sizes_of,
 )
-from jaxmem.render import strip, web_table
-from jaxmem.render.memory import BEFORE, Stretch, memory_at, with_holes
-from jaxmem.render.palette import policy_colour
+from jaxmem.render import strip
+from jaxmem.render.memory import BEFORE, Stretch, with_holes
 
 PACE = 0.8  # seconds a step, when it plays by itself
 TYPED, DRAWN = "sizes that I type", "a workload"
 OWN = "(as typed)"
-MOST_POLICIES = 8
 
 
 def show() -> None:
@@ -89,12 +88,7 @@ def _controls() -> None:
             )
             b.number_input("Requests", 1, MOST_REQUESTS, key="play_count")
             c.number_input("Seed", 0, 2**31 - 1, key="play_seed")
-    names = [*choices.RULES, *choices.shipped()]
-    if "trained" in state:
-        names.insert(0, choices.TRAINED)
-    state.play_policies = [name for name in state.play_policies if name in names]
-    st.multiselect("Policies", names, key="play_policies", format_func=choices.title,
-                   max_selections=MOST_POLICIES)  # fmt: skip
+    looks.policies("play_policies")
 
 
 def _take() -> None:
@@ -181,7 +175,7 @@ def _results(wanted: dict[str, Any], waiting: Any) -> tuple[Any, Any, Any]:
             trained = name == choices.TRAINED
             who = st.session_state.trained if trained else games.player(name, game.source)
             played[name] = games.play(game, who)
-            waiting.html("".join(_row(game, run, None, 0) for run in played.values()))
+            waiting.html("".join(row(game, run, None, 0) for run in played.values()))
             thoughts[name] = games.think(game, who, played[name])
         return game, played, thoughts
 
@@ -210,12 +204,12 @@ def _board(game: Any, played: dict[str, Any], thoughts: dict[str, Any], pace: fl
         if now < last
         else f"**After the last of {last} {'request' if last == 1 else 'requests'}.**"
     )
-    rows = [_row(game, run, thoughts.get(name), now) for name, run in played.items()]
+    rows = [row(game, run, thoughts.get(name), now) for name, run in played.items()]
     st.html("".join(rows))
     everyone = list(played.values())
     if state.play_yours and (mine := yours.played(game)) is not None:
         everyone.append(mine)
-    st.html(_figures(everyone))
+    st.html(figures(everyone))
     if playing != (pace is not None):
         st.rerun(scope="app")  # with a fragment that redraws itself, or one that does not
 
@@ -240,71 +234,3 @@ def _advance(last: int) -> None:
     state.moved = time.monotonic()
     state.play_step = min(state.play_step + 1, last)
     state.playing = state.play_step < last
-
-
-def _row(game: Any, run: Any, thought: Any, now: int) -> str:
-    """One policy at one moment."""
-    cells, last = game.task.cells, game.length
-    memory = memory_at(now, run.start, game.size, game.lifetime, cells, game.task.layout)
-    placed = int((run.start[:now] >= 0).sum())
-    holes, largest = int(run.holes[now]), int(run.largest[now])
-    told = (
-        f"placed {placed} of {now} · {holes} {'hole' if holes == 1 else 'holes'}, largest "
-        f"{largest} · fragmentation {run.fragmentation(now, cells):.2f}"
-    )
-    colour = policy_colour(run.name)
-    goes, size = None, None
-    if now < last:
-        start, size = int(run.start[now]), int(game.size[now])
-        goes = Stretch(start, size, now) if start >= 0 else None
-    fails = now < last and goes is None
-    so_far = now - placed + fails
-    said = f"{so_far} failed" if so_far else ""
-    above = strip.head(
-        strip.Head(run.name, told, f"{said}: no hole holds {size}" if fails else said)
-    )
-    lane = ""
-    if thought is not None and goes is not None:
-        lane = strip.thoughts(_candidates(thought, now), goes.size, cells, goes.start, colour)
-    drawn = strip.bar(memory, last, goes, size if fails else None, colour)
-    return above + lane + drawn + strip.axis(cells)
-
-
-def _candidates(thought: Any, now: int) -> list[strip.Candidate]:
-    found = {
-        int(start): float(value)
-        for start, value in zip(thought.seen.start[now], thought.seen.value[now], strict=True)
-        if start >= 0
-    }
-    return [strip.Candidate(start, value) for start, value in found.items()]
-
-
-FIGURES = {
-    "placed requests": ("placed_requests", 0),
-    "failed requests (%)": ("failed_requests", 2),
-    "holes per cell": ("holes_per_cell", 3),
-    "external fragmentation": ("external_fragmentation", 3),
-    "unusable free share": ("unusable_free", 3),
-    "utilization": ("utilization", 3),
-}
-
-
-def _figures(everyone: list[Any]) -> str:
-    """What is left in the end, with the figures that `jaxmem compare` gives."""
-    best = {
-        key: (max if key in ("placed_requests", "utilization") else min)(
-            round(run.figures[key], digits) for run in everyone
-        )
-        for key, digits in FIGURES.values()
-    }
-    rows = []
-    for run in everyone:
-        cells = []
-        for key, digits in FIGURES.values():
-            value = round(run.figures[key], digits)
-            alike = len({round(other.figures[key], digits) for other in everyone}) == 1
-            look = "best" if value == best[key] and not alike else ""
-            cells.append(web_table.Cell(f"{value:.{digits}f}", look))
-        rows.append((run.name, cells))
-    notes = ("After the last request; bold: the best. The same figures as jaxmem compare gives.",)
-    return web_table.table(list(FIGURES), rows, notes)

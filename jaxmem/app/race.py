@@ -11,8 +11,8 @@ from jaxmem.app import choices, looks
 from jaxmem.app.typed import MOST_CELLS, Unclear
 from jaxmem.render.palette import count
 from jaxmem.render.race_player import race_page
+from jaxmem.render.video import ffmpeg, save_gif, save_mp4
 
-MOST = 6  # policies side by side
 LONGEST = 320  # requests
 SECONDS = 12.0  # that a GIF or a video takes
 BEGIN = ("first", "best", "large-short-lived")
@@ -60,12 +60,7 @@ def _controls() -> None:
     b.number_input("Memory (cells; 0: its standard size)", 0, MOST_CELLS, key="race_cells")
     c.number_input("Requests", 1, LONGEST, key="race_count")
     d.number_input("Seed", 0, 2**31 - 1, key="race_seed")
-    names = [*choices.RULES, *choices.shipped()]
-    if "trained" in state:
-        names.insert(0, choices.TRAINED)
-    state.race_policies = [name for name in state.race_policies if name in names]
-    st.multiselect("Policies", names, key="race_policies", max_selections=MOST,
-                   format_func=choices.title)  # fmt: skip
+    looks.policies("race_policies")
 
 
 def _wanted() -> dict[str, Any]:
@@ -94,12 +89,10 @@ def _play(games: Any, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 def _downloads(wanted: dict[str, Any], game: Any, starts: dict[str, Any]) -> None:
     """Buttons for the film as a file; it is made when one is pressed."""
-    from jaxmem.render.animation import ffmpeg
-
     named = f"race-{wanted['workload']}"
 
     def frames() -> list[Any]:
-        from jaxmem.render.animation import draw_frames
+        from jaxmem.render.animation import draw_frames  # and matplotlib with it
 
         title = f"{wanted['workload']}: {count(game.length, 'request')} in "
         title += count(game.task.cells, "cell")
@@ -108,15 +101,11 @@ def _downloads(wanted: dict[str, Any], game: Any, starts: dict[str, Any]) -> Non
         )
 
     def gif() -> bytes:
-        from jaxmem.render.animation import save_gif
-
         file = BytesIO()
         save_gif(file, frames(), SECONDS)
         return file.getvalue()
 
     def mp4() -> bytes:
-        from jaxmem.render.animation import save_mp4
-
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "race.mp4"
             save_mp4(path, frames(), SECONDS)

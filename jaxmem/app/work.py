@@ -9,6 +9,9 @@ from typing import Any
 AT_ONCE = 2  # jobs of all visitors together: more would only make each slower
 WAITING = "waiting until the work of others is done"
 
+# Pictures are drawn one after another: matplotlib's settings are those of the whole process.
+DRAWING = threading.Lock()
+
 _room = threading.BoundedSemaphore(AT_ONCE)
 
 

@@ -11,9 +11,10 @@ from jaxmem.commands.compare import AT_HOME, draw_fragments, draw_memory, show_m
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import STRONGEST, Comparison, check_comparison, compare
 from jaxmem.policies.saved import SHIPPED
-from jaxmem.render.animation import draw_frames, ffmpeg, save_gif, save_mp4
+from jaxmem.render.animation import draw_frames
 from jaxmem.render.palette import count
 from jaxmem.render.progress import StagesDisplay
+from jaxmem.render.video import ffmpeg, save_gif, save_mp4
 from jaxmem.run_folder import RunFolder
 from jaxmem.workloads.registry import Workload
 

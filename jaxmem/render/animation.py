@@ -1,13 +1,8 @@
 """The race: address over time under several policies side by side, as time goes on."""
 
-import shutil
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import matplotlib as mpl
 import numpy as np
@@ -32,7 +27,6 @@ COLUMNS = 3  # panels side by side
 PANEL = (360, 220)  # pixels of a map, across and up
 MARGIN, HEAD, LANE = 24, 58, 14  # pixels: between panels, above a map, of its failures
 FRAMES = 120  # at most
-REST = 3.0  # seconds for which the last frame stays
 
 
 @dataclass(frozen=True)
@@ -148,71 +142,3 @@ def _frame(empty: Image.Image, panels: Sequence[_Panel], time: int, last: int) -
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(folder / f"DejaVuSans{'-Bold' if bold else ''}.ttf", size)
-
-
-def save_gif(target: style.Target, frames: Sequence[Image.Image], seconds: float) -> None:
-    """Writes a GIF that is played again and again.
-
-    Args:
-        seconds: from the first frame to the last, which then stays for a while.
-    """
-    colours = frames[-1].quantize(128, dither=Image.Dither.NONE)
-    drawn = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
-    each = max(20, round(1000 * seconds / len(frames)))
-    drawn[0].save(
-        target,
-        format="GIF",
-        save_all=True,
-        append_images=drawn[1:],
-        duration=[*[each] * (len(drawn) - 1), round(1000 * REST)],
-        loop=0,
-        optimize=False,
-    )
-
-
-def ffmpeg() -> str | None:
-    """The program that makes videos: the system's, else that of imageio-ffmpeg, else none."""
-    found = shutil.which("ffmpeg")
-    if found is None:
-        try:
-            found = import_module("imageio_ffmpeg").get_ffmpeg_exe()
-        except (ImportError, RuntimeError):
-            return None
-    return found
-
-
-def save_mp4(path: Path | str, frames: Sequence[Image.Image], seconds: float) -> None:
-    """Writes an H.264 video that every browser plays.
-
-    Args:
-        seconds: from the first frame to the last, which then stays for a while.
-    Raises:
-        ValueError: there is no ffmpeg, or it fails.
-    """
-    program = ffmpeg()
-    if program is None:
-        raise ValueError(
-            "an MP4 needs ffmpeg, which is not here: install it, or pip install imageio-ffmpeg"
-        )
-    rate = max(1.0, len(frames) / seconds)
-    width, height = frames[0].size
-    command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command += ["-s", f"{width}x{height}", "-r", f"{rate:.3f}", "-i", "-", "-an"]
-    command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-movflags", "+faststart"]
-    with TemporaryFile() as said:
-        with subprocess.Popen([*command, str(path)], stdin=subprocess.PIPE, stderr=said) as made:
-            assert made.stdin is not None
-            with suppress(BrokenPipeError):  # it has stopped, and says why
-                for frame in _with_rest(frames, rate):
-                    made.stdin.write(frame.tobytes())
-                made.stdin.close()
-        if made.returncode:
-            said.seek(0)
-            reason = said.read().decode(errors="replace").strip().splitlines() or ["no reason"]
-            raise ValueError(f"{path}: ffmpeg made no video: {reason[-1]}")
-
-
-def _with_rest(frames: Sequence[Image.Image], rate: float) -> Iterator[Image.Image]:
-    yield from frames
-    for _ in range(round(REST * rate)):
-        yield frames[-1]

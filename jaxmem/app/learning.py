@@ -1,0 +1,92 @@
+"""What the Train tab computes: a small training run that can be watched and stopped."""
+
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from jaxmem.app.games import Player
+from jaxmem.app.typed import Unclear
+from jaxmem.app.work import DRAWING, Job
+from jaxmem.learning.train import TrainResult, train
+from jaxmem.policies.saved import save_policy
+from jaxmem.render import draw_learning_curve
+from jaxmem.workloads.registry import Workload, workload
+
+
+@dataclass
+class Watching:
+    """Hears how a run goes: its curve so far, for a page that looks on."""
+
+    job: Job | None = None
+    total: int = 0  # environment steps of the whole run
+    references: dict[str, float] = field(default_factory=dict)  # % failed, by fit
+    curve: list[Any] = field(default_factory=list)  # of `Report`
+
+    def started(self, references: dict[str, float], steps: int) -> None:
+        """The fits' failures, and the steps to come."""
+        self.references, self.total = references, steps
+        self._tell("compiled; learning …", 0.0)
+
+    def report(self, member: int, at: Any) -> None:
+        """One more point of the curve."""
+        del member
+        self.curve.append(at)
+        self._tell(
+            f"{at.steps:,} of {self.total:,} steps: {at.failed:.2f} % of the requests fail …",
+            at.steps / max(self.total, 1),
+        )
+
+    def _tell(self, doing: str, share: float) -> None:
+        if self.job is None:
+            return
+        self.job.doing, self.job.share = doing, share
+        if self.job.stopping:
+            # As Ctrl-C does: the run ends, and what was learnt so far is kept.
+            raise KeyboardInterrupt
+
+
+def task_of(name: str, cells: int | None) -> Workload:
+    """The workload to learn; raises `Unclear`."""
+    try:
+        return workload(name, cells)
+    except ValueError as error:
+        raise Unclear(str(error)) from error
+
+
+def learn(job: Job, watching: Watching, task: Workload, states: int, seed: int) -> TrainResult:
+    """Trains a policy by branching on so many labelled states.
+
+    Args:
+        job: is told how far it is; stopping it keeps the best policy so far.
+        watching: hears the curve.
+    """
+    watching.job = job
+    job.report("compiling (20 s and more, once) …", 0.0)
+    return train(task, "branching", seed=seed, states=states, listeners=[watching])
+
+
+def player_of(result: TrainResult) -> Player:
+    """The policy that was trained, for the other tabs."""
+    return Player(result.policy, result.card)
+
+
+def curve_picture(watching: Watching) -> bytes:
+    """The curve so far, beside the fits: PNG."""
+    points = list(watching.curve)  # the run adds to it meanwhile
+    picture = BytesIO()
+    with DRAWING:
+        draw_learning_curve(
+            picture,
+            [point.steps for point in points],
+            [point.failed for point in points],
+            dict(watching.references),
+            ylabel="failed requests, validation (%)",
+        )
+    return picture.getvalue()
+
+
+def policy_file(result: TrainResult, folder: Any) -> bytes:
+    """The policy as a file that `jaxmem compare` takes, written in a folder of its own."""
+    path = folder / "policy.safetensors"
+    save_policy(path, result.policy.parameters.network, result.card)
+    return path.read_bytes()
