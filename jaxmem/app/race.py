@@ -54,7 +54,6 @@ def _begin() -> None:
 
 
 def _controls() -> None:
-    state = st.session_state
     a, b, c, d = st.columns([3, 2, 2, 2])
     a.selectbox("Workload", choices.workloads(), key="race_workload")
     b.number_input("Memory (cells; 0: its standard size)", 0, MOST_CELLS, key="race_cells")
