@@ -27,11 +27,12 @@ def show() -> None:
     """Draws the tab."""
     _begin()
     wanted = _controls()
-    job: Job | None = st.session_state.get("compare_job")
-    busy = job is not None and not job.done
-    st.button("Compare", key="compare_button", type="primary", disabled=busy, on_click=_ask)
+    place = st.container()
     if st.session_state.pop("compare_asked", False):
         _start(wanted)
+    job: Job | None = st.session_state.get("compare_job")
+    busy = job is not None and not job.done
+    place.button("Compare", key="compare_button", type="primary", disabled=busy, on_click=_ask)
     looks.watch("compare_job", _finished)
 
 

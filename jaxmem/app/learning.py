@@ -7,10 +7,16 @@ from typing import Any
 from jaxmem.app.games import Player
 from jaxmem.app.typed import Unclear
 from jaxmem.app.work import DRAWING, Job
+from jaxmem.evaluation.run import failed_share
 from jaxmem.learning.train import TrainResult, train
+from jaxmem.policies import CLASSICAL, policy
 from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
 from jaxmem.workloads.registry import Workload, workload
+
+SEQUENCES = 256  # that the policy is tested on
+# A small run has few gradient steps: less averaging, or the average would lag behind.
+SMALL = {"arenas": 256, "averaging": 0.98}
 
 
 @dataclass
@@ -53,8 +59,18 @@ def task_of(name: str, cells: int | None) -> Workload:
         raise Unclear(str(error)) from error
 
 
-def learn(job: Job, watching: Watching, task: Workload, states: int, seed: int) -> TrainResult:
-    """Trains a policy by branching on so many labelled states.
+@dataclass(frozen=True)
+class Learned:
+    """What a run comes to."""
+
+    result: TrainResult
+    failed: float  # % of the requests of test sequences
+    best: str  # the fit that fails least on them
+    best_failed: float  # %
+
+
+def learn(job: Job, watching: Watching, task: Workload, states: int, seed: int) -> Learned:
+    """Trains a policy by branching on so many labelled states, and tests it.
 
     Args:
         job: is told how far it is; stopping it keeps the best policy so far.
@@ -62,7 +78,12 @@ def learn(job: Job, watching: Watching, task: Workload, states: int, seed: int) 
     """
     watching.job = job
     job.report("compiling (20 s and more, once) …", 0.0)
-    return train(task, "branching", seed=seed, states=states, listeners=[watching])
+    result = train(task, "branching", seed=seed, states=states, listeners=[watching], **SMALL)
+    job.doing = "testing …"
+    requests = task.requests("test", seed, SEQUENCES)
+    fits = {name: failed_share(policy(name), requests, task) for name in CLASSICAL}
+    best = min(fits, key=lambda name: fits[name])
+    return Learned(result, failed_share(result.policy, requests, task), best, fits[best])
 
 
 def player_of(result: TrainResult) -> Player:

@@ -185,7 +185,8 @@ def _results(wanted: dict[str, Any], waiting: Any) -> tuple[Any, Any, Any]:
 def _board(game: Any, played: dict[str, Any], thoughts: dict[str, Any], pace: float | None) -> None:
     state = st.session_state
     last = game.length
-    state.play_step = min(state.get("play_step", 0), last)
+    if state.get("play_of") is not game:
+        state.play_of, state.play_step = game, 0
     _advance(last)
     st.toggle("Place the requests yourself", key="play_yours")
     if state.play_yours:

@@ -31,11 +31,12 @@ def show() -> None:
     a.selectbox("Workload", choices.workloads(), key="train_workload")
     b.selectbox("How long", list(STATES), key="train_states")
     c.number_input("Seed", 0, 2**31 - 1, key="train_seed")
-    job: Job | None = state.get("train_job")
-    busy = job is not None and not job.done
-    st.button("Train", key="train_button", type="primary", disabled=busy, on_click=_ask)
+    place = st.container()
     if state.pop("train_asked", False):
         _start()
+    job: Job | None = state.get("train_job")
+    busy = job is not None and not job.done
+    place.button("Train", key="train_button", type="primary", disabled=busy, on_click=_ask)
     looks.watch("train_job", _finished, _curve)
 
 
@@ -71,28 +72,24 @@ def _curve() -> None:
     looks.picture(drawn, "failed requests on validation sequences, while learning")
 
 
-def _finished(result: Any) -> None:
+def _finished(learned: Any) -> None:
     from jaxmem.app import learning
 
-    state = st.session_state
+    state, result = st.session_state, learned.result
     if state.get("trained_from") is not result:
         state.trained_from, state.trained = result, learning.player_of(result)
         state.trained_number = state.get("trained_number", 0) + 1
         for key in ("play_policies", "race_policies", "compare_policies"):
             if key in state and choices.TRAINED not in state[key]:
                 state[key] = [choices.TRAINED, *state[key]][: choices.MOST[key]]
-    failed = min((point.failed for point in result.curve), default=float("nan"))
-    best = min(result.references, key=lambda name: result.references[name])
     st.success(
-        f"{result.steps:,} steps in {result.seconds:.0f} s: {failed:.2f} % of the validation "
-        f"requests fail; {choices.title(best)}, the best of the fits, fails "
-        f"{result.references[best]:.2f} %. The policy is called "
-        f"“{choices.title(choices.TRAINED)}” in the other tabs."
+        f"{result.steps:,} steps in {result.seconds:.0f} s. On fresh sequences the policy fails "
+        f"{learned.failed:.2f} % of the requests; {choices.title(learned.best)}, the best of the "
+        f"fits, {learned.best_failed:.2f} %. It is called “{choices.title(choices.TRAINED)}” in "
+        "the other tabs."
     )
-    if result.guide:
-        st.caption(result.guide)
-    if result.note:
-        st.caption(result.note)
+    for sentence in filter(None, (result.guide, result.note)):
+        st.caption(sentence)
     _curve()
     with tempfile.TemporaryDirectory() as folder:
         data = looks.memo("file", id(result), lambda: learning.policy_file(result, Path(folder)))

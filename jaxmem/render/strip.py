@@ -89,7 +89,10 @@ def bar(
         colour: of the frame around `goes`.
     """
     cells = memory[-1].end
-    parts = [_stretch(stretch, cells, requests, failed is not None) for stretch in memory]
+    parts = [
+        _stretch(stretch, cells, requests, failed is not None, _has(stretch, goes))
+        for stretch in memory
+    ]
     if goes is not None:
         label = f"{goes.owner + 1}"
         parts.append(
@@ -101,10 +104,15 @@ def bar(
     return f'<div class="jm-bar" role="img" aria-label="{said}">{"".join(parts)}</div>'
 
 
-def _stretch(stretch: Stretch, cells: int, requests: int, wasted: bool) -> str:
+def _has(hole: Stretch, goes: Stretch | None) -> bool:
+    return goes is not None and hole.start <= goes.start < hole.end
+
+
+def _stretch(stretch: Stretch, cells: int, requests: int, wasted: bool, hidden: bool) -> str:
     where = f"cells {stretch.start} to {stretch.end - 1}"
     if stretch.owner == FREE:
-        look, label = ("wasted" if wasted else ""), f"{stretch.size}"
+        # What goes into the hole would hide a part of its number.
+        look, label = ("wasted" if wasted else ""), "" if hidden else f"{stretch.size}"
         return (
             f'<div class="free {look}" style="{_at(stretch, cells)}" '
             f'title="{stretch.size} free: {where}">{_label(label)}</div>'
@@ -168,13 +176,12 @@ def thoughts(
         return ""
     values = [candidate.value for candidate in candidates]
     best, span = max(values), max(max(values) - min(values), 1e-9)
-    ranked = sorted(set(values), reverse=True)
     parts = []
     for candidate in candidates:
         height = 4 + 58 * (candidate.value - min(values)) / span
         took = candidate.start == chosen
-        # Of many candidates only the best few have room for a figure.
-        told = took or candidate.value in ranked[:2] or len(candidates) <= 6
+        # Of many candidates only two have room for a figure.
+        told = took or candidate.value == best or len(candidates) <= 4
         label = f"{candidate.value - best:+.2f}" if candidate.value < best else "best"
         look = f"color:{colour if took else MUTED};bottom:{height:.0f}%"
         where = f"left:{_percent(candidate.start, cells)};width:{_percent(size, cells)}"
