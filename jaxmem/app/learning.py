@@ -16,7 +16,7 @@ from jaxmem.workloads.registry import Workload, workload
 
 SEQUENCES = 256  # that the policy is tested on
 # A small run has few gradient steps: less averaging, or the average would lag behind.
-SMALL = {"arenas": 256, "averaging": 0.98}
+SMALL = {"arenas": 512, "averaging": 0.99}
 
 
 @dataclass

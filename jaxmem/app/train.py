@@ -11,9 +11,9 @@ from jaxmem.app.typed import Unclear
 from jaxmem.app.work import Job
 
 STATES = {
-    "20,000 states: a look": 20_000,
-    "100,000 states: a fair policy": 100_000,
-    "300,000 states: a good one": 300_000,
+    "50,000 states: a look": 50_000,
+    "200,000 states: a fair policy": 200_000,
+    "600,000 states: a good one": 600_000,
 }
 NOTE = """A network learns from *branching*: in states that come up in play, every placement is
 tried and played on against the same requests, and the network learns what each is worth beside the

@@ -43,6 +43,8 @@ def layout_of(text: str, cells: int) -> Layout:
         Unclear: it is not that, a block leaves the memory, or two overlap.
     """
     text = _clean(text, "The blocks already there")
+    if text.count("[") != text.count("]"):
+        raise Unclear("A bracket is left over in the blocks: write start:size, as in 5:10, 25:5.")
     pairs = re.sub(r"\[\s*(-?\d+)\s*,\s*(-?\d+)\s*\]", r"\1:\2", text).strip("[] ")
     words = [word for word in re.split(r"[\s,;]+", re.sub(r"\s*:\s*", ":", pairs)) if word]
     if len(words) > MOST_BLOCKS:
