@@ -19,9 +19,9 @@ from jaxmem.configuration import (
 SUMMARY = {
     "train": "train a placement policy, then judge it on requests it has never seen",
     "compare": "judge placement policies on the same requests",
+    "bench": "measure environment and training steps a second, beside other simulators",
     "render": "draw what policies do with one request sequence, as pictures or as a video",
     "demo": "serve a page that shows what policies do, for a browser on this machine",
-    "bench": "measure environment and training steps a second, beside other simulators",
 }
 EXAMPLES = {
     "train": (

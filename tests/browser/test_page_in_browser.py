@@ -188,6 +188,7 @@ def test_a_person_places_beside_the_policies(visitor, shots):
     visitor.page.get_by_text("30 to 37").click()
     visitor.page.get_by_role("button", name="Request 2 asks for 12, and no hole holds it").click()
     visitor.says("placed 1 of 2 · done")
+    visitor.page.locator(".jm-table td", has_text="you").wait_for()
     assert visitor.figures()["you"][:2] == ["1", "50.00"]
     visitor.page.screenshot(path=shots / "yours.png")
 
