@@ -22,6 +22,7 @@ SUMMARY = {
     "bench": "measure environment and training steps a second, beside other simulators",
     "render": "draw what policies do with one request sequence, as pictures or as a video",
     "demo": "serve a page that shows what policies do, for a browser on this machine",
+    "summarize": "compare the runs below a folder: a row for each configuration, over its seeds",
 }
 EXAMPLES = {
     "train": (
@@ -29,6 +30,8 @@ EXAMPLES = {
         "jaxmem train workload=stack-with-leaks learner.states=3_000_000 seed=1 out=runs/stack",
         "jaxmem train workload=call-sites workload.hints=true",
         "jaxmem train workload=trace workload.name=torch_cpu_mlp_train learner.states=100000",
+        "jaxmem train -m learner=pqn,dqn seed=0,1 out=runs/grid",
+        "jaxmem train -m 'seed=range(0,8)' hydra/launcher=slurm_gpu hydra.launcher.partition=gpu",
     ),
     "compare": (
         "jaxmem compare workload=memoryless policies=[first,best,worst] sequences=4096",
@@ -37,6 +40,7 @@ EXAMPLES = {
         "'workload.sizes=[8,12,\"free:1\",5]'",
         "jaxmem compare workload=trace workload.path=recording.csv.gz cells=2048",
         "jaxmem compare workload=call-sites hindsight=true",
+        "jaxmem compare -m workload=comb,memoryless cells=100,200 hydra/launcher=joblib",
     ),
     "render": (
         "jaxmem render --gif",
@@ -54,8 +58,18 @@ EXAMPLES = {
         "jaxmem bench cells=[64,1024] arenas=[4096] policy=first observation=[packed] "
         "training=false",
     ),
+    "summarize": ("jaxmem summarize runs/grid", "jaxmem summarize runs out=tables"),
 }
 FLAGS = {"--gif": "gif=true", "--mp4": "mp4=true"}
+USAGE = {
+    "train": "jaxmem train [-m] [key=value ...]",
+    "compare": "jaxmem compare [-m] [key=value ...]",
+    "bench": "jaxmem bench [key=value ...]",
+    "render": "jaxmem render [--gif] [--mp4] [key=value ...]",
+    "demo": "jaxmem demo [key=value ...]",
+    "summarize": "jaxmem summarize DIR [key=value ...]",
+}
+MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,9 +100,16 @@ def _dispatch(words: list[str]) -> int:
         return 0
     command = shlex.join(["jaxmem", *words])
     _keep_compiled_programs()
+    if any(word in MANY for word in overrides):
+        single = [word for word in overrides if word not in MANY]
+        return import_module("jaxmem.commands.multirun").run(verb, single, command)
     # JAX takes a second to import: nothing that fails before should wait for it.
     run: Callable[..., int] = import_module(f"jaxmem.commands.{verb}").run
-    return run(configure(verb, overrides), command)
+    if verb != "summarize":
+        return run(configure(verb, overrides), command)
+    if not overrides:
+        raise UsageError(f"summarize: which folder? usage: {USAGE[verb]}")
+    return run({**configure(verb, overrides[1:]), "folder": overrides[0]}, command)
 
 
 def _keep_compiled_programs() -> None:
@@ -104,7 +125,7 @@ def _keep_compiled_programs() -> None:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {verb:8} {summary}" for verb, summary in SUMMARY.items())
+    verbs = "\n".join(f"  {verb:9} {summary}" for verb, summary in SUMMARY.items())
     return (
         "jaxmem: learn where in memory a block should go\n\n"
         f"usage: jaxmem VERB [key=value ...]\n\n{verbs}\n\n"
@@ -117,7 +138,7 @@ def _verb_help(verb: str) -> str:
     settings = (folder / f"{verb}.yaml").read_text(encoding="utf-8").strip()
     parts = [
         f"jaxmem {verb}: {SUMMARY[verb]}",
-        f"usage: jaxmem {verb} [key=value ...]",
+        f"usage: {USAGE[verb]}",
         "\n".join(["examples:", *(f"  {example}" for example in EXAMPLES[verb])]),
     ]
     groups = [group for group in GROUPS if f"- {group}:" in settings]

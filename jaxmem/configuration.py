@@ -1,11 +1,14 @@
 """Hydra configuration: from the overrides on a command line to plain values, or one clear line."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -13,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from jaxmem.names import nearest
 
 GROUPS = ("workload", "environment", "network", "learner")
+PATHS = ("out", "resume")  # set to what is taken as it stands: a folder may have = or , in it
 
 
 class UsageError(ValueError):
@@ -40,24 +44,26 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     """
     folder = configuration_folder()
     with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
-        parser = OverridesParser.create()
         chosen: list[str] = []
-        try:
-            parsed = [(text, parser.parse_override(text)) for text in overrides]
-        except HydraException:
-            bad = next(text for text in overrides if not _parses(parser, text))
-            raise UsageError(f"{bad!r} is not an override; write key=value") from None
-        for text, override in parsed:
+        read = parsed(overrides)
+        for text, override in zip(overrides, read, strict=True):
+            if override.is_sweep_override():
+                raise UsageError(
+                    f"{text!r} stands for several values; jaxmem train -m and jaxmem compare -m "
+                    "run them all"
+                )
             if override.key_or_group in GROUPS:
                 _check_choice(folder, override.key_or_group, str(override.value()))
                 chosen.append(text)
         known = _keys(compose(verb, overrides=chosen))
-        for text, override in parsed:
+        swept = _swept(known)
+        for text, override in zip(overrides, read, strict=True):
             key = override.key_or_group
-            if key not in known and key not in GROUPS:
-                raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{nearest(key, known)}")
+            if key not in (*known, *swept, *GROUPS):
+                close = nearest(key, [*known, *swept])
+                raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{close}")
         try:
-            composed = compose(verb, overrides=list(overrides))
+            composed = compose(verb, overrides=[str(override.input_line) for override in read])
             plain = OmegaConf.to_container(composed, resolve=True)
         except (HydraException, OmegaConfBaseException) as error:
             reason = str(error).splitlines()[0]
@@ -66,18 +72,47 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _parses(parser: OverridesParser, text: str) -> bool:
-    try:
-        parser.parse_override(text)
-    except HydraException:
-        return False
-    return True
+def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """The overrides as Hydra reads them.
+
+    Args:
+        loader: knows the choices that learner=glob(*) stands for.
+    Raises:
+        UsageError: one that does not parse.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    found: list[Override] = []
+    for text in overrides:
+        key, _, value = text.partition("=")
+        line = text
+        if key in PATHS and value not in ("", "null") and value[0] not in "'\"":
+            line = f"{key}={quoted(value)}"
+        elif key.startswith("sweep."):
+            line = f"+{text}"  # what is swept has no default to override: it is added
+        try:
+            found += parser.parse_overrides([line])
+        except HydraException:
+            raise UsageError(f"{text!r} is not an override; write key=value") from None
+    return found
+
+
+def quoted(text: str) -> str:
+    """The text as an override writes one in which nothing has a meaning of its own."""
+    # Backslashes have one before a quote only, which the closing one is.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text)
+    return f"'{escaped}'"
 
 
 def _check_choice(folder: Path, group: str, choice: str) -> None:
     choices = choices_of(folder, group)
     if choice not in choices:
         raise UsageError(f"unknown {group} {choice!r}{nearest(choice, choices)}")
+
+
+def _swept(known: list[str]) -> list[str]:
+    """The keys under `sweep`, where there is one: of the learner, with a list of values each."""
+    settings = [key.removeprefix("learner.") for key in known if key.startswith("learner.")]
+    return [f"sweep.{name}" for name in settings if name != "name"] if "sweep" in known else []
 
 
 def _keys(config: DictConfig) -> list[str]:

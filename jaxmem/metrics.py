@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class MetricsFile:
         self._lines: list[str] = []
         self._whole = False  # the file holds these lines and no others
 
-    def started(self, references: dict[str, float], steps: int) -> None:
+    def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         """Where nothing is reported yet, there is nothing to write."""
 
     def report(self, member: int, at: Any) -> None:

@@ -1,18 +1,22 @@
 """The folder that a command leaves its results in."""
 
+import io
 import json
 import os
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from jaxmem.configuration import UsageError
 from jaxmem.render.report import markdown_table
 
 CONFIG, RESULTS, CHECKPOINTS = "config.yaml", "results.json", "checkpoints"
+SEQUENCES = "sequences.npz"
 
 
 class RunFolder:
@@ -24,7 +28,7 @@ class RunFolder:
         Raises:
             UsageError: it holds results already and `overwrite` is false, or it cannot be written.
         """
-        self.path = Path(out) if out is not None else _new_name(verb, subject)
+        self.path = Path(out) if out is not None else _named_after(verb, subject)
         if (self.path / RESULTS).exists() and not overwrite:
             raise UsageError(
                 f"{self.path} already holds results, which are kept; take another out=DIR, or "
@@ -59,19 +63,45 @@ class RunFolder:
             self._write("table.md", markdown_table(results))
         self._write(RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
 
+    def write_sequences(self, failed: Mapping[str, np.ndarray]) -> None:
+        """sequences.npz: failed requests in % of each test sequence (float64[P]), by policy.
+
+        In it are `policies` (str[K], their names) and `failed_requests` (float64[K, P]).
+        """
+        packed = io.BytesIO()
+        columns = np.stack(list(failed.values()))
+        np.savez_compressed(packed, policies=np.array(list(failed)), failed_requests=columns)
+        self._replace(SEQUENCES, packed.getvalue())
+
     def _write(self, name: str, text: str) -> None:
+        self._replace(name, text.encode())
+
+    def _replace(self, name: str, content: bytes) -> None:
         # Whole or not at all: a run killed here leaves no half a file.
         partial = self.file(f".{name}.partial")
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         os.replace(partial, self.file(name))
 
 
-def _new_name(verb: str, subject: str) -> Path:
-    """A folder under runs/ that does not exist yet."""
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds the results of a whole run: of a training that was not stopped."""
+    try:
+        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        return "training" not in results or bool(results["training"]["finished"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # none, or broken ones: they are made again
+
+
+def new_path(name: str) -> Path:
+    """A folder under runs/ that does not exist yet: the name, and the time."""
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
-    base = Path("runs") / f"{verb}-{re.sub(r'[^a-z0-9]+', '-', subject.lower())}-{moment}"
+    base = Path("runs") / f"{name}-{moment}"
     number, path = 1, base
     while path.exists():
         number += 1
         path = base.with_name(f"{base.name}-{number}")
     return path
+
+
+def _named_after(verb: str, subject: str) -> Path:
+    return new_path(f"{verb}-{re.sub(r'[^a-z0-9]+', '-', subject.lower())}")

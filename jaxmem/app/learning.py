@@ -1,5 +1,6 @@
 """What the Train tab computes: a small training run that can be watched and stopped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -28,8 +29,9 @@ class Watching:
     references: dict[str, float] = field(default_factory=dict)  # % failed, by fit
     curve: list[Any] = field(default_factory=list)  # of `Report`
 
-    def started(self, references: dict[str, float], steps: int) -> None:
+    def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         """The fits' failures, and the steps to come."""
+        del members  # there is one
         self.references, self.total = references, steps
         self._tell("compiled; learning …", 0.0)
 

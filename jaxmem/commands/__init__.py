@@ -1,10 +1,12 @@
 """The verbs of the program: each takes a configuration and leaves a run folder."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jaxmem.configuration import UsageError
-from jaxmem.workloads.registry import Workload, workload
+
+if TYPE_CHECKING:
+    from jaxmem.workloads.registry import Workload
 
 Result = TypeVar("Result")
 
@@ -17,8 +19,11 @@ def checked(check: Callable[..., Result], *arguments: Any, **options: Any) -> Re
         raise UsageError(str(error)) from error
 
 
-def workload_of(config: dict[str, Any], **overrides: Any) -> Workload:
+def workload_of(config: dict[str, Any], **overrides: Any) -> "Workload":
     """The workload that a configuration asks for."""
+    # It brings JAX, which a verb that only reads or launches should not wait for.
+    from jaxmem.workloads.registry import workload
+
     options = {**config["workload"], **overrides}
     return checked(workload, options.pop("source"), config["cells"], **options)
 

@@ -53,6 +53,7 @@ def run(config: dict[str, Any], command: str) -> int:
         results = {**comparison.results, "command": command}
         display.report("drawing")
         draw_pictures(comparison, folder)
+    folder.write_sequences(comparison.failed)
     folder.write_results(results)
     if task.name == "scenario":
         show_memory(console, comparison)

@@ -1,13 +1,14 @@
 """Going on with a run that was stopped: its own settings, from its own folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from jaxmem.configuration import UsageError, configure
-from jaxmem.run_folder import CONFIG, RESULTS
+from jaxmem.run_folder import CONFIG, is_finished
+
+MACHINE = ("devices", "hosts")  # what a run may have other than before: where it goes on
 
 
 def resumed(config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
@@ -20,7 +21,8 @@ def resumed(config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
         return config, command
     folder = Path(str(config["resume"]))
     defaults = configure("train", [])
-    changed = sorted(key for key in config if key != "resume" and config[key] != defaults[key])
+    free = ("resume", *MACHINE)
+    changed = sorted(key for key in config if key not in free and config[key] != defaults[key])
     if changed:
         raise UsageError(
             f"resume={folder} goes on with the settings of that run; {', '.join(changed)} cannot "
@@ -41,17 +43,10 @@ def resumed(config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
             f"resume={folder}: {file} is of another version of jaxmem; differing: "
             f"{', '.join(map(str, differing))}"
         )
-    if _finished(folder / RESULTS):
+    if is_finished(folder):
         raise UsageError(f"resume={folder}: that run is finished; its results are in {folder}")
     first = text.splitlines()[0]
     # An interrupted run has results, which those of the whole run replace.
-    again = {**found, "out": str(folder), "overwrite": True}
+    here = {name: config[name] for name in MACHINE}
+    again = {**found, **here, "out": str(folder), "overwrite": True}
     return again, first.removeprefix("# ") if first.startswith("# ") else command
-
-
-def _finished(file: Path) -> bool:
-    try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-        return bool(results["training"]["finished"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # none, or a broken one: they are made again

@@ -5,28 +5,27 @@ from typing import Any
 
 from rich.console import Console
 
-from jaxmem.commands import check_list, check_switch, checked, workload_of
+from jaxmem.commands import check_list, checked, grid, workload_of
 from jaxmem.commands.compare import draw_pictures, rivals, show
+from jaxmem.commands.kept import KeptRun
+from jaxmem.commands.processes import WRITTEN, follow, join_hosts
 from jaxmem.commands.resume import resumed
-from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import check_comparison, compare
-from jaxmem.learning.checkpoint import Checkpoints
+from jaxmem.learning import hosts
+from jaxmem.learning.devices import check_devices
 from jaxmem.learning.learners import check_training, q_of
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.train import TrainResult, train
-from jaxmem.learning.training import Keeping
-from jaxmem.metrics import FILE, MetricsFile
 from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
-from jaxmem.run_folder import CHECKPOINTS, RunFolder
-
-TERMINATED = 143  # exit status after SIGTERM, as a shell has it
+from jaxmem.run_folder import RunFolder
 
 
 def run(config: dict[str, Any], command: str) -> int:
     """Trains, compares, prints the table, writes the run folder with the policy in it."""
     console = Console()
+    join_hosts(config["hosts"])
     anew = config["resume"] is None
     config, command = resumed(config, command)
     # A recording is trained on in windows, so that there is something left to test on.
@@ -36,11 +35,14 @@ def run(config: dict[str, Any], command: str) -> int:
     job = {
         "learner": settings.pop("name"),
         "seed": config["seed"],
+        "devices": config["devices"],
         "network": network.pop("name"),
         **network,
         **config["environment"],
         **settings,
     }
+    if grid.asked_for(config):
+        return grid.run(config, command, task, job, anew=anew)
     others = rivals(config, task)
     question = {
         "sequences": config["sequences"],
@@ -48,40 +50,26 @@ def run(config: dict[str, Any], command: str) -> int:
         "reference": config["reference"],
         "measures": check_list(config, "measures"),
     }
-    _, settings = checked(check_training, task, **job)
+    game = {name: value for name, value in job.items() if name != "devices"}
+    _, settings = checked(check_training, task, **game)
+    checked(check_devices, job["devices"], settings.arenas_in_play)
     learned = q_of(settings, task, job["holes"])
     checked(check_comparison, policies=others, task=task, learned=learned, **question)
-    seconds, keep = checkpoint_settings(config)
-    folder = checked(
-        RunFolder, "train", task.name, config["out"], check_switch(config, "overwrite")
-    )
-    folder.write_config(config, command)
-
-    def tell(sentence: str) -> None:
-        console.print(sentence, style="bold", highlight=False)
-
+    if not hosts.is_first():
+        return follow(train, task, **job)
+    kept = KeptRun(config, command, task.name, console, anew=anew)
+    folder = kept.folder
     for note in task.notes:
         console.print(note, highlight=False)
-    checkpoints = Checkpoints(folder.file(CHECKPOINTS), tell)
-    if anew:
-        checkpoints.remove()
     try:
         with TrainingDisplay(console) as display:
-            result = train(
-                task,
-                listeners=[MetricsFile(folder.file(FILE), tell), display],
-                keeping=Keeping(checkpoints, seconds),
-                **job,
-            )
+            listeners = [*kept.listeners, display]
+            result = train(task, **job, listeners=listeners, keeping=kept.keeping())
     except Terminated as stopped:
-        tell(f"{stopped}; jaxmem train resume={folder.path} goes on")
-        return TERMINATED
+        return kept.terminated(stopped)
     save_policy(folder.file("policy.safetensors"), result.policy.parameters.network, result.card)
     if result.note:
-        tell(
-            f"{result.note}; the best policy so far is kept, and jaxmem train "
-            f"resume={folder.path} goes on"
-        )
+        kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
     with StagesDisplay(console) as stages:
         comparison = checked(
             compare, [*others, result.policy], task, report=stages.report, **question
@@ -89,6 +77,7 @@ def run(config: dict[str, Any], command: str) -> int:
         stages.report("drawing")
         draw_pictures(comparison, folder)
         draw_curve(result, folder)
+    finished = not result.note.startswith("interrupted")
     results = {
         **comparison.results,
         "command": command,
@@ -98,29 +87,17 @@ def run(config: dict[str, Any], command: str) -> int:
             "episodes": result.episodes,
             "seconds": result.seconds,
             "seed": result.seed,
-            "finished": not result.note,
+            "finished": finished,
             "validation_references": result.references,
             "curve": [dataclasses.asdict(point) for point in result.curve],
         },
     }
+    folder.write_sequences(comparison.failed)
     folder.write_results(results)
-    if result.note or keep:
-        checkpoints.close()
-    else:
-        checkpoints.remove()
+    kept.end(finished)
     show(console, results, folder)
+    hosts.together(WRITTEN)
     return 0
-
-
-def checkpoint_settings(config: dict[str, Any]) -> tuple[float, bool]:
-    """Seconds between two checkpoints, and whether those of a finished run are kept."""
-    given = config["checkpoint"]
-    seconds, keep = given["seconds"], given["finished"]
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
-        raise UsageError(f"checkpoint.seconds is {seconds!r}; a number of at least 0")
-    if not isinstance(keep, bool):
-        raise UsageError(f"checkpoint.finished is {keep!r}; it must be true or false")
-    return float(seconds), keep
 
 
 def draw_curve(result: TrainResult, folder: RunFolder) -> None:

@@ -132,7 +132,14 @@ def _see(arena: Arena, size: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def failed_share(policy: Policy, requests: Requests, workload: Workload, seed: int = 0) -> float:
-    """Failed requests in % of those counted, the mean over sequences: what choices are made by.
+    """The mean of `failed_shares`: what choices are made by."""
+    return float(failed_shares(policy, requests, workload, seed).mean())
+
+
+def failed_shares(
+    policy: Policy, requests: Requests, workload: Workload, seed: int = 0
+) -> np.ndarray:
+    """Failed requests in % of those counted, of each sequence: float64[P].
 
     The same as `measure` says, by a program that looks at nothing else: half as long to compile.
     But where a failure ends the episode, what was still to be asked for has failed too: every
@@ -142,7 +149,7 @@ def failed_share(policy: Policy, requests: Requests, workload: Workload, seed: i
     if workload.stop_at_failure:
         active = np.ones_like(active)
     counted, failed = _counted(start, active, workload)
-    return float(_percent(failed, counted).mean())
+    return _percent(failed, counted)
 
 
 def _counted(start: Any, active: Any, workload: Workload) -> tuple[np.ndarray, np.ndarray]:

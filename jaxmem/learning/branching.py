@@ -102,9 +102,14 @@ class BranchingConfig:
         return self.first_updates + self.rounds * self.round_updates
 
     @property
+    def arenas_in_play(self) -> int:
+        """Arenas that devices share."""
+        return self.arenas * self.pool
+
+    @property
     def steps_per_update(self) -> int:
         """Requests answered on the way between two updates; those of branches are not counted."""
-        return self.arenas * self.pool * self.stride
+        return self.arenas_in_play * self.stride
 
     @property
     def room(self) -> int:

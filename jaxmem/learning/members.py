@@ -63,8 +63,15 @@ class Group:
         ]
         return drawn[0] if self.alone else _stacked(drawn)
 
-    def program(self) -> tuple[Callable[[Params], Any], Block]:
-        """`start(params)`, and `train(learner, params, updates)` of all members."""
+    def program(self, vectorised: bool | None = None) -> tuple[Callable[[Params], Any], Block]:
+        """`start(params)`, and `train(learner, params, updates)` of all members.
+
+        Args:
+            vectorised: the members step side by side, under `vmap`, instead of one after another,
+                under `lax.map`; default: on an accelerator. A CPU is kept busy by one member, and
+                so each comes to the very bits of a run of its own (vmapped products round
+                otherwise), a third sooner than side by side.
+        """
         start, train = LEARNERS[self.learner][1](self.config, self.env)
         keys = jax.vmap(jax.random.key)(jnp.array(self.seeds, jnp.uint32))
         if self.alone:
@@ -72,8 +79,17 @@ class Group:
             return lambda params: start(keys[0], params, self.guides[0], numbers), train
         numbers, guides = _stacked([*map(numbers_of, self.choices)]), _stacked([*self.guides])
         start = jax.vmap(jax.vmap(start, (None, None, None, 0)), (0, 0, 0, None))
-        train = jax.vmap(jax.vmap(train, (0, None, None)), (0, 0, None))
-        return lambda params: start(keys, params, guides, numbers), train
+        if vectorised is None:
+            vectorised = jax.default_backend() != "cpu"
+        along = jax.vmap if vectorised else _one_by_one
+
+        def train_all(learner: Any, params: Params, updates: jax.Array) -> Any:
+            def of_seed(learner: Any, params: Params) -> Any:
+                return along(lambda member: train(member, params, updates))(learner)
+
+            return along(of_seed)(learner, params)
+
+        return lambda params: start(keys, params, guides, numbers), train_all
 
     def each(self, tree: Any) -> list[Any]:
         """Of a tree with the axes of the members, the tree of each of them."""
@@ -112,6 +128,11 @@ def groups_of(
         Group(learner=learner, env=env, **{name: tuple(all_) for name, all_ in found.items()})
         for found in groups.values()
     ]
+
+
+def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`vmap`, but one after another."""
+    return lambda *mapped: jax.lax.map(lambda given: function(*given), mapped)
 
 
 def _stacked(trees: list[Any]) -> Any:

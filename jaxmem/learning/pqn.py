@@ -74,6 +74,11 @@ class PQNConfig:
         return -(-self.steps // self.steps_per_update)
 
     @property
+    def arenas_in_play(self) -> int:
+        """Arenas that devices share."""
+        return self.arenas
+
+    @property
     def steps_per_update(self) -> int:
         """Environment steps between two updates, over all arenas."""
         return self.arenas * self.rollout

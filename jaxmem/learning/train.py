@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem.learning.devices import ALL, check_devices
 from jaxmem.learning.guides import chosen_margin, guide_for, in_words
 from jaxmem.learning.learners import Config, check_training, environment_of, q_of
 from jaxmem.learning.members import groups_of
@@ -20,7 +21,10 @@ from jaxmem.workloads.registry import Workload, workload_from
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run leaves: the policy that failed least on the validation sequences."""
+    """What a run leaves: of its last quarter, the policy that failed least on validation sequences.
+
+    Of a run that ended before, it is the one that failed least so far.
+    """
 
     policy: Policy
     card: Card = field(repr=False)
@@ -33,6 +37,11 @@ class TrainResult:
     guide: str = ""  # the rule that the policy follows where nothing is worth more
     note: str = ""  # why the run ended early, if it did
 
+    @property
+    def validation_failed(self) -> float | None:
+        """Failures of its network on validation sequences, in %; None: it was never validated."""
+        return self.card.training["validation_failed"]
+
 
 def train(
     on: str | Workload,
@@ -43,6 +52,7 @@ def train(
     options: dict[str, Any] | None = None,
     holes: int = 8,
     reward: str = "failures",
+    devices: int | str = ALL,
     listeners: Sequence[Listener] = (),
     keeping: Keeping | None = None,
     **settings: Any,
@@ -54,6 +64,7 @@ def train(
         learner: "pqn", "dqn" or "branching".
         holes: K, the holes that the policy chooses from; of an mlp, which chooses addresses, none.
         reward: failures, bytes or classic.
+        devices: that share the arenas, or "all": as many as can share them evenly.
         listeners: are told how the run goes; this one is member 0.
         keeping: where checkpoints are kept; a run that finds some goes on from them.
         settings: of the learner, as `steps=2_000_000` (see `PQNConfig`, `DQNConfig`,
@@ -67,7 +78,7 @@ def train(
     """
     task = workload_from(on, cells, options or {})
     _, config = check_training(task, learner, seed=seed, holes=holes, reward=reward, **settings)
-    job = Job(task, learner, holes, reward)
+    job = Job(task, learner, holes, reward, devices)
     return job.train([seed], [config], listeners, lambda program: keeping)[0]
 
 
@@ -79,6 +90,7 @@ class Job:
     learner: str
     holes: int
     reward: str
+    devices: int | str  # that share the arenas of a member, or "all"
 
     def train(
         self,
@@ -97,6 +109,8 @@ class Job:
         Returns:
             Those of the first choice with each seed, then those of the second, and so on.
         """
+        shared = [check_devices(self.devices, config.arenas_in_play) for config in choices]
+        devices = dict(zip(choices, shared, strict=True))
         guides = functools.cache(lambda name, seed: guide_for(name, self.task, seed))
         env = environment_of(self.task, choices[0], self.holes, self.reward)
         groups = groups_of(self.learner, env, seeds, choices, lambda *named: guides(*named)[0])
@@ -112,6 +126,7 @@ class Job:
                 numbers=places,
                 listeners=listeners,
                 keeping=keeping(program),
+                devices=devices[group.config],
             ).run()
             for place, maker, standing in zip(places, makers, trained.standings, strict=True):
                 results[place] = maker.result(standing, trained)

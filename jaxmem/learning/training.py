@@ -5,59 +5,41 @@ stopped: nothing inside a block waits for the host. Where a block is cut makes n
 is learnt, so a run that goes on from a checkpoint comes to the same bits as one never stopped.
 """
 
-import dataclasses
 import math
 import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
 from jaxmem.evaluation.run import failed_share
+from jaxmem.learning import hosts
 from jaxmem.learning.blocks import Progress
 from jaxmem.learning.checkpoint import Checkpoints
+from jaxmem.learning.devices import Program
 from jaxmem.learning.members import Group
+from jaxmem.learning.standing import Report, Standing, standing_of
 from jaxmem.learning.stopping import Stop, Terminated
 from jaxmem.policies import CLASSICAL, Policy, policy
 from jaxmem.workloads.registry import Workload
 
 VALIDATION_SEQUENCES = 256
 VALIDATIONS = 20  # in a run
+# From here on the run is late: its networks are the best, and which of them fails least on so few
+# sequences is partly luck, which the many before should not share in.
+LATE = 0.75
 PATIENCE = 4.0  # seconds of updates after which the loop looks up
-
-
-@dataclass(frozen=True)
-class Report:
-    """Where a member stands after a block."""
-
-    steps: int  # environment steps done
-    episodes: int  # sequences finished
-    seconds: float  # since the run began, compilation included, of all members together
-    steps_per_second: float  # of the last block, likewise
-    loss: float  # of the Q-values, last update
-    exploring_failed: float  # % of requests that failed while exploring, last update
-    failed: float  # % on validation sequences, acting greedily
-
-
-@dataclass
-class Standing:
-    """What is kept of a member."""
-
-    best: Any  # parameters of the network that failed least on the validation sequences
-    best_failed: float = math.inf  # %
-    curve: list[Report] = field(default_factory=list)
-    note: str = ""  # why it ended early, if it did
 
 
 class Listener(Protocol):
     """Who is told how a run goes: a display, a file of metrics."""
 
-    def started(self, references: dict[str, float], steps: int) -> None:
-        """The fits' failures on validation sequences (%), and the steps of the whole run."""
+    def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
+        """Some members begin: the fits' failures on validation sequences (%), the steps of each."""
 
     def report(self, member: int, at: Report) -> None:
         """Where a member stands; of a run that goes on, what was reported before comes again."""
@@ -65,7 +47,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Keeping:
-    """Where checkpoints are written, and how often."""
+    """Where checkpoints are written, and how often; of several processes, by the first alone."""
 
     checkpoints: Checkpoints
     seconds: float = 60.0  # between two of them; 0: at every chance
@@ -91,12 +73,14 @@ class Training:
         numbers: Sequence[int],
         listeners: Sequence[Listener],
         keeping: Keeping | None,
+        devices: int,
     ) -> None:
         """Draws the requests and compiles what will run.
 
         Args:
             players: of each member, what makes a policy of the parameters of its network.
             numbers: by which listeners know the members.
+            devices: that share the arenas.
         """
         self._begin = time.perf_counter()
         self._group, self._task, self._players = group, task, players
@@ -108,11 +92,11 @@ class Training:
                 for seed in group.seeds
             ]
             self._params = group.params(task)
-            start, block = group.program()
+            self._program = Program(*group.program(), self._params, devices, group.axes)
+            self._params = self._program.placed(self._params)
             self._validation = [drawn.result() for drawn in drawing]
-            self._shape = jax.eval_shape(start, self._params)
-            compiling = pool.submit(_compile, block, self._shape, self._params)
-            starting = pool.submit(jax.jit(start), self._params)
+            compiling = pool.submit(self._program.compiled, self._params)
+            starting = pool.submit(self._program.start, self._params)
             playing = pool.submit(lambda: self._validated(0, starting.result()))
             self._references = {
                 name: failed_share(policy(name), self._validation[0], task) for name in CLASSICAL
@@ -135,7 +119,9 @@ class Training:
         config = self._group.config
         self._resume()
         for listener in self._listeners:
-            listener.started(self._references, config.updates * config.steps_per_update)
+            listener.started(
+                self._references, config.updates * config.steps_per_update, self._numbers
+            )
         before = [
             (at, member) for member, standing in enumerate(self._standings) for at in standing.curve
         ]
@@ -151,6 +137,7 @@ class Training:
         self._save()
         if self._keeping:
             self._keeping.checkpoints.wait()
+        hosts.together("trained")
         return Trained(self._standings, self._references, self._seconds)
 
     def _advance(self, end: int, stop: Stop) -> bool:
@@ -173,26 +160,31 @@ class Training:
         self._updates += updates
         self._episodes += progress.episodes.reshape(-1)
         self._block = (self._block[0] + updates, self._block[1] + seconds)
-        self._pace = max(1, int(updates * min(2.0, PATIENCE / max(seconds, 1e-9))))
+        pace = max(1, int(updates * min(2.0, PATIENCE / max(seconds, 1e-9))))
+        self._pace = int(hosts.gathered(pace)[hosts.FIRST, 0])
         return progress
 
     def _look_up(self, stop: Stop) -> bool:
         """Whether nobody has asked to stop; a checkpoint, where it is time for one."""
-        if stop.heard is signal.SIGTERM:
+        seconds = time.perf_counter() - self._saved[1]
+        due = self._keeping is not None and seconds >= self._keeping.seconds
+        votes = hosts.gathered(stop.heard or 0, due)
+        if signal.SIGTERM in votes[:, 0]:
             self._save()
             if self._keeping:
                 self._keeping.checkpoints.close()
             raise Terminated(f"terminated after {self._steps:,} steps")
-        if stop.heard:
+        if signal.SIGINT in votes[:, 0]:
             self._interrupted()
             return False
-        if self._keeping and time.perf_counter() - self._saved[1] >= self._keeping.seconds:
+        if votes[hosts.FIRST, 1]:
             self._save()
         return True
 
     def _judge(self, progress: Progress) -> bool:
         """Validates every member that is still finite; whether there is one."""
         updates, seconds = self._block
+        late = self._updates > LATE * self._group.config.updates
         losses, failed = progress.loss.reshape(-1), progress.failed.reshape(-1)
         for member, network in enumerate(self._networks(self._state)):
             standing = self._standings[member]
@@ -202,8 +194,8 @@ class Training:
                 standing.note = f"stopped at step {self._steps:,}: the loss was no longer finite"
                 continue
             found = self._failed(member, network)
-            if found < standing.best_failed:
-                standing.best, standing.best_failed = network, found
+            if found < standing.best_failed or late > standing.late:
+                standing.best, standing.best_failed, standing.late = network, found, late
             report = Report(
                 steps=self._steps,
                 episodes=int(self._episodes[member]),
@@ -247,63 +239,45 @@ class Training:
 
     def _interrupted(self) -> None:
         for standing in self._standings:
-            counted = standing.curve[-1].steps if standing.curve else 0
-            standing.note = standing.note or f"interrupted after {counted:,} steps"
+            standing.interrupt()
 
     def _resume(self) -> None:
         """Goes back to the newest checkpoint, where there is one."""
-        if self._keeping is None:
-            return
         networks = [standing.best for standing in self._standings]
-        like = {"state": self._shape, "best": jax.eval_shape(lambda: networks)}
-        found = self._keeping.checkpoints.newest(like)
-        if found is None:
+        like = {"state": self._program.shape, "best": jax.eval_shape(lambda: networks)}
+        found = self._keeping.checkpoints.newest(like) if self._keeping else None
+        arrays, about = hosts.from_first(found, like)
+        if about is None:
             return
-        arrays, about = found
-        self._state = arrays["state"]
+        self._state = self._program.laid_out(arrays["state"])
         self._updates = about["updates"]
         self._episodes = np.array(about["episodes"], np.int64)
         self._begin -= about["seconds"]
         self._saved = (self._updates, time.perf_counter())
         self._standings = [
-            Standing(
-                best=best,
-                best_failed=math.inf if kept["best_failed"] is None else kept["best_failed"],
-                curve=[Report(**point) for point in kept["curve"]],
-                note=kept["note"],
-            )
+            standing_of(best, kept)
             for best, kept in zip(arrays["best"], about["standings"], strict=True)
         ]
 
     def _save(self) -> None:
         """Writes a checkpoint of what is not in the last one."""
-        if self._keeping is None or self._updates == self._saved[0] or _deleted(self._state):
+        wanted = self._keeping is not None or jax.process_count() > 1
+        if not wanted or self._updates == self._saved[0] or _deleted(self._state):
             return
-        latest = [standing.curve[-1].failed for standing in self._standings if standing.curve]
-        about = {
-            "updates": self._updates,
-            "episodes": self._episodes.tolist(),
-            "seconds": self._seconds,
-            "standings": [
-                {
-                    "best_failed": standing.best_failed if standing.curve else None,
-                    "curve": [dataclasses.asdict(point) for point in standing.curve],
-                    # An interruption is over when the run goes on.
-                    "note": standing.note if standing.note.startswith("stopped") else "",
-                }
-                for standing in self._standings
-            ],
-        }
-        arrays = {"state": self._state, "best": [standing.best for standing in self._standings]}
-        self._keeping.checkpoints.save(
-            self._updates, arrays, about, float(np.mean(latest)) if latest else 100.0
-        )
+        state = hosts.whole(self._state)
+        if self._keeping:
+            latest = [at for standing in self._standings if (at := standing.latest) is not None]
+            about = {
+                "updates": self._updates,
+                "episodes": self._episodes.tolist(),
+                "seconds": self._seconds,
+                "standings": [standing.about() for standing in self._standings],
+            }
+            arrays = {"state": state, "best": [standing.best for standing in self._standings]}
+            self._keeping.checkpoints.save(
+                self._updates, arrays, about, float(np.mean(latest)) if latest else 100.0
+            )
         self._saved = (self._updates, time.perf_counter())
-
-
-def _compile(block: Callable, state: Any, params: Any) -> Callable:
-    """A block of updates for a state and parameters of these shapes; the state is used up."""
-    return jax.jit(block, donate_argnums=0).lower(state, params, np.int32(0)).compile()
 
 
 def _ends(updates: int) -> list[int]:

@@ -8,6 +8,7 @@ import numpy as np
 from flax import struct
 
 from jaxmem.environment.situation import Situation
+from jaxmem.names import CLASSICAL as CLASSICAL
 from jaxmem.names import nearest
 from jaxmem.policies import fits
 from jaxmem.policies.fits import FITS
@@ -49,8 +50,6 @@ class Policy(struct.PyTreeNode):
                 f"others; this one has {cells}"
             )
 
-
-CLASSICAL = ("first", "second", "best", "worst")  # the four fits that every textbook has
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(FITS, fits.fit),

@@ -70,11 +70,11 @@ def markdown_table(results: Results) -> str:
     names = policies_by_failures(results)
     columns = columns_of(results, names, intervals=True)
     lines = [f"# {_subject(results)}", "", *_compared(results), ""]
-    lines.append(_row(["policy", *(column.header for column in columns)]))
+    lines.append(markdown_row(["policy", *(column.header for column in columns)]))
     lines.append("|:--" + "|--:" * len(columns) + "|")
     for place, name in enumerate(names):
         row = [column.cells[place] for column in columns]
-        lines.append(_row([policy_title(name), *(_marked(cell) for cell in row)]))
+        lines.append(markdown_row([policy_title(name), *(_marked(cell) for cell in row)]))
     notes = ["Bold: the best of the column."] if _any_best(columns) else []
     notes += [rf"\*: {STAR}."] if _any_sign(columns) else []
     for note in [*notes, *results.get("notes", [])]:
@@ -182,7 +182,7 @@ def _title(measure: str) -> str:
 def _column(results: Results, names: list[str], measure: str, intervals: bool) -> Column:
     known = MEASURES.get(measure, Measure(measure, "", 3, None))
     entries = [results["policies"][name].get(measure) for name in names]
-    written = [_figure(entry, known.digits, intervals) for entry in entries]
+    written = [figure(entry, known.digits, intervals) for entry in entries]
     means = [round(m, known.digits) for entry in entries if not math.isnan(m := _mean(entry))]
     wanted = None  # a column in which all are alike has no best
     if known.better and len(set(means)) > 1:
@@ -202,11 +202,11 @@ def _difference(results: Results, names: list[str], intervals: bool) -> Column:
             continue
         low, high = _bounds(entry)
         sign = -1 if high < 0 else 1 if low > 0 else 0
-        cells.append(Cell(_figure(entry, MEASURES[MAIN].digits, intervals, "+"), sign=sign))
+        cells.append(Cell(figure(entry, MEASURES[MAIN].digits, intervals, "+"), sign=sign))
     return Column(f"difference to {policy_title(reference)} (points)", cells)
 
 
-def _figure(entry: Any, digits: int, interval: bool, sign: str = "") -> str:
+def figure(entry: Any, digits: int, interval: bool, sign: str = "") -> str:
     """ "4.87 [4.80, 4.94]", or "4.87" without an interval, or "n/a" without a figure."""
     mean, (low, high) = _mean(entry), _bounds(entry)
     if math.isnan(mean):
@@ -252,7 +252,7 @@ def _marked(cell: Cell) -> str:
     return rf"{text} \*" if cell.sign else text
 
 
-def _row(cells: Iterable[str]) -> str:
+def markdown_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 

@@ -57,7 +57,7 @@ def test_the_version_is_that_of_the_package(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["traain"], "unknown command 'traain'; one of train, compare, bench"),
+        (["traain"], "unknown command 'traain'; one of train, compare, bench, summarize"),
         (["compare", "workload=large-shortlived"], "did you mean large-short-lived"),
         (["compare", "workload=large-short-lived", "policies=[bset]"], "did you mean best"),
         (["compare", "policies=[]"], "no policy to compare"),
@@ -201,6 +201,7 @@ def test_a_comparison_leaves_a_whole_run_folder(tmp_path):
         "fragmentation.png",
         "memory.png",
         "results.json",
+        "sequences.npz",
         "table.md",
     ]
     results = results_in(tmp_path)
@@ -225,8 +226,10 @@ def test_training_leaves_a_policy_that_compare_takes(tmp_path, capsys):
         "fragmentation.png",
         "learning_curve.png",
         "memory.png",
+        "metrics.jsonl",
         "policy.safetensors",
         "results.json",
+        "sequences.npz",
         "table.md",
     ]
     results = results_in(trained)

@@ -58,3 +58,8 @@ def test_the_wheel_is_typed_and_licensed(installed):
     )
     found = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.split() == ["True", "True"]
+
+
+def test_the_wheel_brings_the_example_for_slurm(installed):
+    (file,) = installed.parents[1].glob("lib/*/site-packages/jaxmem/conf/hydra/launcher/*.yaml")
+    assert file.name == "slurm_gpu.yaml"

@@ -6,6 +6,7 @@ import pytest
 from jaxmem.evaluation.statistics import (
     RESAMPLES,
     bootstrap_means,
+    estimate_over_means,
     estimate_over_seeds,
     estimates,
     interquartile_mean,
@@ -120,3 +121,21 @@ def test_what_seeds_share_cancels_in_a_paired_difference():
     difference = estimate_over_seeds(ours - luck, seed=0)
     assert difference.mean == pytest.approx(-0.5, abs=0.02)
     assert difference.high < -0.45
+
+
+def test_over_means_alone_an_interval_is_of_resampled_interquartile_means():
+    means = np.array([4.0, 1.0, 2.0, 100.0])
+    found = estimate_over_means(means, seed=0)
+    assert found.mean == 3.0  # of 2 and 4
+    members = np.random.default_rng(0).integers(4, size=(RESAMPLES, 4))
+    middle = np.sort(means[members], axis=1)[:, 1:3].mean(axis=1)
+    assert (found.low, found.high) == tuple(np.percentile(middle, (2.5, 97.5)))
+
+
+def test_one_mean_has_no_interval():
+    assert vars(estimate_over_means(np.array([2.5]), 0)) == {"mean": 2.5, "low": None, "high": None}
+
+
+def test_two_means_span_the_interval():
+    found = estimate_over_means(np.array([1.0, 3.0]), seed=0)
+    assert (found.mean, found.low, found.high) == (2.0, 1.0, 3.0)

@@ -1,0 +1,186 @@
+"""`jaxmem train seeds=8 sweep.learning_rate=[...]`: many members in one program."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from jaxmem.commands import checked
+from jaxmem.commands.kept import KeptRun
+from jaxmem.commands.processes import WRITTEN, follow
+from jaxmem.configuration import UsageError
+from jaxmem.evaluation.run import failed_shares
+from jaxmem.evaluation.statistics import estimate_over_seeds
+from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.tuning import tuned
+from jaxmem.learning import hosts
+from jaxmem.learning.devices import check_devices
+from jaxmem.learning.stopping import Terminated
+from jaxmem.learning.sweep import SweepResult, grid_of, sweep
+from jaxmem.learning.train import TrainResult
+from jaxmem.policies import CLASSICAL, TUNED, policy
+from jaxmem.policies.saved import save_policy
+from jaxmem.render.progress import StagesDisplay, SweepDisplay
+from jaxmem.render.study import Panel, draw_learning_bands
+from jaxmem.render.sweep import sweep_markdown, sweep_table
+from jaxmem.run_folder import RunFolder
+from jaxmem.workloads.registry import Workload
+
+PANELS = 12  # learning curves in one picture
+
+
+def asked_for(config: dict[str, Any]) -> bool:
+    """Whether a configuration of `jaxmem train` is of more than one member."""
+    return config["seeds"] is not None or bool(config["sweep"])
+
+
+def run(
+    config: dict[str, Any], command: str, task: Workload, job: dict[str, Any], *, anew: bool
+) -> int:
+    """Trains all members, tests them on the same sequences, and writes what they left.
+
+    Args:
+        job: the arguments of `train`.
+    """
+    console = Console()
+    if config["policies"] is not None:
+        raise UsageError("policies cannot be set beside seeds or sweep: all rules are shown")
+    seeds = 1 if config["seeds"] is None else config["seeds"]
+    swept = {"grid": config["sweep"], "seeds": seeds}
+    game = {name: value for name, value in job.items() if name != "devices"}
+    grid = checked(grid_of, task, **swept, **game)
+    for choice in grid.configs:
+        checked(check_devices, job["devices"], choice.arenas_in_play)
+    if not hosts.is_first():
+        return follow(sweep, task, **swept, **job)
+    kept = KeptRun(config, command, task.name, console, anew=anew)
+    try:
+        with SweepDisplay(console, grid.titles, seeds) as display:
+            listeners = [*kept.listeners, display]
+            result = sweep(task, **swept, **job, listeners=listeners, keeping=kept.keeping)
+    except Terminated as stopped:
+        return kept.terminated(stopped)
+    with StagesDisplay(console) as stages:
+        tested = _tested(result, config, task, stages, kept.folder)
+        stages.report("drawing")
+        _draw(result, kept.folder)
+    notes = sorted({member.note for row in result.members for member in row if member.note})
+    interrupted = any(note.startswith("interrupted") for note in notes)
+    results = {
+        "command": command,
+        "workload": task.name,
+        "cells": task.cells,
+        "sequences": config["sequences"],
+        "seed": config["seed"],
+        **surroundings(),
+        **tested,
+        "notes": notes,
+        "training": {
+            "finished": not interrupted,
+            "seconds": max(member.seconds for row in result.members for member in row),
+        },
+    }
+    for place, row in enumerate(result.members):
+        for member in row:
+            _save(kept.folder, _name(place, member), member)
+    _save(kept.folder, ".", result.members[result.best][0])
+    kept.folder.file("table.md").write_text(sweep_markdown(results), encoding="utf-8")
+    kept.folder.write_results(results)
+    kept.end(finished=not interrupted)
+    console.print(sweep_table(results))
+    console.print(f"\n[bold]{kept.folder.path}[/bold]: results.json, table.md, curves, members/")
+    hosts.together(WRITTEN)
+    return 0
+
+
+def _tested(
+    result: SweepResult,
+    config: dict[str, Any],
+    task: Workload,
+    stages: StagesDisplay,
+    folder: RunFolder,
+) -> dict[str, Any]:
+    """Every member and rule on the same test sequences, as it stands in results.json."""
+    grid, seed = result.grid, config["seed"]
+    stages.report("drawing test sequences")
+    requests = task.requests("test", seed, config["sequences"])
+    rules = {}
+    hinted = ["hint_fit"] if task.hinted else []
+    for name in (*CLASSICAL, *TUNED, *hinted):
+        stages.report(f"playing {name}")
+        player = tuned(name, task, seed)[0] if name in TUNED else policy(name)
+        rules[name] = failed_shares(player, requests, task)
+    reference = min(CLASSICAL, key=lambda name: rules[name].mean())
+    choices, members = [], []
+    tried: dict[str, np.ndarray] = {}
+    for place, row in enumerate(result.members):
+        stages.report(f"playing {grid.titles[place]}")
+        failed = np.stack([failed_shares(member.policy, requests, task) for member in row])
+        tried |= {_name(place, member): of for member, of in zip(row, failed, strict=True)}
+        validation = result.validation_failed[place].mean()
+        choices.append(
+            {
+                "title": grid.titles[place],
+                "settings": grid.choices[place],
+                "validation_failed": float(validation) if np.isfinite(validation) else None,
+                "failed_requests": vars(estimate_over_seeds(failed, seed)),
+                "difference": vars(estimate_over_seeds(failed - rules[reference], seed)),
+            }
+        )
+        members += [
+            {
+                "choice": place,
+                "seed": member.seed,
+                "policy": f"members/{_name(place, member)}",
+                "validation_failed": member.validation_failed,
+                "failed_requests": float(failed[number].mean()),
+                "steps": member.steps,
+                "episodes": member.episodes,
+                "guide": member.guide,
+                "note": member.note,
+                "curve": [dataclasses.asdict(point) for point in member.curve],
+            }
+            for number, member in enumerate(row)
+        ]
+    folder.write_sequences(rules | tried)
+    return {
+        "seeds": list(grid.seeds),
+        "choices": choices,
+        "best": result.best,
+        "reference": reference,
+        "rules": {name: float(failed.mean()) for name, failed in rules.items()},
+        "members": members,
+    }
+
+
+def _name(place: int, member: TrainResult) -> str:
+    return f"choice-{place}-seed-{member.seed}"
+
+
+def _save(folder: RunFolder, name: str, member: TrainResult) -> None:
+    path = folder.file("." if name == "." else f"members/{name}")
+    path.mkdir(parents=True, exist_ok=True)
+    save_policy(path / "policy.safetensors", member.policy.parameters.network, member.card)
+
+
+def _draw(result: SweepResult, folder: RunFolder) -> None:
+    """learning_curves.png: each choice with all its seeds, those that fail least first."""
+    order = np.argsort(result.validation_failed.mean(axis=1), kind="stable")
+    panels = [
+        Panel(
+            title=result.grid.titles[place],
+            steps=[np.array([point.steps for point in member.curve]) for member in curves],
+            failed=[np.array([point.failed for point in member.curve]) for member in curves],
+            references=_least(curves[0].references),
+        )
+        for place in order
+        if (curves := [member for member in result.members[place] if member.curve])
+    ]
+    if panels:
+        draw_learning_bands(folder.file("learning_curves.png"), panels[:PANELS])
+
+
+def _least(references: dict[str, float]) -> dict[str, float]:
+    strongest = min(references, key=lambda name: references[name])
+    return {strongest: references[strongest]}

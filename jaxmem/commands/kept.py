@@ -1,0 +1,80 @@
+"""The run folder of a training command while it trains: metrics, checkpoints, and how it ends."""
+
+import math
+from typing import Any
+
+from rich.console import Console
+
+from jaxmem.commands import check_switch, checked
+from jaxmem.configuration import UsageError
+from jaxmem.learning.checkpoint import Checkpoints
+from jaxmem.learning.stopping import Terminated
+from jaxmem.learning.training import Keeping, Listener
+from jaxmem.metrics import FILE, MetricsFile
+from jaxmem.run_folder import CHECKPOINTS, RunFolder
+
+TERMINATED = 143  # exit status after SIGTERM, as a shell has it
+
+
+class KeptRun:
+    """What is kept of a run as it goes on, so that it can be killed at any time."""
+
+    def __init__(
+        self, config: dict[str, Any], command: str, subject: str, console: Console, *, anew: bool
+    ) -> None:
+        """Makes the run folder.
+
+        Args:
+            subject: what is trained on, by which a folder is named where none is given.
+            anew: what an earlier run left there is not gone on with.
+
+        Raises:
+            UsageError: a setting out of range, or a folder that cannot be used.
+        """
+        given = config["checkpoint"]
+        self._seconds, self._keep = _seconds(given["seconds"]), check_switch(given, "finished")
+        self.folder = checked(
+            RunFolder, "train", subject, config["out"], check_switch(config, "overwrite")
+        )
+        self.folder.write_config(config, command)
+        self._console = console
+        self._opened: list[Checkpoints] = []
+        if anew:
+            self._checkpoints().remove()
+        self.listeners: list[Listener] = [MetricsFile(self.folder.file(FILE), self.tell)]
+
+    def keeping(self, program: int | None = None) -> Keeping:
+        """Where checkpoints are kept, of one program of a sweep, or of a run that is one."""
+        self._opened.append(self._checkpoints(program))
+        return Keeping(self._opened[-1], self._seconds)
+
+    def tell(self, sentence: str) -> None:
+        """A line that must not be missed."""
+        self._console.print(sentence, style="bold", highlight=False)
+
+    @property
+    def how_to_go_on(self) -> str:
+        """The command that does."""
+        return f"jaxmem train resume={self.folder.path}"
+
+    def terminated(self, stopped: Terminated) -> int:
+        """Says what SIGTERM left; the exit status."""
+        self.tell(f"{stopped}; {self.how_to_go_on} goes on")
+        return TERMINATED
+
+    def end(self, finished: bool) -> None:
+        """Lets go of the checkpoints, once the results are written; those of a whole run go."""
+        for checkpoints in self._opened:
+            checkpoints.close()
+        if finished and not self._keep:
+            self._checkpoints().remove()
+
+    def _checkpoints(self, program: int | None = None) -> Checkpoints:
+        every = self.folder.file(CHECKPOINTS)
+        return Checkpoints(every if program is None else every / f"program-{program}", self.tell)
+
+
+def _seconds(given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
+        raise UsageError(f"checkpoint.seconds is {given!r}; a number of at least 0")
+    return float(given)

@@ -1,0 +1,98 @@
+"""`jaxmem train -m` and `jaxmem compare -m`: many runs of a verb, by one of Hydra's launchers."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from jaxmem.commands.multirun.jobs import Job, Sweep, progress, sweep_of
+from jaxmem.commands.multirun.launching import launch, launcher_of
+from jaxmem.commands.multirun.work import HERE, OUTPUT, Stopped, work
+from jaxmem.configuration import UsageError
+from jaxmem.run_folder import RESULTS, is_finished, new_path
+
+VERBS = ("train", "compare")
+RECORD = "multirun.yaml"
+STATES = {"finished": "finished before, and kept", "stopped": "was stopped, and goes on"}
+
+
+def run(verb: str, words: Sequence[str], command: str) -> int:
+    """Runs every job that is not finished yet; the exit status is 0 when all of them are.
+
+    Args:
+        words: the overrides, without the flag.
+        command: as it was given, for the record.
+    """
+    console = Console(highlight=False)
+    if verb not in VERBS:
+        raise UsageError(f"jaxmem {verb} takes no -m; {' and '.join(VERBS)} do")
+    sweep = sweep_of(verb, words)
+    folder = Path(sweep.out) if sweep.out is not None else new_path(f"multirun-{verb}")
+    if (folder / RESULTS).exists():
+        raise UsageError(f"out={folder} holds a run; a sweep needs a folder of its own")
+    name, launcher = launcher_of(verb, sweep.launcher, folder, work)
+    states = {job.name: _state(sweep, job, folder) for job in sweep.jobs}
+    _record(folder, command, name, sweep.jobs)
+    for job, state in states.items():
+        if told := STATES.get(state):
+            console.print(f"{job}: {told}")
+    missing = [job for job in sweep.jobs if states[job.name] != "finished"]
+    reasons: dict[str, str] = {}
+    if missing:
+        where = "" if name == HERE else f", by {name}; what they say is in {folder}/JOB/{OUTPUT}"
+        console.print(f"{_jobs(len(missing))} to run in {folder}{where}")
+        try:
+            returned = launch(launcher, missing)
+        except (Stopped, KeyboardInterrupt) as stop:
+            _say(f"stopped; the same command with out={folder} goes on")
+            return stop.status if isinstance(stop, Stopped) else 130
+        except Exception as error:  # of the launcher: it does not say how the jobs stand
+            _say(f"{name} ended early: {' '.join(str(error).split()) or type(error).__name__}")
+        else:
+            reasons = {j.name: why for j, why in zip(missing, returned, strict=True) if why}
+    return _report(sweep, folder, reasons, console)
+
+
+def _state(sweep: Sweep, job: Job, folder: Path) -> str:
+    return "new" if sweep.overwrite else progress(job, folder / job.name)
+
+
+def _record(folder: Path, command: str, launcher: str, jobs: Sequence[Job]) -> None:
+    """multirun.yaml: what was asked for, below the command."""
+    asked = {"launcher": launcher, "jobs": {job.name: list(job.overrides) for job in jobs}}
+    line = " ".join(command.splitlines())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RECORD).write_text(
+            f"# {line}\n{yaml.safe_dump(asked, sort_keys=False)}", encoding="utf-8"
+        )
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"out={folder} cannot be written: {reason}") from None
+
+
+def _report(sweep: Sweep, folder: Path, reasons: Mapping[str, str], console: Console) -> int:
+    """Says what has come of the jobs, as their folders have it: whatever became of a process."""
+    failed = [job.name for job in sweep.jobs if not is_finished(folder / job.name)]
+    for name, reason in reasons.items():
+        _say(f"{name} failed: {reason}")
+    if failed:
+        _say(
+            f"{len(failed)} of {_jobs(len(sweep.jobs))} failed: {', '.join(failed)}; the same "
+            f"command with out={folder} runs them again"
+        )
+        return 1
+    told = shlex.quote(str(folder))
+    console.print(f"{_jobs(len(sweep.jobs))} finished; jaxmem summarize {told} compares them")
+    return 0
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job" if count == 1 else f"{count} jobs"
+
+
+def _say(line: str) -> None:
+    print(f"jaxmem: {line}", file=sys.stderr)

@@ -1,0 +1,84 @@
+"""Devices that train one run together: its arenas lie on all of them, its networks on each."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+ARENAS = "arenas"  # the axis of the mesh
+ALL = "all"
+
+
+def check_devices(asked: int | str, arenas: int) -> int:
+    """How many devices a run of so many arenas takes.
+
+    Args:
+        asked: a number, or "all": as many as there are and share the arenas evenly.
+
+    Raises:
+        ValueError: there are not as many, or they would not have as many arenas each.
+    """
+    there = len(jax.devices())
+    if asked == ALL:
+        return max(n for n in range(1, there + 1) if arenas % n == 0)
+    if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= there:
+        raise ValueError(f"devices is {asked!r}; all, or a number from 1 to the {there} there are")
+    if arenas % asked:
+        raise ValueError(f"{arenas} arenas cannot be shared evenly by {asked} devices")
+    return asked
+
+
+class Program:
+    """The two functions of a run, on the devices that train it."""
+
+    def __init__(
+        self,
+        start: Callable[[Any], Any],
+        block: Callable[..., Any],
+        params: Any,
+        devices: int,
+        axes: int,
+    ) -> None:
+        """
+        Args:
+            start: of the parameters of the environment, the learner before its first update.
+            block: learner, parameters, updates (int32[]) -> the learner so much later, and more.
+            devices: one alone of one process needs no layout.
+            axes: that the members of a sweep add in front of the arenas.
+        """
+        self.shape = jax.eval_shape(start, params)
+        self._block = block
+        if devices == 1 and jax.process_count() == 1:
+            self._layout = None
+            self.start = jax.jit(start)
+            return
+        mesh = Mesh(np.array(jax.devices()[:devices]), (ARENAS,), axis_types=(AxisType.Auto,))
+        self._everywhere = NamedSharding(mesh, PartitionSpec())
+        spread = NamedSharding(mesh, PartitionSpec(*[None] * axes, ARENAS))
+        layout = jax.tree.map(lambda _: self._everywhere, self.shape)
+        arenas = jax.tree.map(lambda _: spread, self.shape.arenas)
+        self._layout = layout.replace(arenas=arenas)
+        self.start = jax.jit(start, out_shardings=self._layout)
+
+    def placed(self, params: Any) -> Any:
+        """The parameters of the environment, where every device reads them."""
+        if self._layout is None:
+            return params
+        return jax.device_put(jax.device_get(params), self._everywhere)
+
+    def laid_out(self, learner: Any) -> Any:
+        """A learner of numpy arrays, on the devices."""
+        return learner if self._layout is None else jax.device_put(learner, self._layout)
+
+    def compiled(self, params: Any) -> Callable[..., Any]:
+        """The block; the learner that it is given is used up."""
+        shardings = {}
+        if self._layout is not None:
+            shardings = {
+                "in_shardings": (self._layout, self._everywhere, self._everywhere),
+                "out_shardings": (self._layout, self._everywhere),
+            }
+        block = jax.jit(self._block, donate_argnums=0, **shardings)
+        return block.lower(self.shape, params, np.int32(0)).compile()

@@ -1,0 +1,69 @@
+"""Where the members of a run stand: what is told of them, and what a checkpoint keeps."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a member stands after a block."""
+
+    steps: int  # environment steps done
+    episodes: int  # sequences finished
+    seconds: float  # since the run began, compilation included, of all members together
+    steps_per_second: float  # of the last block, likewise
+    loss: float  # of the Q-values, last update
+    exploring_failed: float  # % of requests that failed while exploring, last update
+    failed: float  # % on validation sequences, acting greedily
+
+
+@dataclass
+class Standing:
+    """What is kept of a member."""
+
+    best: Any  # of the networks, late ones if there are some, that which failed least in validation
+    best_failed: float = math.inf  # %
+    late: bool = False  # it is one of those
+    curve: list[Report] = field(default_factory=list)
+    note: str = ""  # why it ended early, if it did
+
+    @property
+    def latest(self) -> float | None:
+        """Failures at the last validation, in %; None: there was none yet."""
+        return self.curve[-1].failed if self.curve else None
+
+    def about(self) -> dict[str, Any]:
+        """All but the network, as JSON can hold it."""
+        return {
+            "best_failed": self.best_failed if self.curve else None,
+            "late": self.late,
+            "curve": [dataclasses.asdict(point) for point in self.curve],
+            # An interruption is over when the run goes on.
+            "note": "" if self.interrupted else self.note,
+        }
+
+    def interrupt(self) -> None:
+        """Notes that the run was interrupted here."""
+        counted = self.curve[-1].steps if self.curve else 0
+        self.note = self.note or f"{INTERRUPTED} after {counted:,} steps"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run could go on."""
+        return self.note.startswith(INTERRUPTED)
+
+
+def standing_of(best: Any, about: dict[str, Any]) -> Standing:
+    """The standing that `Standing.about` tells of, with its network."""
+    failed = about["best_failed"]
+    return Standing(
+        best=best,
+        best_failed=math.inf if failed is None else failed,
+        late=about["late"],
+        curve=[Report(**point) for point in about["curve"]],
+        note=about["note"],
+    )

@@ -1,0 +1,88 @@
+"""The table of a sweep: what each choice of the settings gives, over its seeds."""
+
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from jaxmem.render.style import policy_title
+
+HEADERS = ("settings", "validation (%)", "failed requests (%)", "difference (points)")
+
+
+def sweep_markdown(results: dict[str, Any]) -> str:
+    """table.md of a sweep."""
+    lines = [
+        f"# {results['workload']}, {results['cells']:,} cells: {_members(results)}",
+        "",
+        f"Failed requests on {results['sequences']:,} test sequences: interquartile mean over "
+        "seeds, with 95 % stratified bootstrap intervals over seeds and sequences; differences are "
+        f"paired, to {policy_title(results['reference'])}. In bold the choice that fails least on "
+        "validation sequences, by which choices are to be made.",
+        "",
+        "| " + " | ".join(HEADERS) + " |",
+        "|:--|--:|--:|--:|",
+    ]
+    for number, choice in enumerate(results["choices"]):
+        cells = _cells(choice)
+        bold = "**" if number == results["best"] else ""
+        lines.append("| " + " | ".join(f"{bold}{cell}{bold}" for cell in cells) + " |")
+    for name, failed in results["rules"].items():
+        lines.append(f"| {policy_title(name)} | | {failed:.2f} | |")
+    lines += ["", *(f"- {note}" for note in results["notes"])]
+    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+    lines += ["", f"`{results['command']}` on {results['device']}; {versions}."]
+    return "\n".join(lines) + "\n"
+
+
+def sweep_table(results: dict[str, Any]) -> Table:
+    """The same for a terminal."""
+    table = Table(
+        title=Text(
+            f"{results['workload']}, {results['cells']:,} cells: {_members(results)}", style="bold"
+        ),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column(HEADERS[0])
+    for header in HEADERS[1:]:
+        table.add_column(header, justify="right")
+    for number, choice in enumerate(results["choices"]):
+        table.add_row(*_cells(choice), style="bold" if number == results["best"] else "")
+    for name, failed in results["rules"].items():
+        table.add_row(policy_title(name), "", f"{failed:.2f}", "", style="dim")
+    notes = [
+        "in bold: least on validation sequences, by which choices are to be made",
+        f"test: interquartile mean over seeds; differences to {policy_title(results['reference'])}",
+        *results["notes"],
+    ]
+    table.caption = Text("\n".join(notes), style="dim")
+    return table
+
+
+def _members(results: dict[str, Any]) -> str:
+    choices, seeds = len(results["choices"]), len(results["seeds"])
+    return f"{choices} {'choice' if choices == 1 else 'choices'} of the settings, {seeds} " + (
+        "seed" if seeds == 1 else "seeds each"
+    )
+
+
+def _cells(choice: dict[str, Any]) -> list[str]:
+    validation, test = choice["validation_failed"], choice["failed_requests"]
+    return [
+        choice["title"],
+        "" if validation is None else f"{validation:.2f}",
+        _interval(test),
+        _interval(choice["difference"], "+"),
+    ]
+
+
+def _interval(estimate: dict[str, Any], sign: str = "") -> str:
+    numbers = [estimate["mean"], estimate["low"], estimate["high"]]
+    text = [f"{number:{sign}.2f}" for number in numbers if number is not None]
+    return f"{text[0]} [{text[1]}, {text[2]}]" if len(text) == 3 else text[0]
