@@ -67,7 +67,11 @@ def _controls() -> dict[str, Any]:
         if state.compare_source == RECORDED:
             a.selectbox("Recording", choices.recordings(), key="compare_recording")
         else:
-            upload = a.file_uploader("Trace (CSV, plain or gzip)", key="compare_upload")
+            most = st.get_option("server.maxUploadSize")
+            upload = a.file_uploader(
+                f"Trace (CSV, plain or gzip, at most {most} MB; red: too large)",
+                key="compare_upload",
+            )
         b.selectbox("Cells", CELLS, key="compare_grain")
         c.number_input("Memory / peak live bytes", 0.1, 100.0, step=0.1, key="compare_slack")
         if state.compare_source == UPLOADED:

@@ -79,7 +79,7 @@ def learn(job: Job, watching: Watching, task: Workload, states: int, seed: int) 
         watching: hears the curve.
     """
     watching.job = job
-    job.report("compiling (20 s and more, once) …", 0.0)
+    job.report("compiling (half a minute, or more) …", 0.0)
     result = train(task, "branching", seed=seed, states=states, listeners=[watching], **SMALL)
     job.doing = "testing …"
     requests = task.requests("test", seed, SEQUENCES)

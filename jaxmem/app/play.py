@@ -155,7 +155,8 @@ def _results(wanted: dict[str, Any], waiting: Any) -> tuple[Any, Any, Any]:
     Args:
         waiting: a place for what there is to be seen until then.
     """
-    if "memo game" not in st.session_state:
+    first = "memo game" not in st.session_state
+    if first:
         # The memory is there at once; what the policies make of it when JAX is awake.
         blocks = [Stretch(at, many, BEFORE - k) for k, (at, many) in enumerate(wanted["layout"])]
         waiting.html(
@@ -175,7 +176,8 @@ def _results(wanted: dict[str, Any], waiting: Any) -> tuple[Any, Any, Any]:
             trained = name == choices.TRAINED
             who = st.session_state.trained if trained else games.player(name, game.source)
             played[name] = games.play(game, who)
-            waiting.html("".join(row(game, run, None, 0) for run in played.values()))
+            if first:
+                waiting.html("".join(row(game, run, None, 0) for run in played.values()))
             thoughts[name] = games.think(game, who, played[name])
         return game, played, thoughts
 

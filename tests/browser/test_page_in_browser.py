@@ -41,7 +41,7 @@ QUIET = [
     "--disable-sync",
 ]
 TALL = {"width": 1280, "height": 2200}  # Streamlit scrolls inside: what is below would not be seen
-PATIENCE = 150_000  # milliseconds: a busy machine compiles for long
+PATIENCE = 400_000  # milliseconds: a busy machine compiles for long
 UPLOAD = 2  # MB
 TITLES = {"first": "first-fit", "second": "second-fit", "best": "best-fit", "worst": "worst-fit"}
 
