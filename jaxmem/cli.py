@@ -20,9 +20,9 @@ SUMMARY = {
     "train": "train a placement policy, then judge it on requests it has never seen",
     "compare": "judge placement policies on the same requests",
     "bench": "measure environment and training steps a second, beside other simulators",
+    "summarize": "compare the runs below a folder: a row for each configuration, over its seeds",
     "render": "draw what policies do with one request sequence, as pictures or as a video",
     "demo": "serve a page that shows what policies do, for a browser on this machine",
-    "summarize": "compare the runs below a folder: a row for each configuration, over its seeds",
 }
 EXAMPLES = {
     "train": (

@@ -25,12 +25,12 @@ def row(game: Any, run: Any, thought: Any, now: int) -> str:
     fails = now < last and goes is None
     so_far = now - placed + fails
     said = f"{so_far} failed" if so_far else ""
-    above = strip.head(
-        strip.Head(run.name, told, f"{said}: no hole holds {size}" if fails else said)
-    )
+    said += f": no hole holds {size}" if fails else ""
     lane = ""
     if thought is not None and goes is not None:
+        told += f" · {thought.guide}"
         lane = strip.thoughts(_candidates(thought, now), goes.size, cells, goes.start, colour)
+    above = strip.head(strip.Head(run.name, told, said))
     drawn = strip.bar(memory, last, goes, size if fails else None, colour)
     return above + lane + drawn + strip.axis(cells)
 

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from jaxmem.render import strip
-from jaxmem.render.memory import FREE, Stretch, holes, memory_at
+from jaxmem.render.memory import Stretch, fits, legal_ends, memory_at
 
 YOU = "you"
 
@@ -53,20 +53,6 @@ def played(game: Any) -> Any:
 
     mine = _mine(game)
     return games.follow(game, mine, YOU) if len(mine) == game.length else None
-
-
-def legal_ends(memory: list[Stretch], size: int) -> list[int]:
-    """The low and the high end of every hole in which a request fits, by address."""
-    ends = [(hole.start, hole.end - size) for hole in holes(memory) if hole.size >= size]
-    return sorted({start for pair in ends for start in pair})
-
-
-def fits(memory: list[Stretch], start: int, size: int) -> bool:
-    """Whether a request may start at a cell."""
-    return any(
-        stretch.owner == FREE and stretch.start <= start and start + size <= stretch.end
-        for stretch in memory
-    )
 
 
 def _mine(game: Any) -> list[int]:

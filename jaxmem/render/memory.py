@@ -83,6 +83,20 @@ def holes(memory: Sequence[Stretch]) -> list[Stretch]:
     return [stretch for stretch in memory if stretch.owner == FREE]
 
 
+def legal_ends(memory: Sequence[Stretch], size: int) -> list[int]:
+    """The low and the high end of every hole in which a request fits, by address."""
+    ends = [(hole.start, hole.end - size) for hole in holes(memory) if hole.size >= size]
+    return sorted({start for pair in ends for start in pair})
+
+
+def fits(memory: Sequence[Stretch], start: int, size: int) -> bool:
+    """Whether a request may start at a cell."""
+    return any(
+        stretch.owner == FREE and stretch.start <= start and start + size <= stretch.end
+        for stretch in memory
+    )
+
+
 def in_words(memory: Sequence[Stretch]) -> str:
     """What is free: "20 cells free in 4 holes, largest 7"."""
     free = [hole.size for hole in holes(memory)]

@@ -11,8 +11,10 @@ from jaxmem.render.memory import (
     BEFORE,
     FREE,
     Stretch,
+    fits,
     holes,
     in_words,
+    legal_ends,
     memory_at,
     stretches_of,
     with_holes,
@@ -72,3 +74,18 @@ def test_blocks_that_touch_are_told_apart_by_where_they_begin():
 def test_an_empty_memory_is_one_hole(cells):
     nothing = np.zeros(cells, bool)
     assert stretches_of(nothing, nothing) == ([(0, cells, FREE)] if cells else [])
+
+
+MEMORY = [Stretch(0, 4, FREE), Stretch(4, 2, 0), Stretch(6, 2, FREE)]
+
+
+@pytest.mark.parametrize(("size", "ends"), [(1, [0, 3, 6, 7]), (2, [0, 2, 6]), (4, [0]), (5, [])])
+def test_a_person_is_offered_both_ends_of_every_hole_that_fits(size, ends):
+    assert legal_ends(MEMORY, size) == ends
+    assert all(fits(MEMORY, start, size) for start in ends)
+
+
+def test_a_request_that_would_leave_its_hole_does_not_fit():
+    assert not fits(MEMORY, 3, 2)
+    assert not fits(MEMORY, 7, 2)
+    assert not fits(MEMORY, 4, 1)
