@@ -1,6 +1,8 @@
 """What every tab draws alike: bars, tables, pictures, and work that is going on."""
 
 import base64
+import logging
+import traceback
 from collections.abc import Callable
 from html import escape
 from typing import Any
@@ -24,6 +26,19 @@ PAGE = """<style>
 def begin() -> None:
     """The styles; before anything that needs them."""
     st.html(strip.STYLE + web_table.STYLE + PAGE)
+
+
+def guarded(draw: Callable[[], None]) -> Callable[[], None]:
+    """The same, but that an error is told on the page and logged, and goes no further."""
+
+    def drawn() -> None:
+        try:
+            draw()
+        except Exception as error:  # one part that fails must not take the others with it
+            logging.getLogger(__name__).error("%s", traceback.format_exc())
+            st.error(f"Something went wrong here ({type(error).__name__}); the page goes on.")
+
+    return drawn
 
 
 def picture(png: bytes, said: str) -> None:
@@ -69,7 +84,8 @@ def watch(
     if job is None:
         return
     # A fragment that redraws itself; when the work is done, all is drawn once more, at rest.
-    st.fragment(lambda: _watched(key, finished, going), run_every=None if job.done else POLL)()
+    drawn = guarded(lambda: _watched(key, finished, going))
+    st.fragment(drawn, run_every=None if job.done else POLL, key=f"{key}_shown")()
 
 
 def _watched(key: str, finished: Callable[[Any], None], going: Callable[[], None] | None) -> None:

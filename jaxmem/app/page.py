@@ -4,8 +4,7 @@ Only the open tab is computed. Streamlit puts this folder in front of the path, 
 imported by their full names, and late: the first of them is painted before JAX is awake.
 """
 
-import logging
-import traceback
+from functools import partial
 from importlib import import_module
 
 import streamlit as st
@@ -31,15 +30,11 @@ def main() -> None:
     for name, tab in zip(TABS, tabs, strict=True):
         if tab.open:
             with tab:
-                _draw(name)
+                looks.guarded(partial(_draw, name))()
 
 
 def _draw(name: str) -> None:
-    try:
-        import_module(f"jaxmem.app.{name.lower()}").show()
-    except Exception as error:  # one tab that fails must not take the others with it
-        logging.getLogger(__name__).error("%s", traceback.format_exc())
-        st.error(f"Something went wrong in this tab ({type(error).__name__}); the page goes on.")
+    import_module(f"jaxmem.app.{name.lower()}").show()
 
 
 if __name__ == "__main__":

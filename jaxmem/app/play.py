@@ -42,7 +42,8 @@ def show() -> None:
         return
     waiting.empty()
     pace = PACE if st.session_state.get("playing") else None
-    st.fragment(lambda: _board(game, played, thoughts, pace), run_every=pace)()
+    board = looks.guarded(lambda: _board(game, played, thoughts, pace))
+    st.fragment(board, run_every=pace, key="board")()
 
 
 def _begin() -> None:

@@ -29,15 +29,17 @@ def show(game: Any) -> None:
         if options:
             st.pills(
                 f"Request {now + 1} of {last} asks for {size}: take cells",
-                options, key="mine_button", on_change=_place, args=(game,),
+                options, key="mine_button", on_change=_place, args=(game, now),
                 format_func=lambda start: f"{start} to {start + size - 1}",
             )  # fmt: skip
             a, b = st.columns([1, 3], vertical_alignment="bottom")
             a.number_input("or from cell", 0, cells - 1, key="mine_cell_button")
-            b.button("Place it there", key="mine_there_button", on_click=_place_there, args=(game,))
+            b.button(
+                "Place it there", key="mine_there_button", on_click=_place_there, args=(game, now)
+            )
         else:
             st.button(f"Request {now + 1} asks for {size}, and no hole holds it: go on",
-                      key="mine_refuse_button", on_click=_add, args=(game, -1))  # fmt: skip
+                      key="mine_refuse_button", on_click=_add, args=(game, now, -1))  # fmt: skip
     if st.session_state.pop("mine_refused", False):
         st.warning("That place is not free for the whole request: take another.")
     a, b, _ = st.columns([1, 1, 4])
@@ -71,24 +73,32 @@ def _memory(game: Any, mine: list[int]) -> list[Stretch]:
     )  # fmt: skip
 
 
-def _place(game: Any) -> None:
+def _place(game: Any, now: int) -> None:
     start = st.session_state.mine_button
     if start is not None:
-        _add(game, start)
+        _add(game, now, start)
     st.session_state.mine_button = None
 
 
-def _place_there(game: Any) -> None:
+def _place_there(game: Any, now: int) -> None:
     mine, start = _mine(game), int(st.session_state.mine_cell_button)
-    if fits(_memory(game, mine), start, int(game.size[len(mine)])):
-        _add(game, start)
+    if len(mine) == now and fits(_memory(game, mine), start, int(game.size[now])):
+        _add(game, now, start)
     else:
         st.session_state.mine_refused = True
 
 
 def _take_back(game: Any) -> None:
-    _mine(game).pop()
+    mine = _mine(game)
+    if mine:
+        mine.pop()
 
 
-def _add(game: Any, start: int) -> None:
-    _mine(game).append(start)
+def _add(game: Any, now: int, start: int) -> None:
+    answer(_mine(game), now, start)
+
+
+def answer(mine: list[int], now: int, start: int) -> None:
+    """Answers request `now`, once: a click may come twice, while the page is being redrawn."""
+    if len(mine) == now:
+        mine.append(start)

@@ -10,7 +10,7 @@ pytest.importorskip("streamlit", reason="the page needs streamlit")
 from streamlit.testing.v1 import AppTest
 
 import jaxmem.app
-from jaxmem.app import choices
+from jaxmem.app import choices, play, yours
 from jaxmem.evaluation.compare import compare
 
 # Streamlit's own, and none of ours: it asks asyncio for what Python 3.14 will not have.
@@ -157,6 +157,27 @@ def test_a_person_places_beside_the_policies():
     assert table(app)["you"][0] == "2"
     app.button(key="mine_back_button").click().run()
     assert app.session_state.mine == [14]
+
+
+def test_a_click_that_comes_twice_answers_one_request():
+    mine: list[int] = []
+    for _ in range(2):
+        yours.answer(mine, 0, 14)
+    assert mine == [14]
+    yours.answer(mine, 1, -1)
+    assert mine == [14, -1]
+
+
+def test_an_error_in_the_game_is_told_and_the_page_goes_on(monkeypatch, caplog):
+    app = page()
+    monkeypatch.setattr(play, "figures", lambda everyone: 1 / 0)
+    app.run()
+    assert "the page goes on" in app.error[0].value
+    assert not app.exception
+    monkeypatch.undo()
+    app.run()
+    assert not app.error
+    assert table(app)
 
 
 def test_the_fields_of_a_tab_are_kept_while_another_is_open():
