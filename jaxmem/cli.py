@@ -22,6 +22,8 @@ SUMMARY = {
     "compare": "judge placement policies on the same requests",
     "bench": "measure environment and training steps a second, beside other simulators",
     "summarize": "compare the runs below a folder: a row for each configuration, over its seeds",
+    "render": "draw what policies do with one request sequence, as pictures or as a video",
+    "demo": "serve a page that shows what policies do, for a browser on this machine",
 }
 EXAMPLES = {
     "train": (
@@ -48,6 +50,16 @@ EXAMPLES = {
         "jaxmem compare workload=call-sites hindsight=true",
         "jaxmem compare -m workload=comb,memoryless cells=100,200 hydra/launcher=joblib",
     ),
+    "render": (
+        "jaxmem render --gif",
+        "jaxmem render workload=stack-with-leaks policies=[best,two_ended,generalist] --mp4",
+        "jaxmem render workload=scenario 'workload.sizes=[8,12,\"free:1\",5]' out=pictures",
+    ),
+    "demo": (
+        "jaxmem demo",
+        "jaxmem demo port=8600",
+        "jaxmem demo address=0.0.0.0",
+    ),
     "bench": (
         "jaxmem bench quick=true",
         "jaxmem bench out=experiments/results/throughput",
@@ -56,11 +68,14 @@ EXAMPLES = {
     ),
     "summarize": ("jaxmem summarize runs/grid", "jaxmem summarize runs out=tables"),
 }
+FLAGS = {"--gif": "gif=true", "--mp4": "mp4=true"}
 USAGE = {
     "train": "jaxmem train [-m] [key=value ...]",
     "sweep": "jaxmem sweep [key=value ...]",
     "compare": "jaxmem compare [-m] [key=value ...]",
     "bench": "jaxmem bench [key=value ...]",
+    "render": "jaxmem render [--gif] [--mp4] [key=value ...]",
+    "demo": "jaxmem demo [key=value ...]",
     "summarize": "jaxmem summarize DIR [key=value ...]",
 }
 MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
@@ -86,7 +101,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"jaxmem {version('jaxmem')}")
         return 0
-    verb, overrides = words[0], words[1:]
+    verb, overrides = words[0], [FLAGS.get(word, word) for word in words[1:]]
     if verb not in SUMMARY:
         raise UsageError(f"unknown command {verb!r}; one of {', '.join(SUMMARY)}")
     if any(word in ("--help", "-h") for word in overrides):

@@ -159,6 +159,10 @@ class Arena(struct.PyTreeNode, abc.ABC):
         """Whether each of the first `count` cells is covered or outside the arena: bool[count]."""
 
     @abc.abstractmethod
+    def begins(self, count: int) -> jax.Array:
+        """Whether a block begins at each of the first `count` cells: bool[count]."""
+
+    @abc.abstractmethod
     def free_cells(self) -> jax.Array:
         """Cells that no block covers: int32[]."""
 

@@ -164,6 +164,9 @@ class BitmapArena(Arena):
     def taken(self, count) -> jax.Array:
         return ~self.free.cells(count)
 
+    def begins(self, count) -> jax.Array:
+        return self.heads.cells(count)
+
     def free_cells(self) -> jax.Array:
         return self.free.count()
 

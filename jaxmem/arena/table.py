@@ -159,6 +159,11 @@ class BlockTable(Arena):
     def taken(self, count) -> jax.Array:
         return self._room(count) <= 0
 
+    def begins(self, count) -> jax.Array:
+        starts = self._block_starts()
+        block = (self.expiry > 0) & (starts < self.low)  # but for spare slots and the wall
+        return jnp.zeros(count, bool).at[jnp.where(block, starts, count)].set(True, mode="drop")
+
     def free_cells(self) -> jax.Array:
         return jnp.sum(self._lengths(), dtype=jnp.int32)
 

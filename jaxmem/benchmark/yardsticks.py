@@ -9,7 +9,7 @@ import numpy as np
 from jaxmem.benchmark.references import REFERENCES, Unavailable, build
 from jaxmem.benchmark.rollouts import SEQUENCES, Setting, requests_for
 from jaxmem.benchmark.timing import Rate, interrupts_held, median_ratio
-from jaxmem.render.style import count
+from jaxmem.render.palette import count
 
 OBSERVED = {"none": False, "bitmap": True}  # observations that references make too
 POLICY = "best"  # which all references play

@@ -11,7 +11,11 @@ from jaxmem.evaluation.hindsight import check_searchable
 from jaxmem.policies import FITS, TUNED
 from jaxmem.policies.saved import SHIPPED
 from jaxmem.render import draw_memory_map, rich_table
+from jaxmem.render.comparison import draw_comparison
+from jaxmem.render.fragmentation import draw_fragmentation
+from jaxmem.render.palette import count
 from jaxmem.render.progress import StagesDisplay
+from jaxmem.render.terminal import placements_text
 from jaxmem.run_folder import RunFolder
 from jaxmem.workloads.registry import Workload
 
@@ -48,9 +52,11 @@ def run(config: dict[str, Any], command: str) -> int:
         )
         results = {**comparison.results, "command": command}
         display.report("drawing")
-        draw_memory(comparison, folder)
+        draw_pictures(comparison, folder)
     folder.write_sequences(comparison.failed)
     folder.write_results(results)
+    if task.name == "scenario":
+        show_memory(console, comparison)
     show(console, results, folder)
     return 0
 
@@ -62,8 +68,27 @@ def rivals(config: dict[str, Any], task: Workload) -> list[Any]:
     return [*FITS, *TUNED, *(["hint_fit"] if task.hinted else [])]
 
 
-def draw_memory(comparison: Comparison, folder: RunFolder) -> None:
-    """memory.png: the first test sequence, as the policies that fail least placed it."""
+def draw_pictures(comparison: Comparison, folder: RunFolder) -> None:
+    """Every picture that a comparison leaves."""
+    draw_memory(comparison, folder)
+    draw_comparison(folder.file("comparison.png"), comparison.results, comparison.failed)
+    draw_fragments(comparison, folder)
+
+
+def draw_fragments(comparison: Comparison, folder: RunFolder) -> None:
+    """fragmentation.png: fragmentation and failures as time goes on."""
+    shown, sequences = most_telling(comparison), comparison.requests.sequences
+    draw_fragmentation(
+        folder.file("fragmentation.png"),
+        {name: comparison.fragmentation[name] for name in shown},
+        {name: comparison.failed_so_far[name] for name in shown},
+        title=f"{comparison.workload.name}, {count(comparison.workload.cells, 'cell')}: "
+        + ("one request sequence" if sequences == 1 else f"mean of {sequences:,} sequences"),
+    )
+
+
+def most_telling(comparison: Comparison) -> list[str]:
+    """The policies for a picture that has room for `PANELS`, fewest failures first."""
     policies = comparison.results["policies"]
     failed = {name: row["failed_requests"]["mean"] for name, row in policies.items()}
     reference = comparison.results["reference"]
@@ -72,8 +97,14 @@ def draw_memory(comparison: Comparison, folder: RunFolder) -> None:
         kept = [name for name in ("learned", reference, "best", "first") if name in shown]
         kept += [name for name in shown if name not in kept]
         shown = [name for name in shown if name in kept[:PANELS]]
+    return shown
+
+
+def draw_memory(comparison: Comparison, folder: RunFolder, most: int = REQUESTS) -> None:
+    """memory.png: the first test sequence, as the policies that fail least placed it."""
+    shown = most_telling(comparison)
     requests, task = comparison.requests, comparison.workload
-    last = min(task.length, REQUESTS)
+    last = min(task.length, most)
     draw_memory_map(
         folder.file("memory.png"),
         {name: comparison.starts[name][0] for name in shown},
@@ -84,6 +115,20 @@ def draw_memory(comparison: Comparison, folder: RunFolder) -> None:
         last=last,
         title=f"{task.name}: {last:,} requests in {task.cells:,} cells",
     )
+
+
+def show_memory(console: Console, comparison: Comparison) -> None:
+    """The memory that each policy leaves behind, in characters."""
+    requests, task = comparison.requests, comparison.workload
+    text = placements_text(
+        {name: start[0] for name, start in comparison.starts.items()},
+        np.asarray(requests.size[0]),
+        np.asarray(requests.lifetime[0]),
+        task.cells,
+        task.layout,
+        width=console.width,
+    )
+    console.print(text, "", highlight=False)
 
 
 def show(console: Console, results: dict[str, Any], folder: RunFolder) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from jaxmem.commands import check_list, checked, grid, training_of
-from jaxmem.commands.compare import draw_memory, rivals, show
+from jaxmem.commands.compare import draw_pictures, rivals, show
 from jaxmem.commands.kept import KeptRun
 from jaxmem.commands.processes import WRITTEN, follow, join_hosts
 from jaxmem.commands.resume import resumed
@@ -67,7 +67,7 @@ def run(config: dict[str, Any], command: str) -> int:
             compare, [*others, result.policy], task, report=stages.report, **question
         )
         stages.report("drawing")
-        draw_memory(comparison, folder)
+        draw_pictures(comparison, folder)
         draw_curve(result, folder)
     finished = not result.interrupted
     results = {

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from jaxmem.arena.arena import Arena
@@ -19,6 +20,9 @@ from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.environment.situation import Situation, serve, situation_at
+from jaxmem.render.memory import in_words, stretches_of
+from jaxmem.render.palette import count
+from jaxmem.render.terminal import as_string, in_colours, memory_text
 from jaxmem.workloads.requests import Requests
 
 OBSERVATIONS = ("candidates", "packed", "bitmap")
@@ -161,6 +165,31 @@ class Environment:
         if self.keep_last:
             after = after.replace(last_observation=observation)
         return observation, after, reward, terminated, truncated, info
+
+    def render(self, state: State, width: int = 80, colour: bool | None = None) -> str:
+        """The memory and the request that waits, for a terminal; of one state, not of many.
+
+        Blocks are numbered by address, one character a cell where there is room.
+
+        Args:
+            width: characters across, at least 20.
+            colour: with the codes of colours (default: where a terminal shows them).
+
+        Raises:
+            ValueError: the state is of many arenas, or its arena has more than 4096 cells.
+        """
+        arena = state.arena
+        if jnp.ndim(arena.now) or self.cells > MAX_CELLS:
+            raise ValueError(
+                f"render shows one arena of up to {MAX_CELLS} cells; here they are "
+                f"{jnp.size(arena.now)} of {self.cells}"
+            )
+        cells = int(arena.cells)
+        blocks = stretches_of(np.asarray(arena.taken(cells)), np.asarray(arena.begins(cells)))
+        text = memory_text(blocks, width, requests=int(arena.live_blocks()))
+        time, size = int(arena.now), int(state.situation.size)
+        text.append(f"\nrequest {time + 1}: {count(size, 'cell')}; {in_words(blocks)}")
+        return as_string(text, width, in_colours() if colour is None else colour)
 
     def _start_of(self, state: State, action: jax.Array) -> jax.Array:
         return Choices(state.starts, state.mask).start_of(state.situation, action)

@@ -2,14 +2,15 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from jaxmem.arena.arena import Arena
+from jaxmem.arena.arena import NOWHERE, Arena
 from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.workloads.peaks import peak_blocks
 from jaxmem.workloads.registry import NAMES, Workload, workload
-from jaxmem.workloads.requests import Requests
+from jaxmem.workloads.requests import NEVER, Requests
 
 SEQUENCES = 1024  # training sequences that come with a task
 STEP = 32  # blocks by which tables grow
@@ -98,8 +99,19 @@ def initial_arena(
         blocks = STEP * -(-peak_blocks(requests, task.layout) // STEP)
     capacity = capacity or task.cells
     arena = new_arena(task.cells, capacity, task.length, representation, blocks, ages)
-    never = jnp.int32(2**30)
-    for start, size in task.layout:
-        arena = arena.place(jnp.int32(start), jnp.int32(size), never)
+    if not task.layout:
+        return arena
+    # Padded with blocks that are placed nowhere, so that one program serves most layouts.
+    spare = [(NOWHERE, 1)] * (-len(task.layout) % STEP)
+    return _with_layout(arena, jnp.array([*task.layout, *spare], jnp.int32))
+
+
+@jax.jit
+def _with_layout(arena: Arena, layout: jax.Array) -> Arena:
+    """The arena with blocks (start, size) that never die: int32[L, 2]."""
+
+    def place(arena: Arena, block: jax.Array) -> tuple[Arena, None]:
+        return arena.place(block[0], block[1], jnp.int32(NEVER)), None
+
     # The layout was there before: it does not move next fit's cursor.
-    return arena.replace(cursor=jnp.zeros((), jnp.int32))
+    return jax.lax.scan(place, arena, layout)[0].replace(cursor=jnp.zeros((), jnp.int32))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from jaxmem.evaluation import arena_needed, decision_time
 from jaxmem.evaluation.hindsight import bounds, check_searchable, with_hindsight
-from jaxmem.evaluation.run import Trajectory, measure, run
+from jaxmem.evaluation.run import Trajectory, measure, over_time, run
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import tuned
@@ -48,7 +48,9 @@ class Comparison:
     results: dict[str, Any] = field(repr=False)  # as in results.json
     requests: Requests = field(repr=False)  # the test sequences
     starts: dict[str, np.ndarray] = field(repr=False)  # int32[P, T] of each policy
-    failed: dict[str, np.ndarray] = field(repr=False)  # float64[P] of each, requests in %
+    failed: dict[str, np.ndarray] = field(repr=False)  # float64[P] of each policy, in %
+    fragmentation: dict[str, np.ndarray] = field(repr=False)  # float64[T + 1], of `over_time`
+    failed_so_far: dict[str, np.ndarray] = field(repr=False)  # float64[T], likewise, in %
 
     def __str__(self) -> str:
         page = StringIO()
@@ -101,10 +103,13 @@ def compare(
     requests = task.requests("test", seed, sequences)
     starts: dict[str, np.ndarray] = {}
     values: dict[str, dict[str, np.ndarray]] = {}
+    fragmentation: dict[str, np.ndarray] = {}
+    failed_so_far: dict[str, np.ndarray] = {}
     for name, player in players.items():
         report(f"playing {name}")
         trajectory = run(player, requests, task, seed)
         starts[name] = np.asarray(trajectory.start)
+        fragmentation[name], failed_so_far[name] = over_time(trajectory, task)
         values[name] = _judge(player, trajectory, requests, task, seed, measures)
     if reference == STRONGEST:
         reference = _strongest(values)
@@ -137,7 +142,7 @@ def compare(
             name: [int(start) if start >= 0 else None for start in played[0]]
             for name, played in starts.items()
         }
-    return Comparison(task, results, requests, starts, failed)
+    return Comparison(task, results, requests, starts, failed, fragmentation, failed_so_far)
 
 
 def check_comparison(

@@ -80,15 +80,20 @@ def bounds(
     return Bounds(best=failed[0], clairvoyant=failed[1], hindsight=failed.min(axis=0), start=start)
 
 
-def replay(start: Any, requests: Requests, workload: Workload) -> Trajectory:
+def replay(
+    start: Any, requests: Requests, workload: Workload, capacity: int | None = None
+) -> Trajectory:
     """What happens when each request is placed at its `start` (int32[P, T]).
+
+    Args:
+        capacity: of the arenas, as in `run`.
 
     Raises:
         ValueError: a placement is illegal: outside the arena, or on a live block.
     """
     # A policy sees one situation, not which it is: its start comes as the kind of the request.
     told = requests.replace(kind=jnp.asarray(start, jnp.int32))
-    trajectory = run(_AS_TOLD, told, workload)
+    trajectory = run(_AS_TOLD, told, workload, capacity=capacity)
     wrong = np.argwhere(np.asarray(trajectory.active) & (trajectory.start != np.asarray(start)))
     if len(wrong):
         sequence, time = wrong[0]

@@ -34,21 +34,35 @@ class Trajectory:
     high_water: jax.Array  # int32[P, T + 1]  cells
 
 
-def run(policy: Policy, requests: Requests, workload: Workload, seed: int = 0) -> Trajectory:
+def run(
+    policy: Policy,
+    requests: Requests,
+    workload: Workload,
+    seed: int = 0,
+    capacity: int | None = None,
+) -> Trajectory:
     """Plays a policy on P sequences of T requests, each in an arena of its own.
 
     Args:
         seed: for policies that draw; sequence p draws the same whatever P is.
+        capacity: of the arenas, at least the cells of the workload (default: those): arenas of
+            one capacity share a compiled program, whatever their cells.
     """
-    return Trajectory(*_played(policy, requests, workload, seed, looks=True))
+    return Trajectory(*_played(policy, requests, workload, seed, looks=True, capacity=capacity))
 
 
 def _played(
-    policy: Policy, requests: Requests, workload: Workload, seed: int, *, looks: bool
+    policy: Policy,
+    requests: Requests,
+    workload: Workload,
+    seed: int,
+    *,
+    looks: bool,
+    capacity: int | None = None,
 ) -> tuple[Any, ...]:
     """The fields of a trajectory; those up to `active` if nobody looks."""
     policy.check_plays(workload.cells)
-    initial = initial_arena(workload, requests)
+    initial = initial_arena(workload, requests, capacity=capacity)
     requests = policy.told(requests, workload.hinted)
     policy = policy.replace(name="")  # the same program serves policies that only differ in name
     stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
@@ -150,6 +164,28 @@ def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return 100.0 * part.sum(axis=1) / np.maximum(whole.sum(axis=1), 1)
 
 
+def over_time(trajectory: Trajectory, workload: Workload) -> tuple[np.ndarray, np.ndarray]:
+    """How fragmentation and failures go on, means over the sequences still being played.
+
+    Returns:
+        float64[T + 1], external fragmentation before each request and at the end; and float64[T],
+        failed requests in % of those up to and with this one, warm-up included.
+    """
+    active, start = np.asarray(trajectory.active), np.asarray(trajectory.start)
+    weight = np.append(active, active[:, -1:], axis=1)
+    total = np.maximum(weight.sum(axis=0), 1)
+    external = (_external(trajectory, workload) * weight).sum(axis=0) / total
+    failed = np.cumsum((active & (start < 0)).sum(axis=0))
+    return external, 100 * failed / np.maximum(np.cumsum(active.sum(axis=0)), 1)
+
+
+def _external(trajectory: Trajectory, workload: Workload) -> np.ndarray:
+    """1 - largest hole / free cells: float64[P, T + 1], 0 where nothing is free."""
+    free = workload.cells - np.asarray(trajectory.live)
+    largest = np.asarray(trajectory.largest_hole)
+    return np.where(free > 0, 1 - largest / np.maximum(free, 1), 0.0)
+
+
 def measure(
     trajectory: Trajectory, requests: Requests, workload: Workload
 ) -> dict[str, np.ndarray]:
@@ -161,21 +197,14 @@ def measure(
     the final memory.
     """
     size = np.asarray(requests.size, np.float64)
-    live, holes, largest, unusable = (
+    live, holes, unusable = (
         np.asarray(column)
-        for column in (
-            trajectory.live,
-            trajectory.holes,
-            trajectory.largest_hole,
-            trajectory.unusable_free,
-        )
+        for column in (trajectory.live, trajectory.holes, trajectory.unusable_free)
     )
     counted, failed = _counted(trajectory.start, trajectory.active, workload)
     requested = np.maximum(counted.sum(axis=1), 1)
-    free = workload.cells - live
-    external = np.where(free > 0, 1 - largest / np.maximum(free, 1), 0.0)
 
-    def over_time(column: np.ndarray) -> np.ndarray:
+    def mean(column: np.ndarray) -> np.ndarray:
         if workload.judged_at_end:
             return np.asarray(column[:, -1], np.float64)
         return (column[:, :-1] * counted).sum(axis=1) / requested
@@ -185,10 +214,10 @@ def measure(
     return {
         "failed_requests": _percent(failed, counted),
         "failed_cells": _percent(failed * size, counted * size),
-        "external_fragmentation": over_time(external),
-        "holes_per_cell": over_time(holes / workload.cells),
-        "unusable_free": over_time(unusable),
-        "utilization": over_time(live / workload.cells),
+        "external_fragmentation": mean(_external(trajectory, workload)),
+        "holes_per_cell": mean(holes / workload.cells),
+        "unusable_free": mean(unusable),
+        "utilization": mean(live / workload.cells),
         "high_water_mark": high_water,
         "high_water_per_peak": high_water / peak,
         "placed_requests": (np.asarray(trajectory.start) >= 0).sum(axis=1).astype(np.float64),

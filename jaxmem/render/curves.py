@@ -7,16 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from jaxmem.render.style import (
-    MUTED,
-    WIDTH,
-    Target,
-    new_figure,
-    picture_style,
-    policy_colour,
-    policy_title,
-    save_figure,
-)
+from jaxmem.render.palette import GRID, MUTED, policy_colour, policy_title
+from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
 
 Values = Sequence[float] | np.ndarray
 
@@ -153,7 +145,7 @@ def _dress(axes: Axes, ylabel: str, right: float, episodes: int | None) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10], integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: short_count(count)))
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.grid(axis="y", color="#e4e7eb", lw=0.8)
+    axes.grid(axis="y", color=GRID, lw=0.8)
     axes.set_axisbelow(True)
 
 

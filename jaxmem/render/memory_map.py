@@ -1,6 +1,6 @@
 """The memory map: where each policy put each block, address over time, one panel a policy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,12 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from jaxmem.render import style
-from jaxmem.render.style import DENSITY, FAILED, HOLE, MUTED, NEVER, WIDTH, failure_title, text_on
+from jaxmem.render.memory import Layout, holes, in_words, memory_at
+from jaxmem.render.palette import EDGE, FAILED, HOLE, MUTED, NEVER, WASTED, count, text_on
+from jaxmem.render.style import DENSITY, WIDTH, failure_title
 
 SHORT = 40  # a sequence of so few requests has its blocks labelled one by one
 POLYGONS = 1500  # with more blocks than this in a panel, they are painted into an image
-
-Layout = Sequence[Sequence[int]]  # (start, size) of each block that is there from the beginning
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def draw_memory_map(
     if first < 0 or (first >= last and len(size)):
         raise ValueError(f"none of the {len(size)} requests lies in {first} .. {last - 1}")
     if title is None:
-        which = f"requests {first + 1:,} to {last:,}" if first else style.count(last, "request")
-        title = f"Memory map: {which} in {style.count(cells, 'cell')}"
+        which = f"requests {first + 1:,} to {last:,}" if first else count(last, "request")
+        title = f"Memory map: {which} in {count(cells, 'cell')}"
     with style.picture_style():
         if last <= SHORT and first == 0 and (lifetime >= NEVER).all():
             shown = {name: start[:last] for name, start in starts.items()}
@@ -112,12 +112,12 @@ def _draw_over_time(
         _number_requests(axes, first, last)
         style.draw_failures(axes, first + np.flatnonzero(start[first:last] < 0), cells)
         style.draw_layout(axes, [(first, at, last - first, many) for at, many in layout])
-        blocks = _blocks_of(start, size, lifetime, first, last, shades, norm)
+        blocks = blocks_of(start, size, lifetime, first, last, shades, norm)
         _draw_blocks(axes, blocks, cells, first, last, columns)
     if norm is not None:
         forever = bool((lifetime[first:last] >= NEVER).any())
         style.draw_lifetime_scale(figure, panels, shades, norm, forever)
-    wasted = Patch(fc=style.WASTED, label="free when a request failed")
+    wasted = Patch(fc=WASTED, label="free when a request failed")
     keys = [style.free_key(), style.failure_key(), wasted, *style.layout_keys(layout)]
     if len(panels) > len(drawn):
         panels[-1].set_axis_off()
@@ -127,7 +127,7 @@ def _draw_over_time(
     if last - first <= SHORT:
         figure.draw_without_rendering()  # sets the layout: what has room for a label is known
         for axes, (_, start) in drawn:
-            _label(axes, _blocks_of(start, size, lifetime, first, last, shades, norm))
+            _label(axes, blocks_of(start, size, lifetime, first, last, shades, norm))
             for request in first + np.flatnonzero(start[first:last] < 0):
                 text = f"{request + 1}: {size[request]}" if last - first <= 20 else ""
                 axes.annotate(text, (request + 0.5, 1), (6, style.MARK), va="center", fontsize=9,
@@ -145,7 +145,7 @@ def _number_requests(axes: Axes, first: int, last: int) -> None:
     axes.set_xticks(numbers + 0.5, [str(number + 1) for number in numbers])
 
 
-def _blocks_of(
+def blocks_of(
     start: np.ndarray,
     size: np.ndarray,
     lifetime: np.ndarray,
@@ -154,6 +154,7 @@ def _blocks_of(
     shades: Colormap,
     norm: LogNorm | None,
 ) -> Blocks:
+    """The blocks that are seen of requests `first` .. `last` - 1; arguments as in the map."""
     time = np.arange(len(start))
     end = time + lifetime
     live = np.flatnonzero((start >= 0) & (time < last) & (end > first))
@@ -174,7 +175,8 @@ def _draw_blocks(
     wide = WIDTH * 72 * 0.86 / columns / (last - first)  # points of one request, about
     high = 1.5 * 72 / cells  # points of one cell, about
     if len(blocks.request) > POLYGONS or high < 0.35:
-        image = _paint(blocks, cells, first, last, int(WIDTH * DENSITY * 1.8 / columns))
+        # Twice as fine as the panel; averaged down, thin blocks fade and do not flicker.
+        image = paint(blocks, cells, first, last, int(WIDTH * DENSITY * 1.8 / columns), 800)
         axes.imshow(image, extent=(first, last, 0, cells), aspect="auto", origin="lower", zorder=2,
                     interpolation="antialiased", interpolation_stage="rgba")  # fmt: skip
         return
@@ -184,12 +186,11 @@ def _draw_blocks(
                                        lw=seam, zorder=2, label="blocks"))  # fmt: skip
 
 
-def _paint(blocks: Blocks, cells: int, first: int, last: int, columns: int) -> np.ndarray:
+def paint(blocks: Blocks, cells: int, first: int, last: int, columns: int, rows: int) -> np.ndarray:
     """uint8[rows, columns, 4]: the blocks with light seams, free cells transparent.
 
-    Twice as fine as the panel; matplotlib averages it down, so thin blocks fade, not flicker.
+    The lowest address is the first row; requests `first` .. `last` - 1 are the columns.
     """
-    rows = 800
     image = np.full((rows, columns, 4), (255, 255, 255, 0), np.uint8)
     across, up = columns / (last - first), rows / cells
     left = np.round((blocks.left - first) * across).astype(int)
@@ -230,13 +231,12 @@ def _draw_left_behind(
         axes.set(xlim=(0, cells), ylim=(0, 1.62), yticks=[])
         axes.spines["left"].set_visible(False)
         axes.set_title(failure_title(name, start))
-        axes.add_patch(Rectangle((0, 0), cells, 1, fc=HOLE, ec="#b6bcc4", lw=0.8, zorder=1))
+        axes.add_patch(Rectangle((0, 0), cells, 1, fc=HOLE, ec=EDGE, lw=0.8, zorder=1))
         style.draw_layout(axes, [(at, 0, many, 1) for at, many in layout])
-        where, free = _holes(start, size, cells, layout)
-        note = f"{style.count(free.sum(), 'cell')} free in {style.count(len(free), 'hole')}"
-        note += f", largest {free.max():,}" if len(free) > 1 else ""
-        axes.set_title(note if len(free) else "full", loc="right", color=MUTED, weight="normal")
-        for at, many in zip(where, free, strict=True):
+        lifetime = np.full(len(size), NEVER)
+        memory = memory_at(len(size), start, size, lifetime, cells, layout)
+        axes.set_title(in_words(memory), loc="right", color=MUTED, weight="normal")
+        for at, many, _ in holes(memory):
             _write(axes, at + many / 2, 0.5, f"{many}", MUTED, many)
         for request in np.flatnonzero(start >= 0):
             at, many, shade = start[request], size[request], shades[request]
@@ -252,18 +252,6 @@ def _draw_left_behind(
     keys = [placed, refused, *style.layout_keys(layout), style.free_key("free (size)")]
     figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
     return figure
-
-
-def _holes(
-    start: np.ndarray, size: np.ndarray, cells: int, layout: Layout
-) -> tuple[np.ndarray, np.ndarray]:
-    """The address and the size of each hole, int64[H], in address order."""
-    taken = np.ones(cells + 2, bool)  # with a wall at either end
-    taken[1:-1] = False
-    for at, many in [*layout, *zip(start[start >= 0], size[start >= 0], strict=True)]:
-        taken[at + 1 : at + many + 1] = True
-    edges = np.flatnonzero(np.diff(taken))
-    return edges[::2], edges[1::2] - edges[::2]
 
 
 def _write(axes: Axes, x: float, y: float, text: str, ink: str, room: float) -> None:

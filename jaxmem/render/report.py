@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jaxmem.render.style import policy_title
+from jaxmem.render.palette import policy_title
 
 Results = Mapping[str, Any]  # the contents of results.json
 MAIN = "failed_requests"  # policies are sorted by it, and its difference is shown
@@ -68,7 +68,7 @@ class Column(NamedTuple):
 def markdown_table(results: Results) -> str:
     """The whole comparison as a Markdown page, table.md: every policy, measure and interval."""
     names = policies_by_failures(results)
-    columns = _columns(results, names, intervals=True)
+    columns = columns_of(results, names, intervals=True)
     lines = [f"# {_subject(results)}", "", *_compared(results), ""]
     lines.append(markdown_row(["policy", *(column.header for column in columns)]))
     lines.append("|:--" + "|--:" * len(columns) + "|")
@@ -128,7 +128,8 @@ def policies_by_failures(results: Results) -> list[str]:
     return sorted(policies, key=lambda name: _or_infinity(_mean(policies[name].get(MAIN))))
 
 
-def _columns(results: Results, names: list[str], intervals: bool) -> list[Column]:
+def columns_of(results: Results, names: list[str], intervals: bool) -> list[Column]:
+    """Every measure, failed requests and their difference first; with intervals or without."""
     measured = _measured(results)
     columns = [_column(results, names, measure, intervals) for measure in measured]
     if MAIN in measured and results.get("reference") in names:
@@ -138,8 +139,8 @@ def _columns(results: Results, names: list[str], intervals: bool) -> list[Column
 
 def _fitting(results: Results, names: list[str], room: int) -> tuple[list[Column], list[str]]:
     """The columns that `room` characters hold, and the measures that had to be left out."""
-    full = _columns(results, names, intervals=True)
-    brief = _columns(results, names, intervals=False)
+    full = columns_of(results, names, intervals=True)
+    brief = columns_of(results, names, intervals=False)
     measured = _measured(results)
     leading = 2 if len(full) > len(measured) else 1  # failed requests and their difference
     shown = full[:leading] if _across(full[:leading]) <= room else brief[:leading]

@@ -9,18 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from jaxmem.render.curves import short_count
+from jaxmem.render.palette import GRID, MUTED, policy_colour
 from jaxmem.render.style import (
-    MUTED,
     WIDTH,
     Target,
     new_figure,
     picture_style,
-    policy_colour,
     save_figure,
 )
 
 Rows = Sequence[Mapping[str, Any]]
-GRID = "#e4e7eb"
 
 
 def draw_scaling(path: Target, devices: Rows, members: Rows) -> Figure:

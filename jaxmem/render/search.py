@@ -11,23 +11,19 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from jaxmem.render.palette import FAILED, GRID, MUTED, count, policy_colour
 from jaxmem.render.report import markdown_row
 from jaxmem.render.style import (
-    FAILED,
-    MUTED,
     WIDTH,
     Target,
-    count,
     new_figure,
     picture_style,
-    policy_colour,
     save_figure,
 )
 from jaxmem.render.sweep import sweep_markdown
 
 SHOWN = 10  # trials in a terminal: the best
 SQUEEZED = 3.0  # times the least failures, from where on trials are drawn at the upper end
-GRID = "#e4e7eb"
 
 Trials = Sequence[Mapping[str, Any]]  # as results.json has them
 

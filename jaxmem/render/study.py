@@ -9,19 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from jaxmem.render.curves import short_count
-from jaxmem.render.style import (
-    MUTED,
-    WIDTH,
-    Target,
-    new_figure,
-    picture_style,
-    policy_colour,
-    policy_title,
-    save_figure,
-)
+from jaxmem.render.palette import GRID, MUTED, policy_colour, policy_title
+from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
 
 COLUMNS = 4  # of small pictures
-GRID = "#e4e7eb"
 
 
 class Panel(NamedTuple):

@@ -1,7 +1,6 @@
-"""One look for every picture: the colours of the policies, their titles, fonts and density."""
+"""One look for every picture: fonts, density, and what failures and lifetimes look like."""
 
 import os
-import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -12,63 +11,32 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-Target = str | os.PathLike[str] | IO[bytes]  # where a picture goes: a path or an open file
+from jaxmem.render.palette import (
+    EDGE,
+    FAILED,
+    HATCH,
+    HOLE,
+    INK,
+    LAYOUT,
+    MUTED,
+    NEVER,
+    SHADES,
+    WASTED,
+    policy_title,
+)
 
-NEVER = 2**30  # a lifetime from here on: the block is never freed
+Target = str | os.PathLike[str] | IO[bytes]  # where a picture goes: a path or an open file
 
 DENSITY = 200  # pixels an inch: twice what a page shows, so text is sharp at half size
 MARK = 5  # points above the arena at which a failed request is marked
 WIDTH = 10.0  # inches, of every picture that fills a page's width
-
-INK = "#1f2328"  # text
-MUTED = "#59636e"  # axes and second-rank text, 6:1 against white
-HOLE = "#f3f4f6"  # free cells
-LAYOUT = "#aab0b8"  # blocks that were there before the first request
-HATCH = "#7d858f"
-FAILED = "#c2183c"  # a request that failed
-WASTED = "#f6aebb"  # cells that were free, and of no use, while a request failed
-
-# Okabe and Ito (2008); its yellow is too faint on white, so hint_fit is brown. As seen with any
-# colour vision, no two are nearer than 15 in CIE Lab.
-POLICY_COLOURS = {
-    "first": "#0072b2",
-    "second": "#56b4e9",
-    "best": "#009e73",
-    "worst": "#e69f00",
-    "next": "#cc79a7",
-    "two_ended": "#000000",
-    "segregated": "#332288",
-    "hint_fit": "#5c4300",
-    "random": "#666666",
-    "learned": "#d55e00",
-}
-# Tol's "muted" scheme, less what would be taken for a colour above.
-OTHER_COLOURS = ("#44aa99", "#882255", "#999933", "#aa4499", "#117733")
-
-POLICY_TITLES = {
-    "first": "first-fit",
-    "second": "second-fit",
-    "best": "best-fit",
-    "worst": "worst-fit",
-    "next": "next-fit",
-    "two_ended": "two-ended",
-    "segregated": "segregated",
-    "hint_fit": "hint-fit",
-    "random": "random",
-    "learned": "learned",
-}
-
-_SHADES = (
-    "#abdeb7", "#75c9bd", "#3eb3c4", "#2498c1", "#1f7bb6",
-    "#2260a9", "#24449c", "#1c2d81", "#081d58",
-)  # fmt: skip
 
 _LOOK: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -80,7 +48,7 @@ _LOOK: dict[Any, Any] = {
     "axes.labelsize": 10,
     "axes.labelcolor": MUTED,
     "axes.titlecolor": INK,
-    "axes.edgecolor": "#b6bcc4",
+    "axes.edgecolor": EDGE,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -90,8 +58,8 @@ _LOOK: dict[Any, Any] = {
     "text.parse_math": False,  # a policy may be called after a path with a $ in it
     "xtick.labelsize": 9.5,
     "ytick.labelsize": 9.5,
-    "xtick.color": "#b6bcc4",
-    "ytick.color": "#b6bcc4",
+    "xtick.color": EDGE,
+    "ytick.color": EDGE,
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED,
     "legend.fontsize": 9.5,
@@ -106,18 +74,6 @@ _LOOK: dict[Any, Any] = {
 }
 
 
-def policy_colour(name: str) -> str:
-    """The colour of a policy, `#rrggbb`: the same in every picture, on every day."""
-    if name in POLICY_COLOURS:
-        return POLICY_COLOURS[name]
-    return OTHER_COLOURS[zlib.crc32(name.encode()) % len(OTHER_COLOURS)]
-
-
-def policy_title(name: str) -> str:
-    """What people read for a policy: `best` is "best-fit"; an unknown name is its own title."""
-    return POLICY_TITLES.get(name, name)
-
-
 def failure_title(name: str, start: np.ndarray) -> str:
     """The title of a panel: "learned: 4.2 % of requests failed (13 of 320)"."""
     failed, total = int((start < 0).sum()), len(start)
@@ -126,26 +82,10 @@ def failure_title(name: str, start: np.ndarray) -> str:
     return f"{policy_title(name)}:{gap}{share:.1f} % of requests failed ({failed:,} of {total:,})"
 
 
-def count(many: int, noun: str) -> str:
-    """A number with its noun: "1 cell", "2,048 cells"."""
-    return f"{many:,} {noun}" if many == 1 else f"{many:,} {noun}s"
-
-
 def sequential_map() -> Colormap:
-    """Pale green over blue to navy, evenly darker: it reads alike with every colour vision.
-
-    ColorBrewer's YlGnBu without its palest part, which would pass for a hole, and respaced so
-    that equal steps of the scale are equal steps of lightness to the eye.
-    """
-    shades = LinearSegmentedColormap.from_list("jaxmem", _SHADES)
+    """Pale green over blue to navy, evenly darker: it reads alike with every colour vision."""
+    shades = LinearSegmentedColormap.from_list("jaxmem", SHADES)
     return shades.with_extremes(over="#04081c")
-
-
-def text_on(colour: Any) -> str:
-    """Black or white, whichever is read better on `colour` (WCAG 2 relative luminance)."""
-    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
-    luminance = 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
-    return "#000000" if luminance > 0.179 else "#ffffff"
 
 
 @contextmanager
@@ -173,7 +113,7 @@ def save_figure(figure: Figure, target: Target) -> Figure:
 
 def free_key(label: str = "free") -> Patch:
     """What free cells look like, for a legend."""
-    return Patch(fc=HOLE, ec="#b6bcc4", lw=0.8, label=label)
+    return Patch(fc=HOLE, ec=EDGE, lw=0.8, label=label)
 
 
 def layout_keys(layout: Collection[Any]) -> list[Patch]:

@@ -9,17 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from jaxmem.render.palette import count, policy_colour, policy_title
 from jaxmem.render.report import figure, markdown_row
-from jaxmem.render.style import (
-    WIDTH,
-    Target,
-    count,
-    new_figure,
-    picture_style,
-    policy_colour,
-    policy_title,
-    save_figure,
-)
+from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
 
 Summary = Mapping[str, Any]  # the contents of summary.json
 Row = Mapping[str, Any]

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jaxmem.render.style import count, policy_title
+from jaxmem.render.palette import count, policy_title
 
 HEADERS = ("settings", "validation (%)", "failed requests (%)", "difference (points)")
 

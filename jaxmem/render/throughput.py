@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jaxmem.render.style import policy_title
+from jaxmem.render.palette import policy_title
 
 Results = Mapping[str, Any]  # the contents of results.json
 REFERENCE_TITLES = {

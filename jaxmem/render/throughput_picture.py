@@ -9,17 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from jaxmem.render.curves import short_count, spread
-from jaxmem.render.style import (
-    INK,
-    MUTED,
-    WIDTH,
-    Target,
-    count,
-    new_figure,
-    picture_style,
-    policy_title,
-    save_figure,
-)
+from jaxmem.render.palette import INK, MUTED, count, policy_title
+from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
 from jaxmem.render.throughput import REFERENCE_TITLES, Results
 
 LOOKS: dict[str, dict[str, Any]] = {

@@ -19,6 +19,7 @@ from jaxmem.workloads.foretelling import foretold
 from jaxmem.workloads.requests import Requests
 from jaxmem.workloads.scenario import scenario_requests
 from jaxmem.workloads.traces import (
+    Recording,
     load_library,
     quantise,
     read_trace,
@@ -238,10 +239,22 @@ def _trace(
 ) -> Workload:
     if (path is None) == (name is None):
         raise ValueError("workload trace needs workload.path=FILE or workload.name=RECORDING")
+    recording = read_trace(path) if path is not None else load_library(name or "")
+    return recorded(recording, cells, slack, episodes, window, foretell)
+
+
+def recorded(
+    recording: Recording,
+    cells: int | None = None,
+    slack: float = 1.1,
+    episodes: str = "whole",
+    window: int | None = None,
+    foretell: bool = False,
+) -> Workload:
+    """The workload of a recording; the other arguments are the options of `trace`."""
     if episodes not in ("whole", "windows"):
         raise ValueError(f"workload.episodes is {episodes!r}; it must be whole or windows")
     _check_option("trace", "foretell", foretell, False)
-    recording = read_trace(path) if path is not None else load_library(name or "")
     cells = cells or 1024
     quantised = quantise(recording, cells, slack)
     described = f"{recording.name}: {quantised.describe()}"

@@ -124,6 +124,7 @@ def test_cells_are_taken_exactly_where_a_block_lives(played):
         cells = slow["free"] + slow["live"]
         np.testing.assert_array_equal(taken[taken < cells], slow["taken"])
         assert fast["taken"][cells:].all()
+        np.testing.assert_array_equal(np.flatnonzero(fast["begins"]), slow["begins"])
 
 
 def test_the_first_holes_are_listed_with_their_ends_and_lengths(played):

@@ -9,6 +9,7 @@ import yaml
 from toy_learner import in_place_of_pqn
 
 from jaxmem.cli import EXAMPLES, SUMMARY, main
+from jaxmem.commands import render
 from jaxmem.learning import guides
 from jaxmem.policies.saved import read_policy
 
@@ -118,6 +119,16 @@ def test_the_version_is_that_of_the_package(capsys):
         (["bench", "representation=rolled"], "representation is 'rolled'; it must be one of auto"),
         (["bench", "references=some"], "references is 'some'; it must be true or false"),
         (["bench", "quick=1"], "quick is 1; it must be true or false"),
+        (["render", "seconds=0"], "seconds is 0; a number above 0, at most 120"),
+        (["render", "requests=0"], "requests is 0; a whole number of at least 1"),
+        (["render", "gif=1"], "gif is 1; it must be true or false"),
+        (["render", "policies=[bset]"], "did you mean best"),
+        (["render", "workload=memorylos"], "did you mean memoryless"),
+        (["demo", "port=0"], "port is 0; it must be a whole number from 1 to 65535"),
+        (["demo", "port=true"], "port is True"),
+        (["demo", "upload=1000"], "upload is 1000; it must be a whole number from 1 to 200"),
+        (["demo", "address=null"], "address is None; localhost, or an address of this machine"),
+        (["demo", "adress=localhost"], "did you mean address"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(arguments, said, capsys, tmp_path, monkeypatch):
@@ -177,14 +188,18 @@ def test_the_student_projects_example_has_textbook_answers(tmp_path, capsys):
     assert holes == {"first": 0.04, "second": 0.06, "best": 0.05, "worst": 0.05}
     assert results["starts"]["first"] == [15, None, 0, 30, None, 55, 59]
     assert results["starts"]["best"] == [15, None, 0, 30, None, 95, 55]
-    assert "best-fit" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "best-fit" in shown
+    assert "50 #####6666777777#####..........###############....." in shown  # first-fit
 
 
 def test_a_comparison_leaves_a_whole_run_folder(tmp_path):
     command = ["compare", "workload=comb", "sequences=8", "policies=[best,two_ended]"]
     assert main([*command, f"out={tmp_path}"]) == 0
     assert sorted(os.listdir(tmp_path)) == [
+        "comparison.png",
         "config.yaml",
+        "fragmentation.png",
         "memory.png",
         "results.json",
         "sequences.npz",
@@ -208,7 +223,9 @@ def test_training_leaves_a_policy_that_compare_takes(tmp_path, capsys):
     with in_place_of_pqn():
         assert main(["train", *TINY, *rest, f"out={trained}"]) == 0
     assert sorted(os.listdir(trained)) == [
+        "comparison.png",
         "config.yaml",
+        "fragmentation.png",
         "learning_curve.png",
         "memory.png",
         "metrics.jsonl",
@@ -285,6 +302,29 @@ def test_a_strangers_trace_needs_no_edits(tmp_path):
     results = results_in(tmp_path)
     assert results["requests"] == 154
     assert "1,048,576 bytes" in results["notes"][0]
+
+
+def test_render_draws_one_sequence_still_and_moving(tmp_path, capsys):
+    command = ["render", "workload=scenario", "policies=[first,best]", "--gif", "seconds=2"]
+    assert main([*command, f"out={tmp_path}"]) == 0
+    assert sorted(os.listdir(tmp_path)) == [
+        "config.yaml",
+        "fragmentation.png",
+        "memory.png",
+        "race.gif",
+        "results.json",
+        "table.md",
+    ]
+    assert (tmp_path / "race.gif").read_bytes().startswith(b"GIF89a")
+    assert results_in(tmp_path)["starts"]["best"] == [15, None, 0, 30, None, 95, 55]
+    assert "fragmentation.png, memory.png, race.gif" in capsys.readouterr().out
+
+
+def test_render_says_at_once_that_a_video_needs_ffmpeg(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(render, "ffmpeg", lambda: None)
+    assert main(["render", "--mp4", f"out={tmp_path / 'run'}"]) == 2
+    assert "mp4=true needs ffmpeg" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_bench_reports_every_setting(tmp_path, capsys):

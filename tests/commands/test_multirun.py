@@ -81,7 +81,8 @@ def test_every_combination_is_an_ordinary_run_in_a_folder_of_its_own(tmp_path, m
     assert folders_in(tmp_path) == ["sweep"]  # nothing of Hydra's own
     assert sorted(os.listdir("sweep")) == ["multirun.yaml", "seed=0", "seed=1"]
     assert sorted(os.listdir("sweep/seed=1")) == [
-        *("config.yaml", "memory.png", "results.json", "sequences.npz", "table.md")
+        *("comparison.png", "config.yaml", "fragmentation.png", "memory.png"),
+        *("results.json", "sequences.npz", "table.md"),
     ]
     assert main(["compare", "seed=1", *COMPARED, "out=alone"]) == 0
     one, alone = results_in(tmp_path / "sweep" / "seed=1"), results_in(tmp_path / "alone")

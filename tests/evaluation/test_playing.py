@@ -10,7 +10,7 @@ from oracle import FITS, NOWHERE, SlowArena
 
 from jaxmem.evaluation import run as playing
 from jaxmem.evaluation.compare import MEASURES
-from jaxmem.evaluation.run import Trajectory, failed_share, measure, run
+from jaxmem.evaluation.run import Trajectory, failed_share, measure, over_time, run
 from jaxmem.policies import policy
 from jaxmem.workloads.peaks import peak_live, served_by_compaction
 from jaxmem.workloads.registry import Workload
@@ -273,3 +273,25 @@ def test_another_seed_draws_other_starts_and_other_sequences_draw_apart(random_s
     assert (run(policy("random"), requests, PLAIN, seed=4).start != random_starts).any()
     same = jax.tree.map(lambda column: jnp.repeat(column[:1], SEQUENCES, axis=0), requests)
     assert len({tuple(row) for row in run(policy("random"), same, PLAIN).start.tolist()}) > 20
+
+
+def test_room_to_spare_in_an_arena_changes_nothing(requests):
+    task = TASKS["with a layout"]
+    tight, roomy = run(policy("best"), requests, task), run(policy("best"), requests, task, 0, 256)
+    for one, other in zip(jax.tree.leaves(tight), jax.tree.leaves(roomy), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_fragmentation_over_time_is_the_mean_of_what_was_seen(requests):
+    task = TASKS["until a failure"]
+    trajectory = run(policy("first"), requests, task)
+    external, failed = over_time(trajectory, task)
+    for time in (0, 2, 5):
+        playing_still = np.flatnonzero(trajectory.active[:, time])
+        free = CELLS - trajectory.live[playing_still, time]
+        seen = 1 - trajectory.largest_hole[playing_still, time] / np.maximum(free, 1)
+        assert external[time] == pytest.approx(np.where(free > 0, seen, 0).mean())
+        answered = trajectory.active[:, : time + 1]
+        lost = answered & (trajectory.start[:, : time + 1] < 0)
+        assert failed[time] == pytest.approx(100 * lost.sum() / answered.sum())
+    assert len(external) == LENGTH + 1

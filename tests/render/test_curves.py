@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from jaxmem.render.curves import draw_learning_curve, short_count, spread
-from jaxmem.render.style import policy_colour
+from jaxmem.render.palette import policy_colour
 
 FITS = {"first": 6.59, "second": 8.51, "best": 7.77, "worst": 25.96, "two_ended": 5.71}
 STEPS = np.linspace(0, 2e6, 21)

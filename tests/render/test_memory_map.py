@@ -8,7 +8,8 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from jaxmem.render.memory_map import NEVER, draw_memory_map
-from jaxmem.render.style import FAILED, HOLE, WASTED, failure_title
+from jaxmem.render.palette import FAILED, HOLE, WASTED
+from jaxmem.render.style import failure_title
 
 LAYOUT = [[5, 10], [25, 5], [40, 15], [65, 5], [80, 15]]
 SIZES = np.array([8, 12, 5, 9, 11, 4, 6])

@@ -12,7 +12,8 @@ from matplotlib.colors import to_rgb
 
 import jaxmem.render
 from jaxmem.render import style
-from jaxmem.render.style import POLICY_COLOURS, policy_colour, policy_title, sequential_map
+from jaxmem.render.palette import POLICY_COLOURS, policy_colour, policy_title, text_on
+from jaxmem.render.style import sequential_map
 
 # Machado, Oliveira and Fernandes (2009), severity 1: what is seen of linear red, green and blue.
 VISIONS = {
@@ -89,8 +90,8 @@ def test_the_callers_matplotlib_settings_come_back():
 
 
 def test_text_is_black_on_light_and_white_on_dark():
-    assert style.text_on(sequential_map()(0.0)) == "#000000"
-    assert style.text_on(sequential_map()(1.0)) == "#ffffff"
+    assert text_on(sequential_map()(0.0)) == "#000000"
+    assert text_on(sequential_map()(1.0)) == "#ffffff"
 
 
 def test_the_room_is_on_the_ground_floor():

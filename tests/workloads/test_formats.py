@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxmem.workloads.requests import NEVER
-from jaxmem.workloads.traces import Recording, TraceError, read_trace
+from jaxmem.workloads.traces import Recording, TraceError, read_trace, read_trace_bytes
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
@@ -316,3 +316,22 @@ def test_every_real_trace_reads_with_the_golden_events_and_high_water_mark():
             assert mark / aligned.peak_live == pytest.approx(expected["first"], abs=1e-6), path
             seen["fitted"] += 1
     assert seen == {"read": len(paths), "fitted": 13}
+
+
+def test_a_file_in_memory_reads_as_one_on_disk(trace):
+    content = b"op,id,size\na,1,8\na,2,5\nf,1,0\na,1,3\n"
+    for data in (content, gzip.compress(content)):
+        read = read_trace_bytes(data, "mine.csv.gz", most_lines=5)
+        assert contents(read) == contents(read_trace(trace(content)))
+        assert read.name == "mine"
+
+
+def test_no_more_lines_are_read_than_allowed_however_many_are_packed():
+    bomb = gzip.compress(b"op,id,size\n" + b"a,1,8\nf,1,0\n" * 500_000)
+    with pytest.raises(TraceError, match="line 101: too long: here at most 100 lines"):
+        read_trace_bytes(bomb, "bomb.csv.gz", most_lines=100)
+
+
+def test_a_name_with_control_characters_is_quoted():
+    with pytest.raises(TraceError, match=r"'evil\\ncsv', line 1: the file is empty"):
+        read_trace_bytes(b"", "evil\ncsv", most_lines=100)

@@ -8,7 +8,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +31,9 @@ class TraceError(ValueError):
 class _Lines:
     """The lines of a trace as stripped text, without the blank ones, and where they are."""
 
-    def __init__(self, file: BufferedReader, where: str):
+    def __init__(self, file: BufferedReader, where: str, most: int | None = None):
         self.where = where
+        self.most = most  # lines that are read; None: all
         self.number = 0  # the line being read, counted from 1
         self.texts = self._texts(file)
 
@@ -47,6 +48,8 @@ class _Lines:
                 self.number = 1
                 # A bounded read, so that a binary file without line ends is not read whole.
                 while raw := stream.readline(LONGEST_LINE + 1):
+                    if self.most is not None and self.number > self.most:
+                        raise self.fault(f"too long: here at most {self.most:,} lines are read")
                     text = self._decode(raw)
                     if text:
                         yield text
@@ -80,17 +83,37 @@ def read_trace(path: str | os.PathLike[str]) -> Recording:
     rules above.
     """
     path = Path(path)
-    where = str(path) if str(path).isprintable() else repr(str(path))
+    where = _printable(str(path))
     try:
         file = path.open("rb")
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise _unreadable(where, error) from None
     with file:
-        size, lifetime = _read_lines(_Lines(file, where))
+        return _recording(_Lines(file, where), path.name)
+
+
+def read_trace_bytes(data: bytes, name: str, most_lines: int) -> Recording:
+    """The same for a file in memory, as it comes from a stranger.
+
+    Args:
+        data: the whole file, plain or gzip.
+        name: that it is called in messages; nothing is opened by it.
+        most_lines: of a longer file, which a few packed bytes may be, nothing more is read.
+    """
+    # What is packed is unpacked line by line, so a small file cannot fill the memory.
+    return _recording(_Lines(BufferedReader(BytesIO(data)), _printable(name), most_lines), name)
+
+
+def _recording(lines: _Lines, name: str) -> Recording:
+    size, lifetime = _read_lines(lines)
     try:
-        return Recording(path.name.removesuffix(".gz").removesuffix(".csv"), size, lifetime)
+        return Recording(name.removesuffix(".gz").removesuffix(".csv"), size, lifetime)
     except ValueError as error:
-        raise TraceError(f"{where}: {error}") from None
+        raise TraceError(f"{lines.where}: {error}") from None
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
 
 
 def _unreadable(where: str, error: OSError | ValueError) -> TraceError:

@@ -1,0 +1,1 @@
+"""The page: what `jaxmem demo` shows in a browser, one file a tab."""

@@ -1,0 +1,75 @@
+"""What can be chosen on the page, found without JAX, so that it can be painted at once."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+import jaxmem
+from jaxmem.app.typed import layout_text, sizes_text
+from jaxmem.configuration import choices_of, configuration_folder
+from jaxmem.render.palette import POLICY_TITLES, policy_title
+
+RULES = tuple(name for name in POLICY_TITLES if name != "learned")
+TRAINED = "learned"  # the policy that was trained on this page
+MOST = {"play_policies": 8, "race_policies": 6, "compare_policies": 24}  # chosen at once
+NO_DRAW = ("scenario", "trace", "segregated-lifetimes")  # typed, uploaded, an alias
+PLAYED = ("first", "second", "best", "worst", "generalist")  # at the beginning
+
+
+class Preset(NamedTuple):
+    """A memory and what is asked for, as it is typed."""
+
+    cells: str
+    layout: str
+    sizes: str
+
+
+def title(name: str) -> str:
+    """What people read for a policy."""
+    return f"{policy_title(name)} (trained here)" if name == TRAINED else policy_title(name)
+
+
+def shipped() -> tuple[str, ...]:
+    """The policies that come with the package, the generalist first."""
+    folder = Path(jaxmem.__file__).parent / "policies" / "shipped"
+    names = sorted(file.stem for file in folder.glob("*.safetensors"))
+    return tuple(sorted(names, key=lambda name: name != "generalist"))
+
+
+def workloads() -> tuple[str, ...]:
+    """The workloads that can be drawn."""
+    names = choices_of(configuration_folder(), "workload")
+    return tuple(name for name in names if name not in NO_DRAW)
+
+
+def players(trained: bool) -> list[str]:
+    """All policies; with the one that was trained on this page, if there is one."""
+    return [*([TRAINED] if trained else []), *RULES, *shipped()]
+
+
+def recordings() -> tuple[str, ...]:
+    """The recordings of the library."""
+    folder = Path(jaxmem.__file__).parent / "workloads" / "traces" / "library"
+    return tuple(sorted(file.name.removesuffix(".csv.gz") for file in folder.glob("*.csv.gz")))
+
+
+def presets() -> dict[str, Preset]:
+    """Memories worth a look, by what is to be seen; the first is what the page begins with."""
+    file = configuration_folder() / "workload" / "scenario.yaml"
+    example = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {
+        "The example: holes of five sizes": Preset(
+            "100", layout_text(example["layout"]), sizes_text(example["sizes"])
+        ),
+        # Knuth, The Art of Computer Programming, volume 1, section 2.5, has two holes like these.
+        "Where best-fit loses": Preset("60", "0:3, 29:4, 57:3", "20, 22, 5"),
+        "Where first-fit loses": Preset("40", "0:2, 22:4, 38:2", "12, 20"),
+        "Blocks come and go": Preset(
+            "64", "", "4, 12, 4, 12, 4, 12, 4, free:2, free:4, free:6, 3, 11, 14, 12, 16"
+        ),
+        "A comb of small holes": Preset(
+            "96", ", ".join(f"{at}:8" for at in range(0, 96, 12)), "3, 2, 4, 1, 4, 2, 3, 4, 1, 4, 4"
+        ),
+        "An empty memory": Preset("64", "", "8, 5, 13, 4, 9, 6, 11, 7"),
+    }

@@ -1,0 +1,137 @@
+"""The Compare tab: policies on the same requests, with intervals; of a workload or a trace."""
+
+from typing import Any
+
+import streamlit as st
+
+from jaxmem.app import choices, looks
+from jaxmem.app.typed import Unclear
+from jaxmem.app.work import Job
+from jaxmem.render.web_table import comparison_table
+
+DRAWN, RECORDED, UPLOADED = "a workload", "a recording of the library", "my own trace"
+SEQUENCES = (64, 256, 1024)
+CELLS = (256, 512, 1024, 2048, 4096)  # that a recording is cut into
+BEGIN = ("first", "best", "second", "worst", "two_ended", "segregated", "generalist")
+FORMATS = """A trace is CSV text, plain or gzip, of one of two kinds, told by its first line:
+
+- `op,id,size` – events in the order of time: `a,17,4096` allocates 4096 bytes as block 17,
+  `f,17,0` frees it;
+- `id,lower,upper,size` – buffers (MiniMalloc's format): block `id` of `size` bytes is live for
+  times `lower` to `upper` - 1.
+
+It is read as text; nothing in it is run or unpickled, and it is kept nowhere."""
+
+
+def show() -> None:
+    """Draws the tab."""
+    _begin()
+    wanted = _controls()
+    place = st.container()
+    if st.session_state.pop("compare_asked", False):
+        _start(wanted)
+    job: Job | None = st.session_state.get("compare_job")
+    busy = job is not None and not job.done
+    place.button("Compare", key="compare_button", type="primary", disabled=busy, on_click=_ask)
+    looks.watch("compare_job", _finished)
+
+
+def _begin() -> None:
+    for key, value in {
+        "compare_source": DRAWN,
+        "compare_workload": "large-short-lived",
+        "compare_cells": 0,
+        "compare_sequences": SEQUENCES[1],
+        "compare_seed": 0,
+        "compare_recording": choices.recordings()[0],
+        "compare_grain": 1024,
+        "compare_slack": 1.1,
+        "compare_hindsight": False,
+        "compare_policies": list(BEGIN),
+    }.items():
+        st.session_state.setdefault(key, value)
+
+
+def _controls() -> dict[str, Any]:
+    state = st.session_state
+    st.radio("Requests from", [DRAWN, RECORDED, UPLOADED], key="compare_source", horizontal=True)
+    upload = None
+    if state.compare_source == DRAWN:
+        a, b, c, d = st.columns([3, 2, 2, 2])
+        a.selectbox("Workload", choices.workloads(), key="compare_workload")
+        b.number_input("Memory (cells; 0: its standard size)", 0, 4096, key="compare_cells")
+        c.selectbox("Sequences", SEQUENCES, key="compare_sequences")
+        d.number_input("Seed", 0, 2**31 - 1, key="compare_seed")
+    else:
+        a, b, c = st.columns([4, 2, 2])
+        if state.compare_source == RECORDED:
+            a.selectbox("Recording", choices.recordings(), key="compare_recording")
+        else:
+            most = st.get_option("server.maxUploadSize")
+            upload = a.file_uploader(
+                f"Trace (CSV, plain or gzip, at most {most} MB; red: too large)",
+                key="compare_upload",
+            )
+        b.selectbox("Cells", CELLS, key="compare_grain")
+        c.number_input("Memory / peak live bytes", 0.1, 100.0, step=0.1, key="compare_slack")
+        if state.compare_source == UPLOADED:
+            with st.expander("What a trace looks like"):
+                st.markdown(FORMATS)
+    looks.policies("compare_policies")
+    st.toggle("Also search with hindsight: how few could have failed? (takes longer)",
+              key="compare_hindsight")  # fmt: skip
+    return {"upload": upload}
+
+
+def _ask() -> None:
+    st.session_state.compare_asked = True
+
+
+def _start(wanted: dict[str, Any]) -> None:
+    """Begins a comparison, or says what is missing."""
+    state = st.session_state
+    source, upload = state.compare_source, wanted["upload"]
+    if source == UPLOADED and upload is None:
+        st.warning("No trace yet: choose a file first.")
+        return
+    if not state.compare_policies:
+        st.warning("No policy is chosen: take at least one.")
+        return
+    with st.spinner("Reading …"):
+        from jaxmem.app import judging  # JAX is imported here, when it is first needed
+
+        try:
+            if source == DRAWN:
+                task = judging.drawn_task(state.compare_workload, state.compare_cells or None)
+            elif source == RECORDED:
+                task = judging.recorded_task(
+                    state.compare_recording, state.compare_grain, state.compare_slack
+                )
+            else:
+                task = judging.uploaded_task(
+                    upload.getvalue(), upload.name, state.compare_grain, state.compare_slack
+                )
+        except Unclear as unclear:
+            st.warning(str(unclear))
+            return
+    policies = [
+        state.trained.policy if name == choices.TRAINED else name for name in state.compare_policies
+    ]
+    sequences, seed = int(state.compare_sequences), int(state.compare_seed)
+    hindsight = bool(state.compare_hindsight)
+    state.compare_job = Job(
+        lambda job: judging.judge(job, task, policies, sequences, seed, hindsight)
+    )
+
+
+def _finished(judged: Any) -> None:
+    st.html(comparison_table(judged.results))
+    looks.picture(judged.comparison, "failed requests of each policy, and how they are spread")
+    looks.picture(judged.memory, "address over time under the policies that fail least")
+    a, b, c, _ = st.columns([1, 1, 1, 2])
+    a.download_button("Table (Markdown)", judged.markdown, "table.md", key="compare_md_download",
+                      on_click="ignore")  # fmt: skip
+    b.download_button("Figures (JSON)", judged.json, "results.json", key="compare_json_download",
+                      on_click="ignore")  # fmt: skip
+    c.download_button("Picture (PNG)", judged.comparison, "comparison.png",
+                      key="compare_png_download", on_click="ignore")  # fmt: skip

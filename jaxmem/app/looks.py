@@ -1,0 +1,110 @@
+"""What every tab draws alike: bars, tables, pictures, and work that is going on."""
+
+import base64
+import logging
+import traceback
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from jaxmem.app import choices
+from jaxmem.app.work import Job
+from jaxmem.render import strip, web_table
+
+POLL = 0.6  # seconds between two looks at work that is going on
+PAGE = """<style>
+.block-container { padding-top: 2.6rem; max-width: 76rem; }
+[data-testid="stTabs"] button p { font-size: 1rem; }
+.jm-picture { overflow-x: auto; margin: .4rem 0 .8rem; }
+.jm-picture img { width: 100%; min-width: 34rem; display: block; }
+@media (max-width: 640px) { .block-container { padding-left: .8rem; padding-right: .8rem; } }
+</style>"""
+
+
+def begin() -> None:
+    """The styles; before anything that needs them."""
+    st.html(strip.STYLE + web_table.STYLE + PAGE)
+
+
+def guarded(draw: Callable[[], None]) -> Callable[[], None]:
+    """The same, but that an error is told on the page and logged, and goes no further."""
+
+    def drawn() -> None:
+        try:
+            draw()
+        except Exception as error:  # one part that fails must not take the others with it
+            logging.getLogger(__name__).error("%s", traceback.format_exc())
+            st.error(f"Something went wrong here ({type(error).__name__}); the page goes on.")
+
+    return drawn
+
+
+def picture(png: bytes, said: str) -> None:
+    """A picture as wide as the page; on a phone it scrolls sideways, and stays legible.
+
+    Args:
+        said: to those who do not see it.
+    """
+    data = base64.b64encode(png).decode()
+    image = f'<img alt="{escape(said)}" src="data:image/png;base64,{data}">'
+    st.html(f'<div class="jm-picture">{image}</div>')
+
+
+def policies(key: str) -> None:
+    """The field in which policies are chosen, kept under `key`."""
+    state = st.session_state
+    names = choices.players("trained" in state)
+    state[key] = [name for name in state[key] if name in names]
+    st.multiselect(
+        "Policies", names, key=key, format_func=choices.title, max_selections=choices.MOST[key]
+    )
+
+
+def memo(key: str, wanted: Any, compute: Callable[[], Any]) -> Any:
+    """What `compute` gives, kept for this visitor until something else is `wanted`."""
+    kept = st.session_state.get(f"memo {key}")
+    if kept is None or kept[0] != wanted:
+        kept = (wanted, compute())
+        st.session_state[f"memo {key}"] = kept
+    return kept[1]
+
+
+def watch(
+    key: str, finished: Callable[[Any], None], going: Callable[[], None] | None = None
+) -> None:
+    """Shows how far the job kept under `key` is, with a button that stops it, then its result.
+
+    Args:
+        finished: draws the result.
+        going: draws what there is so far, while it goes on.
+    """
+    job: Job | None = st.session_state.get(key)
+    if job is None:
+        return
+    # A fragment that redraws itself; when the work is done, all is drawn once more, at rest.
+    drawn = guarded(lambda: _watched(key, finished, going))
+    st.fragment(drawn, run_every=None if job.done else POLL, key=f"{key}_shown")()
+
+
+def _watched(key: str, finished: Callable[[Any], None], going: Callable[[], None] | None) -> None:
+    job: Job = st.session_state[key]
+    if not job.done:
+        doing = "stopping" if job.stopping else job.doing
+        st.progress(0.0 if job.share is None else min(max(job.share, 0.0), 1.0), text=doing)
+        st.button("Stop", key=f"{key}_stop_button", on_click=job.stop, disabled=job.stopping)
+        st.session_state[f"{key}_seen"] = True
+        if going is not None:
+            going()
+        return
+    if st.session_state.pop(f"{key}_seen", False):
+        st.rerun(scope="app")
+    if isinstance(job.fault, ValueError):
+        st.warning(str(job.fault))
+    elif job.fault is not None:
+        st.error(f"This did not work ({type(job.fault).__name__}); the page goes on.")
+    elif job.result is None:
+        st.info("Stopped.")
+    else:
+        finished(job.result)

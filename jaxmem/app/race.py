@@ -1,0 +1,120 @@
+"""The Race tab: several policies on the same sequence, address over time, side by side."""
+
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from jaxmem.app import choices, looks
+from jaxmem.app.typed import MOST_CELLS, Unclear
+from jaxmem.render.palette import count
+from jaxmem.render.race_player import race_page
+from jaxmem.render.video import ffmpeg, save_gif, save_mp4
+
+LONGEST = 320  # requests
+SECONDS = 12.0  # that a GIF or a video takes
+BEGIN = ("first", "best", "large-short-lived")
+
+
+def show() -> None:
+    """Draws the tab."""
+    _begin()
+    _controls()
+    from jaxmem.app import games  # JAX is imported here, when the controls have been painted
+
+    wanted = _wanted()
+    if not wanted["policies"]:
+        st.warning("No policy is chosen: take at least one.")
+        return
+    try:
+        with st.spinner("The policies are playing …", show_time=True):
+            game, starts = looks.memo("race", wanted, lambda: _play(games, wanted))
+    except Unclear as unclear:
+        st.warning(str(unclear))
+        return
+    cells, layout = game.task.cells, game.task.layout
+    st.iframe(
+        race_page(starts, game.size, game.lifetime, cells, layout),
+        alt="the memory of each policy, address over time, as a film",
+    )
+    _downloads(wanted, game, starts)
+
+
+def _begin() -> None:
+    for key, value in {
+        "race_workload": "large-short-lived",
+        "race_cells": 0,
+        "race_count": LONGEST,
+        "race_seed": 0,
+        "race_policies": list(BEGIN),
+    }.items():
+        st.session_state.setdefault(key, value)
+
+
+def _controls() -> None:
+    a, b, c, d = st.columns([3, 2, 2, 2])
+    a.selectbox("Workload", choices.workloads(), key="race_workload")
+    b.number_input("Memory (cells; 0: its standard size)", 0, MOST_CELLS, key="race_cells")
+    c.number_input("Requests", 1, LONGEST, key="race_count")
+    d.number_input("Seed", 0, 2**31 - 1, key="race_seed")
+    looks.policies("race_policies")
+
+
+def _wanted() -> dict[str, Any]:
+    state = st.session_state
+    return {
+        "workload": state.race_workload,
+        "cells": int(state.race_cells) or None,
+        "count": int(state.race_count),
+        "seed": int(state.race_seed),
+        "policies": tuple(state.race_policies),
+        "trained": state.get("trained_number", 0),
+    }
+
+
+def _play(games: Any, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    game = games.drawn_game(
+        wanted["workload"], wanted["cells"], (), wanted["count"], wanted["seed"]
+    )
+    starts = {}
+    for name in wanted["policies"]:
+        trained = name == choices.TRAINED
+        who = st.session_state.trained if trained else games.player(name, game.source)
+        starts[name] = games.play(game, who).start
+    return game, starts
+
+
+def _downloads(wanted: dict[str, Any], game: Any, starts: dict[str, Any]) -> None:
+    """Buttons for the film as a file; it is made when one is pressed."""
+    named = f"race-{wanted['workload']}"
+
+    def frames() -> list[Any]:
+        from jaxmem.render.animation import draw_frames  # and matplotlib with it
+
+        title = f"{wanted['workload']}: {count(game.length, 'request')} in "
+        title += count(game.task.cells, "cell")
+        return draw_frames(
+            starts, game.size, game.lifetime, game.task.cells, game.task.layout, title=title
+        )
+
+    def gif() -> bytes:
+        file = BytesIO()
+        save_gif(file, frames(), SECONDS)
+        return file.getvalue()
+
+    def mp4() -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "race.mp4"
+            save_mp4(path, frames(), SECONDS)
+            return path.read_bytes()
+
+    a, b, _ = st.columns([1, 1, 3])
+    a.download_button("Download as GIF", gif, f"{named}.gif", "image/gif", key="race_gif_download",
+                      on_click="ignore")  # fmt: skip
+    if ffmpeg() is not None:
+        b.download_button("Download as MP4", mp4, f"{named}.mp4", "video/mp4",
+                          key="race_mp4_download", on_click="ignore")  # fmt: skip
+    else:
+        b.caption("An MP4 needs ffmpeg, or pip install imageio-ffmpeg.")

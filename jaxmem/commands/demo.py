@@ -1,0 +1,73 @@
+"""`jaxmem demo`."""
+
+import importlib.util
+import socket
+from pathlib import Path
+from typing import Any
+
+import jaxmem
+from jaxmem.configuration import UsageError
+
+PAGE = Path(jaxmem.__file__).parent / "app" / "page.py"
+MOST_UPLOAD = 200  # MB
+
+
+def run(config: dict[str, Any], command: str) -> int:
+    """Serves the page until it is interrupted."""
+    del command
+    arguments = server_arguments(config)
+    if importlib.util.find_spec("streamlit") is None:
+        raise UsageError(
+            "demo needs streamlit: pip install 'jaxmem[demo]', or uv run --extra demo jaxmem demo"
+        )
+    check_free(config["address"], config["port"])
+    host = "localhost" if config["address"] in ("0.0.0.0", "::") else config["address"]
+    print(f"jaxmem demo: http://{host}:{config['port']} (Ctrl-C ends it)", flush=True)
+    # Imported late: a wrong setting should not wait for it.
+    from streamlit.web import cli
+
+    cli.main(["run", str(PAGE), *arguments], standalone_mode=False)
+    return 0
+
+
+def server_arguments(config: dict[str, Any]) -> list[str]:
+    """What Streamlit is told; raises UsageError for what cannot be."""
+    address, port, upload = config["address"], config["port"], config["upload"]
+    if not isinstance(address, str) or not address.strip():
+        raise UsageError(f"address is {address!r}; localhost, or an address of this machine")
+    for name, value, most in (("port", port, 65_535), ("upload", upload, MOST_UPLOAD)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 to {most}")
+    options = {
+        "server.address": address,
+        "server.port": port,
+        "server.headless": "true",  # opens no window, and asks for no e-mail address
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": upload,
+        "server.enableStaticServing": "false",
+        "browser.gatherUsageStats": "false",
+        # Known, so that nobody outside is asked which address this machine has.
+        "browser.serverAddress": "localhost" if address in ("0.0.0.0", "::") else address,
+        "browser.serverPort": port,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "logger.hideWelcomeMessage": "true",
+        "runner.magicEnabled": "false",
+        "theme.base": "light",
+        "theme.primaryColor": "#0072b2",
+    }
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
+def check_free(address: str, port: int) -> None:
+    """Raises UsageError where nothing can listen there."""
+    try:
+        family, *_, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(
+            f"nothing can listen on {address} port {port} ({reason}); take another port=N"
+        ) from None

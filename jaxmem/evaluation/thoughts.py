@@ -1,0 +1,67 @@
+"""What a learned policy sees in every placement that it could have chosen."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem.arena.arena import NOWHERE, Arena
+from jaxmem.environment.situation import serve, situation_at
+from jaxmem.environment.tasks import initial_arena
+from jaxmem.policies import Policy
+from jaxmem.policies.q_functions import CandidateQ
+from jaxmem.workloads.registry import Workload
+from jaxmem.workloads.requests import Requests
+
+
+class Thoughts(NamedTuple):
+    """The candidates of each of T requests, K holes at either end, and what each is worth."""
+
+    start: np.ndarray  # int32[T, 2 K]  cell, NOWHERE: there is no such candidate
+    value: np.ndarray  # float32[T, 2 K]  Q-value, NaN likewise
+    guided: np.ndarray  # int32[T]  where the guide would place it; NOWHERE: nowhere, or no guide
+
+
+def thoughts(
+    policy: Policy,
+    q: CandidateQ,
+    start: np.ndarray,
+    requests: Requests,
+    workload: Workload,
+    capacity: int | None = None,
+) -> Thoughts:
+    """What a policy thinks at every request of one sequence, placed as it was.
+
+    Args:
+        policy: a learned one, and `q` its Q-function.
+        start: int32[T], where each request was placed, by whomever; NOWHERE: failed.
+        requests: one sequence of T requests.
+        capacity: of the arena, as in `run`.
+    """
+    initial = initial_arena(workload, requests, capacity=capacity)
+    requests = policy.told(requests, workload.hinted)
+    policy = policy.replace(name="")  # the same program serves policies that only differ in name
+    found = jax.device_get(_thoughts(policy, q, jnp.asarray(start, jnp.int32), requests, initial))
+    return Thoughts(*found)
+
+
+@functools.partial(jax.jit, static_argnames="q")
+def _thoughts(
+    policy: Policy, q: CandidateQ, start: jax.Array, requests: Requests, initial: Arena
+) -> tuple[jax.Array, ...]:
+    guide = policy.parameters.guide
+    key = jax.random.key(0)  # no guide draws
+
+    def step(arena: Arena, played: jax.Array):
+        situation = situation_at(arena, requests, jnp.int32(0))
+        seen, choices = q.see(situation)
+        values = q.values(policy.parameters.network, seen)[:-1]  # but for *refuse*
+        starts = jnp.asarray(choices.starts)
+        legal = choices.legal[:-1]
+        guided = jnp.int32(NOWHERE) if guide is None else guide.rule(key, situation)
+        told = jnp.where(legal, starts, NOWHERE), jnp.where(legal, values, jnp.nan), guided
+        return serve(situation, played, requests.lifetime[0, arena.now]), told
+
+    return jax.lax.scan(step, initial, start)[1]

@@ -1,0 +1,106 @@
+"""Colours and titles, the same in every picture, on the page and in a terminal; plain strings."""
+
+import zlib
+from collections.abc import Sequence
+
+NEVER = 2**30  # a lifetime from here on: the block is never freed
+
+INK = "#1f2328"  # text
+MUTED = "#59636e"  # axes and second-rank text, 6:1 against white
+EDGE = "#b6bcc4"  # the frame of a picture, and of free cells
+HOLE = "#f3f4f6"  # free cells
+LAYOUT = "#aab0b8"  # blocks that were there before the first request
+HATCH = "#7d858f"
+FAILED = "#c2183c"  # a request that failed
+WASTED = "#f6aebb"  # cells that were free, and of no use, while a request failed
+GRID = "#e4e7eb"
+
+# Okabe and Ito (2008); its yellow is too faint on white, so hint_fit is brown. As seen with any
+# colour vision, no two are nearer than 15 in CIE Lab.
+POLICY_COLOURS = {
+    "first": "#0072b2",
+    "second": "#56b4e9",
+    "best": "#009e73",
+    "worst": "#e69f00",
+    "next": "#cc79a7",
+    "two_ended": "#000000",
+    "segregated": "#332288",
+    "hint_fit": "#5c4300",
+    "random": "#666666",
+    "learned": "#d55e00",
+}
+# Tol's "muted" scheme, less what would be taken for a colour above.
+OTHER_COLOURS = ("#44aa99", "#882255", "#999933", "#aa4499", "#117733")
+
+POLICY_TITLES = {
+    "first": "first-fit",
+    "second": "second-fit",
+    "best": "best-fit",
+    "worst": "worst-fit",
+    "next": "next-fit",
+    "two_ended": "two-ended",
+    "segregated": "segregated",
+    "hint_fit": "hint-fit",
+    "random": "random",
+    "learned": "learned",
+}
+
+# Pale green over blue to navy, evenly darker: ColorBrewer's YlGnBu without its palest part, which
+# would pass for a hole, and respaced so that equal steps are equal steps of lightness to the eye.
+SHADES = (
+    "#abdeb7", "#75c9bd", "#3eb3c4", "#2498c1", "#1f7bb6",
+    "#2260a9", "#24449c", "#1c2d81", "#081d58",
+)  # fmt: skip
+
+
+def policy_colour(name: str) -> str:
+    """The colour of a policy, `#rrggbb`: the same in every picture, on every day."""
+    if name in POLICY_COLOURS:
+        return POLICY_COLOURS[name]
+    return OTHER_COLOURS[zlib.crc32(name.encode()) % len(OTHER_COLOURS)]
+
+
+def policy_title(name: str) -> str:
+    """What people read for a policy: `best` is "best-fit"; an unknown name is its own title."""
+    return POLICY_TITLES.get(name, name)
+
+
+def count(many: int, noun: str) -> str:
+    """A number with its noun: "1 cell", "2,048 cells"."""
+    return f"{many:,} {noun}" if many == 1 else f"{many:,} {noun}s"
+
+
+def shade(share: float) -> str:
+    """The colour at `share` (0 .. 1) of the way from pale to dark, `#rrggbb`."""
+    place = min(max(share, 0.0), 1.0) * (len(SHADES) - 1)
+    number = min(int(place), len(SHADES) - 2)
+    low, high = channels(SHADES[number]), channels(SHADES[number + 1])
+    mixed = [a + (b - a) * (place - number) for a, b in zip(low, high, strict=True)]
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in mixed)
+
+
+def block_shade(request: int, requests: int) -> str:
+    """The colour of a block that is told by its number: early requests pale, late ones dark.
+
+    Args:
+        request: from 0.
+        requests: in the whole sequence.
+    """
+    return shade(0.9 * request / max(requests - 1, 1))
+
+
+def text_on(colour: str | Sequence[float]) -> str:
+    """Black or white, whichever is read better on `colour` (WCAG 2 relative luminance).
+
+    Args:
+        colour: `#rrggbb`, or red, green, blue in 0 .. 1.
+    """
+    rgb = channels(colour) if isinstance(colour, str) else [float(c) for c in colour[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if luminance > 0.179 else "#ffffff"
+
+
+def channels(colour: str) -> list[float]:
+    """Red, green and blue of `#rrggbb`, in 0 .. 1."""
+    return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]

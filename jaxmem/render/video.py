@@ -1,0 +1,85 @@
+"""Frames as a GIF or as a video."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from PIL import Image
+
+Target = str | os.PathLike[str] | IO[bytes]  # where a picture goes: a path or an open file
+
+REST = 3.0  # seconds for which the last frame stays
+
+
+def save_gif(target: Target, frames: Sequence[Image.Image], seconds: float) -> None:
+    """Writes a GIF that is played again and again.
+
+    Args:
+        seconds: from the first frame to the last, which then stays for a while.
+    """
+    colours = frames[-1].quantize(128, dither=Image.Dither.NONE)
+    drawn = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
+    each = max(20, round(1000 * seconds / len(frames)))
+    drawn[0].save(
+        target,
+        format="GIF",
+        save_all=True,
+        append_images=drawn[1:],
+        duration=[*[each] * (len(drawn) - 1), round(1000 * REST)],
+        loop=0,
+        optimize=False,
+    )
+
+
+def ffmpeg() -> str | None:
+    """The program that makes videos: the system's, else that of imageio-ffmpeg, else none."""
+    found = shutil.which("ffmpeg")
+    if found is None:
+        try:
+            found = import_module("imageio_ffmpeg").get_ffmpeg_exe()
+        except (ImportError, RuntimeError):
+            return None
+    return found
+
+
+def save_mp4(path: Path | str, frames: Sequence[Image.Image], seconds: float) -> None:
+    """Writes an H.264 video that every browser plays.
+
+    Args:
+        seconds: from the first frame to the last, which then stays for a while.
+    Raises:
+        ValueError: there is no ffmpeg, or it fails.
+    """
+    program = ffmpeg()
+    if program is None:
+        raise ValueError(
+            "an MP4 needs ffmpeg, which is not here: install it, or pip install imageio-ffmpeg"
+        )
+    rate = max(1.0, len(frames) / seconds)
+    width, height = frames[0].size
+    command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{width}x{height}", "-r", f"{rate:.3f}", "-i", "-", "-an"]
+    command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-movflags", "+faststart"]
+    with TemporaryFile() as said:
+        with subprocess.Popen([*command, str(path)], stdin=subprocess.PIPE, stderr=said) as made:
+            assert made.stdin is not None
+            with suppress(BrokenPipeError):  # it has stopped, and says why
+                for frame in _with_rest(frames, rate):
+                    made.stdin.write(frame.tobytes())
+                made.stdin.close()
+        if made.returncode:
+            said.seek(0)
+            reason = said.read().decode(errors="replace").strip().splitlines() or ["no reason"]
+            raise ValueError(f"{path}: ffmpeg made no video: {reason[-1]}")
+
+
+def _with_rest(frames: Sequence[Image.Image], rate: float) -> Iterator[Image.Image]:
+    yield from frames
+    for _ in range(round(REST * rate)):
+        yield frames[-1]

@@ -1,0 +1,109 @@
+"""A game on the page has the figures of `jaxmem compare`, whatever is typed."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jaxmem.app import fits, games
+from jaxmem.app.typed import Unclear
+from jaxmem.evaluation.compare import MEASURES, compare
+from jaxmem.policies import CLASSICAL
+from jaxmem.workloads.registry import EXAMPLE_LAYOUT, EXAMPLE_SIZES, workload
+
+RULES = ("first", "second", "best", "worst", "next", "two_ended", "segregated")
+
+
+@pytest.fixture(scope="module")
+def example():
+    return games.typed_game(100, EXAMPLE_LAYOUT, EXAMPLE_SIZES)
+
+
+def test_the_example_has_the_figures_of_the_command_line(example):
+    compared = compare(CLASSICAL, "scenario", measures=MEASURES)
+    for name in CLASSICAL:
+        played = games.play(example, games.player(name, example.source))
+        assert played.start.tolist() == compared.starts[name][0].tolist()
+        for measure, found in compared.results["policies"][name].items():
+            assert played.figures[measure] == pytest.approx(found["mean"], abs=1e-9), measure
+
+
+def test_a_scenario_with_frees_has_the_figures_of_the_command_line():
+    sizes = (4, 12, 4, 12, "free:2", 16, 3, "free:1", 11, "free:3")
+    compared = compare(["best"], "scenario", cells=40, layout=[], sizes=sizes, measures=MEASURES)
+    game = games.typed_game(40, (), sizes)
+    played = games.play(game, games.player("best", game.source))
+    found = compared.results["policies"]["best"]
+    assert {name: row["mean"] for name, row in found.items()} == pytest.approx(played.figures)
+
+
+def test_a_drawn_game_is_the_beginning_of_a_test_sequence():
+    whole = workload("memoryless").requests("test", 3, 1)
+    game = games.drawn_game("memoryless", None, (), 50, 3)
+    assert game.size.tolist() == np.asarray(whole.size[0, :50]).tolist()
+    assert game.task.cells == 108
+
+
+def test_every_step_of_a_game_shows_its_memory(example):
+    played = games.play(example, games.player("first", example.source))
+    assert (played.live[0], played.holes[0], played.largest[0]) == (50, 6, 10)
+    assert (played.live[-1], played.holes[-1], played.largest[-1]) == (82, 4, 10)
+    assert played.fragmentation(7, 100) == pytest.approx(1 - 10 / 18)
+
+
+def test_a_person_who_places_as_a_rule_does_has_its_figures(example):
+    rule = games.play(example, games.player("best", example.source))
+    mine = games.follow(example, rule.start.tolist())
+    assert mine.name == "you"
+    assert mine.figures == rule.figures
+
+
+def test_an_illegal_placement_is_no_game(example):
+    with pytest.raises(ValueError, match="cannot start at cell 5"):
+        games.follow(example, [5, -1, -1, -1, -1, -1, -1])
+
+
+def test_what_a_learned_policy_thinks_explains_what_it_does(example):
+    who = games.player("generalist", example.source)
+    played = games.play(example, who)
+    mind = games.think(example, who, played)
+    for request, start in enumerate(played.start):
+        candidates, values = mind.seen.start[request], mind.seen.value[request]
+        assert np.isnan(values[candidates < 0]).all()
+        assert np.isfinite(values[candidates >= 0]).all()
+        if start < 0:
+            assert (candidates < 0).all()
+            continue
+        best = np.nanargmax(values)
+        guided = candidates == mind.seen.guided[request]
+        leaves = values[best] > np.nanmax(values[guided]) + who.card.margin
+        assert start == (candidates[best] if leaves else mind.seen.guided[request])
+    assert "guide" in mind.guide
+
+
+def test_a_rule_does_not_think(example):
+    who = games.player("first", example.source)
+    assert games.think(example, who, games.play(example, who)) is None
+
+
+def test_the_pictures_of_the_rules_show_what_they_do():
+    game = games.typed_game(fits.CELLS, fits.LAYOUT, fits.SIZES)
+    drawn = [rule for rule in fits.RULES if rule.start is not None]
+    assert {rule.name for rule in drawn} == set(RULES)
+    for rule in drawn:
+        played = games.play(game, games.player(rule.name, game.source))
+        assert played.start.tolist() == [fits.FIRST_START, rule.start], rule.name
+
+
+def test_an_unknown_policy_or_workload_gets_a_sentence(example):
+    with pytest.raises(Unclear, match="did you mean best"):
+        games.player("bset", example.source)
+    with pytest.raises(Unclear, match="unknown workload"):
+        games.drawn_game("memorylos", None, (), 50, 0)
+
+
+def test_a_policy_for_another_arena_gets_a_sentence(example):
+    who = games.player("first", example.source)
+    picky = dataclasses.replace(who, policy=who.policy.replace(arena=50))
+    with pytest.raises(Unclear, match="50 cells"):
+        games.play(example, picky)

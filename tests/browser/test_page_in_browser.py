@@ -1,0 +1,347 @@
+"""The page in a real browser: every tab, as a visitor meets it.
+
+Needs playwright and a Chromium (Debian's: `apt-get install chromium`); skipped without. Run by
+`pytest -m browser`. Screenshots go to the folder that SCREENSHOTS names; by default they are lost.
+"""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("streamlit", reason="the page needs streamlit")
+pytest.importorskip("playwright.sync_api", reason="a browser needs playwright")
+
+from playwright.sync_api import sync_playwright
+
+from jaxmem.evaluation.compare import compare
+from jaxmem.workloads.traces import read_trace
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium"),
+]
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TALL = {"width": 1280, "height": 2200}  # Streamlit scrolls inside: what is below would not be seen
+PATIENCE = 400_000  # milliseconds: a busy machine compiles for long
+UPLOAD = 2  # MB
+TITLES = {"first": "first-fit", "second": "second-fit", "best": "best-fit", "worst": "worst-fit"}
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory):
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(shots):
+    """The address of a page served by `jaxmem demo`, and the moment at which it was started."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-c", "from jaxmem.cli import main; raise SystemExit(main())"]
+    began = time.monotonic()
+    with (shots / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "demo", f"port={port}", f"upload={UPLOAD}"], stdout=log, stderr=log
+        )
+    address = f"http://localhost:{port}"
+    try:
+        while not _answers(f"{address}/_stcore/health"):
+            assert process.poll() is None, (shots / "server.log").read_text()
+            assert time.monotonic() - began < 120
+            time.sleep(0.05)
+        yield address, began
+        assert process.poll() is None, "the server died"
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert "Traceback" not in (shots / "server.log").read_text()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=1) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Somebody with a browser window of their own, who notes what it asks for."""
+
+    def __init__(self, chromium, address: str, **window):
+        self.context = chromium.new_context(**{"viewport": TALL, **window})
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.asked: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(address)
+
+    def open(self, tab: str) -> None:
+        self.page.get_by_role("tab", name=tab, exact=True).click()
+
+    def type(self, label: str, text: str) -> None:
+        field = self.page.get_by_label(label)
+        field.fill(text)
+        field.press("Enter")
+
+    def figures(self) -> dict[str, list[str]]:
+        """The rows of the table that is shown, by policy."""
+        self.page.wait_for_selector(".jm-table")
+        rows = self.page.locator(".jm-table tbody tr").all_inner_texts()
+        return {row.split("\t")[0].strip(): [cell.strip() for cell in row.split("\t")[1:]]
+                for row in rows}  # fmt: skip
+
+    def says(self, text: str) -> None:
+        self.page.get_by_text(text).first.wait_for()
+
+
+@pytest.fixture
+def visitor(chromium, server):
+    one = Visitor(chromium, server[0])
+    yield one
+    one.context.close()
+
+
+def test_the_page_opens_on_the_example_with_the_figures_of_compare(chromium, server, shots):
+    address, began = server
+    arrived = time.monotonic()
+    visitor = Visitor(chromium, address)
+    visitor.page.wait_for_selector(".jm-bar")
+    painted = time.monotonic()
+    found = compare(list(TITLES), "scenario").results["policies"]
+    shown = visitor.figures()
+    ready = time.monotonic()
+    for name, title in TITLES.items():
+        failed, holes, external = (
+            found[name][measure]["mean"]
+            for measure in ("failed_requests", "holes_per_cell", "external_fragmentation")
+        )
+        assert shown[title][:4] == ["5", f"{failed:.2f}", f"{holes:.3f}", f"{external:.3f}"]
+    visitor.page.screenshot(path=shots / "play.png")
+    times = {
+        "server up after (s)": round(arrived - began, 2),
+        "first paint after the visit (s)": round(painted - arrived, 2),
+        "figures after the visit, compiling included (s)": round(ready - arrived, 2),
+    }
+    slider = visitor.page.get_by_role("slider")
+    slider.focus()
+    for step in (2, 3, 4, 5):
+        before = time.monotonic()
+        slider.press("ArrowRight")
+        visitor.says(f"Request {step} of 7")
+        times[f"step {step} (s)"] = round(time.monotonic() - before, 2)
+    visitor.page.screenshot(path=shots / "play_failed.png")
+    assert visitor.page.get_by_text("no hole holds 11").count() >= len(TITLES)
+    (shots / "timings.json").write_text(json.dumps(times, indent=1), encoding="utf-8")
+    print(times)
+    visitor.context.close()
+
+
+def test_a_scenario_can_be_typed_and_played(visitor, shots):
+    visitor.figures()
+    visitor.type("Memory (cells)", "40")
+    visitor.says("does not lie inside the memory")
+    visitor.type("Blocks already there", "0:2, 22:4, 38:2")
+    visitor.type("Sizes (cells)", "12, 20")
+    visitor.says("Request 1 of 2 asks for 12 cells.")
+    placed = {name: cells[0] for name, cells in visitor.figures().items()}
+    assert (placed["first-fit"], placed["best-fit"]) == ("1", "2")
+    visitor.page.get_by_role("button", name="▶ Play").click()
+    visitor.says("After the last of 2 requests.")
+
+
+def test_a_person_places_beside_the_policies(visitor, shots):
+    visitor.figures()
+    visitor.type("Sizes (cells)", "8, 12")
+    visitor.says("Request 1 of 2 asks for 8 cells.")
+    visitor.page.get_by_text("Place the requests yourself").click()
+    visitor.page.get_by_text("30 to 37").click()
+    visitor.page.get_by_role("button", name="Request 2 asks for 12, and no hole holds it").click()
+    visitor.says("placed 1 of 2 · done")
+    visitor.page.locator(".jm-table td", has_text="you").wait_for()
+    assert visitor.figures()["you"][:2] == ["1", "50.00"]
+    visitor.page.screenshot(path=shots / "yours.png")
+
+
+@pytest.mark.parametrize("text", ["", "0", "-3", "1000000000", "😀", "<script>alert(1)</script>"])
+def test_odd_inputs_get_a_friendly_sentence(visitor, text):
+    visitor.figures()
+    visitor.type("Sizes (cells)", text)
+    visitor.page.get_by_test_id("stAlert").wait_for()
+    visitor.type("Sizes (cells)", "5")
+    visitor.says("Request 1 of 1 asks for 5 cells.")
+
+
+def test_policies_race_and_the_film_can_be_taken_home(visitor, shots, tmp_path):
+    visitor.open("Race")
+    film = visitor.page.frame_locator("iframe")
+    film.locator(".failed.some").first.wait_for()
+    at = [film.locator("#time").inner_text() for _ in (0, 1) if not time.sleep(0.5)]
+    assert at[0] != at[1]  # it goes on
+    visitor.page.screenshot(path=shots / "race.png")
+    film.locator("#slider").evaluate("s => { s.value = s.max; s.oninput(); }")
+    counts = [int(text.split()[0]) for text in film.locator(".failed").all_inner_texts()]
+    assert len(counts) == 3
+    assert counts[2] < counts[0]  # the learned policy, and first-fit
+    with visitor.page.expect_download() as started:
+        visitor.page.get_by_role("button", name="Download as GIF").click()
+    assert Path(started.value.path()).read_bytes().startswith(b"GIF8")
+
+
+def test_an_uploaded_trace_has_the_figures_of_compare(visitor, shots, tmp_path):
+    trace = tmp_path / "tiny.csv"
+    blocks = [
+        f"a,{k},{64 * (1 + k % 7)}\n" + (f"f,{k - 5},0\n" if k >= 5 else "") for k in range(90)
+    ]
+    trace.write_text("op,id,size\n" + "".join(blocks), encoding="utf-8")
+    assert read_trace(trace).requests == 90
+    visitor.open("Compare")
+    visitor.page.get_by_text("my own trace").click()
+    visitor.page.set_input_files("input[type=file]", trace)
+    visitor.says("tiny.csv")
+    visitor.page.get_by_role("button", name="Compare", exact=True).click()
+    shown = visitor.figures()
+    visitor.page.wait_for_timeout(1500)
+    visitor.page.screenshot(path=shots / "compare.png")
+    names = [*TITLES]
+    options = {"path": str(trace), "slack": 1.1}
+    found = compare(names, "trace", cells=1024, **options).results["policies"]
+    for name, title in TITLES.items():
+        assert shown[title][0] == f"{found[name]['failed_requests']['mean']:.2f}"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("../../etc/evil.csv", b"\x80\x04cposix\nsystem\n.", "not UTF-8 text"),
+        ("empty.csv", b"", "empty"),
+        ("bomb.csv.gz", None, "lines are read"),
+        ("page.html", b"<script>alert(1)</script>\n", "unknown header"),
+        ("double.csv", b"op,id,size\na,1,8\nf,1,0\nf,1,0\n", "double free"),
+    ],
+)
+def test_a_hostile_file_gets_a_friendly_sentence(visitor, name, data, said):
+    if data is None:
+        data = gzip.compress(b"op,id,size\n" + b"a,1,8\nf,1,0\n" * 3_000_000)
+    visitor.open("Compare")
+    visitor.page.get_by_text("my own trace").click()
+    visitor.page.set_input_files(
+        "input[type=file]", {"name": name, "mimeType": "text/csv", "buffer": data}
+    )
+    visitor.says(Path(name).name)
+    visitor.page.get_by_role("button", name="Compare", exact=True).click()
+    visitor.says(said)
+    visitor.open("About")
+    visitor.says("Takes the shortest hole")
+
+
+def test_an_upload_that_is_too_large_is_refused(visitor, tmp_path, shots):
+    large = tmp_path / "large.csv"
+    with large.open("wb") as file:
+        file.truncate(100 * 2**20)
+    visitor.open("Compare")
+    visitor.page.get_by_text("my own trace").click()
+    visitor.page.set_input_files("input[type=file]", large)
+    visitor.says(f"File must be {UPLOAD}")
+    visitor.page.screenshot(path=shots / "too_large.png")
+
+
+def test_a_policy_is_trained_and_played(visitor, shots):
+    visitor.figures()
+    visitor.open("Train")
+    visitor.page.get_by_role("button", name="Train", exact=True).click()
+    visitor.page.get_by_text(re.compile("of .* steps: .* % of the requests fail")).wait_for()
+    visitor.page.wait_for_timeout(2500)
+    visitor.page.screenshot(path=shots / "training.png")
+    stop = visitor.page.get_by_role("button", name="Stop")
+    if stop.is_visible():
+        stop.click()
+    visitor.says("On fresh sequences the policy fails")
+    visitor.page.wait_for_timeout(1500)
+    visitor.page.screenshot(path=shots / "trained.png")
+    visitor.open("Play")
+    visitor.page.locator(".jm-head", has_text="learned").wait_for()
+    assert "learned" in visitor.figures()
+
+
+def test_two_visitors_do_not_disturb_each_other(chromium, server):
+    one, other = (Visitor(chromium, server[0]) for _ in range(2))
+    one.figures()
+    other.figures()
+    one.type("Sizes (cells)", "8")
+    one.says("Request 1 of 1 asks for 8 cells.")
+    other.type("Sizes (cells)", "9, 9")
+    other.says("Request 1 of 2 asks for 9 cells.")
+    one.says("Request 1 of 1 asks for 8 cells.")
+    assert {cells[0] for cells in one.figures().values()} == {"1"}
+    assert {cells[0] for cells in other.figures().values()} == {"2"}
+    one.context.close()
+    other.context.close()
+
+
+def test_a_phone_shows_every_tab_without_scrolling_sideways(chromium, server, shots):
+    phone = Visitor(chromium, server[0], viewport={"width": 390, "height": 2600})
+    phone.figures()
+    for tab, sign in (
+        ("Play", "dashed frame"), ("Race", "Download as GIF"), ("Compare", "Requests from"),
+        ("Train", "A network learns"), ("About", "worst-fit"),
+    ):  # fmt: skip
+        phone.open(tab)
+        phone.says(sign)
+        phone.page.wait_for_timeout(1200)
+        phone.page.screenshot(path=shots / f"phone_{tab.lower()}.png")
+        assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+    phone.context.close()
+
+
+def test_nothing_is_asked_of_the_network(visitor, shots):
+    visitor.figures()
+    for tab, sign in (("Race", "Download as GIF"), ("About", "worst-fit")):
+        visitor.open(tab)
+        visitor.says(sign)
+    visitor.page.screenshot(path=shots / "about.png")
+    hosts = {address.split("/")[2].split(":")[0] for address in visitor.asked if "//" in address}
+    assert hosts <= {"localhost", ""}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="no /proc here to look into")
+def test_the_server_listens_on_this_machine_only(server):
+    port = int(server[0].rsplit(":", 1)[1])
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    if Path("/proc/net/tcp6").exists():
+        lines += Path("/proc/net/tcp6").read_text().splitlines()[1:]
+    sockets = [(line.split()[1].rsplit(":", 1), line.split()[3]) for line in lines]
+    listening = {at for (at, where), state in sockets if state == "0A" and int(where, 16) == port}
+    loopback = {"0100007F", "00000000000000000000000001000000"}
+    assert listening
+    assert listening <= loopback
