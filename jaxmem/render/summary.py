@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jaxmem.render.palette import count, policy_colour, policy_title
+from jaxmem.render.palette import GRID, count, policy_colour, policy_title
 from jaxmem.render.report import figure, markdown_row
 from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
 
@@ -120,7 +120,7 @@ def _draw_panel(axes: Axes, title: str, rows: Sequence[Row]) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_title(title)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#e4e7eb", lw=0.8)
+    axes.grid(axis="x", color=GRID, lw=0.8)
     axes.set_axisbelow(True)
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from jaxmem.render.curves import short_count, spread
-from jaxmem.render.palette import INK, MUTED, count, policy_title
+from jaxmem.render.palette import GRID, INK, MUTED, count, policy_title
 from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
 from jaxmem.render.throughput import REFERENCE_TITLES, Results
 
@@ -119,7 +119,7 @@ def _draw(axes: Axes, observation: str, lines: dict[str, Points], along: str) ->
     axes.set_xlabel("arenas side by side" if along == "arenas" else "cells of an arena")
     axes.set_ylabel("steps a second")
     axes.label_outer()
-    axes.grid(axis="y", color="#e4e7eb", lw=0.8)
+    axes.grid(axis="y", color=GRID, lw=0.8)
     axes.set_axisbelow(True)
 
 
