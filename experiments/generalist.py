@@ -31,7 +31,7 @@ from jaxmem.workloads.registry import Workload, workload
 
 SEED, TEST_SEED = 0, 2026
 TRIAL, VALIDATION, TEST, TEST_OTHERS = 256, 256, 2048, 512  # sequences
-CONFIG = ImitationConfig(turns=150, kept=10, widths=(96, 96), capacity=256)
+CONFIG = ImitationConfig(turns=240, kept=10, widths=(128, 128), capacity=256)
 # What it follows where nothing is worth more: best-fit's hole, small blocks low, larger ones high.
 GUIDE = policy("segregated", np.array([3, 1, 1], np.int32))
 MARGINS = (0.0, 0.5, 1.0, 2.0)  # by how much more often its teachers chose a placement, logarithm
