@@ -43,7 +43,7 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: an override that does not parse, or names what is not there.
     """
-    folder = configuration_folder()
+    folder, name = configuration_folder(), verb.replace(" ", "_")
     with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
         chosen: list[str] = []
         read = parsed(overrides)
@@ -56,7 +56,7 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
             if override.key_or_group in GROUPS:
                 _check_choice(folder, override.key_or_group, str(override.value()))
                 chosen.append(text)
-        known = _keys(compose(verb, overrides=chosen))
+        known = _keys(compose(name, overrides=chosen))
         swept = _swept(known)
         for text, override in zip(overrides, read, strict=True):
             key = override.key_or_group
@@ -64,7 +64,7 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                 close = nearest(key, [*known, *swept])
                 raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{close}")
         try:
-            composed = compose(verb, overrides=[str(override.input_line) for override in read])
+            composed = compose(name, overrides=[str(override.input_line) for override in read])
             plain = OmegaConf.to_container(composed, resolve=True)
         except (HydraException, OmegaConfBaseException) as error:
             reason = str(error).splitlines()[0]

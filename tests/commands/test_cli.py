@@ -8,10 +8,11 @@ import pytest
 import yaml
 from toy_learner import in_place_of_pqn
 
-from jaxmem.cli import EXAMPLES, SUMMARY, main
+from jaxmem.cli import main
 from jaxmem.commands import render
 from jaxmem.learning import guides
 from jaxmem.policies.saved import read_policy
+from jaxmem.verbs import VERBS
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CASE_0 = (
@@ -34,16 +35,18 @@ def results_in(folder: Path) -> dict:
 def test_help_names_every_verb(capsys):
     assert main([]) == 0
     shown = capsys.readouterr().out
-    assert all(verb in shown for verb in SUMMARY)
+    assert all(verb in shown for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", SUMMARY)
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_has_examples_and_every_setting(verb, capsys):
     assert main([verb, "--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(example in shown for example in EXAMPLES[verb])
+    assert all(example in shown for example in VERBS[verb].examples)
     settings = yaml.safe_load(
-        (Path(__file__).resolve().parents[2] / "conf" / f"{verb}.yaml").read_text(encoding="utf-8")
+        (Path(__file__).resolve().parents[2] / "conf" / f"{verb.replace(' ', '_')}.yaml").read_text(
+            encoding="utf-8"
+        )
     )
     assert all(f"\n{name}:" in shown for name in settings)
 

@@ -1,0 +1,88 @@
+"""What can be asked of the program: its verbs, of one word or two, and how each is used."""
+
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """A verb; its settings are conf/VERB.yaml, its module jaxmem.commands.VERB."""
+
+    summary: str
+    usage: str
+    examples: tuple[str, ...]
+    argument: str = ""  # the setting that its first word is, as in `jaxmem summarize DIR`
+
+
+VERBS = {
+    "train": Verb(
+        summary="train a placement policy, then judge it on requests it has never seen",
+        usage="jaxmem train [-m] [key=value ...]",
+        examples=(
+            "jaxmem train",
+            "jaxmem train workload=stack-with-leaks learner.states=3_000_000 seed=1 out=runs/stack",
+            "jaxmem train workload=call-sites workload.hints=true",
+            "jaxmem train workload=trace workload.name=torch_cpu_mlp_train learner.states=100000",
+            "jaxmem train -m learner=pqn,dqn seed=0,1 out=runs/grid",
+            "jaxmem train -m 'seed=range(0,8)' hydra/launcher=slurm_gpu "
+            "hydra.launcher.partition=gpu",
+        ),
+    ),
+    "sweep": Verb(
+        summary="search for the settings with which training fails least",
+        usage="jaxmem sweep [key=value ...]",
+        examples=(
+            "jaxmem sweep",
+            "jaxmem sweep learner=pqn trials=64 batch=16 seeds=3 out=runs/search",
+            "jaxmem sweep learner=pqn 'space.learning_rate={low: 1e-4, high: 1e-2, log: true}' "
+            "'space.gamma={low: 0.9, high: 0.999}' 'space.arenas=[64,128,256]'",
+            "jaxmem sweep resume=runs/search",
+        ),
+    ),
+    "compare": Verb(
+        summary="judge placement policies on the same requests",
+        usage="jaxmem compare [-m] [key=value ...]",
+        examples=(
+            "jaxmem compare workload=memoryless policies=[first,best,worst] sequences=4096",
+            "jaxmem compare policies=[best,two_ended,runs/stack] workload=stack-with-leaks",
+            "jaxmem compare workload=scenario 'workload.layout=[[5,10],[25,5]]' "
+            "'workload.sizes=[8,12,\"free:1\",5]'",
+            "jaxmem compare workload=trace workload.path=recording.csv.gz cells=2048",
+            "jaxmem compare workload=call-sites hindsight=true",
+            "jaxmem compare -m workload=comb,memoryless cells=100,200 hydra/launcher=joblib",
+        ),
+    ),
+    "bench": Verb(
+        summary="measure environment and training steps a second, beside other simulators",
+        usage="jaxmem bench [key=value ...]",
+        examples=(
+            "jaxmem bench quick=true",
+            "jaxmem bench out=experiments/results/throughput",
+            "jaxmem bench cells=[64,1024] arenas=[4096] policy=first observation=[packed] "
+            "training=false",
+        ),
+    ),
+    "summarize": Verb(
+        summary="compare the runs below a folder: a row for each configuration, over its seeds",
+        usage="jaxmem summarize DIR [key=value ...]",
+        examples=("jaxmem summarize runs/grid", "jaxmem summarize runs out=tables"),
+        argument="folder",
+    ),
+    "render": Verb(
+        summary="draw what policies do with one request sequence, as pictures or as a video",
+        usage="jaxmem render [--gif] [--mp4] [key=value ...]",
+        examples=(
+            "jaxmem render --gif",
+            "jaxmem render workload=stack-with-leaks policies=[best,two_ended,generalist] --mp4",
+            "jaxmem render workload=scenario 'workload.sizes=[8,12,\"free:1\",5]' out=pictures",
+        ),
+    ),
+    "demo": Verb(
+        summary="serve a page that shows what policies do, for a browser on this machine",
+        usage="jaxmem demo [key=value ...]",
+        examples=(
+            "jaxmem demo",
+            "jaxmem demo port=8600",
+            "jaxmem demo address=0.0.0.0",
+        ),
+    ),
+}
+FLAGS = {"--gif": "gif=true", "--mp4": "mp4=true"}
