@@ -149,7 +149,7 @@ def test_a_trial_whose_loss_was_not_finite_counts_and_comes_to_nothing(searched)
 
 def test_values_that_do_not_go_together_come_to_nothing(searched):
     # Each of the values is allowed beside the settings as they are.
-    seen = searched({"arenas": [4, 16], "minibatches": [4, 128]}, trials=8, batch=8)
+    seen = searched({"arenas": [4, 16], "minibatches": [4, 128]}, trials=24, batch=24)
     assert seen.whole
     apart = [trial for trial in seen.trials if trial.failed is None]
     assert apart
