@@ -1,0 +1,71 @@
+"""`jaxmem trace import FILE`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jaxmem.commands import check_switch, checked
+from jaxmem.configuration import UsageError
+from jaxmem.render.progress import ReadingDisplay
+
+
+def run(config: dict[str, Any], command: str) -> int:
+    """Reads the file, writes the store, prints what is in it and where it is."""
+    del command
+    # They bring JAX, which what fails before should not wait for.
+    from jaxmem.workloads.traces import read_trace, write_store
+    from jaxmem.workloads.traces.source import stem
+
+    console = Console(highlight=False)
+    file = Path(config["file"])
+    out = Path(f"{stem(file.name)}.npz" if config["out"] is None else str(config["out"]))
+    if not check_switch(config, "overwrite"):
+        _check_free(out)
+    with ReadingDisplay(console, file.name) as display:
+        recording = checked(read_trace, file, config["format"], display.report)
+    if config["licence"] is not None:
+        licence = " ".join(str(config["licence"]).split())
+        recording = replace(recording, about=replace(recording.about, licence=licence))
+    try:
+        write_store(out, recording)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"out={out} cannot be written: {reason}") from None
+    console.print(_table(recording))
+    console.print(Text.assemble("\n", (str(out), "bold")), soft_wrap=True)
+    return 0
+
+
+def _check_free(out: Path) -> None:
+    try:
+        taken = out.exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"out={out} cannot be written: {reason}") from None
+    if taken:
+        raise UsageError(f"{out} is there already; take another out=FILE, or overwrite=true")
+
+
+def _table(recording: Any) -> Table:
+    """What a recording holds, a line for each thing."""
+    about = recording.about
+    table = Table.grid(padding=(0, 2))
+    sites = "" if recording.site is None else f"{len(set(recording.site.tolist())):,}"
+    for name, value in (
+        ("recording", recording.name),
+        ("program", about.program),
+        ("format", about.format),
+        ("events", f"{recording.events:,}"),
+        ("requests", f"{recording.requests:,}"),
+        ("peak live", f"{recording.peak_live:,} {about.units}"),
+        ("call sites", sites),
+        *(("note", note) for note in about.notes),
+        ("licence", about.licence),
+    ):
+        if value:
+            table.add_row(name, Text(value))
+    return table
