@@ -10,7 +10,7 @@ import zstandard
 from jaxmem.extras import MissingExtraError
 from jaxmem.workloads.traces import TraceError, packing, read_trace, read_trace_bytes
 
-ROWS = b"".join(b"a,%d,%d\n" % (number, 1 + number % 977) for number in range(20_000))
+ROWS = b"".join(b"a,%d,%d\n" % (number, 1 + number % 977) for number in range(100_000))
 CONTENT = b"op,id,size\n" + ROWS
 
 
@@ -25,7 +25,7 @@ PACK = {"gzip": gzip.compress, "zstd": zstd}
 def test_a_file_of_several_packed_parts_is_one(pack):
     cuts = [0, 5, 5, 70_000, len(CONTENT)]
     packed = b"".join(PACK[pack](CONTENT[a:b]) for a, b in pairwise(cuts))
-    assert read_trace_bytes(packed, "parts", 10**6).requests == 20_000
+    assert read_trace_bytes(packed, "parts", 10**6).requests == 100_000
 
 
 @pytest.mark.parametrize("pack", PACK)

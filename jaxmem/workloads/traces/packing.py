@@ -33,12 +33,25 @@ def unpacked(file: BufferedReader) -> tuple[BufferedReader, str]:
     """
     magic = file.peek(len(ZSTD_MAGIC))
     if magic.startswith(GZIP_MAGIC):
-        # A BufferedReader asks for no more than readinto, which a GzipFile has.
-        stream: Any = gzip.GzipFile(fileobj=file)
-        return BufferedReader(stream), "gzip"
+        return BufferedReader(_GzipFile(file)), "gzip"
     if magic.startswith(ZSTD_MAGIC):
         return BufferedReader(_ZstdFile(file)), "zstd"
     return file, ""
+
+
+class _GzipFile(RawIOBase):
+    """The unpacked bytes of a gzip file, each piece given before the next one is unpacked."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = gzip.GzipFile(fileobj=file)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._file.read1(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 class _ZstdFile(RawIOBase):

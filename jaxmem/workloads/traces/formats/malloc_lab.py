@@ -15,7 +15,7 @@ from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
 from jaxmem.workloads.traces.source import Source, shown
 
 HEADER = 4  # numbers, of which the third says how many operations follow
-BEGINS = re.compile(rb"(?:\s*\d+[ \t\r]*\n)*\s*a +-?\d+ +-?\d+\s")
+BEGINS = re.compile(rb"(?:\s*\d+[ \t\r]*\n)*\s*a +-?\d+ +-?\d+(?:\s|$)")
 FIELDS = {"a": 3, "r": 3, "f": 2}
 
 

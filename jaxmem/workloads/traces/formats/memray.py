@@ -8,7 +8,8 @@ from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.recording import Recording
 from jaxmem.workloads.traces.source import Source
 
-MAGIC = b"memray"
+MAGIC = b"memray\0"
+LZ4_MAGIC = b"\x04\x22\x4d\x18"  # memray packs what it writes, unless it is told not to
 MAPS = "mmap and munmap, which take whole pages, left out"
 GUESSED = (
     "memray has a realloc as a free and an allocation: a free just before one on its thread was "
@@ -66,4 +67,9 @@ def _take(events: Events, kinds: Any, reader: Any) -> None:
         raise source.fault(f"the recording ends here and says it has {total:,} events; copy it")
 
 
-MEMRAY = Format("memray", lambda head: head.startswith(MAGIC), _read, from_strangers=False)
+def _told(head: bytes) -> bool:
+    # The first bytes of an LZ4 frame are its header, then the contents as they are.
+    return head.startswith(MAGIC) or (head.startswith(LZ4_MAGIC) and b"memray" in head[:64])
+
+
+MEMRAY = Format("memray", _told, _read, from_strangers=False)
