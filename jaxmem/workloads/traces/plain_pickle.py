@@ -15,7 +15,7 @@ from jaxmem.workloads.traces.source import Source, TraceError, shown
 MOST_BYTES, MOST_OBJECTS = 2**31, 200_000_000  # of a file of one's own
 BYTES_EACH, OBJECTS_EACH = 512, 64  # for each event that is read of a stranger's
 LONGEST_NUMBER = 9  # bytes of an integer: 64 bits and a sign
-OPEN = object()  # stands in the stack where a list, a dict or a tuple begins
+STOP, RECALL = ord("."), ord("h")
 
 
 def read_plain_pickle(source: Source, what: str) -> Any:
@@ -41,17 +41,22 @@ class _Machine:
         self.source, self.data, self.what, self.most = source, data, what, most
         self.at = 0  # the byte to be read next
         self.stack: list[Any] = []
+        self.marks: list[int] = []  # where in the stack lists, dicts and tuples begin
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
         """What is on the stack when the program stops."""
-        data, stop = self.data, ord(".")
+        data, stack, memo = self.data, self.stack, self.memo
         try:
             for _ in range(self.most):
                 code = data[self.at]
                 self.at += 1
-                if code == stop:
-                    return self.stack.pop()
+                if code == RECALL:  # the most frequent one: every key of a dict but the first
+                    stack.append(memo[data[self.at]])
+                    self.at += 1
+                    continue
+                if code == STOP:
+                    return stack.pop()
                 step = STEPS.get(code)
                 if step is None:
                     raise self._refused(code)
@@ -99,16 +104,14 @@ class _Machine:
         """The next unsigned number of so many bytes."""
         return int.from_bytes(self.take(width), "little")
 
-    def since_open(self) -> list[Any]:
-        """What lies on the stack above the last OPEN, which both leave."""
-        stack = self.stack
-        at = len(stack) - 1
-        while stack[at] is not OPEN:
-            at -= 1
-            if at < 0:
-                raise IndexError
-        items = stack[at + 1 :]
-        del stack[at:]
+    def mark(self) -> None:
+        self.marks.append(len(self.stack))
+
+    def since_mark(self) -> list[Any]:
+        """What lies on the stack since the last mark, which both leave."""
+        at = self.marks.pop()
+        items = self.stack[at:]
+        del self.stack[at:]
         return items
 
     def text(self, width: int) -> None:
@@ -123,7 +126,7 @@ class _Machine:
         self.stack.append(int.from_bytes(self.take(count), "little", signed=True))
 
     def append_all(self) -> None:
-        items = self.since_open()
+        items = self.since_mark()
         _of(list, self.stack[-1]).extend(items)
 
     def append(self) -> None:
@@ -131,12 +134,11 @@ class _Machine:
         _of(list, self.stack[-1]).append(item)
 
     def set_all(self) -> None:
-        items = self.since_open()
-        if len(items) % 2:
-            raise IndexError
-        target = _of(dict, self.stack[-1])
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            target[_of(str, key)] = value
+        items = self.since_mark()
+        keys, values = items[::2], items[1::2]
+        if len(keys) != len(values) or set(map(type, keys)) - {str}:
+            raise TypeError
+        _of(dict, self.stack[-1]).update(zip(keys, values, strict=True))
 
     def set(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
@@ -179,12 +181,12 @@ def _push_unpacked(layout: str) -> Callable[[_Machine], None]:
 STEPS: dict[int, Callable[[_Machine], Any]] = {
     0x80: lambda machine: machine.take(1),  # the protocol
     0x95: lambda machine: machine.take(8),  # a frame: its length is no matter here
-    ord("("): _push(OPEN),
+    ord("("): _Machine.mark,
     ord("N"): _push(None),
     0x88: _push(True),
     0x89: _push(False),
-    ord("K"): _push_unpacked("<B"),
-    ord("M"): _push_unpacked("<H"),
+    ord("K"): lambda machine: machine.stack.append(machine.number(1)),
+    ord("M"): lambda machine: machine.stack.append(machine.number(2)),
     ord("J"): _push_unpacked("<i"),
     ord("G"): _push_unpacked(">d"),
     0x8A: _Machine.long,
@@ -198,13 +200,12 @@ STEPS: dict[int, Callable[[_Machine], Any]] = {
     ord("e"): _Machine.append_all,
     ord("s"): _Machine.set,
     ord("u"): _Machine.set_all,
-    ord("t"): lambda machine: machine.stack.append(tuple(machine.since_open())),
+    ord("t"): lambda machine: machine.stack.append(tuple(machine.since_mark())),
     0x85: lambda machine: machine.tuple_of(1),
     0x86: lambda machine: machine.tuple_of(2),
     0x87: lambda machine: machine.tuple_of(3),
     0x94: lambda machine: machine.remember(len(machine.memo)),
     ord("q"): lambda machine: machine.remember(machine.number(1)),
     ord("r"): lambda machine: machine.remember(machine.number(4)),
-    ord("h"): lambda machine: machine.recall(machine.number(1)),
     ord("j"): lambda machine: machine.recall(machine.number(4)),
 }

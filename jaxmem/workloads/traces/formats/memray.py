@@ -1,5 +1,7 @@
 """Recordings of memray (`memray run`), by memray's own reader."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from jaxmem.extras import extra
@@ -11,16 +13,14 @@ from jaxmem.workloads.traces.source import Source
 MAGIC = b"memray\0"
 LZ4_MAGIC = b"\x04\x22\x4d\x18"  # memray packs what it writes, unless it is told not to
 MAPS = "mmap and munmap, which take whole pages, left out"
-GUESSED = (
-    "memray has a realloc as a free and an allocation: a free just before one on its thread was "
-    "taken for its own, and the new block for there before the old one is gone"
-)
+GUESSED = "frees just before a realloc on their thread, taken for its own and put after it"
 
 
 def _read(source: Source) -> Recording:
     memray: Any = extra("memray", "traces", "a memray recording")
     events = Events(source)
     with source.on_disk() as path:
+        _check_whole(source, path)
         try:
             with memray.FileReader(str(path)) as reader:
                 _take(events, memray.AllocatorType, reader)
@@ -38,7 +38,7 @@ def _read(source: Source) -> Recording:
 
 def _take(events: Events, kinds: Any, reader: Any) -> None:
     """Takes every event of a recording."""
-    source, total = events.source, reader.metadata.total_allocations
+    source = events.source
     source.unit = "event"
     frees = {kinds.FREE, kinds.PYMALLOC_FREE}
     moves = {kinds.REALLOC, kinds.PYMALLOC_REALLOC}
@@ -63,8 +63,27 @@ def _take(events: Events, kinds: Any, reader: Any) -> None:
             events.allocate(event.address, event.size, event.stack_id)
     if waiting is not None:
         events.free(waiting.address)
-    if source.number < total:
-        raise source.fault(f"the recording ends here and says it has {total:,} events; copy it")
+
+
+def _check_whole(source: Source, path: Path) -> None:
+    """Raises TraceError if a file that memray has packed is cut off, which its reader passes over.
+
+    An LZ4 frame is a header, blocks that begin with their size, and a size of 0.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != LZ4_MAGIC:
+            return
+        flags = file.read(3)[:1] or b"\0"
+        file.seek((flags[0] >> 3 & 1) * 8 + (flags[0] & 1) * 4, os.SEEK_CUR)
+        checksum = (flags[0] >> 4 & 1) * 4
+        size = -1
+        while size:
+            word = file.read(4)
+            if len(word) < 4:
+                at = min(file.tell(), path.stat().st_size)
+                raise source.fault("the recording is cut off here; copy it again", at)
+            size = int.from_bytes(word, "little") & 0x7FFFFFFF  # the first bit: it is not packed
+            file.seek(size + checksum if size else 0, os.SEEK_CUR)
 
 
 def _told(head: bytes) -> bool:
