@@ -53,6 +53,8 @@ def _check_free(out: Path) -> None:
 def _table(recording: Any) -> Table:
     """What a recording holds, a line for each thing."""
     about = recording.about
+    from jaxmem.workloads.traces.source import printable
+
     table = Table.grid(padding=(0, 2))
     sites = "" if recording.site is None else f"{len(set(recording.site.tolist())):,}"
     for name, value in (
@@ -67,5 +69,5 @@ def _table(recording: Any) -> Table:
         ("licence", about.licence),
     ):
         if value:
-            table.add_row(name, Text(value))
+            table.add_row(name, Text(printable(value)))
     return table

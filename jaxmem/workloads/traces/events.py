@@ -10,7 +10,7 @@ import numpy as np
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces.about import About
 from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
-from jaxmem.workloads.traces.source import Source, TraceError, stem
+from jaxmem.workloads.traces.source import Source, TraceError, printable, stem
 
 MOST_REQUESTS = 2**28
 NO_SITE = -1
@@ -99,7 +99,7 @@ def recording_of(
         counted: what was left out or changed, and how often.
     """
     notes = tuple(f"{what}: {count:,}" for what, count in counted.items() if count)
-    about = About(program, source.format, file=source.name, notes=notes)
+    about = About(printable(program), source.format, file=source.name, notes=notes)
     try:
         return Recording(stem(source.name), size, lifetime, site, about)
     except ValueError as error:

@@ -14,7 +14,7 @@ from jaxmem.workloads.traces.source import Source
 
 # As in --71-- malloc(24) = 0x4A9C040; a realloc of nothing has the malloc behind it on its line.
 PREFIX = re.compile(r"--(\d+)-- ")
-CALL = re.compile(r"(\w+)\(([^()]*)\)(?: = (0x[0-9A-Fa-f]+))?")
+CALL = re.compile(r"\b(\w+)\(([^()]*)\)(?: = (0x[0-9A-Fa-f]+))?")
 BEGINS = re.compile(rb"^--\d+-- \w+\([^()\n]*\)", re.MULTILINE)
 COMMAND = re.compile(r"==\d+== Command: (.+)")
 ALLOCATES = re.compile(r"malloc|memalign|__builtin_(vec_)?new|_Zn[wa]\w+")  # one block of a size
