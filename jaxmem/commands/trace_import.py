@@ -19,10 +19,11 @@ def run(config: dict[str, Any], command: str) -> int:
     # They bring JAX, which what fails before should not wait for.
     from jaxmem.workloads.traces import read_trace, write_store
     from jaxmem.workloads.traces.source import stem
+    from jaxmem.workloads.traces.store import SUFFIX
 
     console = Console(highlight=False)
     file = Path(config["file"])
-    out = Path(f"{stem(file.name)}.npz" if config["out"] is None else str(config["out"]))
+    out = Path(f"{stem(file.name)}{SUFFIX}" if config["out"] is None else str(config["out"]))
     if not check_switch(config, "overwrite"):
         _check_free(out)
     with ReadingDisplay(console, file.name) as display:

@@ -2,6 +2,7 @@
 
 import gzip
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,28 @@ def test_what_is_wrong_is_named_with_its_line(fault):
 def test_in_a_log_long_lines_and_other_bytes_are_passed_over():
     log = b"--9-- malloc(5) = 0x10\n" + b"\xff" * 10_000 + b"\n--9-- free(0x10)\n"
     assert contents(read(log)) == ([5], [1])
+
+
+def test_many_events_take_little_memory(tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text("op,id,size\n" + "a,1,8\nf,1,0\n" * 50_000, encoding="utf-8")
+    tracemalloc.start()
+    try:
+        assert read_trace(path).events == 100_000
+        # 36 bytes for each request, what arrays set aside, and pieces of the file.
+        assert tracemalloc.get_traced_memory()[1] < 12e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_how_far_the_reading_is_is_told(tmp_path):
+    path = tmp_path / "long.csv.gz"
+    path.write_bytes(gzip.compress(b"op,id,size\n" + b"a,1,8\nf,1,0\n" * 9000))
+    told: list[tuple[int, int]] = []
+    read_trace(path, report=lambda done, total: told.append((done, total)))
+    size = path.stat().st_size
+    assert told[-1] == (size, size)
+    assert told == sorted(told)
 
 
 def shared_files() -> list[Path]:

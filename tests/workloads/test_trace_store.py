@@ -107,9 +107,9 @@ FAULTS = {
     "lengths differ": (lambda s: altered(s, size=np.ones(4, int)), "one of each for each"),
     "sites differ": (lambda s: altered(s, site=np.ones(4, "i4")), "call sites .4,. of requests"),
     "size zero": (lambda s: altered(s, size=np.zeros(3, int)), "a size out of range"),
-    "other events": (lambda s: other_about(s, events=6), "it says events 6 and has 5"),
+    "other events": (lambda s: other_about(s, events=6), "it says events '6' and has 5"),
     "no name": (lambda s: other_about(s, name=None), "about.npy: name missing or of a wrong kind"),
-    "notes no list": (lambda s: other_about(s, notes="x"), "about.npy: no notes"),
+    "notes no list": (lambda s: other_about(s, notes="x"), "about.npy: notes are no list of texts"),
     "objects": (lambda s: altered(s, size=np.array([{}, 1, 2], object)), "object of shape"),
     "no JSON": (lambda s: altered(s, about=np.ones(9, "u1")), "damaged, or another zip file"),
 }

@@ -15,6 +15,7 @@ from jaxmem.workloads.traces.source import Source, TraceError, shown
 MOST_BYTES, MOST_OBJECTS = 2**31, 200_000_000  # of a file of one's own
 BYTES_EACH, OBJECTS_EACH = 512, 64  # for each event that is read of a stranger's
 LONGEST_NUMBER = 9  # bytes of an integer: 64 bits and a sign
+REPORTED = 2**18  # instructions after which is told how far we are
 STOP, RECALL = ord("."), ord("h")
 
 
@@ -42,13 +43,15 @@ class _Machine:
         self.at = 0  # the byte to be read next
         self.stack: list[Any] = []
         self.marks: list[int] = []  # where in the stack lists, dicts and tuples begin
-        self.memo: dict[int, Any] = {}
+        self.memo: list[Any] = []
 
     def run(self) -> Any:
         """What is on the stack when the program stops."""
         data, stack, memo = self.data, self.stack, self.memo
         try:
-            for _ in range(self.most):
+            for done in range(self.most):
+                if done % REPORTED == 0:
+                    self.source.reached(self.at, len(data))
                 code = data[self.at]
                 self.at += 1
                 if code == RECALL:  # the most frequent one: every key of a dict but the first
@@ -61,7 +64,7 @@ class _Machine:
                 if step is None:
                     raise self._refused(code)
                 step(self)
-        except (IndexError, KeyError, TypeError, AttributeError):
+        except (IndexError, TypeError):
             if self.at >= len(data):
                 raise self._fault("the pickle is truncated here; copy the file again") from None
             raise self._fault("the pickle is damaged here; copy the file again") from None
@@ -152,7 +155,11 @@ class _Machine:
         self.stack[-count:] = [items]
 
     def remember(self, key: int) -> None:
-        self.memo[key] = self.stack[-1]
+        """Gives the top object a number: one that is known, or the next."""
+        if key == len(self.memo):
+            self.memo.append(self.stack[-1])
+        else:
+            self.memo[key] = self.stack[-1]
 
     def recall(self, key: int) -> None:
         self.stack.append(self.memo[key])

@@ -48,6 +48,7 @@ class Source:
         self.path: Path | None = None  # where the file is; None: in memory
         self.format = ""  # the name of the format that it is read as
         self.unit, self.number = "byte", 0  # the place in it, lines counted from 1, bytes from 0
+        self._size, self._report = 0, None  # bytes of the file, and who is told how far we are
         try:
             stream, self.packing = unpacked(file)
         except OSError as error:
@@ -80,9 +81,10 @@ class Source:
         except (OSError, ValueError) as error:  # ValueError: a null character in the path
             raise unreadable(where, error) from None
         with file:
-            counted = _Counted(file, os.fstat(file.fileno()).st_size, report)
+            size = os.fstat(file.fileno()).st_size
+            counted = _Counted(file, size, report)
             source = cls(BufferedReader(counted, PIECE), path.name, where, None)
-            source.path = path
+            source.path, source._size, source._report = path, size, report
             yield source
 
     @classmethod
@@ -119,12 +121,24 @@ class Source:
             return
         with tempfile.TemporaryDirectory(prefix="jaxmem-") as folder:
             path = Path(folder, "unpacked")
-            with path.open("wb") as file:
-                while piece := self._read(self._stream.read, PIECE):
-                    if file.tell() + len(piece) > MOST_UNPACKED:
-                        raise self.fault(f"unpacked, it has more than {MOST_UNPACKED:,} bytes")
-                    file.write(piece)
+            try:
+                self._unpack_into(path)
+            except OSError as error:
+                reason = error.strerror or error
+                raise TraceError(f"{self.where}: no room to unpack it ({reason})") from None
             yield path
+
+    def reached(self, done: int, total: int) -> None:
+        """Reports how far the work is where most of it is done after the reading."""
+        if self._report is not None:
+            self._report(self._size * done // max(total, 1), self._size)
+
+    def _unpack_into(self, path: Path) -> None:
+        with path.open("wb") as file:
+            while piece := self._read(self._stream.read, PIECE):
+                if file.tell() + len(piece) > MOST_UNPACKED:
+                    raise self.fault(f"unpacked, it has more than {MOST_UNPACKED:,} bytes")
+                file.write(piece)
 
     def _read(self, read: Callable[[int], bytes], most: int) -> bytes:
         try:
@@ -149,10 +163,9 @@ def printable(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def shown(text: object) -> str:
+def shown(text: str) -> str:
     """What a file holds, for a message: quoted, on one line and short."""
-    whole = text if isinstance(text, str) else repr(text)
-    return repr(whole if len(whole) <= 40 else whole[:37] + "...")
+    return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 def stem(name: str) -> str:

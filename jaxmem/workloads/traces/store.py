@@ -20,7 +20,7 @@ import numpy as np
 from jaxmem.workloads.traces.about import About
 from jaxmem.workloads.traces.events import MOST_REQUESTS
 from jaxmem.workloads.traces.recording import Recording
-from jaxmem.workloads.traces.source import PIECE, Source, TraceError, printable
+from jaxmem.workloads.traces.source import PIECE, Source, TraceError, printable, shown
 
 VERSION = 1
 SUFFIX = ".npz"
@@ -96,8 +96,8 @@ def read_store(source: Source) -> Recording:
     for name in ("events", "requests", "peak_live"):
         if about[name] != getattr(recording, name):
             raise TraceError(
-                f"{source.where}: damaged: it says {name} {about[name]} and has "
-                f"{getattr(recording, name)}"
+                f"{source.where}: damaged: it says {name} {shown(str(about[name]))} and "
+                f"has {getattr(recording, name)}"
             )
     return recording
 
@@ -141,11 +141,14 @@ class _Store:
         about = json.loads(self.array("about", "|u1", MOST_ABOUT).tobytes())
         texts = ("name", "program", "format", "units", "file", "licence")
         numbers = ("events", "requests", "peak_live")
-        if not isinstance(about, dict) or not isinstance(about.get("notes"), list):
-            raise self.fault("no notes")
+        if not isinstance(about, dict):
+            raise self.fault("no table")
+        notes = about.get("notes")
+        if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+            raise self.fault("notes are no list of texts")
         wrong = [name for name in texts if not isinstance(about.get(name), str)]
         wrong += [name for name in numbers if type(about.get(name)) is not int]
         if wrong:
             raise self.fault(f"{', '.join(wrong)} missing or of a wrong kind")
         cleaned = {name: printable(about[name]) for name in texts}
-        return {**about, **cleaned, "notes": tuple(printable(str(note)) for note in about["notes"])}
+        return {**about, **cleaned, "notes": tuple(map(printable, notes))}

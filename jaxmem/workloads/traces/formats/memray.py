@@ -12,6 +12,7 @@ from jaxmem.workloads.traces.source import Source
 
 MAGIC = b"memray\0"
 LZ4_MAGIC = b"\x04\x22\x4d\x18"  # memray packs what it writes, unless it is told not to
+REPORTED = 50_000  # events after which is told how far we are
 MAPS = "mmap and munmap, which take whole pages, left out"
 GUESSED = "frees just before a realloc on their thread, taken for its own and put after it"
 
@@ -43,9 +44,12 @@ def _take(events: Events, kinds: Any, reader: Any) -> None:
     frees = {kinds.FREE, kinds.PYMALLOC_FREE}
     moves = {kinds.REALLOC, kinds.PYMALLOC_REALLOC}
     maps = {kinds.MMAP, kinds.MUNMAP}
+    total = reader.metadata.total_allocations
     waiting: Any = None  # a free, which may be one half of a realloc
     for number, event in enumerate(reader.get_allocation_records(), 1):
         source.number = number
+        if number % REPORTED == 0:
+            source.reached(number, total)
         kind = event.allocator
         if waiting is not None:
             if kind in moves and event.tid == waiting.tid:
