@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -154,26 +155,27 @@ def _measured(
 def _runs(options: Options) -> dict[str, Any]:
     """Wall time of 8 seeds x 4 learning rates as one command, and as 32 one after another."""
     base = ["train", "learner=pqn", f"learner.steps={options.steps}"]
-    folder = Path(options.out) / "runs"
     rates = ",".join(map(str, RATES))
-    one = [*base, f"seeds={SEEDS}", f"sweep.learning_rate=[{rates}]", f"out={folder}/all"]
+    one = [*base, f"seeds={SEEDS}", f"sweep.learning_rate=[{rates}]"]
     each = [
-        [*base, f"seed={seed}", f"learner.learning_rate={rate}", f"out={folder}/{rate}-{seed}"]
+        [*base, f"seed={seed}", f"learner.learning_rate={rate}"]
         for rate in RATES
         for seed in range(SEEDS)
     ]
-    together = _seconds([one], "32 members, one command")
-    apart = _seconds(each, "32 commands, one after another")
+    together = _seconds([one], f"{len(each)} members, one command")
+    apart = _seconds(each, f"{len(each)} commands, one after another")
     return {"members": len(each), "steps": options.steps, "one": together, "apart": apart}
 
 
 def _seconds(commands: list[list[str]], said: str) -> float:
     """Wall time of some commands; what one compiles is there for the next, as for any user."""
     program = [sys.executable, "-c", "from jaxmem.cli import main; raise SystemExit(main())"]
-    begin = time.perf_counter()
-    for words in track(commands, said):
-        subprocess.run([*program, *words], stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begin
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        for number, words in enumerate(track(commands, said)):
+            out = f"out={folder}/{number}"
+            subprocess.run([*program, *words, out], stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - begin
 
 
 def _table(results: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params, State
+from jaxmem.learning.devices import FIRST, SECOND, THIRD, by_device
 from jaxmem.learning.settings import Numbers
 from jaxmem.policies.q_functions import QFunction
 
@@ -107,7 +108,10 @@ def collect(
         )
         return Arenas(observation, state), kept
 
+    def play(arenas: Arenas, drawn: jax.Array) -> tuple[Arenas, Steps, jax.Array]:
+        arenas, kept = jax.lax.scan(step, arenas, drawn)
+        return arenas, kept, jnp.max(look(arenas)[1], axis=-1)
+
     # All at once: drawing in every step would take as long as a step of the arena.
     drawn = jax.random.bits(key, (steps, 2, count), jnp.uint32)
-    arenas, kept = jax.lax.scan(step, arenas, drawn)
-    return arenas, kept, jnp.max(look(arenas)[1], axis=-1)
+    return by_device(play, (FIRST, THIRD), (FIRST, SECOND, FIRST))(arenas, drawn)

@@ -9,6 +9,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 ARENAS = "arenas"  # the axis of the mesh
 ALL = "all"
+FIRST, SECOND, THIRD = (PartitionSpec(*[None] * at, ARENAS) for at in range(3))
 
 
 def check_devices(asked: int | str, arenas: int) -> int:
@@ -28,6 +29,21 @@ def check_devices(asked: int | str, arenas: int) -> int:
     if arenas % asked:
         raise ValueError(f"{arenas} arenas cannot be shared evenly by {asked} devices")
     return asked
+
+
+def by_device(function: Callable[..., Any], given: Any, left: Any) -> Callable[..., Any]:
+    """A function of arenas that need nothing of each other: each device runs it on its own ones.
+
+    Left to itself, the compiler looks for what is in whose arenas in every step, and the devices
+    wait for each other hundreds of times an update. On one device, the function as it is.
+
+    Args:
+        function: what it takes from around it, every device has all of.
+        given, left: of each argument and result, which of its axes is that of the arenas.
+    """
+    if ARENAS not in jax.sharding.get_abstract_mesh().axis_names:
+        return function
+    return jax.shard_map(function, in_specs=given, out_specs=left, check_vma=False)
 
 
 class Program:
@@ -54,9 +70,9 @@ class Program:
             self._layout = None
             self.start = jax.jit(start)
             return
-        mesh = Mesh(np.array(jax.devices()[:devices]), (ARENAS,), axis_types=(AxisType.Auto,))
-        self._everywhere = NamedSharding(mesh, PartitionSpec())
-        spread = NamedSharding(mesh, PartitionSpec(*[None] * axes, ARENAS))
+        self._mesh = Mesh(np.array(jax.devices()[:devices]), (ARENAS,), axis_types=(AxisType.Auto,))
+        self._everywhere = NamedSharding(self._mesh, PartitionSpec())
+        spread = NamedSharding(self._mesh, PartitionSpec(*[None] * axes, ARENAS))
         layout = jax.tree.map(lambda _: self._everywhere, self.shape)
         arenas = jax.tree.map(lambda _: spread, self.shape.arenas)
         self._layout = layout.replace(arenas=arenas)
@@ -74,11 +90,14 @@ class Program:
 
     def compiled(self, params: Any) -> Callable[..., Any]:
         """The block; the learner that it is given is used up."""
-        shardings = {}
-        if self._layout is not None:
-            shardings = {
-                "in_shardings": (self._layout, self._everywhere, self._everywhere),
-                "out_shardings": (self._layout, self._everywhere),
-            }
-        block = jax.jit(self._block, donate_argnums=0, **shardings)
-        return block.lower(self.shape, params, np.int32(0)).compile()
+        arguments = (self.shape, params, np.int32(0))
+        if self._layout is None:
+            return jax.jit(self._block, donate_argnums=0).lower(*arguments).compile()
+        block = jax.jit(
+            self._block,
+            donate_argnums=0,
+            in_shardings=(self._layout, self._everywhere, self._everywhere),
+            out_shardings=(self._layout, self._everywhere),
+        )
+        with jax.set_mesh(self._mesh):
+            return block.lower(*arguments).compile()

@@ -137,7 +137,7 @@ def make_train(config: PQNConfig, env: Environment) -> tuple[Start, Block]:
         # them and moves them one by one, took as long as learning from them.
         order = jax.random.permutation(key, config.rollout)
         batches = jax.tree.map(
-            lambda x: x[order].reshape((config.minibatches, -1, *x.shape[2:])), samples
+            lambda x: x[order].reshape((config.minibatches, -1, *x.shape[1:])), samples
         )
         return jax.lax.scan(descend, carry, batches)
 

@@ -17,6 +17,7 @@ from jaxmem.environment.observations import FEATURES, rows
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.learning.collect import Arenas
+from jaxmem.learning.devices import FIRST, SECOND, by_device
 from jaxmem.learning.placements import to_try
 from jaxmem.policies import Policy
 from jaxmem.policies.q_functions import random_candidate
@@ -54,13 +55,13 @@ def label(
     count, packed, state = arenas.state.sequence.shape[0], arenas.observation, arenas.state
     starts = cast(jax.Array, state.starts)  # the actions are holes
     tried = to_try(packed.count, candidates, key)
+    follow_all = jax.vmap(functools.partial(follow, env, choose, params, horizon))
+    followed = by_device(follow_all, (FIRST, FIRST, FIRST), FIRST)
 
     def branch(number: jax.Array, found: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         mine, action = tried.at(number * count + jnp.arange(count))
         situation = jax.tree.map(lambda leaf: leaf[mine], state.situation)
-        reward = jax.vmap(functools.partial(follow, env, choose, params, horizon))(
-            situation, state.sequence[mine], starts[mine, action]
-        )
+        reward = followed(situation, state.sequence[mine], starts[mine, action])
         new = (rows(packed, mine, action), reward, mine)
         return tuple(
             jax.lax.dynamic_update_slice_in_dim(all, part, number * count, axis=0)
@@ -137,23 +138,29 @@ def play_on(
     """
     count = arenas.state.sequence.shape[0]
 
-    def step(arenas: Arenas, key: jax.Array):
+    def draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         by_move, by_choice = jax.random.split(key)
-        state = arenas.state
-        drawn = jax.random.bits(by_move, (count,), jnp.uint32)
-        at_random = random_candidate(drawn, arenas.observation)
         moves = jax.random.uniform(by_choice, (count,)) < random_moves
+        return jax.random.bits(by_move, (count,), jnp.uint32), moves
 
-        def one(state, action, moves):
-            elsewhere = state.starts[jnp.minimum(action, state.starts.shape[0] - 1)]
-            return jnp.where(moves, elsewhere, choose(state.situation))
+    def play(arenas: Arenas, drawn: jax.Array, moves: jax.Array):
+        def step(arenas: Arenas, drawn: tuple[jax.Array, jax.Array]):
+            state, (bits, moves) = arenas.state, drawn
+            at_random = random_candidate(bits, arenas.observation)
 
-        start = jax.vmap(one)(state, at_random, moves)
-        observation, state, _, terminated, truncated, info = jax.vmap(
-            env.step_at, in_axes=(0, 0, None)
-        )(state, start, params)
-        seen = (~info["placed"], terminated | truncated)
-        return Arenas(observation, state), seen
+            def one(state, action, moves):
+                elsewhere = state.starts[jnp.minimum(action, state.starts.shape[0] - 1)]
+                return jnp.where(moves, elsewhere, choose(state.situation))
 
-    arenas, (failed, over) = jax.lax.scan(step, arenas, jax.random.split(key, steps))
+            start = jax.vmap(one)(state, at_random, moves)
+            observation, state, _, terminated, truncated, info = jax.vmap(
+                env.step_at, in_axes=(0, 0, None)
+            )(state, start, params)
+            return Arenas(observation, state), (~info["placed"], terminated | truncated)
+
+        return jax.lax.scan(step, arenas, (drawn, moves))
+
+    played = by_device(play, (FIRST, SECOND, SECOND), (FIRST, SECOND))
+    drawn, moves = jax.vmap(draw)(jax.random.split(key, steps))
+    arenas, (failed, over) = played(arenas, drawn, moves)
     return arenas, jnp.mean(failed), jnp.sum(over)

@@ -50,7 +50,7 @@ def _draw(axes: Axes, lines: Sequence[tuple[str, str, Rows]], along: str) -> Non
         axes.vlines(at, [min(rate) for rate in rates], [max(rate) for rate in rates],
                     color=policy_colour(colour))  # fmt: skip
     alone = max(median(rows[0]["steps_per_second"]) for *_, rows in lines)
-    twice = f"as many times one of the {along}" if len(counts) > 1 else None
+    twice = "in proportion" if len(counts) > 1 else None
     axes.plot(counts, [alone * count / counts[0] for count in counts], color=MUTED, lw=1,
               ls=(0, (4, 3)), label=twice)  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel=along, ylabel="steps a second")
