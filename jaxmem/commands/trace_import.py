@@ -24,8 +24,7 @@ def run(config: dict[str, Any], command: str) -> int:
     console = Console(highlight=False)
     file = Path(config["file"])
     out = Path(f"{stem(file.name)}{SUFFIX}" if config["out"] is None else str(config["out"]))
-    if not check_switch(config, "overwrite"):
-        _check_free(out)
+    _check_out(out, check_switch(config, "overwrite"))
     with ReadingDisplay(console, file.name) as display:
         recording = checked(read_trace, file, config["format"], display.report)
     if config["licence"] is not None:
@@ -41,13 +40,15 @@ def run(config: dict[str, Any], command: str) -> int:
     return 0
 
 
-def _check_free(out: Path) -> None:
+def _check_out(out: Path, overwrite: bool) -> None:
     try:
-        taken = out.exists()
+        taken, ordinary = out.exists(), out.is_file()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"out={out} cannot be written: {reason}") from None
-    if taken:
+    if taken and not ordinary:
+        raise UsageError(f"out={out} is no ordinary file; take another")
+    if taken and not overwrite:
         raise UsageError(f"{out} is there already; take another out=FILE, or overwrite=true")
 
 

@@ -126,7 +126,9 @@ def refused(command: list[str], said: str, capsys) -> None:
         (["none.csv", "formt=csv"], "did you mean format"),
         (["none.csv", "overwrite=1"], "overwrite is 1; it must be true or false"),
         (["heap.log", "out=none/heap.npz"], "out=none/heap.npz cannot be written: No such file"),
-        (["heap.log", "out=."], "is there already"),
+        (["heap.log", "out=.", "overwrite=true"], "out=. is no ordinary file"),
+        (["heap.log", "out=/dev/null", "overwrite=true"], "out=/dev/null is no ordinary file"),
+        (["heap.log", "out=a\0b"], "cannot be written"),
     ],
 )
 def test_a_bad_command_is_refused_in_one_line(words, said, here, capsys):

@@ -93,7 +93,7 @@ def test_every_protocol_is_read(protocol):
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
     | st.text(max_size=300),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner)
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3) | st.integers(-9, 9), inner)
     | st.tuples(inner) | st.tuples(inner, inner, inner, inner),
     max_leaves=30,
 )  # fmt: skip
@@ -134,7 +134,9 @@ def test_a_pickle_that_would_run_something_is_refused_and_does_not(tmp_path, pro
     assert target.exists()  # so the pickle was a hostile one
 
 
-@pytest.mark.parametrize("value", [OrderedDict(a=1), {1, 2}, b"bytes", Path("x"), 1 + 2j, {1: 2}])
+@pytest.mark.parametrize(
+    "value", [OrderedDict(a=1), {1, 2}, b"bytes", Path("x"), 1 + 2j, {(1,): 2}, {None: 2}]
+)
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_nothing_but_plain_data_is_read(value, protocol):
     with pytest.raises(TraceError, match=r"refused|damaged"):

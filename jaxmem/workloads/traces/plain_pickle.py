@@ -16,11 +16,12 @@ MOST_BYTES, MOST_OBJECTS = 2**31, 200_000_000  # of a file of one's own
 BYTES_EACH, OBJECTS_EACH = 512, 64  # for each event that is read of a stranger's
 LONGEST_NUMBER = 9  # bytes of an integer: 64 bits and a sign
 REPORTED = 2**18  # instructions after which is told how far we are
+KEYS = frozenset({str, int})  # of a tuple's hash there is no bound: tuples may be deeply nested
 STOP, RECALL = ord("."), ord("h")
 
 
 def read_plain_pickle(source: Source, what: str) -> Any:
-    """The object in a pickle of protocol 2 to 5; the keys of its dicts are texts.
+    """The object in a pickle of protocol 2 to 5; the keys of its dicts are texts or integers.
 
     Args:
         what: it is, for messages.
@@ -139,13 +140,15 @@ class _Machine:
     def set_all(self) -> None:
         items = self.since_mark()
         keys, values = items[::2], items[1::2]
-        if len(keys) != len(values) or set(map(type, keys)) - {str}:
+        if len(keys) != len(values) or not KEYS.issuperset(map(type, keys)):
             raise TypeError
         _of(dict, self.stack[-1]).update(zip(keys, values, strict=True))
 
     def set(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        _of(dict, self.stack[-1])[_of(str, key)] = value
+        if type(key) not in KEYS:
+            raise TypeError
+        _of(dict, self.stack[-1])[key] = value
 
     def tuple_of(self, count: int) -> None:
         """Makes the top `count` objects one tuple."""

@@ -53,20 +53,9 @@ class Source:
             stream, self.packing = unpacked(file)
         except OSError as error:
             raise unreadable(where, error) from None
-        self.head = bytearray()  # its first bytes, which stay to be read
-        failure: Exception | None = None
-        while len(self.head) < HEAD:
-            try:
-                piece = stream.read1(HEAD - len(self.head))
-            except DAMAGE as error:
-                failure = error  # what comes before it is read first, so that its line is known
-                break
-            except OSError as error:
-                raise unreadable(where, error) from None
-            if not piece:
-                break
-            self.head += piece
-        self._stream = BufferedReader(_Rejoined(bytes(self.head), stream, failure), PIECE)
+        # What comes before a failure is read first, so that the line of it is known.
+        self.head, failure = self._beginning(stream)  # its first bytes, which stay to be read
+        self._stream = BufferedReader(_Rejoined(self.head, stream, failure), PIECE)
 
     @classmethod
     @contextmanager
@@ -91,6 +80,21 @@ class Source:
     def of_bytes(cls, data: bytes, name: str, most: int) -> Self:
         """A file in memory, of which at most so many lines or events are read."""
         return cls(BufferedReader(BytesIO(data)), name, printable(name), most)
+
+    def _beginning(self, stream: BufferedReader) -> tuple[bytes, Exception | None]:
+        """The first bytes, HEAD of them where there are, and what went wrong after them."""
+        head = bytearray()
+        while len(head) < HEAD:
+            try:
+                piece = stream.read1(HEAD - len(head))
+            except DAMAGE as error:
+                return bytes(head), error
+            except OSError as error:
+                raise unreadable(self.where, error) from None
+            if not piece:
+                break
+            head += piece
+        return bytes(head), None
 
     def fault(self, message: str, number: int | None = None) -> TraceError:
         """The error for what is wrong at `number`, by default at the line or byte read last."""

@@ -78,7 +78,7 @@ def read_trace_bytes(data: bytes, name: str, most_lines: int) -> Recording:
 
 def _recording(source: Source, formats: Iterable[Format]) -> Recording:
     """The recording, by the only format there is or the first that the content is of."""
-    formats, head = list(formats), bytes(source.head)
+    formats, head = list(formats), source.head
     format = next((each for each in formats if len(formats) == 1 or each.told_by(head)), None)
     if format is None:
         raise no_trace(source)

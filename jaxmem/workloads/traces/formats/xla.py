@@ -23,7 +23,7 @@ ALLOCATION = re.compile(r"allocation (\d+):(.*)")
 VALUE = re.compile(
     r"value: <\d+ ([^\s{>]+)(\{[\d,]*\})?[^>]*> \(size=(\d{1,40}),offset=(\d{1,40})\)"
 )
-CALLERS = re.compile(r", (parameter \d|constant|thread-local)")
+PROVIDED = re.compile(r", (parameter \d|constant|thread-local)")
 ELSEWHERE = "values in parameters, constants and thread-local memory, left out"
 
 
@@ -44,7 +44,7 @@ class _Buffer(NamedTuple):
 
 
 def _read(source: Source) -> Recording:
-    kind = RANGES if bytes(source.head).startswith(BEGINS[RANGES]) else PLACES
+    kind = RANGES if source.head.startswith(BEGINS[RANGES]) else PLACES
     other = PLACES if kind == RANGES else RANGES
     twin = source.path and source.path.with_name(source.path.name.replace(kind, other))
     if twin is None or twin == source.path or not twin.is_file():
@@ -72,7 +72,7 @@ def _places(source: Source) -> tuple[dict[str, _Place], Counter[str]]:
     allocation, provided = -1, False
     for text in lines:
         if head := ALLOCATION.match(text):
-            allocation, provided = int(head[1]), CALLERS.search(head[2]) is not None
+            allocation, provided = int(head[1]), PROVIDED.search(head[2]) is not None
         elif value := VALUE.match(text):
             left_out[ELSEWHERE] += provided
             size = int(value[3])
