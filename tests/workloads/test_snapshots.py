@@ -93,7 +93,8 @@ def test_every_protocol_is_read(protocol):
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
     | st.text(max_size=300),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3) | st.integers(-9, 9), inner)
+    lambda inner: st.lists(inner, max_size=5)
+    | st.dictionaries(st.text(max_size=3) | st.integers(-9, 9), inner)
     | st.tuples(inner) | st.tuples(inner, inner, inner, inner),
     max_leaves=30,
 )  # fmt: skip

@@ -16,7 +16,7 @@ MOST_BYTES, MOST_OBJECTS = 2**31, 200_000_000  # of a file of one's own
 BYTES_EACH, OBJECTS_EACH = 512, 64  # for each event that is read of a stranger's
 LONGEST_NUMBER = 9  # bytes of an integer: 64 bits and a sign
 REPORTED = 2**18  # instructions after which is told how far we are
-KEYS = frozenset({str, int})  # of a tuple's hash there is no bound: tuples may be deeply nested
+KEYS = frozenset({str, int})  # of dicts; to hash deeply nested tuples would overflow C's stack
 STOP, RECALL = ord("."), ord("h")
 
 
