@@ -17,7 +17,7 @@ from jaxmem.names import nearest
 
 GROUPS = ("workload", "environment", "network", "learner")
 OPEN = ("sweep", "space")  # under which any of the learner's settings may stand
-PATHS = ("out", "resume")  # set to what is taken as it stands: a folder may have = or , in it
+AS_GIVEN = ("out", "resume", "licence")  # set to what is taken as it stands, also with = or , in it
 
 
 class UsageError(ValueError):
@@ -86,7 +86,7 @@ def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list
     for text in overrides:
         key, _, value = text.partition("=")
         line = text
-        if key in PATHS and value not in ("", "null") and value[0] not in "'\"":
+        if key in AS_GIVEN and value not in ("", "null") and value[0] not in "'\"":
             line = f"{key}={quoted(value)}"
         elif key.startswith(tuple(f"{name}." for name in OPEN)):
             line = f"+{text}"  # what is swept has no default to override: it is added

@@ -66,6 +66,17 @@ VERBS = {
         examples=("jaxmem summarize runs/grid", "jaxmem summarize runs out=tables"),
         argument="folder",
     ),
+    "trace import": Verb(
+        summary="read a recording of what a program allocated, and keep it for workload=trace",
+        usage="jaxmem trace import FILE [key=value ...]",
+        examples=(
+            "jaxmem trace import heap.log",
+            "jaxmem trace import run.bin.gz out=run.npz overwrite=true",
+            "jaxmem trace import snapshot.pickle format=pytorch-cuda licence='CC BY 4.0'",
+            "jaxmem compare workload=trace workload.path=heap.npz",
+        ),
+        argument="file",
+    ),
     "render": Verb(
         summary="draw what policies do with one request sequence, as pictures or as a video",
         usage="jaxmem render [--gif] [--mp4] [key=value ...]",

@@ -13,14 +13,18 @@ DRAWN, RECORDED, UPLOADED = "a workload", "a recording of the library", "my own 
 SEQUENCES = (64, 256, 1024)
 CELLS = (256, 512, 1024, 2048, 4096)  # that a recording is cut into
 BEGIN = ("first", "best", "second", "worst", "two_ended", "segregated", "generalist")
-FORMATS = """A trace is CSV text, plain or gzip, of one of two kinds, told by its first line:
+FORMATS = """A trace is a file of one of these kinds, told by its content, plain, gzip or zstd:
 
-- `op,id,size` – events in the order of time: `a,17,4096` allocates 4096 bytes as block 17,
-  `f,17,0` frees it;
-- `id,lower,upper,size` – buffers (MiniMalloc's format): block `id` of `size` bytes is live for
-  times `lower` to `upper` - 1.
+- `op,id,size` – CSV with events in the order of time: `a,17,4096` allocates 4096 bytes as block
+  17, `f,17,0` frees it;
+- `id,lower,upper,size` – CSV with buffers (MiniMalloc's format): block `id` of `size` bytes is live
+  for times `lower` to `upper` - 1;
+- logs of `valgrind --trace-malloc=yes` and of glibc's `mtrace`, `.rep` files of the malloc lab,
+  `Alloc(…)` / `Free(…)` of wee_alloc;
+- snapshots of CUDA memory (`torch.cuda.memory._dump_snapshot`);
+- what `jaxmem trace import` makes of these, of memray's recordings and of XLA's dumps.
 
-It is read as text; nothing in it is run or unpickled, and it is kept nowhere."""
+It is read as data; nothing in it is run, and it is kept nowhere."""
 
 
 def show() -> None:
@@ -69,7 +73,7 @@ def _controls() -> dict[str, Any]:
         else:
             most = st.get_option("server.maxUploadSize")
             upload = a.file_uploader(
-                f"Trace (CSV, plain or gzip, at most {most} MB; red: too large)",
+                f"Trace (at most {most} MB; red: too large)",
                 key="compare_upload",
             )
         b.selectbox("Cells", CELLS, key="compare_grain")

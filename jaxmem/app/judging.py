@@ -19,7 +19,7 @@ from jaxmem.render.palette import count
 from jaxmem.workloads.registry import Workload, recorded, workload
 from jaxmem.workloads.traces import load_library, read_trace_bytes
 
-MOST_LINES = 200_000  # of an uploaded trace
+MOST_LINES = 200_000  # or events of an uploaded trace
 MOST_REQUESTS = 50_000  # of a recording that is replayed here
 MOST_CELLS = 4096
 SEARCHED = 128  # sequences with hindsight: the search takes its time
@@ -59,9 +59,9 @@ def recorded_task(name: str, cells: int, slack: float) -> Workload:
 
 
 def uploaded_task(data: bytes, name: str, cells: int, slack: float) -> Workload:
-    """A trace that was uploaded, of any format that the library reads; raises `Unclear`.
+    """A trace that was uploaded, of any format that is safe to read; raises `Unclear`.
 
-    It is read as text, line by line, and no more of it than `MOST_LINES`.
+    It is read as data, and no more lines or events of it than `MOST_LINES`.
     """
     return _recorded(lambda: read_trace_bytes(data, name, MOST_LINES), cells, slack)
 

@@ -5,8 +5,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     Progress,
     SpinnerColumn,
     TaskProgressColumn,
@@ -184,6 +186,26 @@ class SearchDisplay(TrainingDisplay):
             style="bold" if least else None,
             highlight=False,
         )
+
+
+class ReadingDisplay(Display):
+    """A bar with the bytes of a file that have been read; nothing where there is no terminal."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task(f"reading {escape(name)}", total=None)
+
+    def report(self, read: int, size: int) -> None:
+        """So many bytes of so many have been read."""
+        self.bar.update(self.task, completed=read, total=size)
 
 
 class StagesDisplay(Display):

@@ -61,7 +61,8 @@ def test_the_version_is_that_of_the_package(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["traain"], "unknown command 'traain'; one of train, compare, bench, summarize"),
+        (["traain"], "unknown command 'traain'; one of train, sweep, compare, bench, summarize"),
+        (["trace"], "trace: one of trace import"),
         (["compare", "workload=large-shortlived"], "did you mean large-short-lived"),
         (["compare", "workload=large-short-lived", "policies=[bset]"], "did you mean best"),
         (["compare", "policies=[]"], "no policy to compare"),

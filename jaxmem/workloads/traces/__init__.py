@@ -1,6 +1,7 @@
 """Recorded traces: read from a file or from the library, cut into cells, served as requests."""
 
-from jaxmem.workloads.traces.formats import TraceError, read_trace, read_trace_bytes
+from jaxmem.workloads.traces.about import About
+from jaxmem.workloads.traces.formats import FORMATS, TraceError, read_trace, read_trace_bytes
 from jaxmem.workloads.traces.library import library_names, load_library
 from jaxmem.workloads.traces.recording import (
     QuantisedRecording,
@@ -11,8 +12,11 @@ from jaxmem.workloads.traces.recording import (
     window_requests,
     window_starts,
 )
+from jaxmem.workloads.traces.store import write_store
 
 __all__ = [
+    "FORMATS",
+    "About",
     "QuantisedRecording",
     "Recording",
     "TraceError",
@@ -25,4 +29,5 @@ __all__ = [
     "whole",
     "window_requests",
     "window_starts",
+    "write_store",
 ]

@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.workloads.requests import NEVER, Requests, requests_of
+from jaxmem.workloads.traces.about import About
 
 LARGEST_SIZE = 2**62  # bytes, of a block and of all live ones: sums stay inside int64
 MOST_CELLS = 2**31 - 1
@@ -29,6 +30,8 @@ class Recording:
     name: str
     size: np.ndarray  # int64[R]  bytes, 1 .. 2^62
     lifetime: np.ndarray  # int64[R]  requests, 1 .. NEVER (never freed)
+    site: np.ndarray | None = None  # int32[R]  number of the call site, -1: unknown; None: all are
+    about: About = field(default_factory=About)
 
     def __post_init__(self) -> None:
         if self.size.ndim != 1 or self.size.shape != self.lifetime.shape or not self.size.size:
@@ -40,6 +43,11 @@ class Recording:
             raise ValueError("a size out of range; sizes are 1 to 2^62 bytes")
         if self.lifetime.min() < 1 or self.lifetime.max() > NEVER:
             raise ValueError(f"a lifetime out of range; lifetimes are 1 to {NEVER} requests")
+        if self.site is not None and self.site.shape != self.size.shape:
+            raise ValueError(
+                f"call sites {self.site.shape} of requests {self.size.shape}; "
+                "there is one for each request, or none at all"
+            )
         if _peak_live(self.size.astype(np.float64), self.lifetime) > LARGEST_SIZE:
             raise ValueError("more than 2^62 bytes are live at once; at most 2^62 may be")
 

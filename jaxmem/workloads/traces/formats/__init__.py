@@ -1,0 +1,94 @@
+"""The formats of trace files: which one a file is of, and reading it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from jaxmem.names import nearest
+from jaxmem.workloads.traces.formats.csv import EVENTS, MINIMALLOC, no_trace
+from jaxmem.workloads.traces.formats.format import Format
+from jaxmem.workloads.traces.formats.malloc_lab import MALLOC_LAB
+from jaxmem.workloads.traces.formats.memray import MEMRAY
+from jaxmem.workloads.traces.formats.mtrace import MTRACE
+from jaxmem.workloads.traces.formats.pytorch_cuda import PYTORCH_CUDA
+from jaxmem.workloads.traces.formats.valgrind import VALGRIND
+from jaxmem.workloads.traces.formats.wee_alloc import WEE_ALLOC
+from jaxmem.workloads.traces.formats.xla import XLA
+from jaxmem.workloads.traces.recording import Recording
+from jaxmem.workloads.traces.source import Report, Source, TraceError
+from jaxmem.workloads.traces.store import MAGIC, read_store
+
+STORE = Format("jaxmem", lambda head: head.startswith(MAGIC), read_store)
+FORMATS = {
+    format.name: format
+    for format in (
+        *(STORE, MEMRAY, PYTORCH_CUDA, XLA),  # told by their first bytes
+        *(EVENTS, MINIMALLOC, WEE_ALLOC, MALLOC_LAB, MTRACE),  # by their first line
+        VALGRIND,  # by a line further down
+    )
+}
+
+
+def read_trace(
+    path: str | os.PathLike[str], format: str | None = None, report: Report | None = None
+) -> Recording:
+    """Reads a recorded trace of any format into request order.
+
+    Args:
+        path: the file, plain, gzip or zstd, which is told by its first bytes.
+        format: a name in FORMATS; by default told by the content.
+        report: is told how many bytes of how many have been read.
+
+    A block freed before request j has lifetime j - its own number. A realloc is a new block, then
+    the end of the old one. In logs of programs, which may begin while a program runs, frees of
+    unknown blocks are left out and counted (`Recording.about.notes`); in the others they are
+    errors.
+
+    `op,id,size`: `a` allocates, `f` frees (its size is ignored), in order of time; an id is any
+    text without a comma and may be used again once freed. `id,lower,upper,size`: a buffer is live
+    for times lower <= t < upper; at equal times frees come first, then allocations in the order of
+    the file. Columns may come in any order; sizes are whole bytes, 1 to 2^62. A byte-order mark,
+    CRLF, spaces around fields and blank lines are accepted.
+
+    Raises:
+        TraceError: the file cannot be opened or read, or breaks the rules of its format; one line
+            with the file and the place.
+        ValueError: there is no such format.
+        MissingExtraError: the format or the packing needs a package that is not there.
+    """
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"unknown format {format!r}{nearest(str(format), FORMATS)}")
+    with Source.open(Path(path), report) as source:
+        return _recording(source, FORMATS.values() if format is None else [FORMATS[format]])
+
+
+def read_trace_bytes(data: bytes, name: str, most_lines: int) -> Recording:
+    """The same for a file in memory, as it comes from a stranger.
+
+    Formats that cannot be read safely, or come in two files, are refused.
+
+    Args:
+        data: the whole file, plain or packed.
+        name: that it is called in messages; nothing is opened by it.
+        most_lines: of a longer file, which a few packed bytes may be, nothing more is read; the
+            same holds for events where there are no lines.
+    """
+    return _recording(Source.of_bytes(data, name, most_lines), FORMATS.values())
+
+
+def _recording(source: Source, formats: Iterable[Format]) -> Recording:
+    """The recording, by the only format there is or the first that the content is of."""
+    formats, head = list(formats), source.head
+    format = next((each for each in formats if len(formats) == 1 or each.told_by(head)), None)
+    if format is None:
+        raise no_trace(source)
+    if source.path is None and not format.from_strangers:
+        raise TraceError(
+            f"{source.where}: {format.name} is not read here; jaxmem trace import makes a store "
+            "of it, which is"
+        )
+    source.format = format.name
+    return format.read(source)
+
+
+__all__ = ["FORMATS", "Format", "TraceError", "read_trace", "read_trace_bytes"]

@@ -1,0 +1,200 @@
+"""CSV with a header: events `op,id,size`, or MiniMalloc's buffers `id,lower,upper,size`."""
+
+from array import array
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxmem.workloads.traces.events import Events, recording_of
+from jaxmem.workloads.traces.formats.format import Format
+from jaxmem.workloads.traces.lines import Lines, whole_number
+from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
+from jaxmem.workloads.traces.source import Source, TraceError, shown
+
+EVENT_COLUMNS = ("op", "id", "size")
+BUFFER_COLUMNS = ("id", "lower", "upper", "size")
+HEADERS = f"{','.join(EVENT_COLUMNS)} (events) or {','.join(BUFFER_COLUMNS)} (MiniMalloc)"
+
+
+def _columns(head: bytes) -> list[str]:
+    """The names in the first line that is not blank."""
+    first = head.decode("utf-8-sig", "replace").strip().partition("\n")[0]
+    return sorted(name.strip() for name in first.split(","))
+
+
+def _read(source: Source, wanted: tuple[str, ...]) -> Recording:
+    """The recording of a file of which the columns must be these, in any order."""
+    lines = Lines(source)
+    header = next(lines.texts, None)
+    if header is None:
+        raise lines.fault(f"the file is empty; the first line must be {','.join(wanted)}", 1)
+    header_line = lines.number
+    columns = [name.strip() for name in header.split(",")]
+    if sorted(columns) != sorted(wanted):
+        raise lines.fault(f"unknown header {shown(header)}; it must be {','.join(wanted)}")
+    read = _read_events if wanted == EVENT_COLUMNS else _read_buffers
+    recording = read(lines, columns)
+    if recording is None:
+        raise lines.fault("a header and no allocation; a trace needs one or more", header_line)
+    return recording
+
+
+def no_trace(source: Source) -> TraceError:
+    """The error for a file that is of no format: what is wrong with its first line."""
+    lines = Lines(source)
+    header = next(lines.texts, None)
+    if header is None:
+        return lines.fault(f"the file is empty; the first line must be {HEADERS}", 1)
+    return lines.fault(
+        f"unknown header {shown(header)}; it must be {HEADERS}, or the file one of another format "
+        "of jaxmem trace import"
+    )
+
+
+def _rows(lines: Lines, columns: list[str], wanted: tuple[str, ...]) -> Iterator[list[str]]:
+    """The fields of each line, in the order of `wanted`."""
+    order = [columns.index(name) for name in wanted]
+    for text in lines:
+        fields = [field.strip() for field in text.split(",")]
+        if len(fields) != len(columns):
+            raise lines.fault(
+                f"{len(fields)} fields in {shown(text)}; the header {','.join(columns)} "
+                f"asks for {len(columns)}"
+            )
+        yield [fields[position] for position in order]
+
+
+def _read_events(lines: Lines, columns: list[str]) -> Recording | None:
+    events = Events(lines.source)
+    past = _Past()
+    for op, block, text in _rows(lines, columns, EVENT_COLUMNS):
+        if op == "a":
+            if block in events.live:
+                raise lines.fault(
+                    f"id {shown(block)} is allocated while it is still live; "
+                    "an id may be used again only after its free"
+                )
+            events.allocate(block, _size(lines, text))
+            past.allocated(block)
+        elif op == "f":
+            request = events.live.get(block)
+            if request is None:
+                raise lines.fault(past.why_not_live(block))
+            events.free(block)
+            past.freed[request] = lines.number
+        else:
+            raise lines.fault(f"unknown op {shown(op)}; it must be a (allocate) or f (free)")
+    if not events.size:
+        return None
+    return events.recording()
+
+
+class _Past:
+    """When blocks were freed, for the message about one that is freed again."""
+
+    def __init__(self) -> None:
+        self.freed = array("q")  # line of the free of each request, 0: none
+        self.names = array("q")  # hash of its id: a million texts would take ten times the memory
+
+    def allocated(self, block: str) -> None:
+        self.freed.append(0)
+        self.names.append(hash(block))
+
+    def why_not_live(self, block: str) -> str:
+        """What is wrong with the free of a block that is not live."""
+        same = np.flatnonzero(np.frombuffer(self.names, np.int64) == hash(block))
+        if not same.size:
+            return f"free of the unknown id {shown(block)}; only a live id can be freed"
+        return (
+            f"double free of id {shown(block)}, already freed on line {self.freed[same[-1]]}; "
+            "a block is freed once"
+        )
+
+
+class _Buffers:
+    """The buffers of a file, in its order."""
+
+    def __init__(self) -> None:
+        self.name = array("q")  # number of the id
+        self.lower = array("q")
+        self.upper = array("q")
+        self.size = array("q")  # bytes
+        self.line = array("q")
+        self.names: dict[str, int] = {}
+
+
+def _read_buffers(lines: Lines, columns: list[str]) -> Recording | None:
+    buffers = _Buffers()
+    for name, first, end, size in _rows(lines, columns, BUFFER_COLUMNS):
+        lower, upper = _time(lines, "lower", first), _time(lines, "upper", end)
+        if upper <= lower:
+            raise lines.fault(f"lower {lower} and upper {upper}; upper must be larger than lower")
+        buffers.name.append(buffers.names.setdefault(name, len(buffers.names)))
+        buffers.lower.append(lower)
+        buffers.upper.append(upper)
+        buffers.size.append(_size(lines, size))
+        buffers.line.append(lines.number)
+    if not buffers.size:
+        return None
+    _check_reuse(lines, buffers)
+    requests = requests_of_buffers(buffers.lower, buffers.upper, buffers.size)
+    return recording_of(lines.source, *requests)
+
+
+def requests_of_buffers(lower, upper, size) -> tuple[np.ndarray, np.ndarray]:
+    """Size int64[R] and lifetime int64[R] of buffers that are live for lower <= t < upper.
+
+    At equal times frees come first, then allocations in the order given.
+    """
+    lower, upper, size = (np.asarray(part, np.int64) for part in (lower, upper, size))
+    order = np.argsort(lower, kind="stable")
+    # The first request at or after a buffer's end: the buffer is freed just before it.
+    next_request = np.searchsorted(lower[order], upper[order], side="left")
+    return size[order], next_request - np.arange(order.size)
+
+
+def _check_reuse(lines: Lines, buffers: _Buffers) -> None:
+    """Raises TraceError if two buffers share an id and are live together."""
+    name, lower, upper = (
+        np.frombuffer(part, np.int64) for part in (buffers.name, buffers.lower, buffers.upper)
+    )
+    order = np.lexsort((lower, name))
+    early, late = order[:-1], order[1:]
+    together = (name[early] == name[late]) & (lower[late] < upper[early])
+    if not together.any():
+        return
+    # Of several such pairs, the first in the order of time.
+    at = np.flatnonzero(together)[np.argmin(lower[late][together])]
+    first, second = sorted((buffers.line[early[at]], buffers.line[late[at]]))
+    block = next(text for text, number in buffers.names.items() if number == name[late[at]])
+    raise lines.fault(
+        f"id {shown(block)} is allocated while it is still live (see line {first}); "
+        "an id may be used again only after its free",
+        second,
+    )
+
+
+def _size(lines: Lines, text: str) -> int:
+    value = whole_number(text)
+    if value is None or not 1 <= value <= LARGEST_SIZE:
+        raise lines.fault(f"size {shown(text)}; a size is a whole number of bytes from 1 to 2^62")
+    return value
+
+
+def _time(lines: Lines, column: str, text: str) -> int:
+    value = whole_number(text)
+    if value is None or abs(value) > LARGEST_SIZE:
+        raise lines.fault(f"{column} {shown(text)}; a time is a whole number from -2^62 to 2^62")
+    return value
+
+
+EVENTS = Format(
+    "events",
+    lambda head: _columns(head) == sorted(EVENT_COLUMNS),
+    lambda source: _read(source, EVENT_COLUMNS),
+)
+MINIMALLOC = Format(
+    "minimalloc",
+    lambda head: _columns(head) == sorted(BUFFER_COLUMNS),
+    lambda source: _read(source, BUFFER_COLUMNS),
+)

@@ -1,0 +1,221 @@
+"""Reads pickles of plain data, and nothing else: dicts, lists, tuples, texts and numbers.
+
+Python's own unpickler imports and calls whatever a pickle asks for. This one knows no instruction
+that does: a pickle that asks for a class is refused, and the class is named. Every length that a
+pickle claims is compared with what is there before anything is made of it.
+"""
+
+import struct
+from collections.abc import Callable
+from pickletools import opcodes
+from typing import Any
+
+from jaxmem.workloads.traces.source import Source, TraceError, shown
+
+MOST_BYTES, MOST_OBJECTS = 2**31, 200_000_000  # of a file of one's own
+BYTES_EACH, OBJECTS_EACH = 512, 64  # for each event that is read of a stranger's
+LONGEST_NUMBER = 9  # bytes of an integer: 64 bits and a sign
+REPORTED = 2**18  # instructions after which is told how far we are
+KEYS = frozenset({str, int})  # of dicts; to hash deeply nested tuples would overflow C's stack
+STOP, RECALL = ord("."), ord("h")
+
+
+def read_plain_pickle(source: Source, what: str) -> Any:
+    """The object in a pickle of protocol 2 to 5; the keys of its dicts are texts or integers.
+
+    Args:
+        what: it is, for messages.
+    Raises:
+        TraceError: it asks for a class, has an instruction that plain data do not need, is
+            truncated, or too large.
+    """
+    source.unit, source.number = "byte", 0
+    most_bytes, most_objects = MOST_BYTES, MOST_OBJECTS
+    if source.most is not None:
+        most_bytes, most_objects = BYTES_EACH * source.most, OBJECTS_EACH * source.most
+    return _Machine(source, source.whole(most_bytes, what), what, most_objects).run()
+
+
+class _Machine:
+    """The stack machine that a pickle is a program for."""
+
+    def __init__(self, source: Source, data: bytes, what: str, most: int) -> None:
+        self.source, self.data, self.what, self.most = source, data, what, most
+        self.at = 0  # the byte to be read next
+        self.stack: list[Any] = []
+        self.marks: list[int] = []  # where in the stack lists, dicts and tuples begin
+        self.memo: list[Any] = []
+
+    def run(self) -> Any:
+        """What is on the stack when the program stops."""
+        data, stack, memo = self.data, self.stack, self.memo
+        try:
+            for done in range(self.most):
+                if done % REPORTED == 0:
+                    self.source.reached(self.at, len(data))
+                code = data[self.at]
+                self.at += 1
+                if code == RECALL:  # the most frequent one: every key of a dict but the first
+                    stack.append(memo[data[self.at]])
+                    self.at += 1
+                    continue
+                if code == STOP:
+                    return stack.pop()
+                step = STEPS.get(code)
+                if step is None:
+                    raise self._refused(code)
+                step(self)
+        except (IndexError, TypeError):
+            if self.at >= len(data):
+                raise self._fault("the pickle is truncated here; copy the file again") from None
+            raise self._fault("the pickle is damaged here; copy the file again") from None
+        raise self._fault(f"too long: of {self.what} at most {self.most:,} objects are read")
+
+    def _fault(self, message: str) -> TraceError:
+        return self.source.fault(message, max(self.at - 1, 0))
+
+    def _refused(self, code: int) -> TraceError:
+        """The error for an instruction that plain data do not need."""
+        named = next((op.name for op in opcodes if op.code == chr(code)), f"0x{code:02x}")
+        if named == "GLOBAL":
+            asked = self.data[self.at : self.at + 200].split(b"\n")[:2]
+            named = ".".join(part.decode("utf-8", "replace") for part in asked)
+        elif named == "STACK_GLOBAL" and all(type(part) is str for part in self.stack[-2:]):
+            named = ".".join(self.stack[-2:])
+        else:
+            return self._fault(
+                f"refused: the pickle has the instruction {named}, and {self.what} is made of "
+                "plain dicts, lists, texts and numbers"
+            )
+        return self._fault(
+            f"refused: the pickle asks for {shown(named)}, and {self.what} needs no class or "
+            "function; nothing of it was run"
+        )
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes; raises IndexError at the end of the data."""
+        end = self.at + count
+        if end > len(self.data):
+            raise self._fault(
+                f"the pickle claims {count:,} bytes here and {len(self.data) - self.at:,} are "
+                "left; copy the file again"
+            )
+        piece = self.data[self.at : end]
+        self.at = end
+        return piece
+
+    def number(self, width: int) -> int:
+        """The next unsigned number of so many bytes."""
+        return int.from_bytes(self.take(width), "little")
+
+    def mark(self) -> None:
+        self.marks.append(len(self.stack))
+
+    def since_mark(self) -> list[Any]:
+        """What lies on the stack since the last mark, which both leave."""
+        at = self.marks.pop()
+        items = self.stack[at:]
+        del self.stack[at:]
+        return items
+
+    def text(self, width: int) -> None:
+        """Pushes a text whose length has `width` bytes."""
+        self.stack.append(self.take(self.number(width)).decode("utf-8", "replace"))
+
+    def long(self) -> None:
+        """Pushes an integer of up to 64 bits."""
+        count = self.number(1)
+        if count > LONGEST_NUMBER:
+            raise self._fault(f"a number of {count} bytes; numbers have at most 64 bits")
+        self.stack.append(int.from_bytes(self.take(count), "little", signed=True))
+
+    def append_all(self) -> None:
+        items = self.since_mark()
+        _of(list, self.stack[-1]).extend(items)
+
+    def append(self) -> None:
+        item = self.stack.pop()
+        _of(list, self.stack[-1]).append(item)
+
+    def set_all(self) -> None:
+        items = self.since_mark()
+        keys, values = items[::2], items[1::2]
+        if len(keys) != len(values) or not KEYS.issuperset(map(type, keys)):
+            raise TypeError
+        _of(dict, self.stack[-1]).update(zip(keys, values, strict=True))
+
+    def set(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        if type(key) not in KEYS:
+            raise TypeError
+        _of(dict, self.stack[-1])[key] = value
+
+    def tuple_of(self, count: int) -> None:
+        """Makes the top `count` objects one tuple."""
+        items = tuple(self.stack[-count:])
+        if len(items) < count:
+            raise IndexError
+        self.stack[-count:] = [items]
+
+    def remember(self, key: int) -> None:
+        """Gives the top object a number: one that is known, or the next."""
+        if key == len(self.memo):
+            self.memo.append(self.stack[-1])
+        else:
+            self.memo[key] = self.stack[-1]
+
+    def recall(self, key: int) -> None:
+        self.stack.append(self.memo[key])
+
+
+def _of(kind: type, value: Any) -> Any:
+    """The value; raises TypeError if it is of another kind."""
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _push(value: Any) -> Callable[[_Machine], None]:
+    return lambda machine: machine.stack.append(value)
+
+
+def _push_new(kind: type) -> Callable[[_Machine], None]:
+    return lambda machine: machine.stack.append(kind())
+
+
+def _push_unpacked(layout: str) -> Callable[[_Machine], None]:
+    packed = struct.Struct(layout)
+    return lambda machine: machine.stack.append(packed.unpack(machine.take(packed.size))[0])
+
+
+STEPS: dict[int, Callable[[_Machine], Any]] = {
+    0x80: lambda machine: machine.take(1),  # the protocol
+    0x95: lambda machine: machine.take(8),  # a frame: its length is no matter here
+    ord("("): _Machine.mark,
+    ord("N"): _push(None),
+    0x88: _push(True),
+    0x89: _push(False),
+    ord("K"): lambda machine: machine.stack.append(machine.number(1)),
+    ord("M"): lambda machine: machine.stack.append(machine.number(2)),
+    ord("J"): _push_unpacked("<i"),
+    ord("G"): _push_unpacked(">d"),
+    0x8A: _Machine.long,
+    0x8C: lambda machine: machine.text(1),
+    ord("X"): lambda machine: machine.text(4),
+    0x8D: lambda machine: machine.text(8),
+    ord("]"): _push_new(list),
+    ord("}"): _push_new(dict),
+    ord(")"): _push(()),
+    ord("a"): _Machine.append,
+    ord("e"): _Machine.append_all,
+    ord("s"): _Machine.set,
+    ord("u"): _Machine.set_all,
+    ord("t"): lambda machine: machine.stack.append(tuple(machine.since_mark())),
+    0x85: lambda machine: machine.tuple_of(1),
+    0x86: lambda machine: machine.tuple_of(2),
+    0x87: lambda machine: machine.tuple_of(3),
+    0x94: lambda machine: machine.remember(len(machine.memo)),
+    ord("q"): lambda machine: machine.remember(machine.number(1)),
+    ord("r"): lambda machine: machine.remember(machine.number(4)),
+    ord("j"): lambda machine: machine.recall(machine.number(4)),
+}
