@@ -57,7 +57,7 @@ class SlowReplay:
     def play(self, rule: str, sizes, lifetimes) -> list[bool]:
         """Whether each request failed."""
         failed = []
-        for now, (size, lifetime) in enumerate(zip(sizes, lifetimes, strict=True)):
+        for now, size in enumerate(sizes):
             self.live = {
                 request: block
                 for request, block in self.live.items()
