@@ -14,14 +14,14 @@ class SlowReplay:
         self.cursor = 0
 
     def holes(self) -> list[tuple[int, int]]:
-        """(begin, end) of the holes below the top, by address."""
+        """(begin, end) of the holes, by address; of an arena that grows, those between blocks."""
         found, free = [], 0
         for start, end in sorted(self.live.values()):
             if start > free:
                 found.append((free, start))
             assert start >= free
             free = end
-        if free < self.top:
+        if free < self.top and not self.grows:
             found.append((free, self.top))
         return found
 
@@ -48,10 +48,9 @@ class SlowReplay:
         return min(onward, default=fitting[0][0])
 
     def extend(self, size: int) -> int:
-        """The start of a request that no hole below the top holds."""
-        holes = self.holes()
-        start = holes[-1][0] if holes and holes[-1][1] == self.top else self.top
-        self.top = start + size
+        """The start of a request that no hole holds: above all blocks."""
+        start = max((end for _, end in self.live.values()), default=0)
+        self.top = max(self.top, start + size)
         return start
 
     def play(self, rule: str, sizes, lifetimes) -> list[bool]:

@@ -4,9 +4,9 @@ A step in a block table costs what the live blocks are; here it costs what the h
 programs leave few of. The blocks are not in the table: who frees one says where it was. The holes
 lie in slots in no order, so that one comes or goes without moving others.
 
-An arena is bounded, and then one hole at first; or it grows. What grows ends at its high-water
-mark: the space above is used only when no hole below fits, and a hole that touches the mark is
-extended. That hole is always in slot 0, empty where there is none.
+An arena is bounded, and then one hole at first; or it grows. What grows has free space without end
+above its highest block, which is used only when no hole between blocks fits. That space is always
+in slot 0, and ends, as far as the table says, at the high-water mark.
 """
 
 from typing import Self
@@ -43,7 +43,7 @@ class HoleTable(struct.PyTreeNode):
 
     low: jax.Array  # int32[K, H]  where the hole in the slot begins
     high: jax.Array  # int32[K, H]  where it ends; a slot in which they are equal is spare
-    grows: jax.Array  # bool[K]  the arena has no bound; it ends at high[:, 0], its high-water mark
+    grows: jax.Array  # bool[K]  the arena has no bound; high[:, 0] is its high-water mark
     cursor: jax.Array  # int32[K]  end of the block placed last
     full: jax.Array  # bool[K]  a hole found no slot: the arena is wrong from then on
 
@@ -67,7 +67,8 @@ class HoleTable(struct.PyTreeNode):
         )
         onward, cursor = rules.onward[:, None], self.cursor[:, None]
         length = self.high - self.low
-        fits = length >= size
+        endless = self._endless()
+        fits = (length >= size) & ~endless
         behind = self.high - jnp.maximum(self.low, cursor) < size
         rank = jnp.where(onward, behind.astype(jnp.int32), by_length * length + by_end * self.high)
         least = _least(jnp.where(fits, rank, BEYOND))
@@ -77,15 +78,17 @@ class HoleTable(struct.PyTreeNode):
         end_of_hole = jnp.where(by_end < 0, -least, low + by_length * least)
         from_low = jnp.where(onward & (least == 0), jnp.maximum(low, cursor), low)
         start = jnp.where(at_high, end_of_hole - size, from_low)
-        touching = self.low[:, :1]
-        grows = ~found & self.grows[:, None] & (touching <= BEYOND - 1 - size)
-        start = jnp.where(found, start, jnp.where(grows, touching, NOWHERE))
+        highest = self.low[:, :1]
+        grows = ~found & self.grows[:, None] & (highest <= BEYOND - 1 - size)
+        start = jnp.where(found, start, jnp.where(grows, highest, NOWHERE))
         chosen = fits & (self.low == low)
-        top = (jnp.arange(self.slots) == 0) & grows
+        top = endless & grows
         end = start + size
         table = self.replace(
             low=jnp.where((chosen & ~at_high) | top, end, self.low),
-            high=jnp.where(chosen & at_high, start, jnp.where(top, end, self.high)),
+            high=jnp.where(
+                chosen & at_high, start, jnp.where(top, jnp.maximum(self.high, end), self.high)
+            ),
             cursor=jnp.where(start >= 0, end, cursor)[:, 0],
         )
         # Only next fit leaves a hole on both sides of a block.
@@ -106,7 +109,7 @@ class HoleTable(struct.PyTreeNode):
         end = jnp.where(placed, begin + size, -2)
         spare = self.low == self.high
         below = (self.high == begin) & ~spare
-        above = (self.low == end) & (~spare | (jnp.arange(self.slots) == 0))
+        above = (self.low == end) & (~spare | self._endless())
         lowest = _least(jnp.where(below, self.low, begin))
         beside_above = _least(jnp.where(above, -1, 0)) < 0
         beside_below = lowest < begin
@@ -120,6 +123,10 @@ class HoleTable(struct.PyTreeNode):
     def holes(self) -> jax.Array:
         """The holes in each arena: int32[K]."""
         return jnp.sum(self.low < self.high, axis=1, dtype=jnp.int32)
+
+    def _endless(self) -> jax.Array:
+        """The slots with the space above all blocks of an arena that grows: bool[K, H]."""
+        return self.grows[:, None] & (jnp.arange(self.slots) == 0)
 
     def _with_hole(self, wanted: jax.Array, low: jax.Array, high: jax.Array) -> Self:
         """The arenas with one more hole from `low` to `high` (int32[K, 1]) where it is `wanted`."""

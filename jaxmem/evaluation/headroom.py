@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxmem.arena.hole_table import BEYOND
 from jaxmem.evaluation.arena_needed import smallest_served
 from jaxmem.evaluation.offline_packing import MOST, offline_height
-from jaxmem.evaluation.replay import Events, replay
+from jaxmem.evaluation.replay import MOST_UNITS, Events, replay
 from jaxmem.policies.orders import BOUNDED, rules_of
 
 FACTORS = (1.02, 1.05, 1.1, 1.2)  # arenas over peak live, in which failures are counted
@@ -19,9 +18,8 @@ CONVENTIONS = {
     "time": "a block that dies before a request is freed before it; holes merge at once",
     "choice": "each rule takes the low end of its hole, two_ended and segregated the high end for "
     "large requests; ties go to the lowest address",
-    "unbounded": "the arena ends at its high-water mark: the space above is used only when no hole "
-    "below fits, and a hole that touches the mark is extended; two_ended and segregated need an "
-    "upper end and have no such figure",
+    "unbounded": "the space above the highest live block is used only when no hole between blocks "
+    "fits; two_ended and segregated need an upper end and have no such figure",
     "bounded": "the whole arena is one hole at the start, and what was never used is part of it; "
     "arena needed: the smallest in which no request fails, by bisection to the unit, so that a "
     "smaller one that happens to do may be missed",
@@ -67,6 +65,7 @@ def headroom(
     threshold = max(1, events.peak_live // SMALL)
     growing = [name for name in policies if name not in BOUNDED]
     sizes = [int(factor * events.peak_live) for factor in FACTORS]
+    _check_room(events, f"an arena of {FACTORS[-1]} x peak live", sizes[-1] <= MOST_UNITS)
     names = growing + [name for name in policies for _ in FACTORS]
     cells = np.array([0] * len(growing) + sizes * len(policies), np.int64)
     played = replay(
@@ -76,7 +75,8 @@ def headroom(
         report=lambda share: report(f"replaying in {len(names)} arenas: {share:.0%}"),
     )
     first = len(growing)
-    _check_room(events, growing, played.served[:first])
+    for name, served in zip(growing, played.served, strict=False):
+        _check_room(events, name, bool(served))
     failed = played.failed[first:].reshape(len(policies), len(FACTORS), -1)
     needed = _arenas_needed(events, policies, threshold, ~failed.any(axis=2), report)
     report("packing offline")
@@ -103,13 +103,12 @@ def _by_factor(policies: Sequence[str], share: np.ndarray) -> dict[str, dict[flo
     }
 
 
-def _check_room(events: Events, names: Sequence[str], served: np.ndarray) -> None:
-    for name, does in zip(names, served, strict=True):
-        if not does:
-            raise ValueError(
-                f"{name} needs more than {BEYOND - 1:,} units of {events.alignment:,} bytes for "
-                f"{events.recording.name}; take a larger alignment"
-            )
+def _check_room(events: Events, what: str, enough: bool) -> None:
+    if not enough:
+        raise ValueError(
+            f"{what} needs more than {MOST_UNITS:,} units of {events.alignment:,} bytes for "
+            f"{events.recording.name}; take a larger alignment"
+        )
 
 
 def _arenas_needed(
@@ -142,8 +141,9 @@ def _arenas_needed(
     low = known[place]
     high = np.where(found, known[np.minimum(place + 1, len(sizes))], low)
     while not found.all():
-        _check_room(events, policies, found | (high < BEYOND - 1))
-        high = np.where(found, high, np.minimum(high + peak, BEYOND - 1))
+        for name, enough in zip(policies, found | (high < MOST_UNITS), strict=True):
+            _check_room(events, name, bool(enough))
+        high = np.where(found, high, np.minimum(high + peak, MOST_UNITS))
         now = served(np.where(found, peak - 1, high)) | found
         low, found = np.where(now, low, high), now
     return smallest_served(served, low, high)

@@ -21,7 +21,7 @@ from jaxmem.workloads.traces import Recording
 
 CHUNK = 2048  # events
 LEAST_SLOTS = 64
-MOST_UNITS = BEYOND // 2  # live at once: what is beyond is for the holes between them
+MOST_UNITS = BEYOND - 1  # of an arena
 
 Report = Callable[[float], None]  # told the share of the events that is done, 0 .. 1
 
@@ -89,7 +89,7 @@ def events_of(recording: Recording, alignment: int) -> Events:
     Frees after the last allocation change no figure and are left out.
 
     Raises:
-        ValueError: more is live at once than an arena can hold, 2**30 - 1 units.
+        ValueError: more is live at once than an arena can hold, 2**31 - 2 units.
     """
     requests = recording.requests
     number = np.arange(requests, dtype=np.int64)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from slow_replay import failures, high_water
 
-from jaxmem.arena.hole_table import BEYOND, new_hole_table
+from jaxmem.arena.hole_table import new_hole_table
 from jaxmem.evaluation import replay as replay_module
 from jaxmem.evaluation.replay import events_of, replay
 from jaxmem.policies.orders import BOUNDED, ORDERED, rules_of
@@ -130,15 +130,17 @@ def test_a_replay_stops_when_all_arenas_have_failed(monkeypatch):
 
 def test_arenas_of_the_most_units():
     most = replay_module.MOST_UNITS
-    recording = recording_of([most - 1, 1, 1], [NEVER, NEVER, NEVER])
-    with pytest.raises(ValueError, match=r"made has 1,073,741,824 units of 1 bytes .* alignment"):
-        events_of(recording, 1)
-    half = recording_of([most - 1, 1], [NEVER, NEVER])
-    assert replayed(half, ["worst"], [0]).top == [most]
-    # Two blocks that take turns beside a third leave no hole that is long enough twice.
-    far = recording_of([most // 2, most // 2, most // 2 + 9, most // 2 + 9],
-                       [1, 9, 1, NEVER])  # fmt: skip
-    assert replayed(far, ["two_ended"], [BEYOND - 1], threshold=0).served.all()
+    assert most == 2**31 - 2
+    with pytest.raises(ValueError, match=r"made has 2,147,483,647 units of 1 bytes .* alignment"):
+        events_of(recording_of([most, 1], [NEVER, NEVER]), 1)
+    whole = recording_of([most - 1, 1], [NEVER, NEVER])
+    assert replayed(whole, GROWING, [0] * len(GROWING)).top.tolist() == [most] * len(GROWING)
+    assert replayed(whole, ORDERED, [most] * len(ORDERED), threshold=1).served.all()
+    # The hole below is one unit short, and that above by more.
+    half = most // 2
+    full = recording_of([half - 3, 10, half - 2], [2, NEVER, NEVER])
+    for cells in (0, most):
+        assert replayed(full, ["first"], [cells]).failed.tolist() == [[False, False, True]]
 
 
 def test_an_unknown_rule_is_named_with_those_that_are_near():
