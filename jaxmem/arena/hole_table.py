@@ -1,10 +1,10 @@
-"""The hole table: arenas of any size side by side, that see one stream of allocations and frees.
+"""The hole table: an arena of any size that is told where the blocks were which are freed.
 
 A step in a block table costs what the live blocks are; here it costs what the holes are, which real
-programs leave few of. The blocks are not in the table: who frees one says where it was. The holes
+programs leave few of. The blocks are not in the table: who frees one says where it is. The holes
 lie in slots in no order, so that one comes or goes without moving others.
 
-An arena is bounded, and then one hole at first; or it grows. What grows has free space without end
+The arena is bounded, and then one hole at first; or it grows. What grows has free space without end
 above its highest block, which is used only when no hole between blocks fits. That space is always
 in slot 0, and ends, as far as the table says, at the high-water mark.
 """
@@ -21,92 +21,90 @@ from jaxmem.arena.arena import NOWHERE
 BEYOND = 2**31 - 1  # an address after all others
 
 
-class Rules(struct.PyTreeNode):
-    """How each of K arenas chooses a hole: row 0 for its small requests, row 1 for larger ones.
+class Order(struct.PyTreeNode):
+    """Which hole a rule chooses, in numbers: one compiled program plays all rules.
 
     Of the holes that fit it is the one with the least
 
         by_length * length + by_end * end
 
-    and of several the lowest. At most one of the two is not zero.
+    and of several the lowest. At most one of the two is not zero. Each has an entry for small
+    requests, and then one for larger ones.
     """
 
-    threshold: jax.Array  # int32[K]  units, of the largest request that is small
-    by_length: jax.Array  # int32[2, K]  1: the shortest hole, -1: the longest
-    by_end: jax.Array  # int32[2, K]  -1: the highest hole
-    at_high: jax.Array  # bool[2, K]  the block takes the high end of its hole, else the low one
-    onward: jax.Array  # bool[K]  the lowest start at or after the cursor comes before all others
+    threshold: jax.Array  # int32[]  units, of the largest request that is small
+    by_length: jax.Array  # int32[2]  1: the shortest hole, -1: the longest
+    by_end: jax.Array  # int32[2]  -1: the highest hole
+    at_high: jax.Array  # bool[2]  the block takes the high end of its hole, else the low one
+    onward: jax.Array  # bool[]  the lowest start at or after the cursor comes before all others
 
 
 class HoleTable(struct.PyTreeNode):
-    """K arenas of up to 2**31 - 2 units with at most H holes each."""
+    """An arena of up to 2**31 - 2 units with at most H holes."""
 
-    low: jax.Array  # int32[K, H]  where the hole in the slot begins
-    high: jax.Array  # int32[K, H]  where it ends; a slot in which they are equal is spare
-    grows: jax.Array  # bool[K]  the arena has no bound; high[:, 0] is its high-water mark
-    cursor: jax.Array  # int32[K]  end of the block placed last
-    full: jax.Array  # bool[K]  a hole found no slot: the arena is wrong from then on
+    low: jax.Array  # int32[H]  where the hole in the slot begins
+    high: jax.Array  # int32[H]  where it ends; a slot in which they are equal is spare
+    grows: jax.Array  # bool[]  the arena has no bound; high[0] is its high-water mark
+    cursor: jax.Array  # int32[]  end of the block placed last
+    full: jax.Array  # bool[]  a hole found no slot: the arena is wrong from then on
 
     @property
     def slots(self) -> int:
         """H, the number of slots."""
-        return self.low.shape[1]
+        return self.low.shape[0]
 
-    def place(self, size: jax.Array, rules: Rules) -> tuple[Self, jax.Array]:
-        """The arenas with a block of `size` units (int32[], at least 1), and where it starts.
+    def place(self, size: jax.Array, order: Order) -> tuple[Self, jax.Array]:
+        """The arena with a block of `size` units (int32[], at least 1), and where it starts.
 
         Returns:
-            The table, and int32[K], NOWHERE where no hole fits; an arena that grows has no place
-            only where it would need an address beyond 2**31 - 1.
+            The table, and int32[], NOWHERE if no hole fits; in an arena that grows only if the
+            block would need an address beyond 2**31 - 2.
         """
         chex.assert_rank(size, 0)
-        large = size > rules.threshold
-        by_length, by_end, at_high = (
-            jnp.where(large, row[1], row[0])[:, None]
-            for row in (rules.by_length, rules.by_end, rules.at_high)
-        )
-        onward, cursor = rules.onward[:, None], self.cursor[:, None]
-        length = self.high - self.low
+        kind = (size > order.threshold).astype(jnp.int32)
+        by_length, by_end, at_high = order.by_length[kind], order.by_end[kind], order.at_high[kind]
         endless = self._endless()
+        length = self.high - self.low
         fits = (length >= size) & ~endless
-        behind = self.high - jnp.maximum(self.low, cursor) < size
-        rank = jnp.where(onward, behind.astype(jnp.int32), by_length * length + by_end * self.high)
+        behind = self.high - jnp.maximum(self.low, self.cursor) < size
+        rank = by_length * length + by_end * self.high
+        rank = jnp.where(order.onward, behind.astype(jnp.int32), rank)
         least = _least(jnp.where(fits, rank, BEYOND))
         low = _least(jnp.where(fits & (rank == least), self.low, BEYOND))
         found = low < BEYOND
         # The rank is the length or the end of the hole, but for its sign.
         end_of_hole = jnp.where(by_end < 0, -least, low + by_length * least)
-        from_low = jnp.where(onward & (least == 0), jnp.maximum(low, cursor), low)
-        start = jnp.where(at_high, end_of_hole - size, from_low)
-        highest = self.low[:, :1]
-        grows = ~found & self.grows[:, None] & (highest <= BEYOND - 1 - size)
+        onward = order.onward & (least == 0)
+        start = jnp.where(onward, jnp.maximum(low, self.cursor), low)
+        start = jnp.where(at_high, end_of_hole - size, start)
+        highest = self.low[0]
+        grows = ~found & self.grows & (highest <= BEYOND - 1 - size)
         start = jnp.where(found, start, jnp.where(grows, highest, NOWHERE))
-        chosen = fits & (self.low == low)
-        top = endless & grows
         end = start + size
+        chosen, above = fits & (self.low == low), endless & grows
         table = self.replace(
-            low=jnp.where((chosen & ~at_high) | top, end, self.low),
+            low=jnp.where((chosen & ~at_high) | above, end, self.low),
             high=jnp.where(
-                chosen & at_high, start, jnp.where(top, jnp.maximum(self.high, end), self.high)
+                chosen & at_high,
+                start,
+                jnp.where(above, jnp.maximum(self.high, end), self.high),
             ),
-            cursor=jnp.where(start >= 0, end, cursor)[:, 0],
+            cursor=jnp.where(start >= 0, end, self.cursor),
         )
         # Only next fit leaves a hole on both sides of a block.
         split = found & onward & (start > low)
-        table = jax.lax.cond(
-            jnp.any(split), lambda: table._with_hole(split, low, start), lambda: table
-        )
-        return table, start[:, 0]
+        table = jax.lax.cond(split, lambda: table._with_hole(split, low, start), lambda: table)
+        return table, start
 
     def free(self, start: jax.Array, size: jax.Array) -> Self:
-        """The arenas without the block of `size` units (int32[]) at `start` (int32[K]).
+        """The arena without the block of `size` units at `start` (int32[] each).
 
-        Where `start` is NOWHERE nothing is freed.
+        Nothing is freed if `start` is NOWHERE.
         """
-        chex.assert_rank([start, size], [1, 0])
-        placed = start[:, None] >= 0
-        begin = jnp.where(placed, start[:, None], -2)  # where no hole begins or ends
-        end = jnp.where(placed, begin + size, -2)
+        chex.assert_rank([start, size], 0)
+        placed = start >= 0
+        begin = jnp.where(placed, start, -2)  # where no hole begins or ends
+        end = jnp.where(placed, start + size, -2)
         spare = self.low == self.high
         below = (self.high == begin) & ~spare
         above = (self.low == end) & (~spare | self._endless())
@@ -121,15 +119,15 @@ class HoleTable(struct.PyTreeNode):
         return table._with_hole(placed & ~beside_above & ~beside_below, begin, end)
 
     def holes(self) -> jax.Array:
-        """The holes in each arena: int32[K]."""
-        return jnp.sum(self.low < self.high, axis=1, dtype=jnp.int32)
+        """The number of holes: int32[]; the space without end above all blocks is none."""
+        return jnp.sum((self.low < self.high) & ~self._endless(), dtype=jnp.int32)
 
     def _endless(self) -> jax.Array:
-        """The slots with the space above all blocks of an arena that grows: bool[K, H]."""
-        return self.grows[:, None] & (jnp.arange(self.slots) == 0)
+        """The slot of the space above all blocks, in an arena that grows: bool[H]."""
+        return self.grows & (jnp.arange(self.slots) == 0)
 
     def _with_hole(self, wanted: jax.Array, low: jax.Array, high: jax.Array) -> Self:
-        """The arenas with one more hole from `low` to `high` (int32[K, 1]) where it is `wanted`."""
+        """The arena with one more hole, from `low` to `high` (int32[]), if it is `wanted`."""
         slot = jnp.arange(self.slots, dtype=jnp.int32)
         spare = (self.low == self.high) & (slot > 0)
         first = _least(jnp.where(spare, slot, self.slots))
@@ -137,12 +135,12 @@ class HoleTable(struct.PyTreeNode):
         return self.replace(
             low=jnp.where(here, low, self.low),
             high=jnp.where(here, high, self.high),
-            full=self.full | (wanted & (first == self.slots))[:, 0],
+            full=self.full | (wanted & (first == self.slots)),
         )
 
 
-def new_hole_table(cells: jax.Array, slots: int) -> HoleTable:
-    """Empty arenas of `cells` units (int32[K], 0: it grows) with H = `slots` slots each.
+def new_hole_table(cells: int | jax.Array, slots: int) -> HoleTable:
+    """An empty arena of `cells` units (int32[], 0: it grows) with H = `slots` slots.
 
     Raises:
         ValueError: fewer than two slots.
@@ -150,17 +148,20 @@ def new_hole_table(cells: jax.Array, slots: int) -> HoleTable:
     if slots < 2:
         raise ValueError(f"slots must be at least 2, not {slots}")
     cells = jnp.asarray(cells, jnp.int32)
-    chex.assert_rank(cells, 1)
-    nothing = jnp.zeros((len(cells), slots), jnp.int32)
+    nothing = jnp.zeros(slots, jnp.int32)
     return HoleTable(
         low=nothing,
-        high=nothing.at[:, 0].set(cells),
+        high=nothing.at[0].set(cells),
         grows=cells == 0,
         cursor=jnp.zeros_like(cells),
-        full=jnp.zeros(len(cells), bool),
+        full=jnp.zeros((), bool),
     )
 
 
 def _least(column: jax.Array) -> jax.Array:
-    """The least number of each row of int32[K, H]: int32[K, 1]."""
-    return jnp.min(column, axis=1, keepdims=True)
+    """The least number of int32[H]: int32[]."""
+    # By halves, which a CPU takes many numbers of at once; XLA's own reduction goes one by one.
+    while len(column) > 16:
+        half = (len(column) + 1) // 2
+        column = jnp.minimum(column[:half], column[-half:])
+    return jnp.min(column)

@@ -8,8 +8,8 @@ import numpy as np
 
 from jaxmem.evaluation.arena_needed import smallest_served
 from jaxmem.evaluation.offline_packing import MOST, offline_height
-from jaxmem.evaluation.replay import MOST_UNITS, Events, replay
-from jaxmem.policies.orders import BOUNDED, rules_of
+from jaxmem.evaluation.replay import MOST_UNITS, Events, Replayed, replay
+from jaxmem.policies.orders import BOUNDED, order_of
 
 FACTORS = (1.02, 1.05, 1.1, 1.2)  # arenas over peak live, in which failures are counted
 SMALL = 16  # a request up to peak live / SMALL is small to the rules with a threshold
@@ -59,91 +59,108 @@ def headroom(
 
     Args:
         policies: names of `jaxmem.policies.orders.ORDERED`, each once.
+        report: told what is being done.
     Raises:
         ValueError: an unknown policy, or one that needs more than 2**31 - 2 units.
     """
-    threshold = max(1, events.peak_live // SMALL)
-    growing = [name for name in policies if name not in BOUNDED]
-    sizes = [int(factor * events.peak_live) for factor in FACTORS]
-    _check_room(events, f"an arena of {FACTORS[-1]} x peak live", sizes[-1] <= MOST_UNITS)
-    names = growing + [name for name in policies for _ in FACTORS]
-    cells = np.array([0] * len(growing) + sizes * len(policies), np.int64)
-    played = replay(
-        events,
-        cells,
-        rules_of(names, threshold),
-        report=lambda share: report(f"replaying in {len(names)} arenas: {share:.0%}"),
-    )
-    first = len(growing)
-    for name, served in zip(growing, played.served, strict=False):
-        _check_room(events, name, bool(served))
-    failed = played.failed[first:].reshape(len(policies), len(FACTORS), -1)
-    needed = _arenas_needed(events, policies, threshold, ~failed.any(axis=2), report)
+    peak = events.peak_live
+    threshold = max(1, peak // SMALL)
+    _check_room(events, f"an arena of {FACTORS[-1]} x peak live", _cells(FACTORS[-1], peak))
+    players = [_Player(events, name, threshold, report) for name in policies]
+    unbounded = {player.name: player.high_water() for player in players if player.grows}
+    failed = {player.name: [player.failures(factor) for factor in FACTORS] for player in players}
+    bounded = {player.name: player.arena_needed() for player in players}
     report("packing offline")
     offline, stacked = offline_height(events.recording, events.units)
-    by_bytes = failed @ (events.recording.size / events.recording.size.sum(dtype=np.float64))
     return Headroom(
-        peak_live=events.peak_live,
-        unbounded=dict(zip(growing, played.top[:first].tolist(), strict=True)),
-        bounded=dict(zip(policies, needed.tolist(), strict=True)),
-        failed=_by_factor(policies, failed.mean(axis=2)),
-        failed_bytes=_by_factor(policies, by_bytes),
+        peak_live=peak,
+        unbounded=unbounded,
+        bounded=bounded,
+        failed={name: _shares(rows, np.ones(len(events.units))) for name, rows in failed.items()},
+        failed_bytes={name: _shares(rows, events.recording.size) for name, rows in failed.items()},
         offline=offline,
         stacked=stacked,
         threshold=threshold,
-        most_holes=played.most_holes,
+        most_holes=max(player.most_holes for player in players),
     )
 
 
-def _by_factor(policies: Sequence[str], share: np.ndarray) -> dict[str, dict[float, float]]:
-    """float[policies, factors] in %, by name and factor."""
+def _cells(factor: float, peak: int) -> int:
+    """The arena of so many times the peak live units, rounded down."""
+    return int(factor * peak)
+
+
+def _shares(failed: Sequence[np.ndarray], weight: np.ndarray) -> dict[float, float]:
+    """For each of `FACTORS` the weight (number[R]) of the failed requests (bool[R]), in %."""
+    share = weight / weight.sum(dtype=np.float64)
     return {
-        name: dict(zip(FACTORS, (100 * row).tolist(), strict=True))
-        for name, row in zip(policies, share, strict=True)
+        factor: float(100 * share[row].sum()) for factor, row in zip(FACTORS, failed, strict=True)
     }
 
 
-def _check_room(events: Events, what: str, enough: bool) -> None:
-    if not enough:
+def _check_room(events: Events, what: str, units: int) -> None:
+    if units > MOST_UNITS:
         raise ValueError(
             f"{what} needs more than {MOST_UNITS:,} units of {events.alignment:,} bytes for "
             f"{events.recording.name}; take a larger alignment"
         )
 
 
-def _arenas_needed(
-    events: Events,
-    policies: Sequence[str],
-    threshold: int,
-    does: np.ndarray,
-    report: Callable[[str], None],
-) -> np.ndarray:
-    """The arena that each policy needs: int64[policies], units.
+class _Player:
+    """One policy, and the arenas that are known to do for it, and not to."""
 
-    Args:
-        does: bool[policies, factors]  whether the arenas of `FACTORS` do.
-    """
-    rules = rules_of(policies, threshold)
-    rounds = 0
+    def __init__(
+        self, events: Events, name: str, threshold: int, report: Callable[[str], None]
+    ) -> None:
+        self.events, self.name, self.report = events, name, report
+        self.order = order_of(name, threshold)
+        self.grows = name not in BOUNDED
+        self.known: dict[int, bool] = {events.peak_live - 1: False}
+        self.most_holes = 0
 
-    def served(cells: np.ndarray) -> np.ndarray:
-        nonlocal rounds
-        rounds += 1
-        report(f"searching for the arena needed: round {rounds}")
-        return replay(events, cells, rules, until_all_fail=True).served
+    def high_water(self) -> int:
+        """Units of the arena that grows."""
+        played = self._play(0, "no bound")
+        if not played.served:
+            _check_room(self.events, self.name, MOST_UNITS + 1)
+        return played.top
 
-    peak = events.peak_live
-    sizes = np.array([int(factor * peak) for factor in FACTORS], np.int64)
-    # The first of the sizes that does, and the one before it.
-    known = np.array([peak - 1, *sizes], np.int64)
-    found = does.any(axis=1)
-    place = np.where(found, does.argmax(axis=1), len(sizes))
-    low = known[place]
-    high = np.where(found, known[np.minimum(place + 1, len(sizes))], low)
-    while not found.all():
-        for name, enough in zip(policies, found | (high < MOST_UNITS), strict=True):
-            _check_room(events, name, bool(enough))
-        high = np.where(found, high, np.minimum(high + peak, MOST_UNITS))
-        now = served(np.where(found, peak - 1, high)) | found
-        low, found = np.where(now, low, high), now
-    return smallest_served(served, low, high)
+    def failures(self, factor: float) -> np.ndarray:
+        """Which requests fail in an arena of so many times peak live: bool[R]."""
+        cells = _cells(factor, self.events.peak_live)
+        played = self._play(cells, f"{factor} x peak live")
+        self.known[cells] = played.served
+        return played.failed
+
+    def arena_needed(self) -> int:
+        """Units, by bisection between the smallest arena that does and the next one that does not.
+
+        Raises:
+            ValueError: it is larger than an arena can be.
+        """
+        while not any(self.known.values()):
+            largest = max(self.known)
+            _check_room(self.events, self.name, largest + 1)
+            self._does(min(largest + self.events.peak_live, MOST_UNITS))
+        high = min(cells for cells, does in self.known.items() if does)
+        low = max(cells for cells in self.known if cells < high)
+
+        def served(cells: np.ndarray) -> np.ndarray:
+            return np.array([self._does(int(cells[0]))])
+
+        return int(smallest_served(served, np.array([low]), np.array([high]))[0])
+
+    def _does(self, cells: int) -> bool:
+        self.known[cells] = self._play(cells, "arena needed", until_failure=True).served
+        return self.known[cells]
+
+    def _play(self, cells: int, what: str, *, until_failure: bool = False) -> Replayed:
+        played = replay(
+            self.events,
+            cells,
+            self.order,
+            until_failure=until_failure,
+            report=lambda share: self.report(f"{self.name}, {what}: {share:.0%}"),
+        )
+        self.most_holes = max(self.most_holes, played.most_holes)
+        return played

@@ -8,7 +8,7 @@ arXiv 2001.03288, which place by size alone).
 import numpy as np
 
 from jaxmem.evaluation.replay import events_of, replay
-from jaxmem.policies.orders import rules_of
+from jaxmem.policies.orders import order_of
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording
 
@@ -66,4 +66,4 @@ def _first_fit_height(recording: Recording, size: np.ndarray, kept: np.ndarray) 
     next_request = np.searchsorted(kept, kept + lifetime)
     shorter = np.where(lifetime == NEVER, NEVER, next_request - np.arange(len(kept)))
     events = events_of(Recording(recording.name, size[kept], shorter), alignment=1)
-    return int(replay(events, np.zeros(1, np.int64), rules_of(["first"], 0)).top[0])
+    return replay(events, 0, order_of("first")).top

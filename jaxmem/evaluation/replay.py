@@ -1,9 +1,10 @@
-"""Whole recordings, byte for byte, in many arenas of any size side by side.
+"""Whole recordings, byte for byte, in an arena of any size.
 
 A recording is a stream of events: allocations in their order, and before each one the frees of what
-dies there. All arenas see the same event at the same time, each with a rule and a size of its own.
-Events are played in chunks, and after each chunk the hole tables are cut to the holes there are: a
-table that proves too small plays its chunk again with twice the slots.
+dies there. Events are played in chunks, and after each chunk the hole table is cut to the holes
+there are; where it proves too small, the chunk is played again with twice the slots. (Arenas side
+by side under `vmap` would all have the slots of that with the most holes, which costs more than is
+saved: next and worst fit leave ten times the holes of first fit.)
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import numpy as np
 from flax import struct
 
 from jaxmem.arena.arena import NOWHERE
-from jaxmem.arena.hole_table import BEYOND, HoleTable, Rules, new_hole_table
+from jaxmem.arena.hole_table import BEYOND, HoleTable, Order, new_hole_table
 from jaxmem.workloads.traces import Recording
 
 CHUNK = 2048  # events
@@ -127,82 +128,75 @@ def _numbered(frees: np.ndarray, request: np.ndarray, requests: int) -> np.ndarr
 
 class _State(struct.PyTreeNode):
     table: HoleTable
-    start: jax.Array  # int32[L, K]  of each live block in each arena; the last is never one
+    start: jax.Array  # int32[L]  of each live block; the last is never one
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of a replay in K arenas."""
+    """What came of a replay."""
 
-    failed: np.ndarray  # bool[K, R]  no hole was long enough; False beyond where it was stopped
-    top: np.ndarray  # int64[K]  units; of an arena that grows its high-water mark
-    most_holes: int  # at the end of a chunk, in any of the arenas
-    whole: bool  # it was not stopped
+    failed: np.ndarray  # bool[R]  no hole was long enough; False from where it was stopped
+    top: int  # units, of an arena that grows: its high-water mark
+    most_holes: int  # that there were at the end of a chunk
 
     @property
-    def served(self) -> np.ndarray:
-        """Whether every request was placed: bool[K]."""
-        return ~self.failed.any(axis=1)
+    def served(self) -> bool:
+        """Every request was placed."""
+        return not self.failed.any()
 
 
 def replay(
     events: Events,
-    cells: np.ndarray,
-    rules: Rules,
+    cells: int,
+    order: Order,
     *,
-    until_all_fail: bool = False,
+    until_failure: bool = False,
     report: Report = lambda share: None,
 ) -> Replayed:
-    """Plays all events in K arenas.
+    """Plays all events in one arena.
 
     Args:
-        cells: int[K]  units of each arena, 0: it grows.
-        rules: of K arenas.
-        until_all_fail: stop when there is a failure in each of them.
+        cells: units of the arena, 0: it grows.
+        order: of the rule that chooses the holes.
+        until_failure: stop soon after the first failure.
+        report: told after each chunk; what it raises ends the replay.
     """
-    cells = np.asarray(cells, np.int32)
     state = _State(
         table=new_hole_table(cells, LEAST_SLOTS),
-        start=jnp.full((_padded(events.blocks), len(cells)), NOWHERE, jnp.int32),
+        start=jnp.full(_padded(events.blocks), NOWHERE, jnp.int32),
     )
-    failed = np.zeros((len(cells), len(events.frees)), bool)
-    most, done = 0, 0
-    for chunk in events.chunks():
-        state, failures = _advanced(state, chunk, rules)
-        end = min(done + CHUNK, len(events.frees))
-        failed[:, done:end] = np.asarray(failures).T[:, : end - done]
-        done = end
-        report(done / len(events.frees))
-        if until_all_fail and failed[:, :done].any(axis=1).all():
+    failed = np.zeros(len(events.frees), bool)
+    most = 0
+    for first, chunk in zip(range(0, len(failed), CHUNK), events.chunks(), strict=True):
+        state, failures = _advanced(state, chunk, order)
+        part = failed[first : first + CHUNK]
+        part[:] = np.asarray(failures)[: len(part)]
+        report((first + len(part)) / len(failed))
+        if until_failure and part.any():
             break
-        holes = int(state.table.holes().max())
+        holes = int(state.table.holes())
         most = max(most, holes)
         state = state.replace(table=_with_slots(state.table, _slots_for(holes)))
-    return Replayed(
-        failed=failed[:, ~events.frees],
-        top=np.asarray(state.table.high[:, 0], np.int64),
-        most_holes=most,
-        whole=done == len(events.frees),
-    )
+    return Replayed(failed[~events.frees], int(state.table.high[0]), most)
 
 
-def _advanced(state: _State, chunk: Chunk, rules: Rules) -> tuple[_State, jax.Array]:
-    """The state after a chunk, with as many slots as it takes; and bool[E, K], what failed."""
+def _advanced(state: _State, chunk: Chunk, order: Order) -> tuple[_State, jax.Array]:
+    """The state after a chunk, with as many slots as it takes; and bool[E], what failed."""
     while True:
-        after, failures = _play(state, chunk, rules)
-        if not after.table.full.any():
+        after, failures = _play(state, chunk, order)
+        if not after.table.full:
             return after, failures
         state = state.replace(table=_with_slots(state.table, 2 * state.table.slots))
 
 
 @jax.jit
-def _play(state: _State, chunk: Chunk, rules: Rules) -> tuple[_State, jax.Array]:
+def _play(state: _State, chunk: Chunk, order: Order) -> tuple[_State, jax.Array]:
     def step(state: _State, event: Chunk) -> tuple[_State, jax.Array]:
-        start = jax.lax.dynamic_index_in_dim(state.start, event.block, keepdims=False)
+        start = state.start[event.block]
         table, start = jax.lax.cond(
             event.frees,
             lambda: (state.table.free(start, event.size), start),
-            lambda: state.table.place(event.size, rules),
+            lambda: state.table.place(event.size, order),
         )
         starts = jax.lax.dynamic_update_index_in_dim(state.start, start, event.block, 0)
         return _State(table, starts), ~event.frees & (start < 0)
@@ -211,8 +205,8 @@ def _play(state: _State, chunk: Chunk, rules: Rules) -> tuple[_State, jax.Array]
 
 
 def _slots_for(holes: int) -> int:
-    """Slots for so many holes, and for half as many more to come."""
-    return max(LEAST_SLOTS, _padded(holes + holes // 2))
+    """Slots for so many holes, and for a quarter as many more to come."""
+    return max(LEAST_SLOTS, _padded(holes + holes // 4))
 
 
 def _padded(count: int) -> int:
@@ -226,9 +220,8 @@ def _with_slots(table: HoleTable, slots: int) -> HoleTable:
         return table
     low, high = np.asarray(table.low), np.asarray(table.high)
     spare_last = np.where(np.arange(table.slots) == 0, -1, low == high)
-    kept = np.argsort(spare_last, axis=1, kind="stable")[:, :slots]
-    more = ((0, 0), (0, max(0, slots - table.slots)))
+    kept = np.argsort(spare_last, kind="stable")[:slots]
+    more = (0, max(0, slots - table.slots))
     return table.replace(
-        low=jnp.asarray(np.pad(np.take_along_axis(low, kept, 1), more)),
-        high=jnp.asarray(np.pad(np.take_along_axis(high, kept, 1), more)),
+        low=jnp.asarray(np.pad(low[kept], more)), high=jnp.asarray(np.pad(high[kept], more))
     )

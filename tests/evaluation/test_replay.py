@@ -10,7 +10,7 @@ from slow_replay import failures, high_water
 from jaxmem.arena.hole_table import new_hole_table
 from jaxmem.evaluation import replay as replay_module
 from jaxmem.evaluation.replay import events_of, replay
-from jaxmem.policies.orders import BOUNDED, ORDERED, rules_of
+from jaxmem.policies.orders import BOUNDED, ORDERED, order_of
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording, read_trace
 
@@ -31,49 +31,56 @@ def random_recording(seed: int, requests: int = 120) -> Recording:
     return recording_of(random.integers(1, most + 1, requests), lifetime)
 
 
-def replayed(recording, names, cells, threshold=0, alignment=1):
-    events = events_of(recording, alignment)
-    return replay(events, np.array(cells), rules_of(names, threshold))
+def played(recording, name, cells=0, threshold=0, **options):
+    return replay(events_of(recording, 1), cells, order_of(name, threshold), **options)
+
+
+def lists_of(recording) -> tuple[list[int], list[int]]:
+    return recording.size.tolist(), recording.lifetime.tolist()
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_high_water_marks_are_those_of_the_oracle(seed):
     recording = random_recording(seed)
-    found = replayed(recording, GROWING, [0] * len(GROWING))
-    lists = recording.size.tolist(), recording.lifetime.tolist()
-    assert found.top.tolist() == [high_water(rule, *lists) for rule in GROWING]
-    assert found.served.all()
-    assert found.whole
+    for rule in GROWING:
+        found = played(recording, rule)
+        assert found.top == high_water(rule, *lists_of(recording)), rule
+        assert found.served
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_requests_fail_in_bounded_arenas_where_those_of_the_oracle_do(seed):
     recording = random_recording(seed)
     threshold = int(np.median(recording.size))
-    cells = [int(share * recording.peak_live) for share in (0.8, 1.0, 1.2)]
-    names = [name for name in ORDERED for _ in cells]
-    found = replayed(recording, names, cells * len(ORDERED), threshold)
-    lists = recording.size.tolist(), recording.lifetime.tolist()
-    for place, name in enumerate(names):
-        expected = failures(name, *lists, cells[place % len(cells)], threshold)
-        assert found.failed[place].tolist() == expected, (name, cells[place % len(cells)])
-    assert found.failed.any()
+    lost = 0
+    for rule in ORDERED:
+        for share in (0.8, 1.0, 1.2):
+            cells = int(share * recording.peak_live)
+            found = played(recording, rule, cells, threshold)
+            expected = failures(rule, *lists_of(recording), cells, threshold)
+            assert found.failed.tolist() == expected, (rule, cells)
+            lost += int(found.failed.sum())
+    assert lost > 0
 
 
-def test_a_hole_that_touches_the_top_is_extended():
-    # 4 units die below the top of 10; 5 do not fit, and take those 4 and one more.
-    assert replayed(recording_of([6, 4, 5], [NEVER, 1, NEVER]), ["first"], [0]).top == [11]
+@pytest.mark.parametrize("rule", GROWING)
+def test_the_space_above_the_highest_block_comes_last(rule):
+    # 1 unit goes into the hole of 9 below it, however badly that fits.
+    assert played(recording_of([9, 1, 1], [2, NEVER, NEVER]), rule).top == 10
+    # 4 units die at the top: it is lower now, and 5 start there.
+    assert played(recording_of([6, 4, 5], [NEVER, 1, NEVER]), rule).top == 11
 
 
-def test_the_space_above_the_mark_comes_last():
-    # A hole of 9 below the mark of 10, for 1 unit: it is no worse a fit than what lies above.
-    for rule in GROWING:
-        made = recording_of([9, 1, 1], [2, NEVER, NEVER])
-        assert replayed(made, [rule], [0]).top == [10]
+def test_best_fit_prefers_a_hole_between_blocks_to_a_tighter_one_at_the_top():
+    # Holes of 5 below a block and of 2 at the top, below the mark; 2 units take the first.
+    size, lifetime = [5, 1, 2, 2, 5], [3, NEVER, 1, NEVER, NEVER]
+    assert played(recording_of(size, lifetime), "best").top == 11
+    # In a bounded arena the top is a hole like others, and the tighter one.
+    assert played(recording_of(size, lifetime), "best", 8).served
 
 
 def test_a_free_at_the_time_of_an_allocation_comes_before_it():
-    assert replayed(recording_of([5, 5, 5], [1, 1, 1]), ["first"], [0]).top == [5]
+    assert played(recording_of([5, 5, 5], [1, 1, 1]), "first").top == 5
 
 
 def test_sizes_are_rounded_up_to_the_alignment():
@@ -87,45 +94,42 @@ def test_sizes_are_rounded_up_to_the_alignment():
 def test_a_bounded_first_fit_needs_the_high_water_mark_of_the_unbounded():
     for seed in range(10):
         recording = random_recording(seed)
-        top = int(replayed(recording, ["first"], [0]).top[0])
-        assert replayed(recording, ["first"] * 2, [top, top - 1]).served.tolist() == [True, False]
+        top = played(recording, "first").top
+        assert played(recording, "first", top).served
+        assert not played(recording, "first", top - 1).served
 
 
-def test_more_holes_than_slots_play_a_chunk_again(monkeypatch):
-    monkeypatch.setattr(replay_module, "LEAST_SLOTS", 2)
-    recording = random_recording(3, requests=400)
-    lists = recording.size.tolist(), recording.lifetime.tolist()
-    found = replayed(recording, GROWING, [0] * len(GROWING))
-    assert found.top.tolist() == [high_water(rule, *lists) for rule in GROWING]
-
-
-def test_tables_follow_the_holes_from_chunk_to_chunk(monkeypatch):
+@pytest.mark.parametrize("rule", GROWING)
+def test_tables_follow_the_holes_from_chunk_to_chunk(rule, monkeypatch):
     monkeypatch.setattr(replay_module, "CHUNK", 64)
-    monkeypatch.setattr(replay_module, "LEAST_SLOTS", 4)
+    monkeypatch.setattr(replay_module, "LEAST_SLOTS", 2)
     recording = random_recording(5, requests=600)
-    lists = recording.size.tolist(), recording.lifetime.tolist()
     heard = []
-    cells = [0, 0, recording.peak_live]
-    found = replay(
-        events_of(recording, 1),
-        np.array(cells),
-        rules_of(["best", "next", "worst"], 0),
-        report=heard.append,
-    )
-    assert found.top[:2].tolist() == [high_water(rule, *lists) for rule in ("best", "next")]
-    assert found.failed[2].tolist() == failures("worst", *lists, recording.peak_live)
+    found = played(recording, rule, report=heard.append)
+    assert found.top == high_water(rule, *lists_of(recording))
+    assert found.most_holes > 4
     assert heard == sorted(heard)
     assert heard[-1] == 1.0
+    expected = failures(rule, *lists_of(recording), recording.peak_live)
+    assert played(recording, rule, recording.peak_live).failed.tolist() == expected
 
 
-def test_a_replay_stops_when_all_arenas_have_failed(monkeypatch):
+def test_a_replay_stops_soon_after_the_first_failure(monkeypatch):
     monkeypatch.setattr(replay_module, "CHUNK", 16)
     recording = recording_of([5] + [1] * 99, [NEVER] * 100)
-    events, rules = events_of(recording, 1), rules_of(["first", "best"], 0)
-    stopped = replay(events, np.array([4, 6]), rules, until_all_fail=True)
-    assert not stopped.whole
-    assert stopped.served.tolist() == [False, False]
-    assert replay(events, np.array([4, 104]), rules, until_all_fail=True).whole
+    stopped = played(recording, "first", 10, until_failure=True)
+    assert stopped.failed.tolist() == [False] * 6 + [True] * 10 + [False] * 84
+    assert not stopped.served
+    assert played(recording, "first", 104, until_failure=True).served
+    assert played(recording, "first", 10).failed.sum() == 94
+
+
+def test_what_is_told_of_a_replay_can_end_it():
+    def interrupt(share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        played(random_recording(0), "first", report=interrupt)
 
 
 def test_arenas_of_the_most_units():
@@ -134,20 +138,20 @@ def test_arenas_of_the_most_units():
     with pytest.raises(ValueError, match=r"made has 2,147,483,647 units of 1 bytes .* alignment"):
         events_of(recording_of([most, 1], [NEVER, NEVER]), 1)
     whole = recording_of([most - 1, 1], [NEVER, NEVER])
-    assert replayed(whole, GROWING, [0] * len(GROWING)).top.tolist() == [most] * len(GROWING)
-    assert replayed(whole, ORDERED, [most] * len(ORDERED), threshold=1).served.all()
+    assert [played(whole, rule).top for rule in GROWING] == [most] * len(GROWING)
+    assert all(played(whole, rule, most, threshold=1).served for rule in ORDERED)
     # The hole below is one unit short, and that above by more.
     half = most // 2
     full = recording_of([half - 3, 10, half - 2], [2, NEVER, NEVER])
     for cells in (0, most):
-        assert replayed(full, ["first"], [cells]).failed.tolist() == [[False, False, True]]
+        assert played(full, "first", cells).failed.tolist() == [False, False, True]
 
 
 def test_an_unknown_rule_is_named_with_those_that_are_near():
     with pytest.raises(ValueError, match="unknown policy 'bets'; did you mean best"):
-        rules_of(["bets"], 1)
+        order_of("bets")
     with pytest.raises(ValueError, match="slots must be at least 2, not 1"):
-        new_hole_table(np.array([4]), 1)
+        new_hole_table(4, 1)
 
 
 def check_golden(golden_file, name: str) -> None:
@@ -155,8 +159,8 @@ def check_golden(golden_file, name: str) -> None:
     recording = read_trace(DATA / name)
     events = events_of(recording, expected["alignment"])
     assert recording.events == expected["events"]
-    found = replay(events, np.zeros(3, np.int64), rules_of(["first", "best", "worst"], 0))
-    for rule, top in zip(("first", "best", "worst"), found.top.tolist(), strict=True):
+    for rule in ("first", "best", "worst"):
+        top = replay(events, 0, order_of(rule)).top
         assert round(top / events.peak_live, 6) == expected[rule], rule
 
 
