@@ -1,6 +1,9 @@
 """What better placement could save on a recording: each rule's memory over the peak live bytes."""
 
+import os
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,18 +69,16 @@ def headroom(
     peak = events.peak_live
     threshold = max(1, peak // SMALL)
     _check_room(events, f"an arena of {FACTORS[-1]} x peak live", _cells(FACTORS[-1], peak))
-    players = [_Player(events, name, threshold, report) for name in policies]
-    unbounded = {player.name: player.high_water() for player in players if player.grows}
-    failed = {player.name: [player.failures(factor) for factor in FACTORS] for player in players}
-    bounded = {player.name: player.arena_needed() for player in players}
+    players = [_Player(events, name, threshold) for name in policies]
+    _play_side_by_side(players, report)
     report("packing offline")
     offline, stacked = offline_height(events.recording, events.units)
     return Headroom(
         peak_live=peak,
-        unbounded=unbounded,
-        bounded=bounded,
-        failed={name: _shares(rows, np.ones(len(events.units))) for name, rows in failed.items()},
-        failed_bytes={name: _shares(rows, events.recording.size) for name, rows in failed.items()},
+        unbounded={player.name: player.high_water for player in players if player.grows},
+        bounded={player.name: player.needed for player in players},
+        failed={player.name: player.lost(np.ones(len(events.units))) for player in players},
+        failed_bytes={player.name: player.lost(events.recording.size) for player in players},
         offline=offline,
         stacked=stacked,
         threshold=threshold,
@@ -90,14 +91,6 @@ def _cells(factor: float, peak: int) -> int:
     return int(factor * peak)
 
 
-def _shares(failed: Sequence[np.ndarray], weight: np.ndarray) -> dict[float, float]:
-    """For each of `FACTORS` the weight (number[R]) of the failed requests (bool[R]), in %."""
-    share = weight / weight.sum(dtype=np.float64)
-    return {
-        factor: float(100 * share[row].sum()) for factor, row in zip(FACTORS, failed, strict=True)
-    }
-
-
 def _check_room(events: Events, what: str, units: int) -> None:
     if units > MOST_UNITS:
         raise ValueError(
@@ -106,38 +99,79 @@ def _check_room(events: Events, what: str, units: int) -> None:
         )
 
 
+class _StoppedError(Exception):
+    """Something else has failed, or was interrupted."""
+
+
+def _play_side_by_side(players: Sequence["_Player"], report: Callable[[str], None]) -> None:
+    """Lets each of the players find its figures, as many at once as there are cores."""
+    doing: dict[str, str] = {}
+    stopped = threading.Event()
+
+    def play(player: _Player) -> None:
+        def told(what: str) -> None:
+            if stopped.is_set():
+                raise _StoppedError
+            doing[player.name] = what
+            report("; ".join(list(doing.values())))
+
+        player.play(told)
+        del doing[player.name]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        playing = [pool.submit(play, player) for player in players]
+        try:
+            for player in as_completed(playing):
+                player.result()
+        except BaseException:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
 class _Player:
     """One policy, and the arenas that are known to do for it, and not to."""
 
-    def __init__(
-        self, events: Events, name: str, threshold: int, report: Callable[[str], None]
-    ) -> None:
-        self.events, self.name, self.report = events, name, report
+    high_water = 0  # units of the arena that grows
+    needed = 0  # units of the smallest arena that does
+
+    def __init__(self, events: Events, name: str, threshold: int) -> None:
+        self.events, self.name = events, name
         self.order = order_of(name, threshold)
         self.grows = name not in BOUNDED
-        self.known: dict[int, bool] = {events.peak_live - 1: False}
+        self.failed: dict[float, np.ndarray] = {}  # bool[R] by arena / peak live
+        self.known: dict[int, bool] = {events.peak_live - 1: False}  # by units
         self.most_holes = 0
+        self.report: Callable[[str], None] = lambda doing: None
 
-    def high_water(self) -> int:
-        """Units of the arena that grows."""
-        played = self._play(0, "no bound")
+    def play(self, report: Callable[[str], None]) -> None:
+        """Finds all figures."""
+        self.report = report
+        if self.grows:
+            self.high_water = self._high_water()
+        for factor in FACTORS:
+            cells = _cells(factor, self.events.peak_live)
+            played = self._replay(cells, f"{factor} x peak live")
+            self.known[cells] = played.served
+            self.failed[factor] = played.failed
+        self.needed = self._arena_needed()
+
+    def lost(self, weight: np.ndarray) -> dict[float, float]:
+        """The weight (number[R]) of the requests that fail, in % of all, by arena / peak live."""
+        share = 100 * weight / weight.sum(dtype=np.float64)
+        return {factor: float(share[failed].sum()) for factor, failed in self.failed.items()}
+
+    def _high_water(self) -> int:
+        played = self._replay(0, "unbounded")
         if not played.served:
             _check_room(self.events, self.name, MOST_UNITS + 1)
+        if self.name == "first":
+            # The top is its last choice in either arena, so it comes to the same addresses in both.
+            self.known |= {played.top - 1: False, played.top: True}
         return played.top
 
-    def failures(self, factor: float) -> np.ndarray:
-        """Which requests fail in an arena of so many times peak live: bool[R]."""
-        cells = _cells(factor, self.events.peak_live)
-        played = self._play(cells, f"{factor} x peak live")
-        self.known[cells] = played.served
-        return played.failed
-
-    def arena_needed(self) -> int:
-        """Units, by bisection between the smallest arena that does and the next one that does not.
-
-        Raises:
-            ValueError: it is larger than an arena can be.
-        """
+    def _arena_needed(self) -> int:
+        """By bisection between the smallest arena that does and the next one that does not."""
         while not any(self.known.values()):
             largest = max(self.known)
             _check_room(self.events, self.name, largest + 1)
@@ -151,10 +185,10 @@ class _Player:
         return int(smallest_served(served, np.array([low]), np.array([high]))[0])
 
     def _does(self, cells: int) -> bool:
-        self.known[cells] = self._play(cells, "arena needed", until_failure=True).served
+        self.known[cells] = self._replay(cells, "arena needed", until_failure=True).served
         return self.known[cells]
 
-    def _play(self, cells: int, what: str, *, until_failure: bool = False) -> Replayed:
+    def _replay(self, cells: int, what: str, *, until_failure: bool = False) -> Replayed:
         played = replay(
             self.events,
             cells,

@@ -8,7 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    SymmetricalLogLocator,
+)
 
 from jaxmem.render.byte_units import UNITS, label_bytes, short_bytes
 from jaxmem.render.curves import short_count
@@ -24,6 +31,7 @@ from jaxmem.render.style import (
 
 Results = Mapping[str, Any]  # the contents of results.json
 BINS = 48  # of the density, along each axis
+LEAST = 0.1  # % beyond peak live, up to which the bars are linear
 
 
 def draw_trace(path: Target, results: Results, size: np.ndarray, lifetime: np.ndarray) -> Figure:
@@ -102,14 +110,17 @@ def _draw_density(axes: Axes, size: np.ndarray, lifetime: np.ndarray) -> None:
     label_bytes(axes.xaxis, edges_x[0], edges_x[-1])
     _label_counts(axes)
     if not mortal.all():
-        axes.annotate("never freed", (1, above[0] * step), (-4, 0), ha="right", va="center",
-                      xycoords=axes.get_yaxis_transform(), textcoords="offset points",
-                      color=MUTED, bbox={"fc": "white", "lw": 0, "pad": 1})  # fmt: skip
+        decades = 10.0 ** np.arange(0, 10)
+        decades = decades[decades < edges_y[-1] / 3]
+        axes.yaxis.set_major_locator(FixedLocator([*decades, above[0] * step]))
+        axes.yaxis.set_major_formatter(
+            FuncFormatter(lambda life, _: "never" if life > edges_y[-1] else short_count(life))
+        )
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.015)
     bar.set_label("requests")
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
     bar.ax.yaxis.set_minor_locator(NullLocator())
-    axes.set_title("lifetime against size")
+    axes.set_title("lifetime against size (never: not freed)")
     axes.set_xlabel("size asked for (bytes)")
     axes.set_ylabel("lifetime (requests)")
 
@@ -132,9 +143,12 @@ def _draw_headroom(axes: Axes, results: Results) -> None:
         label.set_color(INK)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) + 0.6, -0.6)
-    high = max(axes.dataLim.x1, 0.1)
-    axes.set_xlim(0, 1.25 * high)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    # Linear up to 0.1 %, so that there is a zero; the rules differ by factors of a hundred.
+    axes.set_xscale("symlog", linthresh=LEAST, linscale=0.6)
+    axes.set_xlim(0, 4 * max(axes.dataLim.x1, 10 * LEAST))
+    axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=LEAST))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}"))
     axes.set_title("memory needed beyond peak live")
     axes.set_xlabel("beyond peak live (%)")
     keys = [Patch(fc=MUTED, alpha=0.45, label="unbounded"), Patch(fc=MUTED, label="bounded")]
