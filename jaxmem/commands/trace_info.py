@@ -23,9 +23,8 @@ from jaxmem.workloads.traces import read_trace
 
 MOST_ALIGNMENT = 2**21  # bytes, a large page
 LEARNED = (
-    "it was trained in arenas of 64 to 256 cells and has never seen addresses in bytes, and in so "
-    "few cells rounding would outweigh what placement saves; "
-    "jaxmem compare workload=trace workload.path=FILE plays it in cells"
+    "it was trained in arenas of 64 to 256 cells, and bytes are beyond all it has seen; "
+    "jaxmem compare workload=trace plays it on a recording cut into cells"
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxmem.evaluation.arena_needed import smallest_served
-from jaxmem.evaluation.offline_packing import MOST, offline_height
+from jaxmem.evaluation.offline_packing import FEW, MOST, offline_height
 from jaxmem.evaluation.replay import MOST_UNITS, Events, Replayed, replay
 from jaxmem.policies.orders import BOUNDED, order_of
 
@@ -28,7 +28,8 @@ CONVENTIONS = {
     "smaller one that happens to do may be missed",
     "failures": "a request that fits no hole fails: it is not placed, and all others go on",
     "offline": "the lowest of stacks built with every lifetime known, the block with the largest "
-    f"size x lifetime first; beyond {MOST:,} blocks the others lie above, by first fit",
+    f"size x lifetime first (up to {FEW:,} blocks also by size, and by lifetime); beyond {MOST:,} "
+    "blocks the others lie above, by first fit",
 }
 
 

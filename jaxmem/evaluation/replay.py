@@ -73,9 +73,9 @@ class Events:
             part = slice(first, first + CHUNK)
             filled = (0, max(0, first + CHUNK - len(self.frees)))
             yield Chunk(
-                frees=np.pad(self.frees[part], filled, constant_values=True),
-                block=np.pad(self.block[part], filled, constant_values=_padded(self.blocks) - 1),
-                size=np.pad(size[part], filled),
+                frees=jnp.pad(self.frees[part], filled, constant_values=True),
+                block=jnp.pad(self.block[part], filled, constant_values=_padded(self.blocks) - 1),
+                size=jnp.pad(size[part], filled),
             )
 
 

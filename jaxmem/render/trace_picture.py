@@ -134,9 +134,10 @@ def _draw_headroom(axes: Axes, results: Results) -> None:
     found = results["headroom"]
     names = list(found["bounded"])
     for place, name in enumerate(names):
-        if name in found["unbounded"]:
-            _bar(axes, place - 0.2, found["unbounded"][name], policy_colour(name), pale=True)
-        _bar(axes, place + 0.2, found["bounded"][name], policy_colour(name), pale=False)
+        both, colour = name in found["unbounded"], policy_colour(name)
+        if both:
+            _bar(axes, place - 0.2, found["unbounded"][name], colour, pale=True)
+        _bar(axes, place + 0.2 * both, found["bounded"][name], colour, pale=False)
     _bar(axes, len(names), found["offline"], MUTED, pale=False)
     axes.set_yticks(range(len(names) + 1), [*map(policy_title, names), "offline"])
     for label in axes.get_yticklabels():
