@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxmem.evaluation.arena_needed import smallest_served
-from jaxmem.evaluation.offline_packing import FEW, MOST, offline_height
+from jaxmem.evaluation.offline_packing import MOST, PLACED, offline_height
 from jaxmem.evaluation.replay import MOST_UNITS, Events, Replayed, replay
 from jaxmem.policies.orders import BOUNDED, order_of
 
@@ -27,9 +27,10 @@ CONVENTIONS = {
     "arena needed: the smallest in which no request fails, by bisection to the unit, so that a "
     "smaller one that happens to do may be missed",
     "failures": "a request that fits no hole fails: it is not placed, and all others go on",
-    "offline": "the lowest of stacks built with every lifetime known, the block with the largest "
-    f"size x lifetime first (up to {FEW:,} blocks also by size, and by lifetime); beyond {MOST:,} "
-    "blocks the others lie above, by first fit",
+    "offline": "the lowest of stacks built with every lifetime known: the blocks by size x lifetime, "
+    "by size and by lifetime, those at the top earlier the next time, as often as "
+    f"{PLACED:,} placements allow; of more than {MOST:,} blocks those with the largest size x "
+    "lifetime once, and the others above by first fit",
 }
 
 

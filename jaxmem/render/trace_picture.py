@@ -31,7 +31,8 @@ from jaxmem.render.style import (
 
 Results = Mapping[str, Any]  # the contents of results.json
 BINS = 48  # of the density, along each axis
-LEAST = 0.1  # % beyond peak live, up to which the bars are linear
+LEAST = 0.1  # % beyond peak live, up to which a logarithmic axis is linear
+WIDE = 20  # times the shortest bar, from which on it is logarithmic
 
 
 def draw_trace(path: Target, results: Results, size: np.ndarray, lifetime: np.ndarray) -> Figure:
@@ -110,19 +111,25 @@ def _draw_density(axes: Axes, size: np.ndarray, lifetime: np.ndarray) -> None:
     label_bytes(axes.xaxis, edges_x[0], edges_x[-1])
     _label_counts(axes)
     if not mortal.all():
-        decades = 10.0 ** np.arange(0, 10)
-        decades = decades[decades < edges_y[-1] / 3]
-        axes.yaxis.set_major_locator(FixedLocator([*decades, above[0] * step]))
-        axes.yaxis.set_major_formatter(
-            FuncFormatter(lambda life, _: "never" if life > edges_y[-1] else short_count(life))
-        )
+        _label_never(axes, above[0] * step)
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.015)
     bar.set_label("requests")
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
     bar.ax.yaxis.set_minor_locator(NullLocator())
-    axes.set_title("lifetime against size (never: not freed)")
+    axes.set_title("lifetime against size" + ("" if mortal.all() else " (never: not freed)"))
     axes.set_xlabel("size asked for (bytes)")
     axes.set_ylabel("lifetime (requests)")
+
+
+def _label_never(axes: Axes, at: float) -> None:
+    """Writes "never" at a lifetime, and powers of ten where there is room for them below."""
+    low, high = axes.get_ylim()
+    decades = 10.0 ** np.arange(10)
+    decades = decades[decades < at / (high / low) ** 0.06]
+    axes.yaxis.set_major_locator(FixedLocator([*decades, at]))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda life, _: "never" if life == at else short_count(life))
+    )
 
 
 def _edges(low: float, high: float) -> np.ndarray:
@@ -144,17 +151,29 @@ def _draw_headroom(axes: Axes, results: Results) -> None:
         label.set_color(INK)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) + 0.6, -0.6)
-    # Linear up to 0.1 %, so that there is a zero; the rules differ by factors of a hundred.
-    axes.set_xscale("symlog", linthresh=LEAST, linscale=0.6)
-    axes.set_xlim(0, 4 * max(axes.dataLim.x1, 10 * LEAST))
-    axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=LEAST))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}"))
+    beyond = [
+        100 * (ratio - 1) for ratio in (*found["unbounded"].values(), *found["bounded"].values())
+    ]
+    _scale(axes, max(beyond), min((value for value in beyond if value > 0), default=0.0))
     axes.set_title("memory needed beyond peak live")
     axes.set_xlabel("beyond peak live (%)")
     keys = [Patch(fc=MUTED, alpha=0.45, label="unbounded"), Patch(fc=MUTED, label="bounded")]
     axes.legend(handles=keys, loc="lower right", handlelength=1.2)
     _grid(axes, "x")
+
+
+def _scale(axes: Axes, most: float, least: float) -> None:
+    """The axis of bars from `least` to `most` % beyond peak live: logarithmic where it is wide."""
+    if most > WIDE * least > 0:
+        # Linear up to 0.1 %, so that there is a zero for bars to begin at.
+        axes.set_xscale("symlog", linthresh=LEAST, linscale=0.6)
+        axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=LEAST))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlim(0, 4 * max(most, 10 * LEAST))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlim(0, 1.2 * max(most, LEAST))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}"))
 
 
 def _bar(axes: Axes, place: float, ratio: float, colour: str, *, pale: bool) -> None:

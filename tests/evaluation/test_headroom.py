@@ -105,7 +105,6 @@ def test_what_is_left_of_a_long_recording_lies_above_the_stack(seed, monkeypatch
     assert stacked == recording.requests
     assert whole >= events.peak_live
     monkeypatch.setattr(offline_packing, "MOST", 60)
-    monkeypatch.setattr(offline_packing, "FEW", 60)
     height, stacked = offline_height(recording, events.units)
     assert stacked == 60
     assert whole <= height < 2 * whole
