@@ -27,8 +27,8 @@ CONVENTIONS = {
     "arena needed: the smallest in which no request fails, by bisection to the unit, so that a "
     "smaller one that happens to do may be missed",
     "failures": "a request that fits no hole fails: it is not placed, and all others go on",
-    "offline": "the lowest of stacks built with every lifetime known: the blocks by size x lifetime, "
-    "by size and by lifetime, those at the top earlier the next time, as often as "
+    "offline": "the lowest of stacks built with every lifetime known: the blocks by size x "
+    "lifetime, by size and by lifetime, those at the top earlier the next time, as often as "
     f"{PLACED:,} placements allow; of more than {MOST:,} blocks those with the largest size x "
     "lifetime once, and the others above by first fit",
 }

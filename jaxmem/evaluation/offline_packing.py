@@ -14,7 +14,7 @@ from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording
 
 MOST = 20_000  # blocks that are stacked one by one: the time for each grows with those below
-PLACED = 60_000  # blocks placed in all, in every order and round
+PLACED = 200_000  # blocks placed in all, in every order and round
 
 
 def offline_height(recording: Recording, size: np.ndarray) -> tuple[int, int]:
@@ -40,7 +40,9 @@ def offline_height(recording: Recording, size: np.ndarray) -> tuple[int, int]:
     return min(lowest), requests
 
 
-def _lowest(size, birth, death, order: np.ndarray, rounds: int) -> int:
+def _lowest(
+    size: np.ndarray, birth: np.ndarray, death: np.ndarray, order: np.ndarray, rounds: int
+) -> int:
     """The height of the lowest stack of so many, each made from the troubles of the one before."""
     height = np.iinfo(np.int64).max
     for _ in range(rounds):

@@ -81,6 +81,22 @@ def test_an_arena_of_more_than_twice_the_peak_is_found():
         assert any(failures(rule, size, lifetime, cells - 1)), rule
 
 
+def test_what_ends_one_policy_ends_all():
+    class EnoughError(Exception):
+        pass
+
+    heard = []
+
+    def report(doing):
+        heard.append(doing)
+        if "arena needed" in doing:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        headroom(events_of(random_recording(0), 16), ORDERED, report)
+    assert "packing offline" not in heard
+
+
 def test_blocks_that_all_stay_leave_nothing_to_save():
     recording = Recording("stay", np.full(20, 7, np.int64), np.full(20, NEVER, np.int64))
     found = headroom(events_of(recording, 1), ["first", "two_ended"])

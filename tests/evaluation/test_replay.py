@@ -8,10 +8,14 @@ import pytest
 from slow_replay import failures, high_water
 
 from jaxmem.arena.hole_table import new_hole_table
+from jaxmem.arena.making import MAX_CELLS
 from jaxmem.evaluation import replay as replay_module
 from jaxmem.evaluation.replay import events_of, replay
+from jaxmem.evaluation.run import run
+from jaxmem.policies import policy
 from jaxmem.policies.orders import BOUNDED, ORDERED, order_of
-from jaxmem.workloads.requests import NEVER
+from jaxmem.workloads.registry import Workload
+from jaxmem.workloads.requests import NEVER, requests_of
 from jaxmem.workloads.traces import Recording, read_trace
 
 GROWING = [name for name in ORDERED if name not in BOUNDED]
@@ -61,6 +65,20 @@ def test_requests_fail_in_bounded_arenas_where_those_of_the_oracle_do(seed):
             assert found.failed.tolist() == expected, (rule, cells)
             lost += int(found.failed.sum())
     assert lost > 0
+
+
+def test_the_block_table_fails_the_same_requests():
+    recording = random_recording(1, requests=300)
+    size, cells = recording.size * 100, 100 * recording.peak_live
+    requests = requests_of(size[None], recording.lifetime[None])
+    task = Workload("made", cells, draw=lambda *_: requests, length=300, warmup=0, fixed=True)
+    assert cells > MAX_CELLS
+    wider = recording_of(size, recording.lifetime)
+    for rule in GROWING:
+        start = run(policy(rule), requests, task).start[0]
+        found = played(wider, rule, cells)
+        assert found.failed.tolist() == (start < 0).tolist(), rule
+        assert found.failed.any()
 
 
 @pytest.mark.parametrize("rule", GROWING)
