@@ -7,7 +7,7 @@ by side under `vmap` would all have the slots of that with the most holes, which
 saved: next and worst fit leave ten times the holes of first fit.)
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,17 +66,15 @@ class Events:
         """The most blocks live at once."""
         return int(self.block.max()) + 1
 
-    def chunks(self) -> Iterator[Chunk]:
+    @cached_property
+    def chunks(self) -> list[Chunk]:
         """All events, `CHUNK` at a time; the last chunk is filled up with frees of no block."""
-        size = self.units[self.request].astype(np.int32)
-        for first in range(0, len(self.frees), CHUNK):
-            part = slice(first, first + CHUNK)
-            filled = (0, max(0, first + CHUNK - len(self.frees)))
-            yield Chunk(
-                frees=jnp.pad(self.frees[part], filled, constant_values=True),
-                block=jnp.pad(self.block[part], filled, constant_values=_padded(self.blocks) - 1),
-                size=jnp.pad(size[part], filled),
-            )
+        filled = (0, -len(self.frees) % CHUNK)
+        frees = np.pad(self.frees, filled, constant_values=True)
+        block = np.pad(self.block, filled, constant_values=_padded(self.blocks) - 1)
+        size = np.pad(self.units[self.request].astype(np.int32), filled)
+        columns = [column.reshape(-1, CHUNK) for column in (frees, block, size)]
+        return [Chunk(*map(jnp.asarray, rows)) for rows in zip(*columns, strict=True)]
 
 
 def units_of(recording: Recording, alignment: int) -> np.ndarray:
@@ -167,30 +165,29 @@ def replay(
     )
     failed = np.zeros(len(events.frees), bool)
     most = 0
-    for first, chunk in zip(range(0, len(failed), CHUNK), events.chunks(), strict=True):
-        state, failures = _advanced(state, chunk, order)
+    for first, chunk in zip(range(0, len(failed), CHUNK), events.chunks, strict=True):
+        state, failures, holes = _advanced(state, chunk, order)
         part = failed[first : first + CHUNK]
-        part[:] = np.asarray(failures)[: len(part)]
+        part[:] = failures[: len(part)]
         report((first + len(part)) / len(failed))
         if until_failure and part.any():
             break
-        holes = int(state.table.holes())
         most = max(most, holes)
         state = state.replace(table=_with_slots(state.table, _slots_for(holes)))
     return Replayed(failed[~events.frees], int(state.table.high[0]), most)
 
 
-def _advanced(state: _State, chunk: Chunk, order: Order) -> tuple[_State, jax.Array]:
-    """The state after a chunk, with as many slots as it takes; and bool[E], what failed."""
+def _advanced(state: _State, chunk: Chunk, order: Order) -> tuple[_State, np.ndarray, int]:
+    """The state after a chunk, with as many slots as it takes; bool[E], what failed; the holes."""
     while True:
-        after, failures = _play(state, chunk, order)
+        after, failures, holes = _play(state, chunk, order)
         if not after.table.full:
-            return after, failures
+            return after, np.asarray(failures), int(holes)
         state = state.replace(table=_with_slots(state.table, 2 * state.table.slots))
 
 
 @jax.jit
-def _play(state: _State, chunk: Chunk, order: Order) -> tuple[_State, jax.Array]:
+def _play(state: _State, chunk: Chunk, order: Order) -> tuple[_State, jax.Array, jax.Array]:
     def step(state: _State, event: Chunk) -> tuple[_State, jax.Array]:
         start = state.start[event.block]
         table, start = jax.lax.cond(
@@ -201,7 +198,8 @@ def _play(state: _State, chunk: Chunk, order: Order) -> tuple[_State, jax.Array]
         starts = jax.lax.dynamic_update_index_in_dim(state.start, start, event.block, 0)
         return _State(table, starts), ~event.frees & (start < 0)
 
-    return jax.lax.scan(step, state, chunk)
+    state, failures = jax.lax.scan(step, state, chunk)
+    return state, failures, state.table.holes()
 
 
 def _slots_for(holes: int) -> int:
