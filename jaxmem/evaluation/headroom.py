@@ -24,8 +24,9 @@ CONVENTIONS = {
     "unbounded": "the space above the highest live block is used only when no hole between blocks "
     "fits; two_ended and segregated need an upper end and have no such figure",
     "bounded": "the whole arena is one hole at the start, and what was never used is part of it; "
-    "arena needed: the smallest in which no request fails, by bisection to the unit, so that a "
-    "smaller one that happens to do may be missed",
+    "arena needed: one in which no request fails, and in which one unit less is too few, by "
+    f"bisection between the first of {', '.join(map(str, FACTORS))} x peak live, and then of a "
+    "quarter more each, that does and the one before; a smaller one that happens to do may be missed",
     "failures": "a request that fits no hole fails: it is not placed, and all others go on",
     "offline": "the lowest of stacks built with every lifetime known: the blocks by size x "
     "lifetime, by size and by lifetime, those at the top earlier the next time, as often as "
@@ -177,7 +178,7 @@ class _Player:
         while not any(self.known.values()):
             largest = max(self.known)
             _check_room(self.events, self.name, largest + 1)
-            self._does(min(largest + self.events.peak_live, MOST_UNITS))
+            self._does(min(largest + -(-largest // 4), MOST_UNITS))
         high = min(cells for cells, does in self.known.items() if does)
         low = max(cells for cells in self.known if cells < high)
 
