@@ -26,7 +26,8 @@ CONVENTIONS = {
     "bounded": "the whole arena is one hole at the start, and what was never used is part of it; "
     "arena needed: one in which no request fails, and in which one unit less is too few, by "
     f"bisection between the first of {', '.join(map(str, FACTORS))} x peak live, and then of a "
-    "quarter more each, that does and the one before; a smaller one that happens to do may be missed",
+    "quarter more each, that does and the one before; a smaller one that happens to do may be "
+    "missed",
     "failures": "a request that fits no hole fails: it is not placed, and all others go on",
     "offline": "the lowest of stacks built with every lifetime known: the blocks by size x "
     "lifetime, by size and by lifetime, those at the top earlier the next time, as often as "

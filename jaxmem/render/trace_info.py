@@ -79,8 +79,8 @@ def _notes(results: Results) -> list[str]:
         )
     if results["stacked"] < results["requests"]:
         notes.append(
-            f"Offline: the {results['stacked']:,} largest blocks by size x lifetime, the others "
-            "above them by first fit: more time would find less."
+            f"Offline: the {results['stacked']:,} blocks with the largest size x lifetime, and the "
+            "others above them, by first fit."
         )
     return [*notes, *(f"Left out: {name}: {why}" for name, why in results["left_out"].items())]
 
