@@ -4,7 +4,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class RunFolder:
                 f"{self.path} holds a run that was stopped; resume={self.path} goes on with it, "
                 "overwrite=true begins anew"
             )
+        self._new = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"
@@ -52,6 +54,20 @@ class RunFolder:
         """The path of a file in the folder."""
         return self.path / name
 
+    @contextmanager
+    def kept_if_whole(self) -> Iterator[None]:
+        """Within it, an error or an interruption takes the folder away again, if nothing is in it.
+
+        For commands that write all they have at the end.
+        """
+        try:
+            yield
+        except BaseException:
+            for path in self._new:
+                if not any(path.iterdir()):
+                    path.rmdir()
+            raise
+
     def write_config(self, config: dict[str, Any], command: str) -> None:
         """config.yaml: what was asked for, with every default, below the command."""
         line = " ".join(command.splitlines())
@@ -62,6 +78,10 @@ class RunFolder:
         if "policies" in results:
             self._write("table.md", markdown_table(results))
         self._write(RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
+
+    def write_table(self, markdown: str) -> None:
+        """table.md, of a command that compares no policies by their failures."""
+        self._write("table.md", markdown)
 
     def write_sequences(self, failed: Mapping[str, np.ndarray]) -> None:
         """sequences.npz: failed requests in % of each test sequence (float64[P]), by policy.

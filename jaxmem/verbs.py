@@ -86,6 +86,16 @@ VERBS = {
             "jaxmem render workload=scenario 'workload.sizes=[8,12,\"free:1\",5]' out=pictures",
         ),
     ),
+    "trace info": Verb(
+        summary="what a recording asks for, and what better placement could save on it",
+        usage="jaxmem trace info FILE [key=value ...]",
+        examples=(
+            "jaxmem trace info recording.csv.gz",
+            "jaxmem trace info cuda.csv.gz alignment=512 out=runs/cuda",
+            "jaxmem trace info buffers.csv alignment=1 'policies=[first,best,two_ended]'",
+        ),
+        argument="file",
+    ),
     "demo": Verb(
         summary="serve a page that shows what policies do, for a browser on this machine",
         usage="jaxmem demo [key=value ...]",

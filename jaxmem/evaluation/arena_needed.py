@@ -1,6 +1,7 @@
 """The smallest arena in which a policy serves every request of a sequence."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -30,12 +31,29 @@ def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: i
     requests = policy.told(requests, workload.hinted)
     enough, peak = _capacity(policy, requests, seed)
     low = peak.astype(np.int64) - 1  # one cell less than the peak always fails
-    high = np.full_like(low, enough)
+
+    def served(cells: np.ndarray) -> np.ndarray:
+        sizes = jnp.asarray(cells, jnp.int32)
+        return np.asarray(_served(policy, requests, sizes, enough, seed))
+
+    return smallest_served(served, low, np.full_like(low, enough)).astype(np.float64)
+
+
+def smallest_served(
+    served: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """The size from which on all is served, by bisection, of P arenas at once: int64[P].
+
+    Args:
+        served: of sizes (int64[P]), whether each arena does: bool[P].
+        low: int64[P]  sizes that do not.
+        high: int64[P]  larger ones that do.
+    """
     while np.any(high - low > 1):
         middle = (low + high) // 2
-        served = np.asarray(_served(policy, requests, jnp.asarray(middle, jnp.int32), enough, seed))
-        high, low = np.where(served, middle, high), np.where(served, low, middle)
-    return high.astype(np.float64)
+        does = served(middle)
+        high, low = np.where(does, middle, high), np.where(does, low, middle)
+    return high
 
 
 def _capacity(policy: Policy, requests: Requests, seed: int) -> tuple[int, np.ndarray]:

@@ -1,0 +1,204 @@
+"""What better placement could save on a recording: each rule's memory over the peak live bytes."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxmem.evaluation.arena_needed import smallest_served
+from jaxmem.evaluation.offline_packing import MOST, PLACED, offline_height
+from jaxmem.evaluation.replay import MOST_UNITS, Events, Replayed, replay
+from jaxmem.policies.orders import BOUNDED, order_of
+
+FACTORS = (1.02, 1.05, 1.1, 1.2)  # arenas over peak live, in which failures are counted
+SMALL = 16  # a request up to peak live / SMALL is small to the rules with a threshold
+
+CONVENTIONS = {
+    "time": "a block that dies before a request is freed before it; holes merge at once",
+    "choice": "each rule takes the low end of its hole, two_ended and segregated the high end for "
+    "large requests; ties go to the lowest address",
+    "unbounded": "the space above the highest live block is used only when no hole between blocks "
+    "fits; two_ended and segregated need an upper end and have no such figure",
+    "bounded": "the whole arena is one hole at the start, and what was never used is part of it; "
+    "arena needed: one in which no request fails, and in which one unit less is too few, by "
+    f"bisection between the first of {', '.join(map(str, FACTORS))} x peak live, and then of a "
+    "quarter more each, that does and the one before; a smaller one that happens to do may be "
+    "missed",
+    "failures": "a request that fits no hole fails: it is not placed, and all others go on",
+    "offline": "the lowest of stacks built with every lifetime known: the blocks by size x "
+    "lifetime, by size and by lifetime, those at the top earlier the next time, as often as "
+    f"{PLACED:,} placements allow; of more than {MOST:,} blocks those with the largest size x "
+    "lifetime once, and the others above by first fit",
+}
+
+
+@dataclass(frozen=True)
+class Headroom:
+    """Units by policy; everything over the peak live units is a ratio of 1 or more."""
+
+    peak_live: int
+    unbounded: dict[str, int]  # high-water mark, of the rules that need no upper end
+    bounded: dict[str, int]  # arena needed
+    failed: dict[str, dict[float, float]]  # % of the requests, by arena / peak live
+    failed_bytes: dict[str, dict[float, float]]  # % of the bytes asked for, likewise
+    offline: int
+    stacked: int  # blocks that the offline packing took one by one
+    threshold: int  # the largest request that is small
+    most_holes: int
+
+    def ratios(self) -> dict[str, Any]:
+        """The `headroom` of results.json."""
+        return {
+            "unbounded": {name: top / self.peak_live for name, top in self.unbounded.items()},
+            "bounded": {name: cells / self.peak_live for name, cells in self.bounded.items()},
+            "offline": self.offline / self.peak_live,
+        }
+
+
+def headroom(
+    events: Events, policies: Sequence[str], report: Callable[[str], None] = lambda doing: None
+) -> Headroom:
+    """Replays a recording under each policy, in an arena that grows and in bounded ones.
+
+    Args:
+        policies: names of `jaxmem.policies.orders.ORDERED`, each once.
+        report: told what is being done.
+    Raises:
+        ValueError: an unknown policy, or one that needs more than 2**31 - 2 units.
+    """
+    peak = events.peak_live
+    threshold = max(1, peak // SMALL)
+    _check_room(events, f"an arena of {FACTORS[-1]} x peak live", _cells(FACTORS[-1], peak))
+    players = [_Player(events, name, threshold) for name in policies]
+    _play_side_by_side(players, report)
+    report("packing offline")
+    offline, stacked = offline_height(events.recording, events.units)
+    return Headroom(
+        peak_live=peak,
+        unbounded={player.name: player.high_water for player in players if player.grows},
+        bounded={player.name: player.needed for player in players},
+        failed={player.name: player.lost(np.ones(len(events.units))) for player in players},
+        failed_bytes={player.name: player.lost(events.recording.size) for player in players},
+        offline=offline,
+        stacked=stacked,
+        threshold=threshold,
+        most_holes=max(player.most_holes for player in players),
+    )
+
+
+def _cells(factor: float, peak: int) -> int:
+    """The arena of so many times the peak live units, rounded down."""
+    return int(factor * peak)
+
+
+def _check_room(events: Events, what: str, units: int) -> None:
+    if units > MOST_UNITS:
+        raise ValueError(
+            f"{what} needs more than {MOST_UNITS:,} units of {events.alignment:,} bytes for "
+            f"{events.recording.name}; take a larger alignment"
+        )
+
+
+class _StoppedError(Exception):
+    """Something else has failed, or was interrupted."""
+
+
+def _play_side_by_side(players: Sequence["_Player"], report: Callable[[str], None]) -> None:
+    """Lets each of the players find its figures, as many at once as there are cores."""
+    doing: dict[str, str] = {}
+    stopped = threading.Event()
+
+    def play(player: _Player) -> None:
+        def told(what: str) -> None:
+            if stopped.is_set():
+                raise _StoppedError
+            doing[player.name] = what
+            report("; ".join(list(doing.values())))
+
+        player.play(told)
+        del doing[player.name]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        playing = [pool.submit(play, player) for player in players]
+        try:
+            for player in as_completed(playing):
+                player.result()
+        except BaseException:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class _Player:
+    """One policy, and the arenas that are known to do for it, and not to."""
+
+    high_water = 0  # units of the arena that grows
+    needed = 0  # units of the smallest arena that does
+
+    def __init__(self, events: Events, name: str, threshold: int) -> None:
+        self.events, self.name = events, name
+        self.order = order_of(name, threshold)
+        self.grows = name not in BOUNDED
+        self.failed: dict[float, np.ndarray] = {}  # bool[R] by arena / peak live
+        self.known: dict[int, bool] = {events.peak_live - 1: False}  # by units
+        self.most_holes = 0
+        self.report: Callable[[str], None] = lambda doing: None
+
+    def play(self, report: Callable[[str], None]) -> None:
+        """Finds all figures."""
+        self.report = report
+        if self.grows:
+            self.high_water = self._high_water()
+        for factor in FACTORS:
+            cells = _cells(factor, self.events.peak_live)
+            played = self._replay(cells, f"{factor} x peak live")
+            self.known[cells] = played.served
+            self.failed[factor] = played.failed
+        self.needed = self._arena_needed()
+
+    def lost(self, weight: np.ndarray) -> dict[float, float]:
+        """The weight (number[R]) of the requests that fail, in % of all, by arena / peak live."""
+        share = 100 * weight / weight.sum(dtype=np.float64)
+        return {factor: float(share[failed].sum()) for factor, failed in self.failed.items()}
+
+    def _high_water(self) -> int:
+        played = self._replay(0, "unbounded")
+        if not played.served:
+            _check_room(self.events, self.name, MOST_UNITS + 1)
+        if self.name == "first":
+            # The top is its last choice in either arena, so it comes to the same addresses in both.
+            self.known |= {played.top - 1: False, played.top: True}
+        return played.top
+
+    def _arena_needed(self) -> int:
+        """By bisection between the smallest arena that does and the next one that does not."""
+        while not any(self.known.values()):
+            largest = max(self.known)
+            _check_room(self.events, self.name, largest + 1)
+            self._does(min(largest + -(-largest // 4), MOST_UNITS))
+        high = min(cells for cells, does in self.known.items() if does)
+        low = max(cells for cells in self.known if cells < high)
+
+        def served(cells: np.ndarray) -> np.ndarray:
+            return np.array([self._does(int(cells[0]))])
+
+        return int(smallest_served(served, np.array([low]), np.array([high]))[0])
+
+    def _does(self, cells: int) -> bool:
+        self.known[cells] = self._replay(cells, "arena needed", until_failure=True).served
+        return self.known[cells]
+
+    def _replay(self, cells: int, what: str, *, until_failure: bool = False) -> Replayed:
+        played = replay(
+            self.events,
+            cells,
+            self.order,
+            until_failure=until_failure,
+            report=lambda share: self.report(f"{self.name}, {what}: {share:.0%}"),
+        )
+        self.most_holes = max(self.most_holes, played.most_holes)
+        return played

@@ -1,0 +1,225 @@
+"""Whole recordings, byte for byte, in an arena of any size.
+
+A recording is a stream of events: allocations in their order, and before each one the frees of what
+dies there. Events are played in chunks, and after each chunk the hole table is cut to the holes
+there are; where it proves too small, the chunk is played again with twice the slots. (Arenas side
+by side under `vmap` would all have the slots of that with the most holes, which costs more than is
+saved: next and worst fit leave ten times the holes of first fit.)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxmem.arena.arena import NOWHERE
+from jaxmem.arena.hole_table import BEYOND, HoleTable, Order, new_hole_table
+from jaxmem.workloads.traces import Recording
+
+CHUNK = 2048  # events
+LEAST_SLOTS = 64
+MOST_UNITS = BEYOND - 1  # of an arena
+
+Report = Callable[[float], None]  # told the share of the events that is done, 0 .. 1
+
+
+class Chunk(struct.PyTreeNode):
+    """Events in the order of time."""
+
+    frees: jax.Array  # bool[E]  else it allocates
+    block: jax.Array  # int32[E]  number of the block, of those that live
+    size: jax.Array  # int32[E]  units
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """A recording as events, its sizes rounded up to units of `alignment` bytes."""
+
+    recording: Recording
+    alignment: int  # bytes in a unit
+    frees: np.ndarray  # bool[E]
+    block: np.ndarray  # int32[E]  a number is used again when its block is freed
+    request: np.ndarray  # int64[E]  the request that is allocated or freed
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """The size of every request: int64[R], units."""
+        return units_of(self.recording, self.alignment)
+
+    @cached_property
+    def live(self) -> np.ndarray:
+        """Units live when each request has been placed: int64[R]."""
+        change = np.where(self.frees, -1, 1) * self.units[self.request]
+        return np.cumsum(change)[~self.frees]
+
+    @property
+    def peak_live(self) -> int:
+        """The most units live at once."""
+        return int(self.live.max())
+
+    @cached_property
+    def blocks(self) -> int:
+        """The most blocks live at once."""
+        return int(self.block.max()) + 1
+
+    @cached_property
+    def chunks(self) -> list[Chunk]:
+        """All events, `CHUNK` at a time; the last chunk is filled up with frees of no block."""
+        filled = (0, -len(self.frees) % CHUNK)
+        frees = np.pad(self.frees, filled, constant_values=True)
+        block = np.pad(self.block, filled, constant_values=_padded(self.blocks) - 1)
+        size = np.pad(self.units[self.request].astype(np.int32), filled)
+        columns = [column.reshape(-1, CHUNK) for column in (frees, block, size)]
+        return [Chunk(*map(jnp.asarray, rows)) for rows in zip(*columns, strict=True)]
+
+
+def units_of(recording: Recording, alignment: int) -> np.ndarray:
+    """The size of every request in units of `alignment` bytes, rounded up: int64[R]."""
+    return -(-recording.size // alignment)
+
+
+def events_of(recording: Recording, alignment: int) -> Events:
+    """The events of a recording.
+
+    Frees after the last allocation change no figure and are left out.
+
+    Raises:
+        ValueError: more is live at once than an arena can hold, 2**31 - 2 units.
+    """
+    requests = recording.requests
+    number = np.arange(requests, dtype=np.int64)
+    death = number + recording.lifetime
+    mortal = number[death < requests]
+    # A free comes before the allocation of the same time.
+    time = np.concatenate([2 * number + 1, 2 * death[mortal]])
+    order = np.argsort(time, kind="stable")
+    request = np.concatenate([number, mortal])[order]
+    frees = order >= requests
+    events = Events(recording, alignment, frees, _numbered(frees, request, requests), request)
+    if events.peak_live > MOST_UNITS:
+        raise ValueError(
+            f"{recording.name} has {events.peak_live:,} units of {alignment:,} bytes live at once; "
+            f"an arena holds {MOST_UNITS:,} units: take a larger alignment"
+        )
+    return events
+
+
+def _numbered(frees: np.ndarray, request: np.ndarray, requests: int) -> np.ndarray:
+    """The number of the block of each event: int32[E], as few numbers as can be."""
+    own = [0] * requests
+    returned: list[int] = []
+    numbers, used = [], 0
+    for dies, which in zip(frees.tolist(), request.tolist(), strict=True):
+        if dies:
+            returned.append(own[which])
+        elif returned:
+            own[which] = returned.pop()
+        else:
+            own[which], used = used, used + 1
+        numbers.append(own[which])
+    return np.array(numbers, np.int32)
+
+
+class _State(struct.PyTreeNode):
+    table: HoleTable
+    start: jax.Array  # int32[L]  of each live block; the last is never one
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of a replay."""
+
+    failed: np.ndarray  # bool[R]  no hole was long enough; False from where it was stopped
+    top: int  # units, of an arena that grows: its high-water mark
+    most_holes: int  # that there were at the end of a chunk
+
+    @property
+    def served(self) -> bool:
+        """Every request was placed."""
+        return not self.failed.any()
+
+
+def replay(
+    events: Events,
+    cells: int,
+    order: Order,
+    *,
+    until_failure: bool = False,
+    report: Report = lambda share: None,
+) -> Replayed:
+    """Plays all events in one arena.
+
+    Args:
+        cells: units of the arena, 0: it grows.
+        order: of the rule that chooses the holes.
+        until_failure: stop soon after the first failure.
+        report: told after each chunk; what it raises ends the replay.
+    """
+    state = _State(
+        table=new_hole_table(cells, LEAST_SLOTS),
+        start=jnp.full(_padded(events.blocks), NOWHERE, jnp.int32),
+    )
+    failed = np.zeros(len(events.frees), bool)
+    most = 0
+    for first, chunk in zip(range(0, len(failed), CHUNK), events.chunks, strict=True):
+        state, failures, holes = _advanced(state, chunk, order)
+        part = failed[first : first + CHUNK]
+        part[:] = failures[: len(part)]
+        report((first + len(part)) / len(failed))
+        if until_failure and part.any():
+            break
+        most = max(most, holes)
+        state = state.replace(table=_with_slots(state.table, _slots_for(holes)))
+    return Replayed(failed[~events.frees], int(state.table.high[0]), most)
+
+
+def _advanced(state: _State, chunk: Chunk, order: Order) -> tuple[_State, np.ndarray, int]:
+    """The state after a chunk, with as many slots as it takes; bool[E], what failed; the holes."""
+    while True:
+        after, failures, holes = _play(state, chunk, order)
+        if not after.table.full:
+            return after, np.asarray(failures), int(holes)
+        state = state.replace(table=_with_slots(state.table, 2 * state.table.slots))
+
+
+@jax.jit
+def _play(state: _State, chunk: Chunk, order: Order) -> tuple[_State, jax.Array, jax.Array]:
+    def step(state: _State, event: Chunk) -> tuple[_State, jax.Array]:
+        start = state.start[event.block]
+        table, start = jax.lax.cond(
+            event.frees,
+            lambda: (state.table.free(start, event.size), start),
+            lambda: state.table.place(event.size, order),
+        )
+        starts = jax.lax.dynamic_update_index_in_dim(state.start, start, event.block, 0)
+        return _State(table, starts), ~event.frees & (start < 0)
+
+    state, failures = jax.lax.scan(step, state, chunk)
+    return state, failures, state.table.holes()
+
+
+def _slots_for(holes: int) -> int:
+    """Slots for so many holes, and for a quarter as many more to come."""
+    return max(LEAST_SLOTS, _padded(holes + holes // 4))
+
+
+def _padded(count: int) -> int:
+    """The power of two above `count`: few shapes to compile."""
+    return 2 ** int(count).bit_length()
+
+
+def _with_slots(table: HoleTable, slots: int) -> HoleTable:
+    """The same holes in a table of so many slots, enough for them; slot 0 stays where it is."""
+    if slots == table.slots:
+        return table
+    low, high = np.asarray(table.low), np.asarray(table.high)
+    spare_last = np.where(np.arange(table.slots) == 0, -1, low == high)
+    kept = np.argsort(spare_last, kind="stable")[:slots]
+    more = (0, max(0, slots - table.slots))
+    return table.replace(
+        low=jnp.asarray(np.pad(low[kept], more)), high=jnp.asarray(np.pad(high[kept], more))
+    )

@@ -1,0 +1,129 @@
+"""What `jaxmem trace info` found, for a file and for a terminal: views of its results.json."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from jaxmem.render.byte_units import short_bytes
+from jaxmem.render.palette import count, policy_title
+from jaxmem.render.report import markdown_row
+
+Results = Mapping[str, Any]  # the contents of results.json
+NONE = "-"
+
+
+def trace_markdown(results: Results) -> str:
+    """table.md: the headroom, the sizes with their lifetimes, and what the figures mean."""
+    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+    lines = [f"# {results['trace']}", "", *_facts(results), ""]
+    lines += _markdown(_headroom_header(results), _headroom_rows(results))
+    lines += ["", "Conventions:", ""]
+    lines += [f"- {name}: {text}." for name, text in results["conventions"].items()]
+    lines += ["", *(f"{note}\n" for note in _notes(results))]
+    header = ["size (bytes)", "requests", "bytes in all", "median lifetime", "middle half", "never"]
+    lines += [
+        "## Requests by size",
+        "",
+        *_markdown(header, [_size_row(b) for b in results["sizes"]]),
+    ]
+    lines += ["", f"`{results['command']}` on {results['device']}; {versions}."]
+    return "\n".join(lines) + "\n"
+
+
+def trace_table(results: Results, width: int) -> Table:
+    """The headroom for a terminal of `width` characters."""
+    table = Table(
+        title=Text("\n".join(_facts(results))),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        title_justify="left",
+        caption_justify="left",
+        width=min(width, 100),
+    )
+    for number, title in enumerate(_headroom_header(results)):
+        table.add_column(Text(title), justify="right" if number else "left", overflow="fold")
+    for row in _headroom_rows(results):
+        table.add_row(*map(Text, row))
+    table.caption = Text("\n".join(_notes(results)), style="dim")
+    return table
+
+
+def _facts(results: Results) -> list[str]:
+    shape = results["rank_correlation"]
+    related = "not defined" if shape is None else f"{shape:+.2f}"
+    return [
+        f"{results['trace']}: {results['events']:,} events, {results['requests']:,} requests; "
+        f"at most {count(results['live_blocks'], 'block')} and {results['peak_live']:,} bytes "
+        f"({short_bytes(results['peak_live'])}) live, in units of {results['alignment']} bytes "
+        f"({results['peak_live_asked']:,} asked for).",
+        f"Sizes from {short_bytes(results['smallest'])} to {short_bytes(results['largest'])}; "
+        f"never freed: {100 * results['never_freed']:.1f} % of the requests; rank correlation of "
+        f"size and lifetime: {related}.",
+    ]
+
+
+def _notes(results: Results) -> list[str]:
+    notes = [
+        "Unbounded: high-water mark / peak live. Bounded: the smallest arena without a failure / "
+        "peak live. Failed: % of the requests in an arena of so many times peak live."
+    ]
+    if any(name in results["headroom"]["bounded"] for name in ("two_ended", "segregated")):
+        notes.append(
+            f"Small to two-ended and segregated: up to {results['threshold']:,} bytes, "
+            "a sixteenth of peak live (not tuned)."
+        )
+    if results["stacked"] < results["requests"]:
+        notes.append(
+            f"Offline: the {results['stacked']:,} blocks with the largest size x lifetime, and the "
+            "others above them, by first fit."
+        )
+    return [*notes, *(f"Left out: {name}: {why}" for name, why in results["left_out"].items())]
+
+
+def _headroom_header(results: Results) -> list[str]:
+    return ["policy", "unbounded", "bounded", *(f"failed at {f}" for f in results["factors"])]
+
+
+def _headroom_rows(results: Results) -> list[list[str]]:
+    found = results["headroom"]
+    rows = [
+        [
+            policy_title(name),
+            _ratio(found["unbounded"].get(name)),
+            _ratio(bounded),
+            *(_percent(results["failed_requests"][name][str(f)]) for f in results["factors"]),
+        ]
+        for name, bounded in found["bounded"].items()
+    ]
+    return [*rows, ["offline", NONE, _ratio(found["offline"]), *[NONE] * len(results["factors"])]]
+
+
+def _ratio(value: float | None) -> str:
+    return NONE if value is None else f"{value:.4f}"
+
+
+def _percent(value: float) -> str:
+    """A share in %; one that is not zero does not look like it."""
+    return f"{value:.2f}" if value == 0 or value >= 0.005 else "<0.01"
+
+
+def _size_row(row: Mapping[str, Any]) -> list[str]:
+    low, middle, high = ("never" if life is None else f"{life:,}" for life in row["lifetime"])
+    return [
+        f"{short_bytes(row['from'])} to {short_bytes(row['to'])}",
+        f"{row['requests']:,}",
+        f"{row['bytes']:,}",
+        middle,
+        f"{low} to {high}",
+        f"{100 * row['never_freed']:.1f} %",
+    ]
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> list[str]:
+    rule = "|:--" + "|--:" * (len(header) - 1) + "|"
+    return [markdown_row(header), rule, *map(markdown_row, rows)]

@@ -1,0 +1,111 @@
+"""`jaxmem trace info`: what it leaves, what it says, and what it refuses."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from jaxmem.cli import main
+from jaxmem.commands import trace_info
+
+KEYS = {
+    *("command", "trace", "events", "requests", "alignment", "peak_live", "peak_live_asked"),
+    *("live_blocks", "never_freed", "rank_correlation", "headroom", "factors", "failed_requests"),
+    *("failed_bytes", "high_water_mark", "arena_needed", "threshold", "conventions", "left_out"),
+    *("sizes", "live", "versions", "device"),
+}
+BUFFERS = "id,lower,upper,size\n" + "\n".join(
+    f"{number},{number},{number + 2 + number % 5},{1 + number % 7}" for number in range(60)
+)
+
+
+@pytest.fixture
+def trace(tmp_path, monkeypatch):
+    """A file with a small recording, in a folder that commands are run in."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "small.csv"
+    file.write_text(f"{BUFFERS}\n", encoding="utf-8")
+    return file
+
+
+def test_a_recording_leaves_figures_a_table_and_one_picture(trace, tmp_path, capsys):
+    assert main(["trace", "info", "small.csv", "alignment=1", "out=info"]) == 0
+    printed = capsys.readouterr().out
+    made = {file.name for file in (tmp_path / "info").iterdir()}
+    assert made == {"config.yaml", "results.json", "table.md", "info.png"}
+    results = json.loads((tmp_path / "info" / "results.json").read_text(encoding="utf-8"))
+    assert set(results) >= KEYS
+    assert (results["events"], results["requests"]) == (120, 60)
+    headroom = results["headroom"]
+    assert list(headroom["unbounded"]) == ["first", "best", "next", "worst"]
+    assert list(headroom["bounded"]) == [*headroom["unbounded"], "two_ended", "segregated"]
+    assert headroom["bounded"]["first"] == headroom["unbounded"]["first"] >= 1
+    assert list(results["failed_requests"]["best"]) == ["1.02", "1.05", "1.1", "1.2"]
+    assert set(results["conventions"]) >= {"unbounded", "bounded"}
+    assert sum(row["requests"] for row in results["sizes"]) == 60
+    assert max(results["live"]["bytes"]) == results["peak_live"]
+    table = (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+    for text in ("first-fit", "segregated", "offline", f"{headroom['bounded']['best']:.4f}"):
+        assert text in table
+        assert text in printed
+    with Image.open(tmp_path / "info" / "info.png") as picture:
+        assert picture.size == (2000, 1560)
+
+
+def test_policies_and_alignment_can_be_chosen(trace, tmp_path):
+    command = ["trace", "info", "small.csv", "alignment=4", "policies=[worst,best]", "out=info"]
+    assert main(command) == 0
+    results = json.loads((tmp_path / "info" / "results.json").read_text(encoding="utf-8"))
+    assert list(results["headroom"]["bounded"]) == ["worst", "best"]
+    assert results["alignment"] == 4
+    assert results["peak_live"] % 4 == 0
+    assert results["peak_live"] > results["peak_live_asked"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["small.csv", "policies=[bets]"], "policies: unknown policy 'bets'; did you mean best"),
+        (["small.csv", "policies=[generalist]"], "policies: generalist plays no recording"),
+        (["small.csv", "policies=[]"], "policies is []; name one or more of first"),
+        (["small.csv", "policies=[best,best]"], "name each once"),
+        (["small.csv", "policies=best"], "policies is 'best'; it must be a list"),
+        (["small.csv", "alignment=0"], "alignment is 0; it must be a power of two"),
+        (["small.csv", "alignment=3"], "alignment is 3; it must be a power of two"),
+        (["small.csv", "alignment=1000000000000"], "alignment is 1000000000000; it must be"),
+        (["small.csv", "alignment=true"], "alignment is True; it must be"),
+        (["small.csv", "overwrite=maybe"], "overwrite is 'maybe'"),
+        (["absent.csv"], "absent.csv: cannot be read (no such file"),
+        (["empty.csv"], "empty.csv, line 1: the file is empty"),
+        (["huge.csv", "alignment=1"], "units of 1 bytes live at once"),
+        ([], "trace info: which file?"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(trace, tmp_path, capsys, arguments, said):
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "huge.csv").write_text("op,id,size\na,1,4000000000\n", encoding="utf-8")
+    before = set(tmp_path.iterdir())
+    assert main(["trace", "info", *arguments]) == 2
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert heard.err.count("\n") == 1
+    assert said in heard.err
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_results_are_kept_unless_they_may_be_replaced(trace, tmp_path, capsys):
+    (tmp_path / "info").mkdir()
+    (tmp_path / "info" / "results.json").write_text("{}", encoding="utf-8")
+    assert main(["trace", "info", "small.csv", "out=info"]) == 2
+    assert "already holds results" in capsys.readouterr().err
+
+
+def test_an_interruption_leaves_nothing_behind(trace, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trace_info, "headroom", interrupted)
+    before = set(tmp_path.iterdir())
+    assert main(["trace", "info", "small.csv"]) == 130
+    assert main(["trace", "info", "small.csv", "out=deep/info"]) == 130
+    assert set(tmp_path.iterdir()) == before
