@@ -1,9 +1,20 @@
-"""What all tests share: how hypothesis searches, and the golden files of the project."""
+"""What all tests share: how programs are compiled, how hypothesis searches, and golden files."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Set before JAX is imported, and for the processes that tests start. Tests compile much and run
+# little, so XLA is not to optimise long; what it has compiled once, the same process finds again,
+# in a folder of its own (those of a user stay as they are).
+QUICK = "--xla_backend_optimization_level=1"
+COMPILED = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
+os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 # The first example of a property pays for a compilation, so time says nothing about it; the same
 # examples in every run make a failure one that everybody sees.

@@ -1,5 +1,6 @@
 """`jaxmem train` can be killed at any time: the same folder goes on to the same files."""
 
+import contextlib
 import json
 import os
 import random
@@ -26,21 +27,23 @@ class Killed(BaseException):
     """As little foreseen as a SIGKILL."""
 
 
-@pytest.fixture(autouse=True)
-def toy(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module", autouse=True)
+def toy():
     with in_place_of_pqn():
         yield
 
 
-@pytest.fixture
-def whole(tmp_path, monkeypatch):
-    """The files of a run that nothing disturbs; its folder has the same name, elsewhere."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
-    assert main(["train", *TOY, "out=run"]) == 0
+@pytest.fixture(autouse=True)
+def here(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(toy, tmp_path_factory):
+    """The files of a run that nothing disturbs; its folder has the same name, elsewhere."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with contextlib.chdir(elsewhere):
+        assert main(["train", *TOY, "out=run"]) == 0
     return {name: (elsewhere / "run" / name).read_bytes() for name in SAME}
 
 
@@ -143,13 +146,13 @@ def test_a_lost_metrics_file_is_written_again(whole, tmp_path, monkeypatch):
 
 def test_a_sweep_goes_on_too(tmp_path, monkeypatch):
     many = [word for word in TOY if not word.startswith("policies")]
-    many += ["seeds=2", "sweep.learning_rate=[0.1,0.01]", "sweep.arenas=[8,4]"]
+    many += ["seeds=2", "sweep.arenas=[8,4]"]
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert main(["train", *many, "out=run"]) == 0
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as dying:
-        after_reports(dying, 100, kill)  # in the second of two programs
+        after_reports(dying, 50, kill)  # in the second of two programs
         with pytest.raises(Killed):
             main(["train", *many, "out=run"])
     assert main(["train", "resume=run"]) == 0
@@ -157,9 +160,9 @@ def test_a_sweep_goes_on_too(tmp_path, monkeypatch):
         ours, its = (folder / "run" / name for folder in (tmp_path, tmp_path / "elsewhere"))
         assert ours.read_bytes() == its.read_bytes()
     members = sorted(entry.name for entry in (tmp_path / "run" / "members").iterdir())
-    assert members == [f"choice-{c}-seed-{s}" for c in range(4) for s in range(2)]
+    assert members == [f"choice-{c}-seed-{s}" for c in range(2) for s in range(2)]
     results = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
-    assert len(results["members"]) == 8
+    assert len(results["members"]) == 4
     compared = [
         "compare",
         "workload=comb",

@@ -29,8 +29,9 @@ def config(tmp_path):
     """The configuration of the study, with the stored members of three rows in its folder."""
     (tmp_path / "members").mkdir()
     for row in ("comb", "size-classes", "mixed"):
-        for file in (*STORED.glob(f"{row}-0.*"), *STORED.glob(f"{row}-rules.*")):
-            shutil.copy(file, tmp_path / "members")
+        for kind in ("0", "rules", "bounds"):
+            for file in STORED.glob(f"{row}-{kind}.*"):
+                shutil.copy(file, tmp_path / "members")
     found = OmegaConf.load(EXPERIMENTS / "placement_study.yaml")
     found.out = str(tmp_path)
     for row in found.rows.values():

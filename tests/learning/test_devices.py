@@ -27,10 +27,13 @@ def started(file, learner, devices, *processes, own_devices=None):
     )
 
 
-def network(file, *programs):
+def done(*programs):
     for program in programs:
         said, _ = program.communicate(timeout=500)
         assert program.returncode == 0, said
+
+
+def leaves_of(file):
     with np.load(file) as found:
         return [found[name] for name in found.files]
 
@@ -41,9 +44,10 @@ def free_port():
         return server.getsockname()[1]
 
 
-def on_devices(tmp_path, learner, devices):
-    file = tmp_path / f"{learner}-{devices}.npz"
-    return network(file, started(file, learner, devices))
+def on_eight_and_on_one(tmp_path, learner):
+    file = tmp_path / f"{learner}.npz"
+    done(started(file, learner, 8))
+    return leaves_of(file), leaves_of(f"{file}.alone.npz")
 
 
 def assert_close(one, other):
@@ -53,18 +57,17 @@ def assert_close(one, other):
 
 
 def test_eight_devices_and_two_processes_learn_what_one_learns(tmp_path):
-    alone = on_devices(tmp_path, "pqn", 1)
-    assert_close(on_devices(tmp_path, "pqn", 8), alone)
+    shared, alone = on_eight_and_on_one(tmp_path, "pqn")
+    assert_close(shared, alone)
     port, file = free_port(), tmp_path / "processes.npz"
-    programs = [started(file, "pqn", 4, 2, index, port, own_devices=2) for index in (0, 1)]
-    assert_close(network(file, *programs), alone)
+    done(*(started(file, "pqn", 4, 2, index, port, own_devices=2) for index in (0, 1)))
+    assert_close(leaves_of(file), alone)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("learner", ["dqn", "branching"])
 def test_every_learner_learns_the_same_on_eight_devices(tmp_path, learner):
-    alone = on_devices(tmp_path, learner, 1)
-    assert_close(on_devices(tmp_path, learner, 8), alone)
+    assert_close(*on_eight_and_on_one(tmp_path, learner))
 
 
 def test_a_machine_with_one_device_gives_one():

@@ -1,6 +1,7 @@
 """Trains for 20 updates with the devices and processes that the command line says, as a program.
 
-python trained_elsewhere.py FILE LEARNER DEVICES [PROCESSES INDEX PORT]
+python trained_elsewhere.py FILE LEARNER DEVICES [PROCESSES INDEX PORT]; one process also trains on
+one of its devices alone, for FILE.alone.npz
 """
 
 import sys
@@ -31,11 +32,21 @@ def main(file, learner, devices, processes="1", index="0", port="0"):
     assert len(jax.devices()) == int(devices)
     members.TRAINING_SEQUENCES = 64
     training.VALIDATION_SEQUENCES, training.VALIDATIONS = 16, 1
-    small = {"arenas": 16, "widths": [16], "holes": 4}
-    result = train("large-short-lived", learner, devices="all", **small, **SETTINGS[learner])
-    if hosts.is_first():
-        np.savez(file, *jax.tree.leaves(jax.device_get(result.policy.parameters.network)))
+    keep(file, network(learner, "all"))
+    if processes == "1":
+        keep(f"{file}.alone.npz", network(learner, 1))
     hosts.together("saved")
+
+
+def network(learner, devices):
+    small = {"arenas": 16, "widths": [16], "holes": 4}
+    result = train("large-short-lived", learner, devices=devices, **small, **SETTINGS[learner])
+    return jax.tree.leaves(jax.device_get(result.policy.parameters.network))
+
+
+def keep(file, leaves):
+    if hosts.is_first():
+        np.savez(file, *leaves)
 
 
 if __name__ == "__main__":
