@@ -1,6 +1,8 @@
 """What all tests share: how programs are compiled, how hypothesis searches, and golden files."""
 
+import gc
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -34,3 +36,12 @@ def golden_file():
         return GOLDEN / name
 
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgetful():
+    """What one file has compiled does not fill the memory while others run."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()

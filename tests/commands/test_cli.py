@@ -10,7 +10,7 @@ from toy_learner import in_place_of_pqn
 
 from jaxmem.cli import main
 from jaxmem.commands import render
-from jaxmem.learning import guides
+from jaxmem.learning import guides, members, training
 from jaxmem.policies.saved import read_policy
 from jaxmem.verbs import VERBS
 
@@ -260,27 +260,36 @@ def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
     assert any("the last 25 % for testing" in note for note in results["notes"])
 
 
-def test_branching_trains_a_policy_that_can_be_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr(guides, "SEQUENCES", 256)  # for the margin: as many as validate
+@pytest.fixture
+def few_sequences(monkeypatch):
+    """A learner trains, validates and chooses its margin on few: as many as are tested on."""
+    monkeypatch.setattr(members, "TRAINING_SEQUENCES", 16)
+    monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 8)
+    monkeypatch.setattr(guides, "SEQUENCES", 8)
+
+
+@pytest.mark.usefixtures("few_sequences")
+def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
     command = ["train", "learner=branching", "workload=comb", "network.widths=[8]"]
     command += ["network.blind=[place]"]
     command += ["learner.arenas=16", "learner.states=64", "learner.kept=4"]
     command += ["learner.guide=best"]  # found without playing every rule first
     command += ["learner.horizon=4", "learner.minibatch=16"]
-    assert main([*command, "policies=[best]", "sequences=256", f"out={tmp_path / 'run'}"]) == 0
+    assert main([*command, "policies=[best]", "sequences=8", f"out={tmp_path / 'run'}"]) == 0
     results = results_in(tmp_path / "run")
     assert results["training"]["steps"] == 4 * 16 * 4
     assert set(results["policies"]) == {"best", "learned"}
     assert read_policy(tmp_path / "run" / "policy.safetensors")[1].blind == ("place",)
-    command = ["compare", "workload=comb", f"policies=[best,{tmp_path / 'run'}]", "sequences=256"]
+    command = ["compare", "workload=comb", f"policies=[best,{tmp_path / 'run'}]", "sequences=8"]
     assert main([*command, f"out={tmp_path / 'compared'}"]) == 0
     again = results_in(tmp_path / "compared")["policies"]["learned"]
     assert again["failed_requests"] == results["policies"]["learned"]["failed_requests"]
 
 
+@pytest.mark.usefixtures("few_sequences")
 def test_the_student_projects_learner_leaves_a_policy_for_its_arena(tmp_path, capsys):
     command = ["train", "workload=classic", "learner=dqn/classic", "learner.steps=200"]
-    command += ["network.widths=[8]", "cells=50", "policies=[best]", "sequences=256"]
+    command += ["network.widths=[8]", "cells=50", "policies=[best]", "sequences=8"]
     assert main([*command, f"out={tmp_path / 'run'}"]) == 0
     results = results_in(tmp_path / "run")
     assert results["training"]["steps"] == 200
@@ -288,7 +297,7 @@ def test_the_student_projects_learner_leaves_a_policy_for_its_arena(tmp_path, ca
     assert settings["learner"]["buffer"] == 10_000
     assert settings["environment"]["reward"] == "classic"
     compared = ["compare", "workload=classic", f"policies=[best,{tmp_path / 'run'}]"]
-    command = [*compared, "cells=50", "sequences=256", f"out={tmp_path / 'compared'}"]
+    command = [*compared, "cells=50", "sequences=8", f"out={tmp_path / 'compared'}"]
     assert main(command) == 0
     again = results_in(tmp_path / "compared")["policies"]["learned"]
     assert again["failed_requests"] == results["policies"]["learned"]["failed_requests"]

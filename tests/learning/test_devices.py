@@ -56,9 +56,13 @@ def assert_close(one, other):
         np.testing.assert_allclose(leaf, alike, atol=1e-4, rtol=0)
 
 
-def test_eight_devices_and_two_processes_learn_what_one_learns(tmp_path):
-    shared, alone = on_eight_and_on_one(tmp_path, "pqn")
-    assert_close(shared, alone)
+def test_eight_devices_learn_what_one_learns(tmp_path):
+    assert_close(*on_eight_and_on_one(tmp_path, "pqn"))
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(tmp_path):
+    _, alone = on_eight_and_on_one(tmp_path, "pqn")
     port, file = free_port(), tmp_path / "processes.npz"
     done(*(started(file, "pqn", 4, 2, index, port, own_devices=2) for index in (0, 1)))
     assert_close(leaves_of(file), alone)
