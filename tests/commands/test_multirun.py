@@ -113,7 +113,9 @@ def test_a_sweep_without_a_folder_gets_one_under_runs(flag, runs, tmp_path, monk
     assert f"jaxmem summarize runs/{folder.name}" in capsys.readouterr().out.replace("\n", "")
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize(
+    "launcher", [pytest.param("joblib", marks=pytest.mark.slow), "submitit_local"]
+)
 def test_jobs_run_in_processes_of_their_own(launcher, tmp_path, monkeypatch, capfd, workers):
     monkeypatch.chdir(tmp_path)
     words = ["seed=0,1", *COMPARED, "out=sweep", f"hydra/launcher={launcher}"]
@@ -128,6 +130,7 @@ def test_jobs_run_in_processes_of_their_own(launcher, tmp_path, monkeypatch, cap
     assert heard.err == ""
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_in_another_process_is_named(tmp_path, monkeypatch, capfd, workers):
     monkeypatch.chdir(tmp_path)
     words = ["cells=0,116", *COMPARED, "out=sweep", "hydra/launcher=joblib"]

@@ -144,6 +144,7 @@ def test_a_lost_metrics_file_is_written_again(whole, tmp_path, monkeypatch):
     assert files_of(tmp_path / "run") == whole
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_too(tmp_path, monkeypatch):
     many = [word for word in TOY if not word.startswith("policies")]
     many += ["seeds=2", "sweep.arenas=[8,4]"]

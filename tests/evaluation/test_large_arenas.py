@@ -95,6 +95,7 @@ def test_the_environment_plays_large_arenas():
     assert all(cells == int(cells) for cells in live)
 
 
+@pytest.mark.slow
 def test_the_same_task_in_every_representation():
     starts = {}
     for representation in ("unrolled", "stacked", "table"):

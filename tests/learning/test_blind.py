@@ -20,7 +20,9 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize(
+    "learner", ["branching", *(pytest.param(one, marks=pytest.mark.slow) for one in ("pqn", "dqn"))]
+)
 def test_weights_of_features_that_are_not_seen_stay_as_they_were(learner):
     blind = ["neighbour_sizes", "holes_after"]
     env, config = check_training(

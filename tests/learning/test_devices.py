@@ -56,6 +56,7 @@ def assert_close(one, other):
         np.testing.assert_allclose(leaf, alike, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_eight_devices_learn_what_one_learns(tmp_path):
     assert_close(*on_eight_and_on_one(tmp_path, "pqn"))
 

@@ -156,6 +156,7 @@ def chosen(player, situations):
     return np.asarray(jax.jit(jax.vmap(playing(player)))(situations))
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_network_again():
     config = dataclasses.replace(SMALL, turns=2)
     lessons = [Lesson(TASK, policy("best"))]

@@ -230,6 +230,7 @@ def test_numbers_that_cannot_be_are_refused(searched, numbers, said):
         searched(RATES, **numbers)
 
 
+@pytest.mark.slow
 def test_a_trial_comes_to_what_a_run_with_its_settings_comes_to(tmp_path, monkeypatch):
     monkeypatch.setattr(members, "TRAINING_SEQUENCES", 64)
     monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 16)
