@@ -86,6 +86,7 @@ def test_a_rule_does_not_think(example):
     assert games.think(example, who, games.play(example, who)) is None
 
 
+@pytest.mark.slow
 def test_the_pictures_of_the_rules_show_what_they_do():
     game = games.typed_game(fits.CELLS, fits.LAYOUT, fits.SIZES)
     drawn = [rule for rule in fits.RULES if rule.start is not None]

@@ -251,6 +251,7 @@ def test_training_leaves_a_policy_that_compare_takes(tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
     command = ["train", *TINY, "workload=trace", "workload.name=torch_cpu_mlp_train", "cells=64"]
     with in_place_of_pqn():
@@ -287,6 +288,7 @@ def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
 
 
 @pytest.mark.usefixtures("few_sequences")
+@pytest.mark.slow
 def test_the_student_projects_learner_leaves_a_policy_for_its_arena(tmp_path, capsys):
     command = ["train", "workload=classic", "learner=dqn/classic", "learner.steps=200"]
     command += ["network.widths=[8]", "cells=50", "policies=[best]", "sequences=8"]

@@ -321,6 +321,7 @@ def test_the_program_that_launches_does_not_import_jax(tmp_path):
     assert done.stdout == "False False\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_through_slurm(tmp_path, monkeypatch, workers):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{SLURM}{os.pathsep}{os.environ['PATH']}")

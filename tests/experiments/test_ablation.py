@@ -64,6 +64,7 @@ def arguments(tmp_path, **options):
     return [f"{key}={value}" for key, value in {"out": tmp_path, "sequences": 8, **options}.items()]
 
 
+@pytest.mark.slow
 def test_a_table_says_how_much_more_fails_without_a_group(ablation, trainings, tmp_path, capsys):
     ablation.main(arguments(tmp_path))
     assert trainings == [(), *((group,) for group in GROUPS)]

@@ -30,6 +30,7 @@ def run(study, monkeypatch, *words):
     return json.loads(Path("out", "results.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_devices_and_members_are_timed_and_drawn(study, monkeypatch):
     asked = ("devices=[1]", "members=[2]", "arenas=8", "rounds=2", "updates=3", "out=out")
     found = run(study, monkeypatch, *asked)

@@ -20,9 +20,8 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize(
-    "learner", ["branching", *(pytest.param(one, marks=pytest.mark.slow) for one in ("pqn", "dqn"))]
-)
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.slow
 def test_weights_of_features_that_are_not_seen_stay_as_they_were(learner):
     blind = ["neighbour_sizes", "holes_after"]
     env, config = check_training(

@@ -147,6 +147,7 @@ def test_a_policy_of_the_package_is_small_and_has_its_card_beside_it(name):
     assert load_policy(name).name == name
 
 
+@pytest.mark.slow
 def test_the_generalist_fails_less_than_best_fit_where_small_blocks_live_long():
     task = workload("stack-with-leaks")
     requests = task.requests("test", 5, 64)
