@@ -217,7 +217,7 @@ def test_what_cannot_be_is_one_clear_line(words, message, tmp_path, capsys):
 def test_a_run_killed_twenty_times_leaves_the_files_of_one_never_killed(tmp_path):
     """With SIGKILL, at random moments: while it starts, trains, validates and writes."""
     command = [sys.executable, "-c", "from jaxmem.cli import main; raise SystemExit(main())"]
-    asked = ["train", "learner=pqn", "learner.steps=4000000", "workload=comb", "sequences=256"]
+    asked = ["train", "learner=pqn", "learner.steps=16000000", "workload=comb", "sequences=256"]
     asked += ["policies=[best,two_ended]", "checkpoint.seconds=0", "out=run"]
     ours, its = tmp_path / "killed", tmp_path / "whole"
     for folder in (ours, its):
