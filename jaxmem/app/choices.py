@@ -51,7 +51,8 @@ def players(trained: bool) -> list[str]:
 def recordings() -> tuple[str, ...]:
     """The recordings of the library."""
     folder = Path(jaxmem.__file__).parent / "workloads" / "traces" / "library"
-    return tuple(sorted(file.name.removesuffix(".csv.gz") for file in folder.glob("*.csv.gz")))
+    names = {file.name.removesuffix(".csv.gz").removesuffix(".npz") for file in folder.iterdir()}
+    return tuple(sorted(names - {"README.md"}))
 
 
 def presets() -> dict[str, Preset]:

@@ -13,6 +13,7 @@ from jaxmem.workloads.traces.recording import (
     window_starts,
 )
 from jaxmem.workloads.traces.store import write_store
+from jaxmem.workloads.traces.torch_recording import record_torch
 
 __all__ = [
     "FORMATS",
@@ -25,6 +26,7 @@ __all__ = [
     "quantise",
     "read_trace",
     "read_trace_bytes",
+    "record_torch",
     "split_range",
     "whole",
     "window_requests",

@@ -7,13 +7,12 @@ from jaxmem.names import nearest
 from jaxmem.workloads.traces.formats import read_trace
 from jaxmem.workloads.traces.recording import Recording
 
-SUFFIX = ".csv.gz"
+SUFFIXES = (".csv.gz", ".npz")
 
 
 def library_names() -> tuple[str, ...]:
     """The names of the recordings in the library, sorted."""
-    names = (file.name for file in _folder().iterdir())
-    return tuple(sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)))
+    return tuple(sorted(_files()))
 
 
 def load_library(name: str) -> Recording:
@@ -21,12 +20,20 @@ def load_library(name: str) -> Recording:
 
     Raises ValueError, with the nearest names, for a name that is not in `library_names()`.
     """
-    names = library_names()
-    if name not in names:
-        raise ValueError(f"no recording {name!r} in the trace library{nearest(str(name), names)}")
-    with as_file(_folder() / f"{name}{SUFFIX}") as path:
+    known = _files()
+    if name not in known:
+        near = nearest(str(name), sorted(known))
+        raise ValueError(f"no recording {name!r} in the trace library{near}")
+    with as_file(known[name]) as path:
         return read_trace(path)
 
 
-def _folder() -> Traversable:
-    return files("jaxmem.workloads.traces") / "library"
+def _files() -> dict[str, Traversable]:
+    """The file of each recording, by name."""
+    folder = files("jaxmem.workloads.traces") / "library"
+    return {
+        file.name.removesuffix(suffix): file
+        for file in folder.iterdir()
+        for suffix in SUFFIXES
+        if file.name.endswith(suffix)
+    }
