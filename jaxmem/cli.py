@@ -21,7 +21,10 @@ MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of t
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit status is 0, 2 for bad input, 130 after an interruption."""
+    """Runs one command; the exit status is 0, 2 for bad input, 130 after an interruption.
+
+    After `trace record` it is that of the program.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _dispatch(words)
@@ -41,11 +44,15 @@ def _dispatch(words: list[str]) -> int:
         print(f"jaxmem {version('jaxmem')}")
         return 0
     verb, rest = _verb(words)
-    overrides = [FLAGS.get(word, word) for word in rest]
+    # A program of the user's has words of its own, which are none of ours.
+    at = rest.index("--") if VERBS[verb].command and "--" in rest else len(rest)
+    overrides, program = [FLAGS.get(word, word) for word in rest[:at]], rest[at + 1 :]
     if any(word in ("--help", "-h") for word in overrides):
         print(_verb_help(verb, VERBS[verb]))
         return 0
     command = shlex.join(["jaxmem", *words])
+    if VERBS[verb].command:
+        return _run_with_program(verb, overrides, program, command)
     _keep_compiled_programs()
     if any(word in MANY for word in overrides):
         single = [word for word in overrides if word not in MANY]
@@ -58,6 +65,16 @@ def _dispatch(words: list[str]) -> int:
     if not overrides:
         raise UsageError(f"{verb}: which {argument}? usage: {VERBS[verb].usage}")
     return run({**configure(verb, overrides[1:]), argument: overrides[0]}, command)
+
+
+def _run_with_program(verb: str, overrides: list[str], program: list[str], command: str) -> int:
+    """Runs a verb on a program, which sees the environment as it is."""
+    if any(word in MANY for word in overrides):
+        raise UsageError(f"jaxmem {verb} takes no -m ahead of --")
+    if not program:
+        raise UsageError(f"{verb}: which program? it stands after --; usage: {VERBS[verb].usage}")
+    run: Callable[..., int] = import_module(f"jaxmem.commands.{_file(verb)}").run
+    return run({**configure(verb, overrides), VERBS[verb].command: program}, command)
 
 
 def _verb(words: list[str]) -> tuple[str, list[str]]:

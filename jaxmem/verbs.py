@@ -10,6 +10,7 @@ class Verb(NamedTuple):
     usage: str
     examples: tuple[str, ...]
     argument: str = ""  # the setting that its first word is, as in `jaxmem summarize DIR`
+    command: str = ""  # the setting that all words after -- are, a program with its arguments
 
 
 VERBS = {
@@ -77,6 +78,17 @@ VERBS = {
         ),
         argument="file",
     ),
+    "trace record": Verb(
+        summary="run a program, and keep what it allocates for workload=trace",
+        usage="jaxmem trace record [--python-objects] [key=value ...] -- COMMAND ...",
+        examples=(
+            "jaxmem trace record -- python train.py --epochs 3",
+            "jaxmem trace record --python-objects -- -m json.tool large.json",
+            "jaxmem trace record out=sort.npz licence='CC BY 4.0' -- sort names.txt",
+            "jaxmem trace record recorder=valgrind -- python train.py",
+        ),
+        command="program",
+    ),
     "render": Verb(
         summary="draw what policies do with one request sequence, as pictures or as a video",
         usage="jaxmem render [--gif] [--mp4] [key=value ...]",
@@ -106,4 +118,8 @@ VERBS = {
         ),
     ),
 }
-FLAGS = {"--gif": "gif=true", "--mp4": "mp4=true"}
+FLAGS = {
+    "--gif": "gif=true",
+    "--mp4": "mp4=true",
+    "--python-objects": "python_objects=true",
+}

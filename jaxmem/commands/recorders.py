@@ -1,0 +1,137 @@
+"""Programs that record others: which of them records a command, and what that needs."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxmem.commands import checked
+from jaxmem.commands.python_words import RUNS, PythonWords, python_words
+from jaxmem.configuration import UsageError
+from jaxmem.extras import extra
+
+MEMRAY, VALGRIND = "memray", "valgrind"
+RECORDERS = (MEMRAY, VALGRIND)
+# Asks an interpreter for memray, and for the module that it is to run where that is one.
+PROBE = """
+import sys
+from importlib.util import find_spec
+sys.exit(3 if not find_spec("memray") else 4 if not all(map(find_spec, sys.argv[1:])) else 0)
+"""
+NO_MEMRAY, NO_MODULE = 3, 4  # its exit status
+VALGRIND_OPTIONS = (
+    *("--quiet", "--trace-malloc=yes", "--leak-check=no", "--undef-value-errors=no"),
+    "--child-silent-after-fork=yes",
+    "--vgdb=no",  # whose files in /tmp stay when valgrind is killed
+)
+
+
+class Recorder(NamedTuple):
+    """How a command is recorded."""
+
+    kind: str  # of RECORDERS, and the format of what it writes
+    name: str  # of the recording
+    # The command line that records into a file: memray's by name, valgrind's by number.
+    words: Callable[[str], list[str]]
+
+
+def recorder_of(command: Sequence[str], kind: str | None, objects: bool) -> Recorder:
+    """How to record a command, once all that it needs is there.
+
+    Args:
+        command: the program with its arguments, one or more words.
+        kind: one of RECORDERS; None: memray for Python, valgrind for anything else.
+        objects: whether what Python's own allocator hands out is recorded too.
+
+    Raises:
+        UsageError: the program or its recorder is missing, or cannot record this.
+    """
+    if kind not in (None, *RECORDERS):
+        raise UsageError(f"recorder is {kind!r}; it must be {' or '.join(RECORDERS)}, or null")
+    python = python_words(command)
+    if python is None and kind == MEMRAY:
+        python = PythonWords(sys.executable, (), tuple(command))
+    if python is not None and kind != VALGRIND:
+        return _memray(python, objects)
+    if objects:
+        raise UsageError("python_objects=true is for programs of Python that memray records")
+    if python is not None:
+        return _valgrind(python.command, python.name)
+    return _valgrind(list(command), Path(command[0]).name)
+
+
+def _memray(python: PythonWords, objects: bool) -> Recorder:
+    target = python.target
+    if not target or (target[0] in RUNS and len(target) == 1):
+        raise UsageError(
+            f"memray records no open prompt: name a FILE.py, -m MODULE or -c CODE for "
+            f"{python.interpreter}, or recorder=valgrind"
+        )
+    interpreter = _executable(python.interpreter)
+    checked(extra, "memray", "traces", "recording a program of Python")
+    if target[0] not in RUNS:
+        _check_readable(target[0])
+    _check_memray([interpreter, *python.options], target)
+    before = [interpreter, *python.options, "-m", "memray", "run", "--quiet", "--no-compress"]
+    before += ["--trace-python-allocators"] if objects else []
+    return Recorder(MEMRAY, python.name, lambda file: [*before, "--output", file, *target])
+
+
+def _valgrind(command: list[str], name: str) -> Recorder:
+    program = _executable(command[0])
+    valgrind = shutil.which(VALGRIND)
+    if valgrind is None:
+        raise UsageError(
+            f"recording {command[0]} needs valgrind, which is not on PATH; install it (apt install "
+            "valgrind), or import a recording that was made elsewhere: jaxmem trace import FILE"
+        )
+    options, after = (valgrind, *VALGRIND_OPTIONS), (program, *command[1:])
+    return Recorder(VALGRIND, name, lambda file: [*options, f"--log-fd={file}", *after])
+
+
+def _executable(program: str) -> str:
+    """The path of a program, as a shell finds it."""
+    found = shutil.which(program)
+    if found is not None:
+        return found
+    if os.path.isdir(program):
+        raise UsageError(f"{program} is a folder; name a program")
+    if os.path.exists(program) and os.path.dirname(program):
+        raise UsageError(f"{program} cannot be run: no permission to execute (chmod +x {program})")
+    where = "no such file" if os.path.dirname(program) else "it is not on PATH"
+    beside = f"; did you mean ./{program}?" if os.access(f"./{program}", os.X_OK) else ""
+    raise UsageError(f"there is no program {program!r}: {where}{beside}")
+
+
+def _check_readable(script: str) -> None:
+    try:
+        os.stat(script)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UsageError(f"{script} cannot be run: {reason}") from None
+    if not os.access(script, os.R_OK):
+        raise UsageError(f"{script} cannot be run: no permission to read it")
+
+
+def _check_memray(interpreter: list[str], target: Sequence[str]) -> None:
+    """Raises UsageError where this interpreter has no memray, or not the module it is to run."""
+    module = list(target[1:2]) if target[0] == "-m" else []
+    probe = [*interpreter, "-c", PROBE, *module]
+    try:
+        asked = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{interpreter[0]} cannot be run: {error}") from None
+    if asked.returncode == NO_MEMRAY:
+        raise UsageError(
+            f"{interpreter[0]} has no memray; install it there ({interpreter[0]} -m pip install "
+            "memray)"
+        )
+    if asked.returncode == NO_MODULE:
+        raise UsageError(f"{interpreter[0]} has no module {module[0]!r}")
+    if asked.returncode:
+        reason = "".join(asked.stderr.splitlines()[-1:]) or f"exit status {asked.returncode}"
+        raise UsageError(f"{shlex.join(interpreter)} does not start: {reason}")

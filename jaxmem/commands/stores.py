@@ -1,0 +1,94 @@
+"""The store that a recording is kept in: where it may be, and what is said of it once it is."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jaxmem.commands import check_switch
+from jaxmem.configuration import UsageError
+
+if TYPE_CHECKING:
+    from jaxmem.workloads.traces import Recording
+
+
+def check_out(config: dict[str, Any], name: str) -> Path:
+    """The file that is to be written.
+
+    Args:
+        name: of the recording, by which the file is called where no `out` is given.
+
+    Raises:
+        UsageError: it is there already, or cannot be written.
+    """
+    from jaxmem.workloads.traces.store import SUFFIX
+
+    overwrite = check_switch(config, "overwrite")
+    out = Path(f"{name}{SUFFIX}" if config["out"] is None else str(config["out"]))
+    try:
+        if out.exists():
+            if not out.is_file():
+                raise UsageError(f"out={out} is no ordinary file; take another")
+            if not overwrite:
+                raise UsageError(
+                    f"{out} is there already; take another out=FILE, or overwrite=true"
+                )
+        # Whether a file can be made there is known once one has been.
+        probe = out.with_name(f".{out.name}.{os.getpid()}.probe")
+        probe.touch()
+        probe.unlink()
+    except UsageError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise _unwritable(out, error) from None
+    return out
+
+
+def keep(out: Path, recording: "Recording", config: dict[str, Any], console: Console) -> None:
+    """Writes the store, and prints what is in it and where it is.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    from jaxmem.workloads.traces import write_store
+
+    if config["licence"] is not None:
+        licence = " ".join(str(config["licence"]).split())
+        recording = replace(recording, about=replace(recording.about, licence=licence))
+    try:
+        write_store(out, recording)
+    except (OSError, ValueError) as error:
+        raise _unwritable(out, error) from None
+    console.print(_table(recording))
+    console.print(Text.assemble("\n", (str(out), "bold")), soft_wrap=True)
+
+
+def _unwritable(out: Path, error: Exception) -> UsageError:
+    return UsageError(f"out={out} cannot be written: {getattr(error, 'strerror', None) or error}")
+
+
+def _table(recording: "Recording") -> Table:
+    """What a recording holds, a line for each thing."""
+    from jaxmem.workloads.traces.source import printable
+
+    about = recording.about
+    table = Table.grid(padding=(0, 2))
+    sites = "" if recording.site is None else f"{len(set(recording.site.tolist())):,}"
+    for name, value in (
+        ("recording", recording.name),
+        ("program", about.program),
+        ("format", about.format),
+        ("events", f"{recording.events:,}"),
+        ("requests", f"{recording.requests:,}"),
+        ("peak live", f"{recording.peak_live:,} {about.units}"),
+        ("call sites", sites),
+        *(("note", note) for note in about.notes),
+        ("licence", about.licence),
+    ):
+        if value:
+            table.add_row(name, Text(printable(value)))
+    return table

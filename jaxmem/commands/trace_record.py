@@ -1,0 +1,152 @@
+"""`jaxmem trace record -- COMMAND ...`."""
+
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from jaxmem.commands import check_switch
+from jaxmem.commands.recorders import VALGRIND, Recorder, recorder_of
+from jaxmem.commands.stores import check_out, keep
+from jaxmem.configuration import UsageError
+from jaxmem.render.progress import ReadingDisplay
+
+if TYPE_CHECKING:
+    from jaxmem.workloads.traces import Recording
+    from jaxmem.workloads.traces.source import Report
+
+PATIENCE = 3  # seconds that a program has to end when it is asked to
+BY_SIGNAL = 128  # and its number: the exit status after a signal, as a shell has it
+
+
+def run(config: dict[str, Any], command: str) -> int:
+    """Runs the program, writes the store, says what is in it; the exit status is the program's."""
+    del command
+    # What the program prints may go into a file, which is to hold nothing else.
+    console = Console(highlight=False, stderr=True)
+    program, objects = config["program"], check_switch(config, "python_objects")
+    recorder = recorder_of(program, config["recorder"], objects)
+    out = check_out(config, recorder.name)
+    recording, code = _recorded(recorder, shlex.join(program), console)
+    # It brings JAX, which what fails before should not wait for.
+    from jaxmem.workloads.traces.source import stem
+
+    keep(out, replace(recording, name=stem(out.name)), config, console)
+    if code:
+        console.print(f"\nthe program ended with {_told(code)}", soft_wrap=True)
+    return code if code >= 0 else BY_SIGNAL - code
+
+
+def _recorded(recorder: Recorder, program: str, console: Console) -> tuple["Recording", int]:
+    """The recording of one run, and its exit status; below 0, the signal that ended it.
+
+    Raises:
+        UsageError: there is nothing to keep.
+    """
+    with _terminated_as_interrupted():
+        by_pipe = recorder.kind == VALGRIND
+        found, code = _by_pipe(recorder) if by_pipe else _by_file(recorder, console)
+    if isinstance(found, str):
+        ended = f"; it ended with {_told(code)}" if code else ""
+        raise UsageError(f"{program}: nothing is kept ({recorder.kind}, {found}){ended}")
+    return replace(found, about=replace(found.about, program=program, file="")), code
+
+
+def _by_file(recorder: Recorder, console: Console) -> tuple["Recording | str", int]:
+    """Has the program recorded into a file, which is read when it has ended."""
+    with tempfile.TemporaryDirectory(prefix="jaxmem-") as folder:
+        file = Path(folder, "recording")
+        with _running(recorder.words(str(file))) as process:
+            process.wait()
+        with ReadingDisplay(console, recorder.name) as display:
+            return _read(file, recorder.kind, display.report), process.returncode
+
+
+def _by_pipe(recorder: Recorder) -> tuple["Recording | str", int]:
+    """Reads the recording as it is made, since logs are long.
+
+    The pipe ends when all processes that have it do, which the program's own may be too.
+    """
+    reading, writing = os.pipe()
+    with (
+        os.fdopen(reading, "rb") as reader,
+        os.fdopen(writing, "wb") as writer,
+        _running(recorder.words(str(writing)), [writing]) as process,
+    ):
+        writer.close()
+        found = _read(Path(f"/dev/fd/{reading}"), recorder.kind)
+        reader.close()  # if the reader has given up, the recorder must not wait for it
+        process.wait()
+    return found, process.returncode
+
+
+def _read(raw: Path, kind: str, report: "Report | None" = None) -> "Recording | str":
+    """What a recorder has written, or why it is no recording."""
+    from jaxmem.workloads.traces import TraceError, read_trace
+
+    try:
+        return read_trace(raw, kind, report)
+    except TraceError as error:
+        return str(error).removeprefix(str(raw)).lstrip(",: ")
+
+
+@contextmanager
+def _running(words: list[str], files: Sequence[int] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is no longer there after the `with` block.
+
+    Args:
+        files: those of ours that it has too.
+    """
+    try:
+        process = subprocess.Popen(words, pass_fds=files)
+    except OSError as error:
+        raise UsageError(f"{words[0]} cannot be run: {error.strerror}") from None
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Asks a process to end, then does not ask; nothing where it has ended."""
+    try:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """While the `with` block lasts, SIGTERM ends it as Ctrl-C does, so that nothing is left."""
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(BY_SIGNAL + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _told(code: int) -> str:
+    """What the end of a process means."""
+    return f"exit status {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code)})"

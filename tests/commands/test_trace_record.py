@@ -1,0 +1,249 @@
+"""`jaxmem trace record`: which recorder, what is refused before anything runs, what is left."""
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from jaxmem.cli import main
+from jaxmem.commands import recorders
+from jaxmem.extras import MissingExtraError
+from jaxmem.workloads.traces import read_trace
+
+# In place of valgrind: a log of two allocations, then the program.
+VALGRIND = """#!/bin/sh
+while case $1 in --*) true;; *) false;; esac; do
+  case $1 in --log-fd=*) log=/dev/fd/${1#--log-fd=};; esac
+  shift
+done
+echo '--9-- malloc(1000) = 0x4A00000' > $log
+echo '--9-- malloc(10) = 0x4A00500' > $log
+echo '--9-- free(0x4A00000)' > $log
+exec "$@"
+"""
+SILENT = VALGRIND.replace("echo '--9-- ", ": '")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder to work in, beside one for temporary files."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    yield tmp_path / "here"
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Puts programs on PATH, ahead of others of that name."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def add(name: str, script: str) -> None:
+        (folder / name).write_text(script, encoding="utf-8")
+        (folder / name).chmod(0o755)
+
+    return add
+
+
+def record(*words: str) -> int:
+    return main(["trace", "record", *words])
+
+
+def test_a_program_is_run_told_and_kept(here, programs, capfd):
+    programs("valgrind", VALGRIND)
+    assert record("licence=CC BY 4.0", "--", "echo", "-m", "--help", "out=1", "a b") == 0
+    said = capfd.readouterr()
+    assert said.out == "-m --help out=1 a b\n"  # the words of the program are its own
+    for text in ("echo -m --help out=1 'a b'", "valgrind", "3", "1,010 bytes", "echo.npz"):
+        assert text in said.err
+    kept = read_trace("echo.npz")
+    assert (kept.name, kept.size.tolist()) == ("echo", [1000, 10])
+    assert kept.about.program == "echo -m --help out=1 'a b'"
+    assert (kept.about.format, kept.about.file) == ("valgrind", "")
+    assert kept.about.licence == "CC BY 4.0"
+    assert os.listdir() == ["echo.npz"]
+
+
+def test_what_is_typed_goes_to_the_program(here, programs, capfd, monkeypatch):
+    programs("valgrind", VALGRIND)
+    Path("typed").write_text("to be passed on\n", encoding="utf-8")
+    standard = os.dup(0)
+    with open("typed", encoding="utf-8") as typed:
+        os.dup2(typed.fileno(), 0)
+    try:
+        assert record("out=c.npz", "--", "cat") == 0
+    finally:
+        os.dup2(standard, 0)
+        os.close(standard)
+    assert capfd.readouterr().out == "to be passed on\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        ("exit 7", 7, "the program ended with exit status 7"),
+        ("kill -9 $$", 137, "the program ended with signal 9 (Killed)"),
+    ],
+)
+def test_what_a_program_that_fails_has_allocated_is_kept(
+    script, status, said, here, programs, capfd
+):
+    programs("valgrind", VALGRIND)
+    assert record("--", "sh", "-c", script) == status
+    assert said in capfd.readouterr().err
+    assert read_trace("sh.npz").requests == 2
+
+
+def test_a_program_that_allocates_nothing_leaves_nothing(here, programs, capfd):
+    programs("valgrind", SILENT)
+    assert record("--", "sh", "-c", "exit 3") == 2
+    said = capfd.readouterr().err
+    assert "sh -c 'exit 3': nothing is kept (valgrind, line 1: no allocation" in said
+    assert "it ended with exit status 3" in said
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_ends_the_program_and_keeps_nothing(number, status, here, programs, capfd):
+    programs("valgrind", VALGRIND)
+    script = "echo $$ > started; trap '' INT; while :; do sleep 0.05; done"
+
+    def interrupt() -> None:
+        while not Path("started").exists() or not Path("started").read_text(encoding="utf-8"):
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        ended = record("--", "sh", "-c", script)
+    except SystemExit as left:
+        ended = left.code
+    thread.join()
+    assert ended == status
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("started").read_text(encoding="utf-8")), 0)
+    assert os.listdir() == ["started"]
+
+
+PYTHON_WITHOUT_MEMRAY = "#!/bin/sh\nexit 3\n"
+BAD = (
+    ([], "trace record: which program? it stands after --"),
+    (["--"], "trace record: which program?"),
+    (["ls"], "trace record: which program?"),
+    (["-m", "--", "./run"], "jaxmem trace record takes no -m ahead of --"),
+    (["--gif", "--", "./run"], "no 'gif'"),
+    (["recorder=heaptrack", "--", "./run"], "recorder is 'heaptrack'; it must be memray"),
+    (["python_objects=1", "--", "./run"], "python_objects is 1; it must be true or false"),
+    (["--python-objects", "--", "./run"], "python_objects=true is for programs of Python"),
+    (["--", "nothing-of-this-name"], "no program 'nothing-of-this-name': it is not on PATH"),
+    (["--", "run"], "it is not on PATH; did you mean ./run?"),
+    (["--", "./nothing"], "there is no program './nothing': no such file"),
+    (["--", ""], "there is no program ''"),
+    (["--", "."], ". is a folder; name a program"),
+    (["--", "./text"], "./text cannot be run: no permission to execute (chmod +x ./text)"),
+    (["--", "python"], "memray records no open prompt"),
+    (["--", "-m"], "memray records no open prompt"),
+    (["--", "none.py"], "none.py cannot be run: no such file or directory"),
+    (["--", "a\0.py"], "null"),
+    (["--", "-m", "no_module"], "has no module 'no_module'"),
+    (["--", sys.executable, "-Q", "x.py"], "does not start"),
+    (["--", "python3.7", "x.py"], "python3.7 has no memray; install it there"),
+    (["out=none/heap.npz", "--", "./run"], "out=none/heap.npz cannot be written: No such file"),
+    (["out=.", "--", "./run"], "out=. is no ordinary file"),
+    (["out=text", "--", "./run"], "text is there already; take another out=FILE, or overwrite"),
+    (["out=a\0b", "--", "./run"], "cannot be written"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "said"), BAD, ids=lambda value: str(value)[:40])
+def test_bad_input_is_refused_in_one_line_before_the_program_runs(
+    words, said, here, programs, capfd
+):
+    pytest.importorskip("memray", reason="memray is not here")
+    programs("valgrind", VALGRIND)
+    programs("python3.7", PYTHON_WITHOUT_MEMRAY)
+    for name, mode in (("run", 0o755), ("text", 0o644)):
+        Path(name).write_text("#!/bin/sh\ntouch it-ran\n", encoding="utf-8")
+        Path(name).chmod(mode)
+    Path("x.py").touch()
+    refused(words, said, capfd)
+    assert sorted(os.listdir()) == ["run", "text", "x.py"]
+
+
+def refused(words, said: str, capfd) -> None:
+    assert record(*words) == 2
+    heard = capfd.readouterr()
+    assert heard.out == ""
+    assert heard.err.count("\n") == 1
+    assert said in heard.err
+
+
+def test_without_valgrind_it_says_where_to_get_it(here, capfd, monkeypatch, tmp_path):
+    touch = shutil.which("touch")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused(["--", str(touch), "it-ran"], "needs valgrind, which is not on PATH", capfd)
+    assert os.listdir() == []
+
+
+def test_without_memray_it_says_what_to_install(here, capfd, monkeypatch):
+    def missing(module: str, name: str, asked: str) -> None:
+        raise MissingExtraError(f"{asked} needs {module}, pip install 'jaxmem[{name}]'")
+
+    monkeypatch.setattr(recorders, "extra", missing)
+    Path("x.py").touch()
+    said = "recording a program of Python needs memray, pip install 'jaxmem[traces]'"
+    refused(["--", "x.py"], said, capfd)
+    assert os.listdir() == ["x.py"]
+
+
+def test_a_recorder_that_cannot_be_started_is_told(here, programs, capfd):
+    programs("valgrind", "#!/no/such/shell\n")
+    refused(["--", "ls"], "valgrind cannot be run: No such file", capfd)
+    assert os.listdir() == []
+
+
+def test_the_environment_of_the_program_is_as_it_was(here, programs, capfd, monkeypatch):
+    programs("valgrind", VALGRIND)
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    assert record("--", "env") == 0
+    assert "JAX_COMPILATION_CACHE_DIR" not in capfd.readouterr().out
+
+
+def test_a_program_of_python_is_recorded_by_memray(here, capfd):
+    pytest.importorskip("memray", reason="memray is not here")
+    Path("program.py").write_text(
+        "import sys\nblock = bytearray(777_000)\nprint(sys.argv[1:])\nobjects = []\nsys.exit(4)",
+        encoding="utf-8",
+    )
+    assert record("--", "program.py", "--python-objects", "x") == 4
+    assert capfd.readouterr().out == "['--python-objects', 'x']\n"
+    assert record("--python-objects", "out=objects.npz", "--", sys.executable, "program.py") == 4
+    plain, objects = read_trace("program.npz"), read_trace("objects.npz")
+    for kept in (plain, objects):
+        assert 777_001 in kept.size.tolist()
+        assert kept.about.format == "memray"
+        assert kept.site is not None
+    assert plain.about.program == "program.py --python-objects x"
+    assert objects.about.program == shlex.join([sys.executable, "program.py"])
+    assert (objects.size <= 512).sum() > 100 + (plain.size <= 512).sum()
+
+
+def test_a_program_is_recorded_by_valgrind(here, capfd):
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not here")
+    assert record("--", "echo", "recorded") == 0
+    assert capfd.readouterr().out == "recorded\n"
+    kept = read_trace("echo.npz")
+    assert kept.requests > 3
+    assert kept.about.program == "echo recorded"
