@@ -39,7 +39,7 @@ def record():
 
 def test_the_library_holds_what_was_recorded_here_and_eight_older_recordings(record):
     own = {file.name.removesuffix(".npz") for file in FOLDER.glob("*.npz")}
-    assert sorted(own) == sorted(record.NAMES)
+    assert sorted(own) == sorted(record.PROGRAMS)
     assert sorted(own | set(OLDER)) == list(library_names())
     assert choices.recordings() == library_names()
 

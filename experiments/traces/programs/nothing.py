@@ -1,0 +1,1 @@
+"""The start and end of Python, with nothing between; its objects come from malloc too."""
