@@ -96,6 +96,36 @@ class HoleTable(struct.PyTreeNode):
         table = jax.lax.cond(split, lambda: table._with_hole(split, low, start), lambda: table)
         return table, start
 
+    def place_where(self, size: jax.Array, worth: jax.Array) -> tuple[Self, jax.Array]:
+        """The arena, which is bounded, with a block at the end of a hole that is worth most.
+
+        Args:
+            size: int32[]  units, at least 1.
+            worth: float32[2, H]  of the low and the high end of the hole in each slot; of holes
+                that do not fit it does not matter.
+        Returns:
+            The table, and where the block starts: int32[], NOWHERE if no hole fits. Ties go to
+            the lower slot, and to the low end.
+        """
+        chex.assert_rank(size, 0)
+        chex.assert_shape(worth, (2, self.slots))
+        fits = self.high - self.low >= size
+        worth = jnp.where(fits, worth, -jnp.inf)
+        best = -_least(-jnp.maximum(worth[0], worth[1]))
+        at_high = _least(-worth[0]) > -best
+        slot = jnp.arange(self.slots, dtype=jnp.int32)
+        among = fits & (jnp.where(at_high, worth[1], worth[0]) >= best)
+        chosen = slot == _least(jnp.where(among, slot, self.slots))
+        # The one address that is not hidden.
+        edge = _least(jnp.where(chosen, jnp.where(at_high, self.high - size, self.low), BEYOND))
+        start = jnp.where(edge < BEYOND, edge, NOWHERE)
+        table = self.replace(
+            low=jnp.where(chosen & ~at_high, start + size, self.low),
+            high=jnp.where(chosen & at_high, start, self.high),
+            cursor=jnp.where(start >= 0, start + size, self.cursor),
+        )
+        return table, start
+
     def free(self, start: jax.Array, size: jax.Array) -> Self:
         """The arena without the block of `size` units at `start` (int32[] each).
 

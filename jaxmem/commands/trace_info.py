@@ -14,6 +14,7 @@ from jaxmem.evaluation.trace_shape import live_curve, rank_correlation, size_his
 from jaxmem.names import nearest
 from jaxmem.policies.orders import ORDERED
 from jaxmem.policies.saved import SHIPPED
+from jaxmem.policies.saved_scorer import SCORERS, load_scorer
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.trace_info import trace_markdown, trace_table
 from jaxmem.render.trace_picture import draw_trace
@@ -22,10 +23,6 @@ from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import read_trace
 
 MOST_ALIGNMENT = 2**21  # bytes, a large page
-LEARNED = (
-    "it was trained in arenas of 64 to 256 cells, and bytes are beyond all it has seen; "
-    "jaxmem compare workload=trace plays it on a recording cut into cells"
-)
 
 
 def run(config: dict[str, Any], command: str) -> int:
@@ -82,7 +79,6 @@ def results_of(events: Events, found: Headroom) -> dict[str, Any]:
         "stacked": found.stacked,
         "most_holes": found.most_holes,
         "conventions": CONVENTIONS,
-        "left_out": {"generalist": LEARNED},
         "sizes": size_histogram(recording),
         "live": live_curve(events.live * alignment),
     }
@@ -96,13 +92,24 @@ def _by_text(shares: dict[str, dict[float, float]]) -> dict[str, dict[str, float
 def check_policies(config: dict[str, Any]) -> list[str]:
     """The policies asked for, which all play recordings in bytes."""
     names = [str(name) for name in check_list(config, "policies")]
+    allowed = (*ORDERED, *SCORERS)
     if not names:
-        raise UsageError(f"policies is []; name one or more of {', '.join(ORDERED)}")
+        raise UsageError(f"policies is []; name one or more of {', '.join(allowed)}")
     for name in names:
         if name in SHIPPED:
-            raise UsageError(f"policies: {name} plays no recording in bytes: {LEARNED}")
-        if name not in ORDERED:
-            raise UsageError(f"policies: unknown policy {name!r}{nearest(name, ORDERED)}")
+            raise UsageError(
+                f"policies: {name} plays no recording in bytes: it was trained in arenas of a few "
+                "hundred cells; jaxmem compare workload=trace plays it where bytes are cut into "
+                "cells"
+            )
+        if name in allowed:
+            continue
+        if not name.endswith(".safetensors"):
+            raise UsageError(
+                f"policies: unknown policy {name!r}{nearest(name, allowed)}, or a file "
+                "NAME.safetensors of a learned one"
+            )
+        checked(load_scorer, name)
     if len(set(names)) < len(names):
         raise UsageError(f"policies is {names}; name each once")
     return names

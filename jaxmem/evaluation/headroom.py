@@ -11,8 +11,9 @@ import numpy as np
 
 from jaxmem.evaluation.arena_needed import smallest_served
 from jaxmem.evaluation.offline_packing import MOST, PLACED, offline_height
-from jaxmem.evaluation.replay import MOST_UNITS, Events, Replayed, replay
-from jaxmem.policies.orders import BOUNDED, order_of
+from jaxmem.evaluation.replay import MOST_UNITS, Events, Player, Replayed, replay
+from jaxmem.policies.orders import BOUNDED, ORDERED, order_of
+from jaxmem.policies.saved_scorer import load_scorer
 
 FACTORS = (1.02, 1.05, 1.1, 1.2)  # arenas over peak live, in which failures are counted
 SMALL = 16  # a request up to peak live / SMALL is small to the rules with a threshold
@@ -31,7 +32,8 @@ CONVENTIONS = {
     "failures": "a request that fits no hole fails: it is not placed, and all others go on",
     "offline": "the lowest of stacks built with every lifetime known: the blocks by size x "
     "lifetime, by size and by lifetime, those at the top earlier the next time, as often as "
-    f"{PLACED:,} placements allow; of more than {MOST:,} blocks those with the largest size x "
+    f"{PLACED:,} placements allow, the lowest of a few hundred blocks improved by simulated "
+    f"annealing over its order; of more than {MOST:,} blocks those with the largest size x "
     "lifetime once, and the others above by first fit",
 }
 
@@ -65,7 +67,8 @@ def headroom(
     """Replays a recording under each policy, in an arena that grows and in bounded ones.
 
     Args:
-        policies: names of `jaxmem.policies.orders.ORDERED`, each once.
+        policies: names of `jaxmem.policies.orders.ORDERED`, and files of learned scorers or the
+            names of those that come with the package, each once.
         report: told what is being done.
     Raises:
         ValueError: an unknown policy, or one that needs more than 2**31 - 2 units.
@@ -73,10 +76,10 @@ def headroom(
     peak = events.peak_live
     threshold = max(1, peak // SMALL)
     _check_room(events, f"an arena of {FACTORS[-1]} x peak live", _cells(FACTORS[-1], peak))
-    players = [_Player(events, name, threshold) for name in policies]
+    players = [_Arenas(events, name, _player(name, threshold)) for name in policies]
     _play_side_by_side(players, report)
     report("packing offline")
-    offline, stacked = offline_height(events.recording, events.units)
+    offline, stacked = offline_height(events.recording, events.units, report)
     return Headroom(
         peak_live=peak,
         unbounded={player.name: player.high_water for player in players if player.grows},
@@ -88,6 +91,21 @@ def headroom(
         threshold=threshold,
         most_holes=max(player.most_holes for player in players),
     )
+
+
+def arena_needed(
+    events: Events, player: Player, report: Callable[[str], None] = lambda doing: None
+) -> int:
+    """The units of the smallest arena in which a player places every request, as `headroom` has it."""
+    arenas = _Arenas(events, "player", player)
+    arenas.report = report
+    for factor in FACTORS:
+        arenas.does(_cells(factor, events.peak_live))
+    return arenas.needed_units()
+
+
+def _player(name: str, threshold: int) -> Player:
+    return order_of(name, threshold) if name in ORDERED else load_scorer(name)
 
 
 def _cells(factor: float, peak: int) -> int:
@@ -107,12 +125,12 @@ class _StoppedError(Exception):
     """Something else has failed, or was interrupted."""
 
 
-def _play_side_by_side(players: Sequence["_Player"], report: Callable[[str], None]) -> None:
+def _play_side_by_side(players: Sequence["_Arenas"], report: Callable[[str], None]) -> None:
     """Lets each of the players find its figures, as many at once as there are cores."""
     doing: dict[str, str] = {}
     stopped = threading.Event()
 
-    def play(player: _Player) -> None:
+    def play(player: _Arenas) -> None:
         def told(what: str) -> None:
             if stopped.is_set():
                 raise _StoppedError
@@ -133,16 +151,15 @@ def _play_side_by_side(players: Sequence["_Player"], report: Callable[[str], Non
             raise
 
 
-class _Player:
+class _Arenas:
     """One policy, and the arenas that are known to do for it, and not to."""
 
     high_water = 0  # units of the arena that grows
     needed = 0  # units of the smallest arena that does
 
-    def __init__(self, events: Events, name: str, threshold: int) -> None:
-        self.events, self.name = events, name
-        self.order = order_of(name, threshold)
-        self.grows = name not in BOUNDED
+    def __init__(self, events: Events, name: str, player: Player) -> None:
+        self.events, self.name, self.player = events, name, player
+        self.grows = name in ORDERED and name not in BOUNDED
         self.failed: dict[float, np.ndarray] = {}  # bool[R] by arena / peak live
         self.known: dict[int, bool] = {events.peak_live - 1: False}  # by units
         self.most_holes = 0
@@ -158,7 +175,7 @@ class _Player:
             played = self._replay(cells, f"{factor} x peak live")
             self.known[cells] = played.served
             self.failed[factor] = played.failed
-        self.needed = self._arena_needed()
+        self.needed = self.needed_units()
 
     def lost(self, weight: np.ndarray) -> dict[float, float]:
         """The weight (number[R]) of the requests that fail, in % of all, by arena / peak live."""
@@ -174,21 +191,22 @@ class _Player:
             self.known |= {played.top - 1: False, played.top: True}
         return played.top
 
-    def _arena_needed(self) -> int:
+    def needed_units(self) -> int:
         """By bisection between the smallest arena that does and the next one that does not."""
         while not any(self.known.values()):
             largest = max(self.known)
             _check_room(self.events, self.name, largest + 1)
-            self._does(min(largest + -(-largest // 4), MOST_UNITS))
+            self.does(min(largest + -(-largest // 4), MOST_UNITS))
         high = min(cells for cells, does in self.known.items() if does)
         low = max(cells for cells in self.known if cells < high)
 
         def served(cells: np.ndarray) -> np.ndarray:
-            return np.array([self._does(int(cells[0]))])
+            return np.array([self.does(int(cells[0]))])
 
         return int(smallest_served(served, np.array([low]), np.array([high]))[0])
 
-    def _does(self, cells: int) -> bool:
+    def does(self, cells: int) -> bool:
+        """Whether an arena of so many units is enough."""
         self.known[cells] = self._replay(cells, "arena needed", until_failure=True).served
         return self.known[cells]
 
@@ -196,7 +214,7 @@ class _Player:
         played = replay(
             self.events,
             cells,
-            self.order,
+            self.player,
             until_failure=until_failure,
             report=lambda share: self.report(f"{self.name}, {what}: {share:.0%}"),
         )

@@ -3,12 +3,16 @@
 Blocks are rectangles, time by address. In some order each is put at the lowest address at which it
 overlaps none that are there: by size as in Pisarchyk & Lee 2020 (arXiv 2001.03288), by lifetime, or
 by both. Then what reaches the top is taken earlier, and all is stacked again (squeaky wheel
-optimization, Joslin & Clements 1999).
+optimization, Joslin & Clements 1999). Of short recordings the lowest stack is then improved by
+`stacking_search`.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
 from jaxmem.evaluation.replay import events_of, replay
+from jaxmem.evaluation.stacking_search import blocks_of, lowest_stack, rounds_for
 from jaxmem.policies.orders import order_of
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording
@@ -17,7 +21,9 @@ MOST = 20_000  # blocks that are stacked one by one: the time for each grows wit
 PLACED = 200_000  # blocks placed in all, in every order and round
 
 
-def offline_height(recording: Recording, size: np.ndarray) -> tuple[int, int]:
+def offline_height(
+    recording: Recording, size: np.ndarray, report: Callable[[str], None] = lambda doing: None
+) -> tuple[int, int]:
     """The height of the lowest stack found, in units, and the blocks that were stacked one by one.
 
     The `MOST` blocks with the largest size x lifetime are stacked. What is left of a longer
@@ -25,6 +31,7 @@ def offline_height(recording: Recording, size: np.ndarray) -> tuple[int, int]:
 
     Args:
         size: int64[R]  units of each request.
+        report: told what is being done.
     """
     requests = len(size)
     birth = np.arange(requests, dtype=np.int64)
@@ -36,22 +43,30 @@ def offline_height(recording: Recording, size: np.ndarray) -> tuple[int, int]:
         height = _Stack(size, birth, death, first[:MOST]).height
         return height + _first_fit_height(recording, size, np.sort(first[MOST:])), MOST
     rounds = PLACED // (3 * requests)
-    lowest = [_lowest(size, birth, death, order, rounds) for order in (first, *others)]
-    return min(lowest), requests
+    stacks = [_lowest(size, birth, death, order, rounds) for order in (first, *others)]
+    height, order = min(stacks, key=lambda stack: stack[0])
+    blocks = blocks_of(size, birth, death)
+    searched, _ = lowest_stack(blocks, order, rounds_for(blocks), report=report)
+    return min(height, searched), requests
 
 
 def _lowest(
     size: np.ndarray, birth: np.ndarray, death: np.ndarray, order: np.ndarray, rounds: int
-) -> int:
-    """The height of the lowest stack of so many, each made from the troubles of the one before."""
-    height = np.iinfo(np.int64).max
+) -> tuple[int, np.ndarray]:
+    """The lowest stack of so many, each made from the troubles of the one before.
+
+    Returns:
+        Its height, and the blocks in the order of their addresses in it, int64[N].
+    """
+    lowest, by_address = np.iinfo(np.int64).max, order
     for _ in range(rounds):
         stack = _Stack(size, birth, death, order)
-        height = min(height, stack.height)
+        if stack.height < lowest:
+            lowest, by_address = stack.height, order[np.argsort(stack.low, kind="stable")]
         place = np.arange(len(order), dtype=np.float64)
         place[stack.high == stack.height] /= 2
         order = order[np.argsort(place, kind="stable")]
-    return height
+    return lowest, by_address
 
 
 class _Stack:

@@ -18,12 +18,15 @@ from flax import struct
 
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.arena.hole_table import BEYOND, HoleTable, Order, new_hole_table
+from jaxmem.policies.hole_scorer import HoleScorer, Known, Live
 from jaxmem.workloads.traces import Recording
+from jaxmem.workloads.traces.history import history_of
 
 CHUNK = 2048  # events
 LEAST_SLOTS = 64
 MOST_UNITS = BEYOND - 1  # of an arena
 
+Player = Order | HoleScorer
 Report = Callable[[float], None]  # told the share of the events that is done, 0 .. 1
 
 
@@ -32,7 +35,7 @@ class Chunk(struct.PyTreeNode):
 
     frees: jax.Array  # bool[E]  else it allocates
     block: jax.Array  # int32[E]  number of the block, of those that live
-    size: jax.Array  # int32[E]  units
+    known: Known  # of the request that is allocated or freed, [E] each
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,7 @@ class Events:
     frees: np.ndarray  # bool[E]
     block: np.ndarray  # int32[E]  a number is used again when its block is freed
     request: np.ndarray  # int64[E]  the request that is allocated or freed
+    given: int = 0  # requests at the beginning that best fit places, whoever plays
 
     @cached_property
     def units(self) -> np.ndarray:
@@ -69,12 +73,29 @@ class Events:
     @cached_property
     def chunks(self) -> list[Chunk]:
         """All events, `CHUNK` at a time; the last chunk is filled up with frees of no block."""
-        filled = (0, -len(self.frees) % CHUNK)
-        frees = np.pad(self.frees, filled, constant_values=True)
-        block = np.pad(self.block, filled, constant_values=_padded(self.blocks) - 1)
-        size = np.pad(self.units[self.request].astype(np.int32), filled)
-        columns = [column.reshape(-1, CHUNK) for column in (frees, block, size)]
-        return [Chunk(*map(jnp.asarray, rows)) for rows in zip(*columns, strict=True)]
+        whole = self.padded(len(self.frees) + -len(self.frees) % CHUNK, _padded(self.blocks) - 1)
+        cut = jax.tree.map(lambda column: column.reshape(-1, CHUNK), whole)
+        parts = range(len(cut.frees))
+        return [jax.tree.map(lambda column, at=at: jnp.asarray(column[at]), cut) for at in parts]
+
+    def padded(self, length: int, no_block: int) -> Chunk:
+        """All events and then, up to `length`, frees of the block `no_block`; NumPy arrays."""
+        filled = (0, length - len(self.frees))
+        history = history_of(self.recording)
+        known = Known(
+            size=self.units.astype(np.int32),
+            died=history.died,
+            lived=history.lived,
+            begins=history.begins,
+            usual=history.usual - np.float32(np.log(self.alignment)),
+            given=np.arange(len(self.units)) < self.given,
+        )
+        known = jax.tree.map(lambda column: np.pad(column[self.request], filled), known)
+        return Chunk(
+            frees=np.pad(self.frees, filled, constant_values=True),
+            block=np.pad(self.block, filled, constant_values=no_block),
+            known=known.replace(size=known.size * (np.arange(length) < len(self.frees))),
+        )
 
 
 def units_of(recording: Recording, alignment: int) -> np.ndarray:
@@ -82,8 +103,8 @@ def units_of(recording: Recording, alignment: int) -> np.ndarray:
     return -(-recording.size // alignment)
 
 
-def events_of(recording: Recording, alignment: int) -> Events:
-    """The events of a recording.
+def events_of(recording: Recording, alignment: int, given: int = 0) -> Events:
+    """The events of a recording, of which best fit places the first `given` requests.
 
     Frees after the last allocation change no figure and are left out.
 
@@ -99,7 +120,8 @@ def events_of(recording: Recording, alignment: int) -> Events:
     order = np.argsort(time, kind="stable")
     request = np.concatenate([number, mortal])[order]
     frees = order >= requests
-    events = Events(recording, alignment, frees, _numbered(frees, request, requests), request)
+    numbers = _numbered(frees, request, requests)
+    events = Events(recording, alignment, frees, numbers, request, given)
     if events.peak_live > MOST_UNITS:
         raise ValueError(
             f"{recording.name} has {events.peak_live:,} units of {alignment:,} bytes live at once; "
@@ -124,9 +146,24 @@ def _numbered(frees: np.ndarray, request: np.ndarray, requests: int) -> np.ndarr
     return np.array(numbers, np.int32)
 
 
-class _State(struct.PyTreeNode):
+class Played(struct.PyTreeNode):
+    """An arena in which events are played."""
+
     table: HoleTable
+    cells: jax.Array  # int32[]  units of the arena, 0: it grows
     start: jax.Array  # int32[L]  of each live block; the last is never one
+    live: Live
+
+    @classmethod
+    def new(cls, cells: int | jax.Array, slots: int, blocks: int) -> "Played":
+        """An empty arena for L = `blocks` live blocks."""
+        cells = jnp.asarray(cells, jnp.int32)
+        return cls(
+            table=new_hole_table(cells, slots),
+            cells=cells,
+            start=jnp.full(blocks, NOWHERE, jnp.int32),
+            live=Live(units=jnp.zeros_like(cells), blocks=jnp.zeros_like(cells)),
+        )
 
 
 @dataclass(frozen=True)
@@ -146,7 +183,7 @@ class Replayed:
 def replay(
     events: Events,
     cells: int,
-    order: Order,
+    player: Player,
     *,
     until_failure: bool = False,
     report: Report = lambda share: None,
@@ -155,18 +192,15 @@ def replay(
 
     Args:
         cells: units of the arena, 0: it grows.
-        order: of the rule that chooses the holes.
+        player: the order of a rule, or a learned scorer, which needs a bounded arena.
         until_failure: stop soon after the first failure.
         report: told after each chunk; what it raises ends the replay.
     """
-    state = _State(
-        table=new_hole_table(cells, LEAST_SLOTS),
-        start=jnp.full(_padded(events.blocks), NOWHERE, jnp.int32),
-    )
+    state = Played.new(cells, LEAST_SLOTS, _padded(events.blocks))
     failed = np.zeros(len(events.frees), bool)
     most = 0
     for first, chunk in zip(range(0, len(failed), CHUNK), events.chunks, strict=True):
-        state, failures, holes = _advanced(state, chunk, order)
+        state, failures, holes = _advanced(state, chunk, player)
         part = failed[first : first + CHUNK]
         part[:] = failures[: len(part)]
         report((first + len(part)) / len(failed))
@@ -177,29 +211,41 @@ def replay(
     return Replayed(failed[~events.frees], int(state.table.high[0]), most)
 
 
-def _advanced(state: _State, chunk: Chunk, order: Order) -> tuple[_State, np.ndarray, int]:
+def _advanced(state: Played, chunk: Chunk, player: Player) -> tuple[Played, np.ndarray, int]:
     """The state after a chunk, with as many slots as it takes; bool[E], what failed; the holes."""
     while True:
-        after, failures, holes = _play(state, chunk, order)
+        after, failures, holes = _play(state, chunk, player)
         if not after.table.full:
             return after, np.asarray(failures), int(holes)
         state = state.replace(table=_with_slots(state.table, 2 * state.table.slots))
 
 
 @jax.jit
-def _play(state: _State, chunk: Chunk, order: Order) -> tuple[_State, jax.Array, jax.Array]:
-    def step(state: _State, event: Chunk) -> tuple[_State, jax.Array]:
-        start = state.start[event.block]
-        table, start = jax.lax.cond(
-            event.frees,
-            lambda: (state.table.free(start, event.size), start),
-            lambda: state.table.place(event.size, order),
-        )
-        starts = jax.lax.dynamic_update_index_in_dim(state.start, start, event.block, 0)
-        return _State(table, starts), ~event.frees & (start < 0)
-
-    state, failures = jax.lax.scan(step, state, chunk)
+def _play(state: Played, chunk: Chunk, player: Player) -> tuple[Played, jax.Array, jax.Array]:
+    state, failures = jax.lax.scan(lambda state, event: step(state, event, player), state, chunk)
     return state, failures, state.table.holes()
+
+
+def step(state: Played, event: Chunk, player: Player) -> tuple[Played, jax.Array]:
+    """The arena after one event, and whether it was a request that failed: bool[]."""
+    start, known = state.start[event.block], event.known
+
+    def place() -> tuple[HoleTable, jax.Array]:
+        if isinstance(player, Order):
+            return state.table.place(known.size, player)
+        return player.place(state.table, state.cells, known, state.live)
+
+    def free() -> tuple[HoleTable, jax.Array]:
+        return state.table.free(start, known.size), start
+
+    table, start = jax.lax.cond(event.frees, free, place)
+    change = jnp.where(start < 0, 0, jnp.where(event.frees, -1, 1))
+    state = state.replace(
+        table=table,
+        start=jax.lax.dynamic_update_index_in_dim(state.start, start, event.block, 0),
+        live=Live(state.live.units + change * known.size, state.live.blocks + change),
+    )
+    return state, ~event.frees & (start < 0)
 
 
 def _slots_for(holes: int) -> int:

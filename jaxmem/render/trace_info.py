@@ -82,7 +82,7 @@ def _notes(results: Results) -> list[str]:
             f"Offline: the {results['stacked']:,} blocks with the largest size x lifetime, and the "
             "others above them, by first fit."
         )
-    return [*notes, *(f"Left out: {name}: {why}" for name, why in results["left_out"].items())]
+    return notes
 
 
 def _headroom_header(results: Results) -> list[str]:

@@ -11,7 +11,7 @@ from jaxmem.commands import trace_info
 KEYS = {
     *("command", "trace", "events", "requests", "alignment", "peak_live", "peak_live_asked"),
     *("live_blocks", "never_freed", "rank_correlation", "headroom", "factors", "failed_requests"),
-    *("failed_bytes", "high_water_mark", "arena_needed", "threshold", "conventions", "left_out"),
+    *("failed_bytes", "high_water_mark", "arena_needed", "threshold", "conventions"),
     *("sizes", "live", "versions", "device"),
 }
 BUFFERS = "id,lower,upper,size\n" + "\n".join(

@@ -28,7 +28,6 @@ RESULTS = {
     "threshold": 256,
     "stacked": 2,
     "conventions": {"bounded": "one hole at the start"},
-    "left_out": {"generalist": "too large"},
     "sizes": [
         {
             "from": 1,
@@ -81,7 +80,6 @@ def test_the_table_of_a_recording():
     assert "at most 1 block and 4,096 bytes (4 KiB) live" in page
     assert "- bounded: one hole at the start." in page
     assert "Offline: the 2 blocks" in page
-    assert "Left out: generalist: too large" in page
     assert "two-ended" not in page  # nobody plays with a threshold here
 
 

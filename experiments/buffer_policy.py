@@ -1,0 +1,169 @@
+"""A policy for the buffers of neural networks, judged on programs that it was not trained on.
+
+`python experiments/buffer_policy.py` learns the weights of a `HoleScorer` once for each fold of the
+programs, and says how much memory each program needs under weights that have not seen it. Then it
+learns from all of them, and puts that policy into the package. What is finished is kept in
+`experiments/results/buffer_policy`, and a second start goes on from there. `accelerators`,
+`tensors` or `ship` does one part alone.
+
+Two families are learned apart, as they are alike in little: the accelerator programs of MiniMalloc,
+where they lie beside the project in ../shared/data, one left out at a time; and the tensors of
+PyTorch in the library, in three folds. Weights are those after the last generation; nothing is
+chosen on the programs left out.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from jaxmem.evaluation.headroom import SMALL, arena_needed
+from jaxmem.evaluation.replay import Events, events_of
+from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.learning.evolution import EvolutionConfig, evolve, prior_of
+from jaxmem.policies.hole_scorer import HoleScorer
+from jaxmem.policies.orders import order_of
+from jaxmem.policies.saved_scorer import save_scorer
+from jaxmem.workloads.traces import Recording, library_names, load_library, read_trace
+from jaxmem.workloads.traces.variations import varied, window
+
+ROOT = Path(__file__).resolve().parent.parent
+MINIMALLOC = ROOT.parent / "shared" / "data" / "minimalloc"
+OUT = Path(__file__).parent / "results" / "buffer_policy"
+SHIPPED = ROOT / "jaxmem" / "policies" / "shipped" / "scorers" / "learned.safetensors"
+SEED = 0
+STREAMS = 800  # variations or windows that a fold learns from
+WINDOW = 256  # requests
+FOLDS = 3  # of the tensors' programs
+ALIGNMENT = {"accelerators": 1024, "tensors": 16}  # bytes
+CONFIG = {
+    "accelerators": EvolutionConfig(recordings=40, factors=(1.1, 1.2, 1.3, 1.4, 1.55), seed=SEED),
+    "tensors": EvolutionConfig(
+        generations=100, recordings=24, factors=(1.02, 1.06, 1.12, 1.25), slots=48, seed=SEED
+    ),
+}
+console = Console()
+
+
+def main(parts: list[str]) -> None:
+    """Runs the parts named, or all."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    for family in CONFIG:
+        if not parts or family in parts:
+            judge(family)
+    if not parts or "ship" in parts:
+        ship()
+
+
+def programs(family: str) -> dict[str, Recording]:
+    """The recordings of a family, by name; none where they are not there."""
+    if family == "tensors":
+        names = [name for name in library_names() if name.startswith("torch_cpu_")]
+        return {name: load_library(name) for name in names}
+    files = sorted(MINIMALLOC.glob("challenging_*.csv"))
+    return {file.name.split(".")[0]: read_trace(file) for file in files}
+
+
+def judge(family: str) -> None:
+    """Learns once for each fold, and plays the programs left out of it."""
+    known = programs(family)
+    if not known:
+        console.print(f"{family}: no programs in {MINIMALLOC.name}; left out")
+        return
+    folds = len(known) if family == "accelerators" else FOLDS
+    file = OUT / f"{family}.json"
+    rows = json.loads(file.read_text(encoding="utf-8"))["programs"] if file.exists() else {}
+    for fold in range(folds):
+        left_out = list(known)[fold::folds]
+        if all(name in rows for name in left_out):
+            continue
+        others = {name: known[name] for name in known if name not in left_out}
+        began = time.time()
+        scorer = learn({family: others}, f"{family}, without {', '.join(left_out)}")
+        seconds = time.time() - began
+        save_scorer(OUT / f"{family}-{fold}.safetensors", scorer, {"without": left_out})
+        for name in track(left_out, "judging", console=console):
+            events = events_of(known[name], ALIGNMENT[family])
+            rows[name] = {**needed(events, scorer), "fold": fold, "training_seconds": seconds}
+            console.print(name, rows[name])
+        results = {
+            "command": f"python experiments/buffer_policy.py {family}",
+            "config": asdict(CONFIG[family]),
+            "alignment": ALIGNMENT[family],
+            "geometric_mean": means(rows),
+            "programs": rows,
+            **surroundings(),
+        }
+        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def needed(events: Events, scorer: HoleScorer) -> dict[str, float]:
+    """Arena needed / peak live."""
+    peak = events.peak_live
+    rules = {name: order_of(name, peak // SMALL) for name in ("first", "best", "two_ended")}
+    return {
+        name: arena_needed(events, player) / peak
+        for name, player in {**rules, "learned": scorer}.items()
+    }
+
+
+def means(rows: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Geometric means over the programs."""
+    return {
+        name: float(np.exp(np.mean([np.log(row[name]) for row in rows.values()])))
+        for name in ("first", "best", "two_ended", "learned")
+    }
+
+
+def learn(families: dict[str, dict[str, Recording]], what: str) -> HoleScorer:
+    """The weights after the last generation; of several families, with the settings of the last."""
+    config = replace(CONFIG[list(families)[-1]])
+    known = [recording for of in families.values() for recording in of.values()]
+    streams = [
+        stream
+        for family, of in families.items()
+        for stream in streams_of(family, list(of.values()), STREAMS // len(families))
+    ]
+    learning = evolve(streams, prior_of(known), config)
+    turns = list(track(learning, what, total=config.generations, console=console))
+    return turns[-1][0]
+
+
+def streams_of(family: str, known: list[Recording], count: int) -> Iterator[Events]:
+    """What weights learn from: variations of short programs, windows and variations of long ones.
+
+    Windows begin with the blocks that are live then, where best fit has put them.
+    """
+    rng = np.random.default_rng(SEED)
+    for number in range(count):
+        recording, given = known[number % len(known)], 0
+        if family == "tensors":
+            first = int(rng.integers(recording.requests - WINDOW + 1))
+            recording, given = window(recording, first, WINDOW, full=number % 2 == 0)
+        yield events_of(recording if given else varied(recording, rng), ALIGNMENT[family], given)
+
+
+def ship() -> None:
+    """Learns from every program, and writes the policy that comes with the package."""
+    families: dict[str, Any] = {family: programs(family) for family in CONFIG}
+    families = {family: of for family, of in families.items() if of}
+    scorer = learn(families, "all programs")
+    SHIPPED.parent.mkdir(parents=True, exist_ok=True)
+    training = {
+        "command": "python experiments/buffer_policy.py ship",
+        "programs": [name for of in families.values() for name in of],
+        "config": asdict(CONFIG[list(families)[-1]]),
+    }
+    save_scorer(SHIPPED, scorer, training)
+    console.print(f"{SHIPPED.name}: learned from {len(training['programs'])} programs")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

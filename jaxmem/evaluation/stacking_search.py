@@ -1,0 +1,163 @@
+"""The lowest stack of blocks whose lifetimes are all known, by simulated annealing.
+
+Blocks are rectangles, time by address. Dropped in some order, each comes to lie on the highest of
+those before it that it shares a moment with. Dropped in the order of their addresses, the blocks
+of any packing come to lie no higher than they were: the lowest packing is among the stacks, and to
+look for an order is enough. An order is changed a little at a time, and the change is kept if the stack
+is not higher, or only so much higher as chance allows, ever less (Kirkpatrick, Gelatt & Vecchi
+1983). `TRIED` orders with one change or several are tried at once, in arenas side by side, and of
+those that may be kept the lowest is.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+TRIED = 256  # orders at once
+CHANGES = (8, 4, 2, 1)  # in an order; most of them leave the height as it is
+HOT, COLD = 0.003, 0.0003  # how much higher a stack may easily become, in the peak that is live
+PART = 250  # rounds in one call
+LEAST_PARTS = 4  # fewer find nothing
+WORK = 4e10  # blocks x sections x orders x rounds: within a minute on two CPU cores
+SWAPPED = 0.25  # of the changes swap two blocks; the others take one out and put it in elsewhere
+BEYOND = 2**31 - 1  # a height above all others
+
+
+class Blocks(struct.PyTreeNode):
+    """N blocks, in sections of time between which nothing is freed."""
+
+    first: jax.Array  # int32[N]  the section in which it is placed
+    end: jax.Array  # int32[N]  the section at whose beginning it is freed
+    size: jax.Array  # int32[N]  units
+    sections: int = struct.field(pytree_node=False)  # S
+
+
+class _Search(struct.PyTreeNode):
+    order: jax.Array  # int32[N]
+    height: jax.Array  # int32[]  units
+    best_order: jax.Array  # int32[N]
+    best: jax.Array  # int32[]  units
+
+
+def blocks_of(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> Blocks:
+    """Blocks of int64[N] units from request `birth` to before request `death`, int64[N] each.
+
+    Requests between which nothing is freed are one section: most lives at the end of it.
+    """
+    freed = np.unique(death)
+    section = partial(np.searchsorted, freed, side="right")
+    first = section(birth)
+    named, first = np.unique(first, return_inverse=True)
+    end = np.searchsorted(named, section(death - 1), side="right")
+    rows = (jnp.asarray(row.astype(np.int32)) for row in (first, end, size))
+    return Blocks(*rows, sections=len(named))
+
+
+def rounds_for(blocks: Blocks) -> int:
+    """Rounds that `WORK` allows for; 0 where those are too few to find anything."""
+    if int(np.asarray(blocks.size, np.int64).sum()) >= BEYOND:
+        return 0  # heights are int32
+    parts = int(WORK / (len(blocks.size) * blocks.sections * TRIED * PART))
+    return PART * parts if parts >= LEAST_PARTS else 0
+
+
+def lowest_stack(
+    blocks: Blocks,
+    order: np.ndarray,
+    rounds: int,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda doing: None,
+) -> tuple[int, np.ndarray]:
+    """The height of the lowest stack found, in units, and its order: int64[N].
+
+    Args:
+        order: int64[N]  to begin with.
+        rounds: of `TRIED` orders each; fewer where the most that is live is reached, below which
+            nothing can be.
+        report: told how far it is.
+    """
+    chex.assert_shape([blocks.first, blocks.end, blocks.size, order], (len(order),))
+    live = np.zeros(blocks.sections + 1, np.int64)
+    np.add.at(live, np.asarray(blocks.first), np.asarray(blocks.size))
+    np.subtract.at(live, np.asarray(blocks.end), np.asarray(blocks.size))
+    peak = int(np.cumsum(live).max())
+    start = jnp.asarray(order, jnp.int32)
+    height = _heights(blocks, start[None])[0]
+    search = _Search(start, height, start, height)
+    for done in range(0, rounds, PART):
+        if int(search.best) <= peak:
+            break
+        report(f"stacking offline: {int(search.best) / peak:.3f}, {done / rounds:.0%}")
+        heat = HOT * (COLD / HOT) ** ((done + np.arange(PART)) / rounds)
+        key = jax.random.fold_in(jax.random.key(seed), done)
+        search = _searched(search, blocks, jnp.asarray(heat * peak, jnp.float32), key)
+    return int(search.best), np.asarray(search.best_order, np.int64)
+
+
+def _heights(blocks: Blocks, orders: jax.Array) -> jax.Array:
+    """The heights of stacks, int32[M], from their orders, int32[M, N]."""
+    section = jnp.arange(blocks.sections, dtype=jnp.int32)[:, None]
+    columns = (blocks.first, (blocks.end - blocks.first).astype(jnp.uint32), blocks.size)
+
+    def drop(top: jax.Array, block: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+        first, length, size = block
+        # A section before the first is a large unsigned number.
+        there = (section - first).astype(jnp.uint32) < length  # bool[S, M]
+        below = jnp.max(jnp.where(there, top, 0), axis=0)
+        return jnp.where(there, below + size, top), None
+
+    empty = jnp.zeros((blocks.sections, orders.shape[0]), jnp.int32)
+    dropped = tuple(column[orders.T] for column in columns)
+    top, _ = jax.lax.scan(drop, empty, dropped, unroll=4)
+    return jnp.max(top, axis=0)
+
+
+@jax.jit
+def _searched(search: _Search, blocks: Blocks, heat: jax.Array, key: jax.Array) -> _Search:
+    """The search after a round for each entry of `heat` (float32[PART], units)."""
+
+    def turn(search: _Search, now: tuple[jax.Array, jax.Array]) -> tuple[_Search, None]:
+        heat, key = now
+        changing, chance = jax.random.split(key)
+        orders = _changed(search.order, changing)
+        heights = _heights(blocks, orders)
+        allowed = heat * jax.random.exponential(chance, (TRIED,))
+        kept = (heights - search.height).astype(jnp.float32) <= allowed
+        which = jnp.argmin(jnp.where(kept, heights, BEYOND))
+        order = jnp.where(kept[which], orders[which], search.order)
+        height = jnp.where(kept[which], heights[which], search.height)
+        lower = height < search.best
+        return _Search(
+            order=order,
+            height=height,
+            best_order=jnp.where(lower, order, search.best_order),
+            best=jnp.minimum(height, search.best),
+        ), None
+
+    return jax.lax.scan(turn, search, (heat, jax.random.split(key, heat.shape[0])))[0]
+
+
+def _changed(order: jax.Array, key: jax.Array) -> jax.Array:
+    """Orders with so many changes each as `CHANGES` has it: int32[TRIED, N] from int32[N]."""
+    count = order.shape[0]
+    now = jnp.arange(count)
+    changes = jnp.repeat(jnp.array(CHANGES), TRIED // len(CHANGES))[:, None]
+
+    def change(number: int, orders: jax.Array) -> jax.Array:
+        place, kind = jax.random.split(jax.random.fold_in(key, number))
+        start, end = jax.random.randint(place, (2, TRIED, 1), 0, count)
+        swaps = jax.random.uniform(kind, (TRIED, 1)) < SWAPPED
+        between = (now >= jnp.minimum(start, end)) & (now <= jnp.maximum(start, end))
+        shifted = jnp.where(between & ~swaps, now + jnp.sign(end - start), now)
+        source = jnp.where(now == end, start, shifted)
+        source = jnp.where(swaps & (now == start), end, source)
+        source = jnp.where(number < changes, source, now)
+        return jnp.take_along_axis(orders, source, axis=1)
+
+    orders = jnp.broadcast_to(order, (TRIED, count))
+    return jax.lax.fori_loop(0, max(CHANGES), change, orders)
