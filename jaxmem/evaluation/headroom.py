@@ -96,7 +96,7 @@ def headroom(
 def arena_needed(
     events: Events, player: Player, report: Callable[[str], None] = lambda doing: None
 ) -> int:
-    """The units of the smallest arena in which a player places every request, as `headroom` has it."""
+    """The units of the smallest arena in which every request is placed, as `headroom` has it."""
     arenas = _Arenas(events, "player", player)
     arenas.report = report
     for factor in FACTORS:

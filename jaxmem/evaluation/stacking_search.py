@@ -3,10 +3,10 @@
 Blocks are rectangles, time by address. Dropped in some order, each comes to lie on the highest of
 those before it that it shares a moment with. Dropped in the order of their addresses, the blocks
 of any packing come to lie no higher than they were: the lowest packing is among the stacks, and to
-look for an order is enough. An order is changed a little at a time, and the change is kept if the stack
-is not higher, or only so much higher as chance allows, ever less (Kirkpatrick, Gelatt & Vecchi
-1983). `TRIED` orders with one change or several are tried at once, in arenas side by side, and of
-those that may be kept the lowest is.
+look for an order is enough. An order is changed a little at a time, and the change is kept if the
+stack is not higher, or only so much higher as chance allows, ever less (Kirkpatrick, Gelatt &
+Vecchi 1983). `TRIED` orders with one change or several are tried at once, in arenas side by side,
+and of those that may be kept the lowest is.
 """
 
 from collections.abc import Callable

@@ -1,12 +1,12 @@
 """Learning to place in bytes: the weights of a `HoleScorer`, by an evolution strategy.
 
-A generation of weights plays the same recordings in the same arenas, thousands side by side, and the
-distribution that weights are drawn from moves towards those that fail later and less often: CMA-ES
-(Hansen & Ostermeier 2001), by the package cma. There is no gradient to follow, as what counts, the
-smallest arena in which nothing fails, is not a sum over placements.
+A generation of weights plays the same recordings in the same arenas, thousands side by side, and
+the distribution that weights are drawn from moves towards those that fail later and less often:
+CMA-ES (Hansen & Ostermeier 2001), by the package cma. There is no gradient to follow, as what
+counts, the smallest arena in which nothing fails, is not a sum over placements.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,15 +17,12 @@ import numpy as np
 
 from jaxmem.evaluation.replay import Chunk, Events, Played, step
 from jaxmem.policies.hole_scorer import FEATURES, HoleScorer
-from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording
 from jaxmem.workloads.traces.history import history_of
 
 # Small blocks low and large ones high, otherwise in the tightest hole: where learning begins.
 BEGINNING = {"address*size": 1.0, "tightest": 0.1}
-ARENA = (
-    1.4  # times the peak live units, of which sizes are shares where lifetimes are told from them
-)
+ARENA = 1.4  # times peak live: of such an arena sizes are shares where they tell lifetimes
 
 
 @dataclass(frozen=True)

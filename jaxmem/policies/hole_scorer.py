@@ -55,7 +55,7 @@ class HoleScorer(struct.PyTreeNode):
     def place(
         self, table: HoleTable, cells: jax.Array, known: Known, live: Live
     ) -> tuple[HoleTable, jax.Array]:
-        """The arena of `cells` units (int32[]) with the block, and its start, or NOWHERE: int32[]."""
+        """The arena of `cells` units (int32[]) with the block, and its start (int32[]) or NOWHERE."""
         tiny = live.units < TINY * cells * live.blocks
         return jax.lax.cond(
             tiny | known.given,

@@ -1,4 +1,4 @@
-"""More recordings from one, for learning: windows of it, and programs that could have been like it."""
+"""More recordings from one, to learn from: windows, and programs that could have been like it."""
 
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ class Variety(NamedTuple):
     mixed: float = 0.5  # probability that requests between which nothing is freed change places
 
 
-def varied(
-    recording: Recording, rng: np.random.Generator, variety: Variety = Variety()
-) -> Recording:
+VARIETY = Variety()
+
+
+def varied(recording: Recording, rng: np.random.Generator, variety: Variety = VARIETY) -> Recording:
     """A program that could have been like this one; call sites are not kept."""
     requests = recording.requests
     birth = np.arange(requests, dtype=np.float64)
