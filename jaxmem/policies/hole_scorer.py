@@ -55,7 +55,7 @@ class HoleScorer(struct.PyTreeNode):
     def place(
         self, table: HoleTable, cells: jax.Array, known: Known, live: Live
     ) -> tuple[HoleTable, jax.Array]:
-        """The arena of `cells` units (int32[]) with the block, and its start (int32[]) or NOWHERE."""
+        """The arena of int32[] units with the block, and its start: int32[], maybe NOWHERE."""
         tiny = live.units < TINY * cells * live.blocks
         return jax.lax.cond(
             tiny | known.given,
