@@ -10,6 +10,7 @@ saved: next and worst fit leave ten times the holes of first fit.)
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -82,20 +83,20 @@ class Events:
         """All events and then, up to `length`, frees of the block `no_block`; NumPy arrays."""
         filled = (0, length - len(self.frees))
         history = history_of(self.recording)
-        known = Known(
-            size=self.units.astype(np.int32),
-            died=history.died,
-            lived=history.lived,
-            begins=history.begins,
-            usual=history.usual - np.float32(np.log(self.alignment)),
-            given=np.arange(len(self.units)) < self.given,
-        )
-        known = jax.tree.map(lambda column: np.pad(column[self.request], filled), known)
-        return Chunk(
-            frees=np.pad(self.frees, filled, constant_values=True),
-            block=np.pad(self.block, filled, constant_values=no_block),
-            known=known.replace(size=known.size * (np.arange(length) < len(self.frees))),
-        )
+        columns: dict[str, Any] = {
+            "size": self.units.astype(np.int32),
+            "died": history.died,
+            "lived": history.lived,
+            "begins": history.begins,
+            "usual": history.usual - np.float32(np.log(self.alignment)),
+            "given": np.arange(len(self.units)) < self.given,
+        }
+        known = {name: np.pad(of[self.request], filled) for name, of in columns.items()}
+        events: dict[str, Any] = {
+            "frees": np.pad(self.frees, filled, constant_values=True),
+            "block": np.pad(self.block, filled, constant_values=no_block),
+        }
+        return Chunk(**events, known=Known(**known))
 
 
 def units_of(recording: Recording, alignment: int) -> np.ndarray:

@@ -1,0 +1,189 @@
+"""What every recording needs under every rule, and under a policy that has not seen its program.
+
+`python experiments/trace_study.py` plays the library, and what lies beside the project in
+../shared/data, whole and in bytes. The learned policy is the one in the package; of a program that
+it has learned from, the weights of `experiments/buffer_policy.py` that were learned without it.
+Figures of each recording are kept in `experiments/results/trace_study/rows`, and a second start
+goes on from there; `results.json`, `table.md` and the picture are made of them.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from jaxmem.evaluation.headroom import CONVENTIONS, headroom
+from jaxmem.evaluation.replay import events_of
+from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.render.palette import policy_title
+from jaxmem.render.progress import StagesDisplay
+from jaxmem.render.report import markdown_row
+from jaxmem.render.trace_study import Program, draw_programs
+from jaxmem.workloads.traces import Recording, library_names, load_library, read_trace
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+RESULTS = Path(__file__).parent / "results"
+OUT = RESULTS / "trace_study"
+POLICIES = ("first", "best", "next", "worst", "two_ended", "learned")
+COLUMNS = (*POLICIES, "offline")
+# Families by the beginning of a recording's name, in the order of the table.
+FAMILIES = {
+    "challenging_": "buffers of accelerator programs (MiniMalloc)",
+    "resnet50": "tensors of a training step (idealloc)",
+    "torch_cpu_": "tensors of PyTorch on a CPU",
+    "xla_": "buffers of XLA on a CPU",
+    "medium_": "blocks of PyTorch's CUDA allocator",
+    "python_": "objects of Python",
+    "": "malloc of programs",
+}
+UNITS = {"challenging_": 1024, "medium_": 512}  # bytes; of the others 16
+BESIDE = (
+    *("minimalloc/challenging_*.csv", "idealloc/*.csv", "pytorch_cuda/*.csv.gz"),
+    "wee_alloc/find.trace",
+)
+console = Console()
+
+
+class Taken(NamedTuple):
+    """A recording of the study."""
+
+    name: str
+    recording: Recording
+    alignment: int  # bytes
+    learned: str  # name or file of the scorer that has not seen it
+
+
+def main() -> None:
+    """Plays what has not been played, and draws."""
+    (OUT / "rows").mkdir(parents=True, exist_ok=True)
+    rows = [row_of(taken) for taken in recordings()]
+    order = list(FAMILIES.values())
+    rows.sort(key=lambda row: (order.index(row["family"]), row["name"]))
+    families = means(rows)
+    results = {
+        "command": "python experiments/trace_study.py",
+        "conventions": CONVENTIONS,
+        "families": families,
+        "recordings": rows,
+        **surroundings(),
+    }
+    (OUT / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (OUT / "table.md").write_text(table(rows, families), encoding="utf-8")
+    programs = [Program(short(row["name"]), row["family"], row["bounded"]) for row in rows]
+    draw_programs(OUT / "programs.png", programs)
+    console.print(f"{len(rows)} recordings: {OUT.name}/table.md, programs.png")
+
+
+def recordings() -> Iterator[Taken]:
+    """The library, then what lies beside the project."""
+    unseen = {}
+    for family in ("accelerators", "tensors"):
+        file = RESULTS / "buffer_policy" / f"{family}.json"
+        found = json.loads(file.read_text(encoding="utf-8"))["programs"] if file.exists() else {}
+        for name, row in found.items():
+            unseen[name] = str(file.with_name(f"{family}-{row['fold']}.safetensors"))
+
+    def taken(name: str, recording: Recording) -> Taken:
+        alignment = next((UNITS[start] for start in UNITS if name.startswith(start)), 16)
+        return Taken(name, recording, alignment, unseen.get(name, "learned"))
+
+    for name in library_names():
+        yield taken(name, load_library(name))
+    for pattern in BESIDE:
+        for file in sorted(DATA.glob(pattern)):
+            yield taken(file.name.split(".")[0], read_trace(file))
+
+
+def row_of(taken: Taken) -> dict[str, Any]:
+    """The figures of a recording; as stored, where it was played before."""
+    file = OUT / "rows" / f"{taken.name}.json"
+    if file.exists():
+        return json.loads(file.read_text(encoding="utf-8"))
+    events = events_of(taken.recording, taken.alignment)
+    began = time.time()
+    with StagesDisplay(console) as display:
+        policies = [*POLICIES[:-1], taken.learned]
+        found = headroom(events, policies, lambda doing: display.report(f"{taken.name}: {doing}"))
+    ratios = found.ratios()
+    called = {taken.learned: "learned"}
+    bounded = {called.get(name, name): ratio for name, ratio in ratios["bounded"].items()}
+    failed = {
+        called.get(name, name): {str(factor): share for factor, share in of.items()}
+        for name, of in found.failed.items()
+    }
+    row = {
+        "name": taken.name,
+        "family": next(text for start, text in FAMILIES.items() if taken.name.startswith(start)),
+        "events": taken.recording.events,
+        "requests": taken.recording.requests,
+        "alignment": taken.alignment,
+        "peak_live": events.peak_live * taken.alignment,
+        "bounded": {**bounded, "offline": ratios["offline"]},
+        "unbounded": ratios["unbounded"],
+        "failed_requests": failed,
+        "scorer": Path(taken.learned).name,
+        "seconds": time.time() - began,
+    }
+    file.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+    console.print(
+        f"{taken.name}: {row['seconds']:.0f} s", {k: round(v, 4) for k, v in bounded.items()}
+    )
+    return row
+
+
+def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """For each family the geometric means of arena needed / peak live."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        found.setdefault(row["family"], []).append(row["bounded"])
+    return {
+        family: {
+            name: float(np.exp(np.mean([np.log(row[name]) for row in of]))) for name in COLUMNS
+        }
+        for family, of in found.items()
+    }
+
+
+def short(name: str) -> str:
+    """The name without what its family says."""
+    start = next(start for start in FAMILIES if name.startswith(start))
+    return name.removeprefix(start).removeprefix("cpu_jax_").replace("_", " ")
+
+
+def table(rows: list[dict[str, Any]], families: dict[str, dict[str, float]]) -> str:
+    """table.md."""
+    titles = [*map(policy_title, COLUMNS[:-1]), "offline"]
+    head = ["recording", "requests", *titles, "learned / best-fit"]
+    lines = [
+        "# Arena needed / peak live",
+        "",
+        "The smallest arena in which no request fails, over the most that is ever live. Learned:",
+        "by weights that have not seen the program. Offline: with every lifetime known.",
+        "",
+        markdown_row(head),
+        "|:--" + "|--:" * (len(head) - 1) + "|",
+    ]
+    for family, mean in families.items():
+        of = [row for row in rows if row["family"] == family]
+        lines.append(markdown_row([f"**{family}**", "", *figures(mean, "**")]))
+        lines += [
+            markdown_row([short(row["name"]), f"{row['requests']:,}", *figures(row["bounded"])])
+            for row in of
+        ]
+    lines += ["", "In bold: geometric means of a family.", ""]
+    return "\n".join(lines) + "\n"
+
+
+def figures(ratios: dict[str, float], bold: str = "") -> list[str]:
+    """Ratios, and learned beside best-fit, as text."""
+    values = [*(ratios[name] for name in COLUMNS), ratios["learned"] / ratios["best"]]
+    return [f"{bold}{value:.4f}{bold}" for value in values]
+
+
+if __name__ == "__main__":
+    main()
