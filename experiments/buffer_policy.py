@@ -2,7 +2,7 @@
 
 `python experiments/buffer_policy.py` learns the weights of a `HoleScorer` once for each fold of the
 programs, and says how much memory each program needs under weights that have not seen it. Then it
-learns from all of them, and puts that policy into the package. What is finished is kept in
+learns from all of a family, and puts these policies into the package. What is finished is kept in
 `experiments/results/buffer_policy`, and a second start goes on from there. `accelerators`,
 `tensors` or `ship` does one part alone.
 
@@ -16,9 +16,8 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -37,18 +36,19 @@ from jaxmem.workloads.traces.variations import varied, window
 ROOT = Path(__file__).resolve().parent.parent
 MINIMALLOC = ROOT.parent / "shared" / "data" / "minimalloc"
 OUT = Path(__file__).parent / "results" / "buffer_policy"
-SHIPPED = ROOT / "jaxmem" / "policies" / "shipped" / "scorers" / "learned.safetensors"
+SHIPPED = ROOT / "jaxmem" / "policies" / "shipped" / "scorers"
 SEED = 0
 STREAMS = 800  # variations or windows that a fold learns from
-WINDOW = 256  # requests
+WINDOW = 192  # requests
 FOLDS = 3  # of the tensors' programs
 ALIGNMENT = {"accelerators": 1024, "tensors": 16}  # bytes
 CONFIG = {
-    "accelerators": EvolutionConfig(recordings=40, factors=(1.1, 1.2, 1.3, 1.4, 1.55), seed=SEED),
+    "accelerators": EvolutionConfig(factors=(1.12, 1.24, 1.36, 1.5), seed=SEED),
     "tensors": EvolutionConfig(
-        generations=100, recordings=24, factors=(1.02, 1.06, 1.12, 1.25), slots=48, seed=SEED
+        generations=80, recordings=16, factors=(1.02, 1.06, 1.12, 1.25), slots=48, seed=SEED
     ),
 }
+NAMES = {"accelerators": "accelerators", "tensors": "learned"}  # in the package
 console = Console()
 
 
@@ -59,7 +59,8 @@ def main(parts: list[str]) -> None:
         if not parts or family in parts:
             judge(family)
     if not parts or "ship" in parts:
-        ship()
+        for family, name in NAMES.items():
+            ship(family, name)
 
 
 def programs(family: str) -> dict[str, Recording]:
@@ -86,7 +87,7 @@ def judge(family: str) -> None:
             continue
         others = {name: known[name] for name in known if name not in left_out}
         began = time.time()
-        scorer = learn({family: others}, f"{family}, without {', '.join(left_out)}")
+        scorer = learn(family, list(others.values()), f"without {', '.join(left_out)}")
         seconds = time.time() - began
         save_scorer(OUT / f"{family}-{fold}.safetensors", scorer, {"without": left_out})
         for name in track(left_out, "judging", console=console):
@@ -122,27 +123,22 @@ def means(rows: dict[str, dict[str, float]]) -> dict[str, float]:
     }
 
 
-def learn(families: dict[str, dict[str, Recording]], what: str) -> HoleScorer:
-    """The weights after the last generation; of several families, with the settings of the last."""
-    config = replace(CONFIG[list(families)[-1]])
-    known = [recording for of in families.values() for recording in of.values()]
-    streams = [
-        stream
-        for family, of in families.items()
-        for stream in streams_of(family, list(of.values()), STREAMS // len(families))
-    ]
-    learning = evolve(streams, prior_of(known), config)
-    turns = list(track(learning, what, total=config.generations, console=console))
+def learn(family: str, known: list[Recording], what: str) -> HoleScorer:
+    """The weights after the last generation."""
+    config = CONFIG[family]
+    learning = evolve(list(streams_of(family, known)), prior_of(known), config)
+    title = f"{family}, {what}"
+    turns = list(track(learning, title, total=config.generations, console=console))
     return turns[-1][0]
 
 
-def streams_of(family: str, known: list[Recording], count: int) -> Iterator[Events]:
+def streams_of(family: str, known: list[Recording]) -> Iterator[Events]:
     """What weights learn from: variations of short programs, windows and variations of long ones.
 
     Windows begin with the blocks that are live then, where best fit has put them.
     """
     rng = np.random.default_rng(SEED)
-    for number in range(count):
+    for number in range(STREAMS):
         recording, given = known[number % len(known)], 0
         if family == "tensors":
             first = int(rng.integers(recording.requests - WINDOW + 1))
@@ -150,19 +146,21 @@ def streams_of(family: str, known: list[Recording], count: int) -> Iterator[Even
         yield events_of(recording if given else varied(recording, rng), ALIGNMENT[family], given)
 
 
-def ship() -> None:
-    """Learns from every program, and writes the policy that comes with the package."""
-    families: dict[str, Any] = {family: programs(family) for family in CONFIG}
-    families = {family: of for family, of in families.items() if of}
-    scorer = learn(families, "all programs")
-    SHIPPED.parent.mkdir(parents=True, exist_ok=True)
+def ship(family: str, name: str) -> None:
+    """Learns from every program of a family, and writes the policy that comes with the package."""
+    known = programs(family)
+    if not known:
+        console.print(f"{family}: no programs in {MINIMALLOC.name}; left out")
+        return
+    scorer = learn(family, list(known.values()), "all programs")
+    SHIPPED.mkdir(parents=True, exist_ok=True)
     training = {
         "command": "python experiments/buffer_policy.py ship",
-        "programs": [name for of in families.values() for name in of],
-        "config": asdict(CONFIG[list(families)[-1]]),
+        "programs": list(known),
+        "config": asdict(CONFIG[family]),
     }
-    save_scorer(SHIPPED, scorer, training)
-    console.print(f"{SHIPPED.name}: learned from {len(training['programs'])} programs")
+    save_scorer(SHIPPED / f"{name}.safetensors", scorer, training)
+    console.print(f"{name}: learned from {len(known)} programs")
 
 
 if __name__ == "__main__":

@@ -91,7 +91,9 @@ class Events:
             "usual": history.usual - np.float32(np.log(self.alignment)),
             "given": np.arange(len(self.units)) < self.given,
         }
-        known = {name: np.pad(of[self.request], filled) for name, of in columns.items()}
+        known: dict[str, Any] = {
+            name: np.pad(of[self.request], filled) for name, of in columns.items()
+        }
         events: dict[str, Any] = {
             "frees": np.pad(self.frees, filled, constant_values=True),
             "block": np.pad(self.block, filled, constant_values=no_block),
