@@ -24,6 +24,7 @@ HOT, COLD = 0.003, 0.0003  # how much higher a stack may easily become, in the p
 PART = 250  # rounds in one call
 LEAST_PARTS = 4  # fewer find nothing
 WORK = 4e10  # blocks x sections x orders x rounds: within a minute on two CPU cores
+EACH = 100  # rounds for each block, at most
 SWAPPED = 0.25  # of the changes swap two blocks; the others take one out and put it in elsewhere
 BEYOND = 2**31 - 1  # a height above all others
 
@@ -59,11 +60,14 @@ def blocks_of(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> Blocks:
 
 
 def rounds_for(blocks: Blocks) -> int:
-    """Rounds that `WORK` allows for; 0 where those are too few to find anything."""
+    """Rounds that `WORK` and `EACH` allow for; 0 where those are too few to find anything."""
+    count = len(blocks.size)
     if int(np.asarray(blocks.size, np.int64).sum()) >= BEYOND:
         return 0  # heights are int32
-    parts = int(WORK / (len(blocks.size) * blocks.sections * TRIED * PART))
-    return PART * parts if parts >= LEAST_PARTS else 0
+    parts = int(WORK / (count * blocks.sections * TRIED * PART))
+    if parts < LEAST_PARTS:
+        return 0
+    return PART * min(parts, 1 + count * EACH // PART)
 
 
 def lowest_stack(

@@ -1,0 +1,77 @@
+"""The study of recordings, of three small ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.policies.saved_scorer import save_scorer
+from jaxmem.workloads.requests import NEVER
+from jaxmem.workloads.traces import Recording
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def recording(name: str) -> Recording:
+    """Forty blocks of a few sizes that live for a while."""
+    rng = np.random.default_rng(len(name))
+    lifetime = np.where(rng.random(40) < 0.1, NEVER, rng.integers(1, 12, 40))
+    return Recording(name, 16 * rng.integers(1, 9, 40), lifetime)
+
+
+@pytest.fixture
+def study(monkeypatch):
+    """The script."""
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    import trace_study
+
+    return trace_study
+
+
+@pytest.fixture
+def played(study, tmp_path, monkeypatch):
+    """The study of a program of PyTorch and two others, run in `tmp_path`."""
+    known = {name: recording(name) for name in ("torch_cpu_a", "python_b", "c")}
+    file = tmp_path / "unseen.safetensors"
+    save_scorer(file, HoleScorer(np.zeros(len(FEATURES)), np.zeros(len(PRIOR))), {})
+    monkeypatch.setattr(study, "OUT", tmp_path / "study")
+    monkeypatch.setattr(study, "recordings", lambda: iter([
+        study.Taken(name, of, 16, str(file)) for name, of in known.items()
+    ]))  # fmt: skip
+    study.main()
+    return tmp_path / "study"
+
+
+def test_every_recording_has_a_row_with_all_policies(study, played):
+    results = json.loads((played / "results.json").read_text(encoding="utf-8"))
+    rows = {row["name"]: row for row in results["recordings"]}
+    assert set(rows) == {"torch_cpu_a", "python_b", "c"}
+    for row in rows.values():
+        assert set(row["bounded"]) == {*study.COLUMNS}
+        assert all(
+            ratio >= row["bounded"]["offline"] - 1e-9 >= 0 for ratio in row["bounded"].values()
+        )
+    assert [row["family"] for row in results["recordings"]] == [
+        study.FAMILIES["torch_cpu_"], study.FAMILIES["python_"], study.FAMILIES[""],
+    ]  # fmt: skip
+    table = (played / "table.md").read_text(encoding="utf-8")
+    assert "| a | 40 |" in table
+    assert "**malloc of programs**" in table
+    assert (played / "programs.png").exists()
+
+
+def test_a_second_start_plays_nothing_again(study, played, monkeypatch):
+    def never(*_: object) -> None:
+        raise AssertionError("played again")
+
+    monkeypatch.setattr(study, "headroom", never)
+    study.main()
+
+
+def test_a_mean_of_a_family_is_geometric(study):
+    rows = [
+        {"family": "f", "bounded": dict.fromkeys(study.COLUMNS, value)} for value in (1.0, 1.21)
+    ]
+    assert study.means(rows)["f"]["best"] == pytest.approx(1.1)

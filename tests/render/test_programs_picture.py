@@ -1,0 +1,29 @@
+"""The picture of many recordings."""
+
+import pytest
+
+from jaxmem.render.trace_study import Program, draw_programs
+
+BOUNDED = {"first": 1.3, "best": 1.25, "learned": 1.1, "offline": 1.0}
+
+
+def test_every_program_has_a_row_and_every_policy_a_dot(tmp_path):
+    programs = [
+        Program("a", "one", BOUNDED),
+        Program("b", "one", BOUNDED),
+        Program("c", "two", BOUNDED),
+    ]
+    figure = draw_programs(tmp_path / "programs.png", programs)
+    [axes] = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
+    dots = [line for line in axes.get_lines() if line.get_marker() not in ("", "None")]
+    assert len(dots) == len(programs) * len(BOUNDED)
+    assert sorted(round(float(line.get_xdata()[0]), 6) for line in dots[:4]) == [0, 10, 25, 30]
+    names = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert names == {"first-fit", "best-fit", "learned", "offline"}
+    assert (tmp_path / "programs.png").stat().st_size > 5_000
+
+
+def test_nothing_cannot_be_drawn(tmp_path):
+    with pytest.raises(ValueError, match="no recordings"):
+        draw_programs(tmp_path / "programs.png", [])
