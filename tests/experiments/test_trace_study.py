@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxmem.evaluation.headroom import Headroom
 from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
 from jaxmem.policies.saved_scorer import save_scorer
 from jaxmem.workloads.requests import NEVER
@@ -19,6 +20,25 @@ def recording(name: str) -> Recording:
     rng = np.random.default_rng(len(name))
     lifetime = np.where(rng.random(40) < 0.1, NEVER, rng.integers(1, 12, 40))
     return Recording(name, 16 * rng.integers(1, 9, 40), lifetime)
+
+
+def headroom(events, policies, report):
+    """Figures in place of true ones: the first policy needs 10 units more, the next 11."""
+    report("playing")
+    peak = events.peak_live
+    needed = {name: peak + 10 + number for number, name in enumerate(policies)}
+    failed = {name: {1.02: 0.5} for name in policies}
+    return Headroom(
+        peak_live=peak,
+        unbounded={"first": peak},
+        bounded=needed,
+        failed=failed,
+        failed_bytes=failed,
+        offline=peak,
+        stacked=len(events.units),
+        threshold=1,
+        most_holes=3,
+    )
 
 
 @pytest.fixture
@@ -37,6 +57,7 @@ def played(study, tmp_path, monkeypatch):
     file = tmp_path / "unseen.safetensors"
     save_scorer(file, HoleScorer(np.zeros(len(FEATURES)), np.zeros(len(PRIOR))), {})
     monkeypatch.setattr(study, "OUT", tmp_path / "study")
+    monkeypatch.setattr(study, "headroom", headroom)
     monkeypatch.setattr(study, "recordings", lambda: iter([
         study.Taken(name, of, 16, str(file)) for name, of in known.items()
     ]))  # fmt: skip
