@@ -20,10 +20,13 @@ SMALL = 16  # a request up to peak live / SMALL is small to the rules with a thr
 
 CONVENTIONS = {
     "time": "a block that dies before a request is freed before it; holes merge at once",
+    "learned": "a learned policy scores both ends of every hole by shares of the arena, so that it "
+    "plays differently in another arena; where the mean live block is under 1/1024 of the arena, it is "
+    "best-fit",
     "choice": "each rule takes the low end of its hole, two_ended and segregated the high end for "
     "large requests; ties go to the lowest address",
     "unbounded": "the space above the highest live block is used only when no hole between blocks "
-    "fits; two_ended and segregated need an upper end and have no such figure",
+    "fits; two_ended, segregated and learned policies need an upper end and have no such figure",
     "bounded": "the whole arena is one hole at the start, and what was never used is part of it; "
     "arena needed: one in which no request fails, and in which one unit less is too few, by "
     f"bisection between the first of {', '.join(map(str, FACTORS))} x peak live, and then of a "

@@ -38,7 +38,9 @@ def test_a_recording_leaves_figures_a_table_and_one_picture(trace, tmp_path, cap
     assert (results["events"], results["requests"]) == (120, 60)
     headroom = results["headroom"]
     assert list(headroom["unbounded"]) == ["first", "best", "next", "worst"]
-    assert list(headroom["bounded"]) == [*headroom["unbounded"], "two_ended", "segregated"]
+    assert list(headroom["bounded"]) == [
+        *(*headroom["unbounded"], "two_ended", "segregated", "learned")
+    ]
     assert headroom["bounded"]["first"] == headroom["unbounded"]["first"] >= 1
     assert list(results["failed_requests"]["best"]) == ["1.02", "1.05", "1.1", "1.2"]
     assert set(results["conventions"]) >= {"unbounded", "bounded"}
