@@ -33,7 +33,7 @@ from jaxmem.policies.hole_scorer import HoleScorer
 from jaxmem.policies.orders import order_of
 from jaxmem.policies.saved_scorer import save_scorer
 from jaxmem.workloads.traces import Recording, library_names, load_library, read_trace
-from jaxmem.workloads.traces.variations import varied, window
+from jaxmem.workloads.traces.variations import Variety, varied, window
 
 ROOT = Path(__file__).resolve().parent.parent
 MINIMALLOC = ROOT.parent / "shared" / "data" / "minimalloc"
@@ -41,7 +41,8 @@ OUT = Path(__file__).parent / "results" / "buffer_policy"
 SHIPPED = ROOT / "jaxmem" / "policies" / "shipped" / "scorers"
 SEED = 0
 STREAMS = 800  # variations or windows that a fold learns from
-WINDOW = 192  # requests
+BEGINNING, WINDOW = 512, 256  # requests
+LIKE_IT = Variety(sizes=0.1, dropped=0.05, backward=0.0, mixed=0.0)  # tensors' programs
 FOLDS = 3  # of the tensors' programs
 ALIGNMENT = {"accelerators": 1024, "tensors": 16}  # bytes
 CONFIG = {
@@ -136,17 +137,22 @@ def learn(family: str, known: list[Recording], what: str) -> HoleScorer:
 
 
 def streams_of(family: str, known: list[Recording]) -> Iterator[Events]:
-    """What weights learn from: variations of short programs, windows and variations of long ones.
+    """What weights learn from.
 
-    Windows begin with the blocks that are live then, where best fit has put them.
+    Of short programs variations; of long ones variations of how they begin, and windows of the
+    rest, which begin with the blocks that are live then, where best fit has put them.
     """
     rng = np.random.default_rng(SEED)
     for number in range(STREAMS):
         recording, given = known[number % len(known)], 0
-        if family == "tensors":
+        if family == "accelerators":
+            recording = varied(recording, rng)
+        elif number // len(known) % 2:
             first = int(rng.integers(recording.requests - WINDOW + 1))
-            recording, given = window(recording, first, WINDOW, full=number % 2 == 0)
-        yield events_of(recording if given else varied(recording, rng), ALIGNMENT[family], given)
+            recording, given = window(recording, first, WINDOW, full=True)
+        else:
+            recording = varied(window(recording, 0, BEGINNING, full=False)[0], rng, LIKE_IT)
+        yield events_of(recording, ALIGNMENT[family], given)
 
 
 def ship(family: str, name: str) -> None:
