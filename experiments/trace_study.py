@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 RESULTS = Path(__file__).parent / "results"
 OUT = RESULTS / "trace_study"
-POLICIES = ("first", "best", "next", "worst", "two_ended", "learned")
+POLICIES = ("first", "best", "two_ended", "learned")
 COLUMNS = (*POLICIES, "offline")
 # Families by the beginning of a recording's name, in the order of the table.
 FAMILIES = {
