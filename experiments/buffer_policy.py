@@ -2,7 +2,7 @@
 
 `python experiments/buffer_policy.py` learns the weights of a `HoleScorer` once for each fold of the
 programs, and says how much memory each program needs under weights that have not seen it. Then it
-learns from all of a family, and puts these policies into the package. What is finished is kept in
+learns from all accelerator programs, and puts that policy into the package. What is finished is kept in
 `experiments/results/buffer_policy`, and a second start goes on from there. `accelerators`,
 `tensors` or `ship` does one part alone.
 
@@ -51,7 +51,7 @@ CONFIG = {
         generations=80, recordings=16, factors=(1.02, 1.06, 1.12, 1.25), slots=48, seed=SEED
     ),
 }
-NAMES = {"accelerators": "accelerators", "tensors": "learned"}  # in the package
+NAMES = {"accelerators": "learned"}  # in the package
 console = Console()
 
 
