@@ -9,8 +9,9 @@ from PIL import Image
 from jaxmem.cli import main
 from jaxmem.commands import trace_info
 from jaxmem.evaluation import offline_packing
+from jaxmem.policies import saved_scorer
 from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
-from jaxmem.policies.saved_scorer import SCORERS, save_scorer
+from jaxmem.policies.saved_scorer import SCORERS, load_scorer, save_scorer
 
 KEYS = {
     *("command", "trace", "events", "requests", "alignment", "peak_live", "peak_live_asked"),
@@ -18,6 +19,7 @@ KEYS = {
     *("failed_bytes", "high_water_mark", "arena_needed", "threshold", "conventions"),
     *("sizes", "live", "versions", "device"),
 }
+SHIPPED = saved_scorer._SHIPPED
 BUFFERS = "id,lower,upper,size\n" + "\n".join(
     f"{number},{number},{number + 2 + number % 5},{1 + number % 7}" for number in range(60)
 )
@@ -31,8 +33,17 @@ def first_fit_of_scores() -> HoleScorer:
 
 @pytest.fixture
 def trace(tmp_path, monkeypatch):
-    """A file with a small recording, in a folder that commands are run in, soon packed offline."""
+    """A file with a small recording, in a folder that commands are run in.
+
+    It is soon packed offline, and played by a stand-in for the learned policy of the package.
+    """
     monkeypatch.chdir(tmp_path)
+    package = tmp_path.with_name(f"{tmp_path.name}-package")
+    package.mkdir()
+    save_scorer(package / "learned.safetensors", first_fit_of_scores(), {})
+    monkeypatch.setattr(saved_scorer, "_SHIPPED", package)
+    for module in (saved_scorer, trace_info):
+        monkeypatch.setattr(module, "SCORERS", ("learned",))
     monkeypatch.setattr(offline_packing, "PLACED", 2000)
     monkeypatch.setattr(offline_packing, "rounds_for", lambda blocks: 0)
     file = tmp_path / "small.csv"
@@ -98,7 +109,9 @@ def test_a_learned_policy_in_a_file_plays_as_a_rule_does(trace, tmp_path, capsys
 
 
 @pytest.mark.skipif("learned" not in SCORERS, reason="no learned policy comes with the package yet")
-def test_the_learned_policy_of_the_package_is_played_by_name(trace, tmp_path, capsys):
+def test_the_learned_policy_of_the_package_is_played_by_name(trace, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(saved_scorer, "_SHIPPED", SHIPPED)
+    assert (load_scorer("learned").weights != first_fit_of_scores().weights).any()
     results = figures_of(tmp_path, "learned,best")
     assert list(results["headroom"]["bounded"]) == ["learned", "best"]
     assert results["headroom"]["bounded"]["learned"] >= 1

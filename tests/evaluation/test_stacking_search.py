@@ -137,9 +137,11 @@ def test_changed_orders_are_orders_and_most_have_changed():
     assert (changed != np.arange(9)).any(axis=1).mean() > 0.8
 
 
-def test_rounds_are_what_the_work_allows_for_and_none_where_it_is_too_little():
+def test_rounds_are_what_the_work_allows_for_and_none_where_it_is_too_little(monkeypatch):
     few = blocks_of(*random_blocks(0, 20))
     work = len(few.size) * few.sections * stacking_search.TRIED
+    assert rounds_for(few) == PART * (1 + 20 * stacking_search.EACH // PART)
+    monkeypatch.setattr(stacking_search, "EACH", 10**9)
     rounds = rounds_for(few)
     assert rounds % PART == 0
     assert rounds <= stacking_search.WORK / work < rounds + PART

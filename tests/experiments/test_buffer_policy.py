@@ -17,7 +17,7 @@ from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-TINY = EvolutionConfig(generations=2, population=4, recordings=2, factors=(1.1,), slots=8)
+TINY = EvolutionConfig(generations=6, population=4, recordings=2, factors=(1.1,), slots=8)
 NAMES = [f"program-{letter}" for letter in "abcde"]
 
 
@@ -44,8 +44,10 @@ class Evolved:
         if len(self.heard) == self.ends_at:
             raise KeyboardInterrupt
         self.heard.append({events.recording.name for events in streams})
-        for _ in range(config.generations):
-            weights = jnp.zeros(len(FEATURES)).at[3].set(len(self.heard))
+        for turn in range(config.generations):
+            # Around the number of the call in the last third, and far below before.
+            about = len(self.heard) + (turn - 4.5 if turn >= 4 else -100)
+            weights = jnp.zeros(len(FEATURES)).at[3].set(about)
             yield HoleScorer(weights, jnp.asarray(prior)), 0.5
 
 
@@ -56,7 +58,7 @@ def study(monkeypatch, tmp_path):
     import buffer_policy
 
     monkeypatch.setattr(buffer_policy, "OUT", tmp_path / "study")
-    monkeypatch.setattr(buffer_policy, "SHIPPED", tmp_path / "package" / "learned.safetensors")
+    monkeypatch.setattr(buffer_policy, "SHIPPED", tmp_path / "package")
     monkeypatch.setattr(buffer_policy, "STREAMS", 12)
     monkeypatch.setattr(buffer_policy, "WINDOW", 16)
     monkeypatch.setattr(buffer_policy, "CONFIG", {"accelerators": TINY, "tensors": TINY})
@@ -126,27 +128,40 @@ def test_a_second_start_goes_on_and_keeps_what_is_finished(study, evolved):
     assert results["geometric_mean"]["learned"] == pytest.approx(np.prod(learned) ** (1 / 5))
 
 
-def test_what_ships_has_learned_from_all_programs_and_can_be_loaded(study):
-    study.main(["ship"])
-    scorer = load_scorer(study.SHIPPED)
+def test_what_ships_has_learned_from_all_programs_of_a_family_and_can_be_loaded(study):
+    study.ship("tensors", "learned")
+    scorer = load_scorer(study.SHIPPED / "learned.safetensors")
     assert np.isfinite(scorer.weights).all()
     assert scorer.weights.any()
-    with safe_open(study.SHIPPED, framework="numpy") as file:
+    with safe_open(study.SHIPPED / "learned.safetensors", framework="numpy") as file:
         training = json.loads(file.metadata()["card"])["training"]
-    assert training["programs"] == 2 * NAMES
-    assert training["config"]["generations"] == 2
+    assert training["programs"] == NAMES
+    assert training["config"]["generations"] == TINY.generations
+
+
+def test_each_family_ships_under_its_name_with_the_mean_of_the_last_weights(study, evolved):
+    study.main(["ship"])
+    assert evolved.heard == [set(NAMES)] * 2
+    for number, name in enumerate(("accelerators", "learned"), start=1):
+        assert load_scorer(study.SHIPPED / f"{name}.safetensors").weights[3] == number
+    assert {file.name for file in study.SHIPPED.iterdir()} == {
+        "accelerators.safetensors",
+        "learned.safetensors",
+    }
 
 
 def test_a_family_that_is_not_there_is_left_out(study, evolved, monkeypatch):
     monkeypatch.setattr(study, "programs", lambda family: {})
-    study.main(["accelerators"])
+    study.main([])
     assert evolved.heard == []
     assert list(study.OUT.iterdir()) == []
+    assert not study.SHIPPED.exists()
 
 
-def test_windows_of_tensors_begin_with_what_is_live_every_second_time(study):
+def test_windows_of_tensors_begin_with_what_is_live_every_second_time(study, monkeypatch):
     known = [program(name) for name in NAMES]
-    streams = list(study.streams_of("tensors", known, 10))
+    monkeypatch.setattr(study, "STREAMS", 10)
+    streams = list(study.streams_of("tensors", known))
     assert [events.recording.name for events in streams] == 2 * NAMES
     for number, events in enumerate(streams):
         if number % 2:
@@ -154,7 +169,7 @@ def test_windows_of_tensors_begin_with_what_is_live_every_second_time(study):
         elif events.given:
             assert events.recording.requests == events.given + study.WINDOW
     assert any(events.given for events in streams)
-    again = list(study.streams_of("tensors", known, 10))
+    again = list(study.streams_of("tensors", known))
     for one, two in zip(streams, again, strict=True):
         np.testing.assert_array_equal(one.recording.size, two.recording.size)
 
