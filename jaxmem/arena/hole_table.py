@@ -105,7 +105,7 @@ class HoleTable(struct.PyTreeNode):
                 that do not fit it does not matter.
         Returns:
             The table, and where the block starts: int32[], NOWHERE if no hole fits. Ties go to
-            the lower slot, and to the low end.
+            the low ends, and of those to the lower slot.
         """
         chex.assert_rank(size, 0)
         chex.assert_shape(worth, (2, self.slots))
@@ -189,7 +189,7 @@ def new_hole_table(cells: int | jax.Array, slots: int) -> HoleTable:
 
 
 def _least(column: jax.Array) -> jax.Array:
-    """The least number of int32[H]: int32[]."""
+    """The least number of int32[H] or float32[H], alone."""
     # By halves, which a CPU takes many numbers of at once; XLA's own reduction goes one by one.
     while len(column) > 16:
         half = (len(column) + 1) // 2

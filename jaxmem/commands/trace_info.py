@@ -106,8 +106,8 @@ def check_policies(config: dict[str, Any]) -> list[str]:
             continue
         if not name.endswith(".safetensors"):
             raise UsageError(
-                f"policies: unknown policy {name!r}{nearest(name, allowed)}, or a file "
-                "NAME.safetensors of a learned one"
+                f"policies: unknown policy {name!r}{nearest(name, allowed)} (or a file "
+                "NAME.safetensors of a learned one)"
             )
         checked(load_scorer, name)
     if len(set(names)) < len(names):

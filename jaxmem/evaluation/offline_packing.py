@@ -42,12 +42,13 @@ def offline_height(
     if requests > MOST:
         height = _Stack(size, birth, death, first[:MOST]).height
         return height + _first_fit_height(recording, size, np.sort(first[MOST:])), MOST
-    rounds = PLACED // (3 * requests)
-    stacks = [_lowest(size, birth, death, order, rounds) for order in (first, *others)]
+    turns = PLACED // (3 * requests)
+    stacks = [_lowest(size, birth, death, order, turns) for order in (first, *others)]
     height, order = min(stacks, key=lambda stack: stack[0])
     blocks = blocks_of(size, birth, death)
-    searched, _ = lowest_stack(blocks, order, rounds_for(blocks), report=report)
-    return min(height, searched), requests
+    if rounds := rounds_for(blocks):  # else heights may be too large for it
+        height = min(height, lowest_stack(blocks, order, rounds, report=report)[0])
+    return height, requests
 
 
 def _lowest(

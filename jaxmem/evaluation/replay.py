@@ -48,7 +48,7 @@ class Events:
     frees: np.ndarray  # bool[E]
     block: np.ndarray  # int32[E]  a number is used again when its block is freed
     request: np.ndarray  # int64[E]  the request that is allocated or freed
-    given: int = 0  # requests at the beginning that best fit places, whoever plays
+    given: int = 0  # requests at the beginning that best fit places where a scorer plays
 
     @cached_property
     def units(self) -> np.ndarray:
@@ -107,7 +107,7 @@ def units_of(recording: Recording, alignment: int) -> np.ndarray:
 
 
 def events_of(recording: Recording, alignment: int, given: int = 0) -> Events:
-    """The events of a recording, of which best fit places the first `given` requests.
+    """The events of a recording; for a scorer, best fit places the first `given` requests.
 
     Frees after the last allocation change no figure and are left out.
 

@@ -48,14 +48,16 @@ class _Search(struct.PyTreeNode):
 def blocks_of(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> Blocks:
     """Blocks of int64[N] units from request `birth` to before request `death`, int64[N] each.
 
-    Requests between which nothing is freed are one section: most lives at the end of it.
+    Requests between which nothing is freed are one section: most lives at the end of it. Of blocks
+    too large for int32 there is no search (`rounds_for`).
     """
     freed = np.unique(death)
     section = partial(np.searchsorted, freed, side="right")
     first = section(birth)
     named, first = np.unique(first, return_inverse=True)
     end = np.searchsorted(named, section(death - 1), side="right")
-    rows = (jnp.asarray(row.astype(np.int32)) for row in (first, end, size))
+    columns = (first, end, np.minimum(size, BEYOND))
+    rows = (jnp.asarray(column.astype(np.int32)) for column in columns)
     return Blocks(*rows, sections=len(named))
 
 

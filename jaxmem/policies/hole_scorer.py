@@ -36,7 +36,7 @@ class Known(struct.PyTreeNode):
     lived: jax.Array  # float32[]
     begins: jax.Array  # bool[]
     usual: jax.Array  # float32[]  of sizes in units
-    given: jax.Array  # bool[]  best fit places it, whoever plays
+    given: jax.Array  # bool[]  best fit places it, whatever the weights
 
 
 class Live(struct.PyTreeNode):

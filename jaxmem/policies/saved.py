@@ -119,7 +119,9 @@ def read_policy(path: Path | str) -> tuple[Any, Card]:
     ) as error:
         raise PolicyFileError(f"{path}: not a readable policy file ({error})") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise PolicyFileError(f"{path}: no policy of format {FORMAT}")
+        scorer = isinstance(card, dict) and str(card.get("format")).startswith("jaxmem-scorer-")
+        hint = "; a scorer for recordings in bytes plays in jaxmem trace info alone"
+        raise PolicyFileError(f"{path}: no policy of format {FORMAT}{hint if scorer else ''}")
     card = _checked_card(path, card)
     _check_arrays(path, arrays, card)
     network = {key: jnp.asarray(array) for key, array in arrays.items()}

@@ -22,7 +22,7 @@ _NAMES = {"weights": FEATURES, "prior": PRIOR}
 def save_scorer(path: Path | str, scorer: HoleScorer, training: dict[str, Any]) -> None:
     """Writes the weights with how they were learned, whole or not at all."""
     path = Path(path)
-    arrays = {name: np.asarray(getattr(scorer, name), np.float32) for name in _NAMES}
+    arrays = {name: np.ascontiguousarray(getattr(scorer, name), np.float32) for name in _NAMES}
     card = {"format": FORMAT, **_NAMES, "training": training}
     partial = path.with_suffix(".partial")
     save_file(arrays, partial, metadata={"card": json.dumps(card)})
@@ -45,7 +45,14 @@ def load_scorer(path: Path | str) -> HoleScorer:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise PolicyFileError(f"{path}: no such policy file") from None
-    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise PolicyFileError(f"{path}: not a readable policy file ({error})") from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise PolicyFileError(f"{path}: no scorer of format {FORMAT}; recordings in bytes need one")

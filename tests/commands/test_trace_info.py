@@ -2,11 +2,16 @@
 
 import json
 
+import jax.numpy as jnp
 import pytest
 from PIL import Image
 
 from jaxmem.cli import main
 from jaxmem.commands import trace_info
+from jaxmem.evaluation import offline_packing
+from jaxmem.policies import saved_scorer
+from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.policies.saved_scorer import SCORERS, load_scorer, save_scorer
 
 KEYS = {
     *("command", "trace", "events", "requests", "alignment", "peak_live", "peak_live_asked"),
@@ -14,15 +19,33 @@ KEYS = {
     *("failed_bytes", "high_water_mark", "arena_needed", "threshold", "conventions"),
     *("sizes", "live", "versions", "device"),
 }
+SHIPPED = saved_scorer._SHIPPED
 BUFFERS = "id,lower,upper,size\n" + "\n".join(
     f"{number},{number},{number + 2 + number % 5},{1 + number % 7}" for number in range(60)
 )
 
 
+def first_fit_of_scores() -> HoleScorer:
+    """Weights that take the lowest end, as first fit does."""
+    weights = jnp.zeros(len(FEATURES)).at[FEATURES.index("lowest")].set(1.0)
+    return HoleScorer(weights, jnp.zeros(len(PRIOR)))
+
+
 @pytest.fixture
 def trace(tmp_path, monkeypatch):
-    """A file with a small recording, in a folder that commands are run in."""
+    """A file with a small recording, in a folder that commands are run in.
+
+    It is soon packed offline, and played by a stand-in for the learned policy of the package.
+    """
     monkeypatch.chdir(tmp_path)
+    package = tmp_path.with_name(f"{tmp_path.name}-package")
+    package.mkdir()
+    save_scorer(package / "learned.safetensors", first_fit_of_scores(), {})
+    monkeypatch.setattr(saved_scorer, "_SHIPPED", package)
+    for module in (saved_scorer, trace_info):
+        monkeypatch.setattr(module, "SCORERS", ("learned",))
+    monkeypatch.setattr(offline_packing, "PLACED", 2000)
+    monkeypatch.setattr(offline_packing, "rounds_for", lambda blocks: 0)
     file = tmp_path / "small.csv"
     file.write_text(f"{BUFFERS}\n", encoding="utf-8")
     return file
@@ -64,11 +87,48 @@ def test_policies_and_alignment_can_be_chosen(trace, tmp_path):
     assert results["peak_live"] > results["peak_live_asked"]
 
 
+def figures_of(tmp_path, names) -> dict:
+    command = ["trace", "info", "small.csv", "alignment=1", f"policies=[{names}]", "out=info"]
+    assert main(command) == 0
+    return json.loads((tmp_path / "info" / "results.json").read_text(encoding="utf-8"))
+
+
+def test_a_learned_policy_in_a_file_plays_as_a_rule_does(trace, tmp_path, capsys):
+    (tmp_path / "deep").mkdir()
+    name = "deep/mine.safetensors"
+    save_scorer(name, first_fit_of_scores(), {})
+    results = figures_of(tmp_path, f"first,{name}")
+    assert list(results["headroom"]["bounded"]) == ["first", name]
+    # Small as the recording is, no block is tiny beside it.
+    for figures in ("arena_needed", "failed_requests", "failed_bytes"):
+        assert results[figures][name] == results[figures]["first"]
+    # It needs an arena with an upper end.
+    assert list(results["headroom"]["unbounded"]) == ["first"]
+    assert name in (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+    assert "deep/mine" in capsys.readouterr().out
+
+
+@pytest.mark.skipif("learned" not in SCORERS, reason="no learned policy comes with the package yet")
+def test_the_learned_policy_of_the_package_is_played_by_name(trace, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(saved_scorer, "_SHIPPED", SHIPPED)
+    assert (load_scorer("learned").weights != first_fit_of_scores().weights).any()
+    results = figures_of(tmp_path, "learned,best")
+    assert list(results["headroom"]["bounded"]) == ["learned", "best"]
+    assert results["headroom"]["bounded"]["learned"] >= 1
+    assert set(results["failed_requests"]) == {"learned", "best"}
+    assert "| learned |" in (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+    assert "learned" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["small.csv", "policies=[bets]"], "policies: unknown policy 'bets'; did you mean best"),
         (["small.csv", "policies=[generalist]"], "policies: generalist plays no recording"),
+        (["small.csv", "policies=[no.safetensors]"], "no.safetensors: no such policy file"),
+        (["small.csv", "policies=[bad.safetensors]"], "bad.safetensors: not a readable policy"),
+        (["small.csv", "policies=[best,deep/no.safetensors]"], "deep/no.safetensors: no such"),
+        (["small.csv", "policies=[empty.csv]"], "(or a file NAME.safetensors of a learned one)"),
         (["small.csv", "policies=[]"], "policies is []; name one or more of first"),
         (["small.csv", "policies=[best,best]"], "name each once"),
         (["small.csv", "policies=best"], "policies is 'best'; it must be a list"),
@@ -85,6 +145,7 @@ def test_policies_and_alignment_can_be_chosen(trace, tmp_path):
 )
 def test_bad_input_is_one_line_and_leaves_nothing(trace, tmp_path, capsys, arguments, said):
     (tmp_path / "empty.csv").touch()
+    (tmp_path / "bad.safetensors").write_bytes(b"half of a file")
     (tmp_path / "huge.csv").write_text("op,id,size\na,1,4000000000\n", encoding="utf-8")
     before = set(tmp_path.iterdir())
     assert main(["trace", "info", *arguments]) == 2
