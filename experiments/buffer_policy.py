@@ -2,8 +2,8 @@
 
 `python experiments/buffer_policy.py` learns the weights of a `HoleScorer` once for each fold of the
 programs, and says how much memory each program needs under weights that have not seen it. Then it
-learns from all accelerator programs, and puts that policy into the package. What is finished is kept in
-`experiments/results/buffer_policy`, and a second start goes on from there. `accelerators`,
+learns from all accelerator programs, and puts that policy into the package. What is finished is
+kept in `experiments/results/buffer_policy`, and a second start goes on from there. `accelerators`,
 `tensors` or `ship` does one part alone.
 
 Two families are learned apart, as they are alike in little: the accelerator programs of MiniMalloc,

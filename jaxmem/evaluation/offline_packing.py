@@ -43,8 +43,15 @@ def offline_height(
         height = _Stack(size, birth, death, first[:MOST]).height
         return height + _first_fit_height(recording, size, np.sort(first[MOST:])), MOST
     turns = PLACED // (3 * requests)
-    stacks = [_lowest(size, birth, death, order, turns) for order in (first, *others)]
-    height, order = min(stacks, key=lambda stack: stack[0])
+    change = size.copy()
+    mortal = death < requests
+    np.subtract.at(change, death[mortal], size[mortal])
+    peak = int(np.cumsum(change).max())  # below which nothing can be
+    height, order = np.iinfo(np.int64).max, first
+    for begin in (first, *others):
+        if height > peak:
+            found = _lowest(size, birth, death, begin, turns, peak)
+            height, order = min((height, order), found, key=lambda stack: stack[0])
     blocks = blocks_of(size, birth, death)
     if rounds := rounds_for(blocks):  # else heights may be too large for it
         height = min(height, lowest_stack(blocks, order, rounds, report=report)[0])
@@ -52,9 +59,16 @@ def offline_height(
 
 
 def _lowest(
-    size: np.ndarray, birth: np.ndarray, death: np.ndarray, order: np.ndarray, rounds: int
+    size: np.ndarray,
+    birth: np.ndarray,
+    death: np.ndarray,
+    order: np.ndarray,
+    rounds: int,
+    peak: int,
 ) -> tuple[int, np.ndarray]:
     """The lowest stack of so many, each made from the troubles of the one before.
+
+    None follows one that is no higher than `peak`.
 
     Returns:
         Its height, and the blocks in the order of their addresses in it, int64[N].
@@ -64,6 +78,8 @@ def _lowest(
         stack = _Stack(size, birth, death, order)
         if stack.height < lowest:
             lowest, by_address = stack.height, order[np.argsort(stack.low, kind="stable")]
+        if lowest <= peak:
+            break
         place = np.arange(len(order), dtype=np.float64)
         place[stack.high == stack.height] /= 2
         order = order[np.argsort(place, kind="stable")]

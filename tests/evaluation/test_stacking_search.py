@@ -179,5 +179,5 @@ def test_the_offline_height_is_between_what_is_live_and_what_the_orders_give(see
     orders = [np.argsort(-key, kind="stable") for key in (size * life, size, life)]
     rounds = offline_packing.PLACED // 120
     alone = [_Stack(size, birth, death, order).height for order in orders]
-    again = [offline_packing._lowest(size, birth, death, order, rounds)[0] for order in orders]
+    again = [offline_packing._lowest(size, birth, death, order, rounds, 0)[0] for order in orders]
     assert most_live(size, birth, death) <= height <= min(again) <= min(alone)
