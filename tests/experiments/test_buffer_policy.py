@@ -155,9 +155,7 @@ def test_a_family_that_is_not_there_is_left_out(study, evolved, monkeypatch):
     assert not study.SHIPPED.exists()
 
 
-def test_of_tensors_beginnings_take_turns_with_windows_that_begin_with_what_is_live(
-    study, monkeypatch
-):
+def test_tensors_are_beginnings_in_turn_with_windows_of_what_is_live(study, monkeypatch):
     known = [program(name) for name in NAMES]
     monkeypatch.setattr(study, "STREAMS", 10)
     streams = list(study.streams_of("tensors", known))
