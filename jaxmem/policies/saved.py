@@ -1,6 +1,5 @@
 """Saved policies: the parameters of a network and what it is, in one file."""
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from dataclasses import fields as fields_of
@@ -11,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import NAMES, TUNED, Policy, policy
+from jaxmem.policies.carded import PolicyFileError as PolicyFileError
+from jaxmem.policies.carded import read_carded, write_carded
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
 
@@ -53,10 +52,6 @@ SHIPPED = tuple(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
 LATER = ("network", "cells", "blind", "guide", "choice", "margin", "foretells")
 
 
-class PolicyFileError(ValueError):
-    """A policy file that cannot be used: says which file and why."""
-
-
 def choice_of(rule: Policy | None) -> tuple[int, ...]:
     """The parameters of a rule that was tuned, as a card has them; of others none."""
     if rule is None or rule.name not in TUNED:
@@ -66,15 +61,7 @@ def choice_of(rule: Policy | None) -> tuple[int, ...]:
 
 def save_policy(path: Path | str, network: Any, card: Card) -> None:
     """Writes a network's parameters and the card into one safetensors file, whole or not at all."""
-    path = Path(path)
-    # safetensors writes the memory as it lies, so the order of the axes must be the usual one.
-    arrays = {
-        key: np.ascontiguousarray(value) for key, value in flatten_dict(network, sep="/").items()
-    }
-    partial = path.with_suffix(".partial")
-    save_file(arrays, partial, metadata={"card": json.dumps(asdict(card))})
-    partial.chmod(0o644)  # safetensors writes files that only their owner can read
-    partial.replace(path)
+    write_carded(path, flatten_dict(network, sep="/"), asdict(card))
 
 
 def load_policy(path: Path | str, name: str | None = None) -> Policy:
@@ -103,21 +90,7 @@ def guide_of(card: Card) -> Guide | None:
 def read_policy(path: Path | str) -> tuple[Any, Card]:
     """The network's parameters and the card of a policy file; raises as `load_policy`."""
     path = _SHIPPED / f"{path}.safetensors" if path in SHIPPED else path
-    try:
-        with safe_open(path, framework="numpy") as file:
-            card = json.loads((file.metadata() or {}).get("card", "null"))
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise PolicyFileError(f"{path}: no such policy file") from None
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise PolicyFileError(f"{path}: not a readable policy file ({error})") from None
+    arrays, card = read_carded(path, path)
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         scorer = isinstance(card, dict) and str(card.get("format")).startswith("jaxmem-scorer-")
         hint = "; a scorer for recordings in bytes plays in jaxmem trace info alone"

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from jaxmem.environment.observations import FEATURES as SEEN
-from jaxmem.policies import saved_scorer as files
+from jaxmem.policies import carded
 from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.saved import Card, PolicyFileError, load_policy, save_policy
@@ -51,8 +51,7 @@ def test_weights_that_lie_apart_in_memory_come_back_exactly(path):
 
 def test_the_card_says_how_the_weights_were_learned(path):
     save_scorer(path, SCORER, TRAINING)
-    with files.safe_open(path, framework="numpy") as file:
-        card = json.loads(file.metadata()["card"])
+    _, card = carded.read_carded(path, path)
     assert card["training"] == TRAINING
     assert card["format"] == FORMAT
 
@@ -63,7 +62,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(path, monkeypatch):
         raise OSError("no space left")
 
     save_scorer(path, SCORER, TRAINING)
-    monkeypatch.setattr(files, "save_file", half)
+    monkeypatch.setattr(carded, "save_file", half)
     with pytest.raises(OSError, match="no space left"):
         save_scorer(path, SCORER.replace(weights=2 * SCORER.weights), TRAINING)
     assert_same(load_scorer(path), SCORER)

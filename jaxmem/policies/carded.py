@@ -1,0 +1,47 @@
+"""Files of arrays with a card that says what they are; nothing in them is executed."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+# What safetensors and JSON raise over a file that is none, or no longer one.
+DAMAGE = (SafetensorError, OSError, ValueError, TypeError, AttributeError, RecursionError)
+
+
+class PolicyFileError(ValueError):
+    """A policy file that cannot be used: says which file and why."""
+
+
+def write_carded(path: Path | str, arrays: Mapping[str, Any], card: dict[str, Any]) -> None:
+    """Writes arrays and their card, whole or not at all."""
+    path = Path(path)
+    # safetensors writes the memory as it lies, so the order of the axes must be the usual one.
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    partial = path.with_suffix(".partial")
+    save_file(arrays, partial, metadata={"card": json.dumps(card)})
+    partial.chmod(0o644)  # safetensors writes files that only their owner can read
+    partial.replace(path)
+
+
+def read_carded(path: Path | str, called: Path | str) -> tuple[dict[str, np.ndarray], Any]:
+    """The arrays and the card, which may be anything that JSON can say.
+
+    Args:
+        called: what errors call the file.
+
+    Raises:
+        PolicyFileError: no such file, or not one of these.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            card = json.loads((file.metadata() or {}).get("card", "null"))
+            return {key: file.get_tensor(key) for key in file.keys()}, card  # noqa: SIM118
+    except FileNotFoundError:
+        raise PolicyFileError(f"{called}: no such policy file") from None
+    except DAMAGE as error:
+        raise PolicyFileError(f"{called}: not a readable policy file ({error})") from None
