@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def recordings() -> Iterator[Taken]:
-    """The library, then what lies beside the project."""
+    """What lies beside the project, then the library."""
     unseen = {}
     for family in ("accelerators", "tensors"):
         file = RESULTS / "buffer_policy" / f"{family}.json"
@@ -92,11 +92,11 @@ def recordings() -> Iterator[Taken]:
         alignment = next((UNITS[start] for start in UNITS if name.startswith(start)), 16)
         return Taken(name, recording, alignment, unseen.get(name, "learned"))
 
-    for name in library_names():
-        yield taken(name, load_library(name))
     for pattern in BESIDE:
         for file in sorted(DATA.glob(pattern)):
             yield taken(file.name.split(".")[0], read_trace(file))
+    for name in library_names():
+        yield taken(name, load_library(name))
 
 
 def row_of(taken: Taken) -> dict[str, Any]:
