@@ -244,7 +244,7 @@ def test_an_alias_is_another_name():
         (["scenario"], {"sizes": []}, "sizes has no request"),
         (["trace"], {}, "workload trace needs workload.path=FILE or workload.name=RECORDING"),
         (["trace"], {"name": "x", "path": "y"}, "needs workload.path=FILE or workload.name"),
-        (["trace"], {"name": "torch_cpu_mlp"}, "did you mean torch_cpu_mlp_train"),
+        (["trace"], {"name": "torch_cpu_mlp"}, "did you mean .*torch_cpu_mlp_train"),
         (["trace"], {"name": RECORDING, "episodes": "parts"}, "episodes is 'parts'.*or windows"),
         (["trace"], {"name": RECORDING, "slack": 0}, "slack 0"),
         (["trace"], {"name": RECORDING, "episodes": "windows", "window": 10**6}, "at most"),
