@@ -37,7 +37,8 @@ CONVENTIONS = {
     "lifetime, by size and by lifetime, those at the top earlier the next time, as often as "
     f"{PLACED:,} placements allow, the lowest of a few hundred blocks improved by simulated "
     f"annealing over its order; of more than {MOST:,} blocks those with the largest size x "
-    "lifetime once, and the others above by first fit",
+    "lifetime once, and the others above by first fit; or what one of the policies needs, if that "
+    "is less",
 }
 
 
@@ -82,14 +83,15 @@ def headroom(
     players = [_Arenas(events, name, _player(name, threshold)) for name in policies]
     _play_side_by_side(players, report)
     report("packing offline")
-    offline, stacked = offline_height(events.recording, events.units, report)
+    found, stacked = offline_height(events.recording, events.units, report)
+    bounded = {player.name: player.needed for player in players}
     return Headroom(
         peak_live=peak,
         unbounded={player.name: player.high_water for player in players if player.grows},
-        bounded={player.name: player.needed for player in players},
+        bounded=bounded,
         failed={player.name: player.lost(np.ones(len(events.units))) for player in players},
         failed_bytes={player.name: player.lost(events.recording.size) for player in players},
-        offline=offline,
+        offline=min(found, *bounded.values()),  # what is placed online can be placed offline
         stacked=stacked,
         threshold=threshold,
         most_holes=max(player.most_holes for player in players),

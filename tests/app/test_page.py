@@ -1,7 +1,9 @@
 """The page, without a browser: what is typed, what is shown, and that nothing takes it down."""
 
 import re
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,8 +12,10 @@ pytest.importorskip("streamlit", reason="the page needs streamlit")
 from streamlit.testing.v1 import AppTest
 
 import jaxmem.app
-from jaxmem.app import choices, play, yours
+from jaxmem.app import choices, learning, play, yours
 from jaxmem.evaluation.compare import compare
+from jaxmem.learning.train import TrainResult
+from jaxmem.policies.saved import load_policy, read_policy
 
 # Streamlit's own, and none of ours: it asks asyncio for what Python 3.14 will not have.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:streamlit.*")
@@ -208,6 +212,34 @@ def test_a_comparison_is_worked_at_beside_the_page_and_shown():
     shown = table(app)["first-fit"]
     assert shown[0].startswith(f"{found['first']['failed_requests']['mean']:.2f} [")
     assert 'src="data:image/png;base64,' in html(app)
+
+
+def test_a_run_shows_its_curve_can_be_stopped_and_leaves_a_policy_to_play(monkeypatch):
+    def learn(job, watching, task, states, seed):
+        """As if a network had been trained until somebody stops it."""
+        watching.job = job
+        watching.started({"first": 7.0}, states, [seed])
+        with pytest.raises(KeyboardInterrupt):
+            while True:
+                watching.report(seed, SimpleNamespace(steps=states // 2, failed=5.0))
+                time.sleep(0.1)
+        policy, (_, card) = load_policy("geometric", "learned"), read_policy("geometric")
+        result = TrainResult(policy, card, (), {"first": 7.0}, states // 2, 0, 1.0, seed)
+        return learning.Learned(result, 5.0, "first", 7.0)
+
+    monkeypatch.setattr(learning, "learn", learn)
+    app = page(tab="Train")
+    app.button(key="train_button").click().run()
+    job = app.session_state.train_job
+    assert app.button(key="train_button").disabled
+    while not app.session_state.train_watching.curve:
+        time.sleep(0.01)
+    app.button(key="train_job_stop_button").click().run()
+    job.wait(120)
+    app.run()
+    assert app.success[0].value.startswith("25,000 steps in 1 s.")
+    assert "fails 5.00 % of the requests" in app.success[0].value
+    assert choices.TRAINED in app.session_state.play_policies
 
 
 def test_a_tab_that_fails_does_not_take_the_page_with_it(monkeypatch, caplog):

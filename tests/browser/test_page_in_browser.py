@@ -41,8 +41,9 @@ QUIET = [
     "--disable-sync",
 ]
 TALL = {"width": 1280, "height": 2200}  # Streamlit scrolls inside: what is below would not be seen
-PATIENCE = 200_000  # milliseconds: a busy machine compiles for long
+PATIENCE = 600_000  # milliseconds: a busy machine compiles for long
 UPLOAD = 2  # MB
+AT_REST = '[data-test-script-state="notRunning"]'  # what is shown is not that of the step before
 TITLES = {"first": "first-fit", "second": "second-fit", "best": "best-fit", "worst": "worst-fit"}
 
 
@@ -115,8 +116,9 @@ class Visitor:
         field.press("Enter")
 
     def figures(self) -> dict[str, list[str]]:
-        """The rows of the table that is shown, by policy."""
+        """The rows of the table that is shown, by policy, once the page is at rest."""
         self.page.wait_for_selector(".jm-table")
+        self.page.wait_for_selector(AT_REST)
         rows = self.page.locator(".jm-table tbody tr").all_inner_texts()
         return {row.split("\t")[0].strip(): [cell.strip() for cell in row.split("\t")[1:]]
                 for row in rows}  # fmt: skip
@@ -276,6 +278,7 @@ def test_an_upload_that_is_too_large_is_refused(visitor, tmp_path, shots):
     visitor.page.screenshot(path=shots / "too_large.png")
 
 
+@pytest.mark.slow
 def test_a_policy_is_trained_and_played(visitor, shots):
     visitor.figures()
     visitor.open("Train")
