@@ -1,10 +1,10 @@
 """A policy for the buffers of neural networks, judged on programs that it was not trained on.
 
-`python experiments/buffer_policy.py` learns the weights of a `HoleScorer` once for each fold of the
-programs, and says how much memory each program needs under weights that have not seen it. Then it
-learns from all accelerator programs, and puts that policy into the package. What is finished is
-kept in `experiments/results/buffer_policy`, and a second start goes on from there. `accelerators`,
-`tensors` or `ship` does one part alone.
+`python experiments/buffer_policy.py` learns the weights of a `HoleScorer` for each fold of the
+programs, from one seed or several, and says how much memory each program needs under weights that
+have not seen it. Then it learns from all accelerator programs, and puts that policy into the
+package. What is finished is kept in `experiments/results/buffer_policy`, and a second start goes on
+from there. `accelerators`, `tensors` or `ship` does one part alone.
 
 Two families are learned apart, as they are alike in little: the accelerator programs of MiniMalloc,
 where they lie beside the project in ../shared/data, one left out at a time; and the tensors of
@@ -13,12 +13,13 @@ which differ by chance more than by what they have learned; nothing is chosen on
 out.
 """
 
+import itertools
 import json
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,16 +40,17 @@ ROOT = Path(__file__).resolve().parent.parent
 MINIMALLOC = ROOT.parent / "shared" / "data" / "minimalloc"
 OUT = Path(__file__).parent / "results" / "buffer_policy"
 SHIPPED = ROOT / "jaxmem" / "policies" / "shipped" / "scorers"
-SEED = 0
+SEEDS = {"accelerators": (0, 1, 2), "tensors": (0,)}  # of training; the first's weights are kept
 STREAMS = 800  # variations or windows that a fold learns from
 BEGINNING, WINDOW = 512, 256  # requests
 LIKE_IT = Variety(sizes=0.1, dropped=0.05, backward=0.0, mixed=0.0)  # tensors' programs
+RULES = ("first", "best", "two_ended")
 FOLDS = 3  # of the tensors' programs
 ALIGNMENT = {"accelerators": 1024, "tensors": 16}  # bytes
 CONFIG = {
-    "accelerators": EvolutionConfig(factors=(1.15, 1.3, 1.45, 1.7), seed=SEED),
+    "accelerators": EvolutionConfig(factors=(1.15, 1.3, 1.45, 1.7)),
     "tensors": EvolutionConfig(
-        generations=80, recordings=16, factors=(1.02, 1.06, 1.12, 1.25), slots=48, seed=SEED
+        generations=80, recordings=16, factors=(1.02, 1.06, 1.12, 1.25), slots=48
     ),
 }
 NAMES = {"accelerators": "learned"}  # in the package
@@ -84,23 +86,25 @@ def judge(family: str) -> None:
     folds = len(known) if family == "accelerators" else FOLDS
     file = OUT / f"{family}.json"
     rows = json.loads(file.read_text(encoding="utf-8"))["programs"] if file.exists() else {}
-    for fold in range(folds):
+    seeds = SEEDS[family]
+    for seed, fold in itertools.product(seeds, range(folds)):
         left_out = list(known)[fold::folds]
-        if all(name in rows for name in left_out):
+        if all(len(rows.get(name, {}).get("learned", [])) > seeds.index(seed) for name in left_out):
             continue
         others = {name: known[name] for name in known if name not in left_out}
-        began = time.time()
-        scorer = learn(family, list(others.values()), f"without {', '.join(left_out)}")
-        seconds = time.time() - began
-        save_scorer(OUT / f"{family}-{fold}.safetensors", scorer, {"without": left_out})
+        scorer = learn(family, list(others.values()), seed, f"without {', '.join(left_out)}")
+        if seed == seeds[0]:
+            save_scorer(OUT / f"{family}-{fold}.safetensors", scorer, {"without": left_out})
         for name in track(left_out, "judging", console=console):
             events = events_of(known[name], ALIGNMENT[family])
-            rows[name] = {**needed(events, scorer), "fold": fold, "training_seconds": seconds}
-            console.print(name, rows[name])
+            row = rows.setdefault(name, {**ruled(events), "learned": [], "fold": fold})
+            row["learned"].append(arena_needed(events, scorer) / events.peak_live)
+            console.print(name, row)
         results = {
             "command": f"python experiments/buffer_policy.py {family}",
             "config": asdict(CONFIG[family]),
             "alignment": ALIGNMENT[family],
+            "seeds": seeds,
             "geometric_mean": means(rows),
             "programs": rows,
             **surroundings(),
@@ -108,41 +112,42 @@ def judge(family: str) -> None:
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def needed(events: Events, scorer: HoleScorer) -> dict[str, float]:
-    """Arena needed / peak live."""
+def ruled(events: Events) -> dict[str, float]:
+    """Arena needed / peak live, by rule."""
     peak = events.peak_live
-    rules = {name: order_of(name, peak // SMALL) for name in ("first", "best", "two_ended")}
+    rules = {name: order_of(name, peak // SMALL) for name in RULES}
+    return {name: arena_needed(events, rule) / peak for name, rule in rules.items()}
+
+
+def means(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Geometric means over the programs, of learned one for each seed that has played them all."""
+    played = min(len(row["learned"]) for row in rows.values())
+    columns = {name: [[row[name]] for row in rows.values()] for name in RULES}
+    columns["learned"] = [row["learned"][:played] for row in rows.values()]
+    found = {name: np.exp(np.log(column).mean(axis=0)) for name, column in columns.items()}
     return {
-        name: arena_needed(events, player) / peak
-        for name, player in {**rules, "learned": scorer}.items()
+        **{name: float(found[name][0]) for name in RULES},
+        "learned": found["learned"].tolist(),
     }
 
 
-def means(rows: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Geometric means over the programs."""
-    return {
-        name: float(np.exp(np.mean([np.log(row[name]) for row in rows.values()])))
-        for name in ("first", "best", "two_ended", "learned")
-    }
-
-
-def learn(family: str, known: list[Recording], what: str) -> HoleScorer:
+def learn(family: str, known: list[Recording], seed: int, what: str) -> HoleScorer:
     """The mean of the weights of the last third of the generations."""
-    config = CONFIG[family]
-    learning = evolve(list(streams_of(family, known)), prior_of(known), config)
-    title = f"{family}, {what}"
+    config = replace(CONFIG[family], seed=seed)
+    learning = evolve(list(streams_of(family, known, seed)), prior_of(known), config)
+    title = f"{family}, seed {seed}, {what}"
     turns = list(track(learning, title, total=config.generations, console=console))
     last = [scorer.weights for scorer, _loss in turns[2 * len(turns) // 3 :]]
     return turns[-1][0].replace(weights=jnp.mean(jnp.stack(last), axis=0))
 
 
-def streams_of(family: str, known: list[Recording]) -> Iterator[Events]:
+def streams_of(family: str, known: list[Recording], seed: int) -> Iterator[Events]:
     """What weights learn from.
 
     Of short programs variations; of long ones variations of how they begin, and windows of the
     rest, which begin with the blocks that are live then, where best fit has put them.
     """
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     for number in range(STREAMS):
         recording, given = known[number % len(known)], 0
         if family == "accelerators":
@@ -161,7 +166,7 @@ def ship(family: str, name: str) -> None:
     if not known:
         console.print(f"{family}: no programs in {MINIMALLOC.name}; left out")
         return
-    scorer = learn(family, list(known.values()), "all programs")
+    scorer = learn(family, list(known.values()), SEEDS[family][0], "all programs")
     SHIPPED.mkdir(parents=True, exist_ok=True)
     training = {
         "command": "python experiments/buffer_policy.py ship",

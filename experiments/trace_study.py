@@ -81,12 +81,12 @@ def main() -> None:
 
 def recordings() -> Iterator[Taken]:
     """What lies beside the project, then the library."""
-    unseen = {}
-    for family in ("accelerators", "tensors"):
-        file = RESULTS / "buffer_policy" / f"{family}.json"
-        found = json.loads(file.read_text(encoding="utf-8"))["programs"] if file.exists() else {}
-        for name, row in found.items():
-            unseen[name] = str(file.with_name(f"{family}-{row['fold']}.safetensors"))
+    file = RESULTS / "buffer_policy" / "accelerators.json"
+    found = json.loads(file.read_text(encoding="utf-8"))["programs"] if file.exists() else {}
+    unseen = {
+        name: str(file.with_name(f"accelerators-{row['fold']}.safetensors"))
+        for name, row in found.items()
+    }
 
     def taken(name: str, recording: Recording) -> Taken:
         alignment = next((UNITS[start] for start in UNITS if name.startswith(start)), 16)

@@ -30,7 +30,7 @@ class SlowScorer(SlowReplay):
             }
             fitting = [hole for hole in self.holes() if hole[1] - hole[0] >= size]
             used = sum(end - begin for begin, end in self.live.values())
-            tiny = bool(self.live) and used / len(self.live) < self.cells / 1024
+            tiny = bool(self.live) and used / len(self.live) < self.cells / 256
             if not fitting:
                 assert start == NOWHERE, now
                 self.failed += 1

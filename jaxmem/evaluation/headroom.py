@@ -21,7 +21,7 @@ SMALL = 16  # a request up to peak live / SMALL is small to the rules with a thr
 CONVENTIONS = {
     "time": "a block that dies before a request is freed before it; holes merge at once",
     "learned": "a learned policy scores both ends of every hole by shares of the arena, so that it "
-    "plays differently in another arena; where the mean live block is under 1/1024 of it, it is "
+    "plays differently in another arena; where the mean live block is under 1/256 of it, it is "
     "best-fit",
     "choice": "each rule takes the low end of its hole, two_ended and segregated the high end for "
     "large requests; ties go to the lowest address",

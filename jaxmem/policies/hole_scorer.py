@@ -16,7 +16,7 @@ from jaxmem.arena.arena import NOWHERE
 from jaxmem.arena.hole_table import HoleTable
 from jaxmem.policies.orders import order_of
 
-TINY = 1 / 1024  # of the arena, on the mean over live blocks
+TINY = 1 / 256  # of the arena, on the mean over live blocks
 SURE = 1.0  # blocks like it that must have died to count as much as what is known of all programs
 PRIOR = ("one", "size", "size^2", "begins", "begins*size")
 FEATURES = (

@@ -1,5 +1,6 @@
 """The page, without a browser: what is typed, what is shown, and that nothing takes it down."""
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -219,7 +220,7 @@ def test_a_run_shows_its_curve_can_be_stopped_and_leaves_a_policy_to_play(monkey
         """As if a network had been trained until somebody stops it."""
         watching.job = job
         watching.started({"first": 7.0}, states, [seed])
-        with pytest.raises(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt):
             while True:
                 watching.report(seed, SimpleNamespace(steps=states // 2, failed=5.0))
                 time.sleep(0.1)

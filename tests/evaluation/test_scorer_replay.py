@@ -97,7 +97,7 @@ def test_best_fit_plays_while_blocks_are_tiny():
     random = np.random.default_rng(3)
     lifetime = random.geometric(1 / 6, REQUESTS)
     size = random.choice([1, 2, 30], REQUESTS, p=[0.6, 0.3, 0.1])
-    slow = followed(Recording("made", size, lifetime), 4 * 1024, random_scorer(3))
+    slow = followed(Recording("made", size, lifetime), 4 * 256, random_scorer(3))
     assert slow.tiny > 10
     assert slow.scored > 10
 

@@ -34,6 +34,7 @@ class Evolved:
     def __init__(self):
         self.heard = []  # the names of the programs that streams are of, by call
         self.priors = []  # the names of those that the prior is of
+        self.seeds = []
         self.ends_at = None  # the call that is interrupted
 
     def prior_of(self, recordings):
@@ -44,6 +45,7 @@ class Evolved:
         if len(self.heard) == self.ends_at:
             raise KeyboardInterrupt
         self.heard.append({events.recording.name for events in streams})
+        self.seeds.append(config.seed)
         for turn in range(config.generations):
             # Around the number of the call in the last third, and far below before.
             about = len(self.heard) + (turn - 4.5 if turn >= 4 else -100)
@@ -63,6 +65,7 @@ def study(monkeypatch, tmp_path):
     monkeypatch.setattr(buffer_policy, "WINDOW", 16)
     monkeypatch.setattr(buffer_policy, "BEGINNING", 24)
     monkeypatch.setattr(buffer_policy, "CONFIG", {"accelerators": TINY, "tensors": TINY})
+    monkeypatch.setattr(buffer_policy, "SEEDS", {"accelerators": (0, 1), "tensors": (0, 3, 1)})
     programs = {name: program(name) for name in NAMES}
     monkeypatch.setattr(buffer_policy, "programs", lambda family: programs)
     yield buffer_policy
@@ -91,16 +94,19 @@ def results_of(study, family):
 def test_a_fold_leaves_out_what_it_judges(study, evolved, monkeypatch, family, folds):
     judged = []
 
-    def needed(events, scorer):
-        judged.append((events.recording.name, int(scorer.weights[3])))
-        return dict.fromkeys(("first", "best", "two_ended", "learned"), 1.0)
+    def needed(events, player):
+        if isinstance(player, HoleScorer):
+            judged.append((events.recording.name, int(player.weights[3])))
+        return events.peak_live
 
-    monkeypatch.setattr(study, "needed", needed)
+    monkeypatch.setattr(study, "arena_needed", needed)
     study.main([family])
-    assert evolved.heard == [set(NAMES) - set(left_out) for left_out in folds]
+    turns = [(seed, names) for seed in study.SEEDS[family] for names in folds]
+    assert evolved.heard == [set(NAMES) - set(left_out) for _seed, left_out in turns]
+    assert evolved.seeds == [seed for seed, _names in turns]
     assert evolved.priors == evolved.heard
-    # Each by the weights of its own fold.
-    assert judged == [(name, fold + 1) for fold, names in enumerate(folds) for name in names]
+    # Each by the weights of its own fold and seed.
+    assert judged == [(name, turn + 1) for turn, (_, names) in enumerate(turns) for name in names]
     rows = results_of(study, family)["programs"]
     assert {name: row["fold"] for name, row in rows.items()} == {
         name: fold for fold, names in enumerate(folds) for name in names
@@ -110,23 +116,29 @@ def test_a_fold_leaves_out_what_it_judges(study, evolved, monkeypatch, family, f
 
 
 def test_a_second_start_goes_on_and_keeps_what_is_finished(study, evolved):
-    evolved.ends_at = 1
+    evolved.ends_at = 4  # the second fold of the second seed
     with pytest.raises(KeyboardInterrupt):
         study.main(["tensors"])
-    before = results_of(study, "tensors")["programs"]
-    assert set(before) == {NAMES[0], NAMES[3]}
+    before = results_of(study, "tensors")
+    played = {name: len(row["learned"]) for name, row in before["programs"].items()}
+    assert played == {name: 2 if name in (NAMES[0], NAMES[3]) else 1 for name in NAMES}
+    assert len(before["geometric_mean"]["learned"]) == 1
     evolved.ends_at = None
     study.main(["tensors"])
     results = results_of(study, "tensors")
-    assert {name: results["programs"][name] for name in before} == before
-    assert set(results["programs"]) == set(NAMES)
-    assert len(evolved.heard) == 3
+    for name, row in before["programs"].items():
+        after = results["programs"][name]
+        assert {**after, "learned": after["learned"][: played[name]]} == row
+    assert len(evolved.heard) == 9
     study.main(["tensors"])
-    assert len(evolved.heard) == 3
+    assert len(evolved.heard) == 9
     assert results_of(study, "tensors") == results
-    learned = [row["learned"] for row in results["programs"].values()]
-    assert min(learned) >= 1
-    assert results["geometric_mean"]["learned"] == pytest.approx(np.prod(learned) ** (1 / 5))
+    learned = np.array([row["learned"] for row in results["programs"].values()])
+    assert learned.min() >= 1
+    found = results["geometric_mean"]["learned"]
+    np.testing.assert_allclose(found, np.prod(learned, axis=0) ** (1 / 5))
+    best = [row["best"] for row in results["programs"].values()]
+    assert results["geometric_mean"]["best"] == pytest.approx(np.prod(best) ** (1 / 5))
 
 
 def test_what_ships_has_learned_from_all_programs_of_a_family_and_can_be_loaded(study):
@@ -158,7 +170,7 @@ def test_a_family_that_is_not_there_is_left_out(study, evolved, monkeypatch):
 def test_tensors_are_beginnings_in_turn_with_windows_of_what_is_live(study, monkeypatch):
     known = [program(name) for name in NAMES]
     monkeypatch.setattr(study, "STREAMS", 10)
-    streams = list(study.streams_of("tensors", known))
+    streams = list(study.streams_of("tensors", known, 0))
     assert [events.recording.name for events in streams] == 2 * NAMES
     for number, events in enumerate(streams):
         if number < len(NAMES):
@@ -167,17 +179,11 @@ def test_tensors_are_beginnings_in_turn_with_windows_of_what_is_live(study, monk
         else:
             assert events.recording.requests == events.given + study.WINDOW
     assert any(events.given for events in streams)
-    again = list(study.streams_of("tensors", known))
+    again = list(study.streams_of("tensors", known, 0))
     for one, two in zip(streams, again, strict=True):
         np.testing.assert_array_equal(one.recording.size, two.recording.size)
 
 
-def test_what_is_needed_is_a_ratio_of_what_is_live(study):
-    scorer = HoleScorer(jnp.zeros(len(FEATURES)), jnp.zeros(len(PRIOR)))
+def test_what_rules_need_is_a_ratio_of_what_is_live(study):
     stay = Recording("stay", np.full(20, 64), np.full(20, NEVER))
-    assert study.needed(events_of(stay, 16), scorer) == {
-        "first": 1.0,
-        "best": 1.0,
-        "two_ended": 1.0,
-        "learned": 1.0,
-    }
+    assert study.ruled(events_of(stay, 16)) == {"first": 1.0, "best": 1.0, "two_ended": 1.0}

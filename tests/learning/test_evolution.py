@@ -133,10 +133,14 @@ def test_who_serves_all_has_no_loss_and_who_serves_nothing_nearly_1(streams):
     assert 0.99 < losses([apart], streams, (0.01, 0.02)).item() <= 1
 
 
-def test_an_arena_with_more_holes_than_slots_has_failed(streams):
-    apart = weights(largest=1.0)  # a hole behind each block that goes
-    assert slow_loss(apart, streams, (12.0,)) == 0
-    assert losses([apart], streams, (12.0, 12.0)) > 0.5
+def test_an_arena_with_more_holes_than_slots_has_failed():
+    pairs = 2 * CONFIG.slots  # of which one goes, all of those at once
+    lifetime = np.full(2 * pairs + 1, NEVER)
+    lifetime[1:-1:2] = 2 * pairs - np.arange(1, 2 * pairs, 2)
+    comb = events_of(Recording("comb", np.full(2 * pairs + 1, 8), lifetime), 1)
+    player, streams = weights(lowest=1.0), [comb] * CONFIG.recordings
+    assert slow_loss(player, streams, (1.0,)) == 0
+    assert losses([player], streams, (1.0, 1.0)) > 0.5
 
 
 def test_weights_are_learned_that_keep_small_blocks_apart(streams, monkeypatch):
