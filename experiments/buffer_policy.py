@@ -4,13 +4,14 @@
 programs, from one seed or several, and says how much memory each program needs under weights that
 have not seen it. Then it learns from all accelerator programs, and puts that policy into the
 package. What is finished is kept in `experiments/results/buffer_policy`, and a second start goes on
-from there. `accelerators`, `tensors` or `ship` does one part alone.
+from there. `accelerators`, `tensors`, `variations` or `ship` does one part alone.
 
 Two families are learned apart, as they are alike in little: the accelerator programs of MiniMalloc,
 where they lie beside the project in ../shared/data, one left out at a time; and the tensors of
 PyTorch in the library, in three folds. Weights are the mean over the last third of the generations,
 which differ by chance more than by what they have learned; nothing is chosen on the programs left
-out.
+out. As chance decides much in one program, `variations` plays each accelerator program in many
+slight variations, under the weights that have not seen it.
 """
 
 import itertools
@@ -28,11 +29,12 @@ from rich.progress import track
 
 from jaxmem.evaluation.headroom import SMALL, arena_needed
 from jaxmem.evaluation.replay import Events, events_of
+from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.learning.evolution import EvolutionConfig, evolve, prior_of
 from jaxmem.policies.hole_scorer import HoleScorer
 from jaxmem.policies.orders import order_of
-from jaxmem.policies.saved_scorer import save_scorer
+from jaxmem.policies.saved_scorer import load_scorer, save_scorer
 from jaxmem.workloads.traces import Recording, library_names, load_library, read_trace
 from jaxmem.workloads.traces.variations import Variety, varied, window
 
@@ -43,6 +45,8 @@ SHIPPED = ROOT / "jaxmem" / "policies" / "shipped" / "scorers"
 SEEDS = {"accelerators": (0, 1, 2), "tensors": (0,)}  # of training; the first's weights are kept
 STREAMS = 800  # variations or windows that a fold learns from
 BEGINNING, WINDOW = 512, 256  # requests
+VARIATIONS = 32  # of each accelerator program, to judge by
+SLIGHT = Variety(sizes=0.03, dropped=0.05, backward=0.0, mixed=0.0)
 LIKE_IT = Variety(sizes=0.1, dropped=0.05, backward=0.0, mixed=0.0)  # tensors' programs
 RULES = ("first", "best", "two_ended")
 FOLDS = 3  # of the tensors' programs
@@ -63,6 +67,8 @@ def main(parts: list[str]) -> None:
     for family in CONFIG:
         if not parts or family in parts:
             judge(family)
+    if not parts or "variations" in parts:
+        judge_variations()
     if not parts or "ship" in parts:
         for family, name in NAMES.items():
             ship(family, name)
@@ -128,6 +134,58 @@ def means(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         **{name: float(found[name][0]) for name in RULES},
         "learned": found["learned"].tolist(),
+    }
+
+
+def judge_variations() -> None:
+    """Plays variations of the accelerator programs, each under weights that have not seen them."""
+    family = "accelerators"
+    known, file = programs(family), OUT / f"{family}.json"
+    if not known or not file.exists():
+        console.print(f"variations: no {file.name}, or no programs; left out")
+        return
+    fold = {
+        name: row["fold"]
+        for name, row in json.loads(file.read_text(encoding="utf-8"))["programs"].items()
+    }
+    rng = np.random.default_rng(VARIATIONS)
+    needed: dict[str, list[dict[str, float]]] = {name: [] for name in fold}
+    for name in track(sorted(VARIATIONS * list(fold)), "variations", console=console):
+        events = events_of(varied(known[name], rng, SLIGHT), ALIGNMENT[family])
+        scorer = load_scorer(OUT / f"{family}-{fold[name]}.safetensors")
+        learned = arena_needed(events, scorer) / events.peak_live
+        needed[name].append({**ruled(events), "learned": learned})
+    results = {
+        "command": "python experiments/buffer_policy.py variations",
+        "variety": SLIGHT._asdict(),
+        "variations": VARIATIONS,
+        "geometric_mean": compared(needed),
+        "programs": needed,
+        **surroundings(),
+    }
+    text = json.dumps(results, indent=1) + "\n"
+    (OUT / "variations.json").write_text(text, encoding="utf-8")
+    console.print(results["geometric_mean"])
+
+
+def compared(needed: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float | None]]:
+    """Geometric means with their 95 % intervals, over variations of all programs.
+
+    Of learned also in the share of what each rule needs on the same variations.
+    """
+    names = (*RULES, "learned")
+    logs = np.log([[[row[name] for name in names] for row in rows] for rows in needed.values()])
+    columns = logs.mean(axis=0)  # [VARIATIONS, 4]: each row has one variation of every program
+    shares = columns[:, -1:] - columns[:, :-1]
+    found = estimates(np.concatenate([columns, shares], axis=1), seed=0)
+    titles = (*names, *(f"learned / {name}" for name in RULES))
+    return {
+        title: {
+            "mean": float(np.exp(estimate.mean)),
+            "low": None if estimate.low is None else float(np.exp(estimate.low)),
+            "high": None if estimate.high is None else float(np.exp(estimate.high)),
+        }
+        for title, estimate in zip(titles, found, strict=True)
     }
 
 

@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-TRIED = 256  # orders at once
+TRIED = 8  # orders at once: with more there is less time for one change after another
 CHANGES = (8, 4, 2, 1)  # in an order; most of them leave the height as it is
 HOT, COLD = 0.003, 0.0003  # how much higher a stack may easily become, in the peak that is live
-PART = 250  # rounds in one call
-LEAST_PARTS = 4  # fewer find nothing
+PART = 2000  # rounds in one call
+LEAST_PARTS = 16  # fewer find nothing
 WORK = 4e10  # blocks x sections x orders x rounds: within a minute on two CPU cores
-EACH = 100  # rounds for each block, at most
+EACH = 3000  # rounds for each block, at most
 SWAPPED = 0.25  # of the changes swap two blocks; the others take one out and put it in elsewhere
 BEYOND = 2**31 - 1  # a height above all others
 

@@ -62,6 +62,7 @@ def study(monkeypatch, tmp_path):
     monkeypatch.setattr(buffer_policy, "OUT", tmp_path / "study")
     monkeypatch.setattr(buffer_policy, "SHIPPED", tmp_path / "package")
     monkeypatch.setattr(buffer_policy, "STREAMS", 12)
+    monkeypatch.setattr(buffer_policy, "VARIATIONS", 2)
     monkeypatch.setattr(buffer_policy, "WINDOW", 16)
     monkeypatch.setattr(buffer_policy, "BEGINNING", 24)
     monkeypatch.setattr(buffer_policy, "CONFIG", {"accelerators": TINY, "tensors": TINY})
@@ -141,6 +142,42 @@ def test_a_second_start_goes_on_and_keeps_what_is_finished(study, evolved):
     assert results["geometric_mean"]["best"] == pytest.approx(np.prod(best) ** (1 / 5))
 
 
+def test_variations_are_played_by_weights_that_have_not_seen_them(study, evolved, monkeypatch):
+    study.main(["accelerators"])
+    played = []
+
+    def needed(events, player):
+        if isinstance(player, HoleScorer):
+            played.append((events.recording.name, int(player.weights[3])))
+        return events.peak_live * (2 if isinstance(player, HoleScorer) else 3)
+
+    monkeypatch.setattr(study, "arena_needed", needed)
+    study.main(["variations"])
+    # Call n left out the program of that number.
+    assert played == [(name, n + 1) for n, name in enumerate(NAMES) for _ in range(2)]
+    results = results_of(study, "variations")
+    assert {name: len(rows) for name, rows in results["programs"].items()} == dict.fromkeys(
+        NAMES, 2
+    )
+    mean = results["geometric_mean"]
+    for title, value in (("first", 3.0), ("learned", 2.0), ("learned / best", 2 / 3)):
+        assert mean[title] == pytest.approx({"mean": value, "low": value, "high": value})
+
+
+def test_a_comparison_of_variations_is_paired(study):
+    def row(learned, rule):
+        return {"first": rule, "best": rule, "two_ended": rule, "learned": learned}
+
+    # Learned needs nine tenths of every rule, whatever the variation.
+    rows = [[row(0.9 * value, value) for value in of] for of in ((1.2, 1.9, 1.4), (1.1, 1.3, 2.0))]
+    found = study.compared({"a": rows[0], "b": rows[1]})
+    share = found["learned / two_ended"]
+    assert share == pytest.approx({"mean": 0.9, "low": 0.9, "high": 0.9})
+    assert found["best"]["low"] < found["best"]["mean"] < found["best"]["high"]
+    expected = (1.2 * 1.9 * 1.4 * 1.1 * 1.3 * 2.0) ** (1 / 6)
+    assert found["best"]["mean"] == pytest.approx(expected)
+
+
 def test_what_ships_has_learned_from_all_programs_of_a_family_and_can_be_loaded(study):
     study.ship("tensors", "learned")
     scorer = load_scorer(study.SHIPPED / "learned.safetensors")
@@ -163,6 +200,7 @@ def test_a_family_that_is_not_there_is_left_out(study, evolved, monkeypatch):
     monkeypatch.setattr(study, "programs", lambda family: {})
     study.main([])
     assert evolved.heard == []
+    study.main(["variations"])
     assert list(study.OUT.iterdir()) == []
     assert not study.SHIPPED.exists()
 
