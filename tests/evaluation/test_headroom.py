@@ -105,6 +105,15 @@ def test_blocks_that_all_stay_leave_nothing_to_save():
     assert headroom_module.SMALL * found.threshold <= 140
 
 
+def test_no_offline_packing_needs_more_than_a_policy(monkeypatch):
+    events = events_of(random_recording(1), 16)
+    found = headroom(events, ["first", "worst"])
+    monkeypatch.setattr(headroom_module, "offline_height", lambda *_: (10**9, 1))
+    assert headroom(events, ["first", "worst"]).offline == min(found.bounded.values())
+    monkeypatch.setattr(headroom_module, "offline_height", lambda *_: (found.peak_live, 1))
+    assert headroom(events, ["first", "worst"]).offline == found.peak_live
+
+
 def test_the_offline_packing_is_one_that_exists():
     # A ladder in which first fit needs 5 units, and 4 are live at once.
     size, lifetime = [1, 2, 1, 3], [3, 1, NEVER, NEVER]
