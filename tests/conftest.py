@@ -11,9 +11,9 @@ import pytest
 from hypothesis import settings
 
 # Set before JAX is imported, and for the processes that tests start. Tests compile much and run
-# little, so XLA is not to optimise; what it has compiled once, the same process finds again,
+# little, so XLA is not to optimise long; what it has compiled once, the same process finds again,
 # in a folder of its own (those of a user stay as they are).
-QUICK = "--xla_backend_optimization_level=0"
+QUICK = "--xla_backend_optimization_level=1"
 COMPILED = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
 os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
