@@ -234,6 +234,7 @@ def test_a_run_shows_its_curve_can_be_stopped_and_leaves_a_policy_to_play(monkey
     job = app.session_state.train_job
     assert app.button(key="train_button").disabled
     while not app.session_state.train_watching.curve:
+        assert not job.done, job.fault
         time.sleep(0.01)
     app.button(key="train_job_stop_button").click().run()
     job.wait(120)
