@@ -24,7 +24,8 @@ from jaxmem.evaluation.run import measure, run
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.learning.branching import BranchingConfig
-from jaxmem.learning.train import TrainResult, train
+from jaxmem.learning.result import TrainResult
+from jaxmem.learning.train import train
 from jaxmem.policies import Policy, policy
 from jaxmem.render.progress import TrainingDisplay
 from jaxmem.workloads.registry import Workload, workload

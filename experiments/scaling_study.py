@@ -6,6 +6,7 @@ side by side and one by one; then, with `runs=true`, 32 runs as one command and 
 are the fields of `Options`, as `devices=[1,8] rounds=1 out=DIR`.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -25,11 +26,10 @@ from rich.console import Console
 from rich.progress import track
 
 from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.learning.config import train_config
 from jaxmem.learning.devices import Program
-from jaxmem.learning.learners import check_training
-from jaxmem.learning.members import Group
+from jaxmem.learning.members import Members
 from jaxmem.render.scaling import draw_scaling
-from jaxmem.workloads.registry import workload
 
 WORKLOAD = "large-short-lived"
 ONE = "--one"  # a measurement in a process of its own: devices are fixed when JAX starts
@@ -126,12 +126,12 @@ def _measured(
     vectorised: bool = False,
 ) -> dict[str, Any]:
     """Steps a second of all members together, with the seconds that compilation took."""
-    task = workload(WORKLOAD)
-    env, config = check_training(task, "pqn", seed=0, holes=8, reward="failures", arenas=arenas)
-    group = Group("pqn", env, tuple(range(members)), (config,), (None,) * members)
-    params = group.params(task)
+    config = train_config(WORKLOAD, "pqn", arenas=arenas)
+    group = Members(config, tuple(range(members)), (config.settings,), (None,) * members)
+    params = group.params()
     begin = time.perf_counter()
-    program = Program(*group.program(vectorised), params, devices, group.axes)
+    train_block = functools.partial(group.train_block, vectorised=vectorised)
+    program = Program(group.init, train_block, params, devices, group.axes)
     params = program.placed(params)
     go_on, learner = program.compiled(params), program.start(params)
     jax.block_until_ready(learner)
@@ -141,7 +141,7 @@ def _measured(
         begin = time.perf_counter()
         learner, _ = jax.block_until_ready(go_on(learner, params, np.int32(count)))
         seconds.append(time.perf_counter() - begin)
-    steps = members * updates * config.steps_per_update
+    steps = members * updates * config.settings.steps_per_update
     return {
         "devices": devices,
         "members": members,

@@ -7,53 +7,64 @@ import jax.numpy as jnp
 import pytest
 
 from jaxmem.environment.observations import FEATURES
-from jaxmem.learning import learners, members, training
-from jaxmem.learning.blocks import Progress, in_blocks
-from jaxmem.learning.pqn import Learner, PQNConfig
+from jaxmem.learning import learners
+from jaxmem.learning.config import EvaluationConfig
+from jaxmem.learning.learner import Metrics
+from jaxmem.learning.pqn import PQN, PQNConfig, PQNState
 from jaxmem.policies.networks import Scorer
 
 WIDTHS = (4,)
 UPDATES = 37  # twenty blocks, the last one shorter
-SETTINGS = {"steps": 64 * UPDATES, "arenas": 8, "rollout": 8, "minibatches": 4, "widths": WIDTHS}
 
 
-def make_train(config, env):
-    def start(key, params, guide, numbers):
-        del guide
+FEW = EvaluationConfig(training_sequences=16, validation_sequences=8)
+# The same as overrides of `jaxmem train`.
+FEW_SEQUENCES = ("evaluation.training_sequences=16", "evaluation.validation_sequences=8")
+SETTINGS = {
+    "steps": 64 * UPDATES,
+    "arenas": 8,
+    "rollout": 8,
+    "minibatches": 4,
+    "widths": WIDTHS,
+    "evaluation": FEW,
+}
+
+
+class ToyLearner(PQN):
+    """In place of PQN, with its settings."""
+
+    def init(self, key, params, base_policy, numbers):
+        del base_policy
         by_network, key = jax.random.split(key)
-        network = Scorer(config.widths).init(by_network, jnp.zeros((1, len(FEATURES))))
-        arenas = params.requests.size[: config.arenas, 0]
+        network = Scorer(self.config.widths).init(by_network, jnp.zeros((1, len(FEATURES))))
+        arenas = params.requests.size[: self.config.arenas, 0]
         nothing = jnp.zeros((0,))
-        return Learner(network, nothing, arenas, key, numbers, jnp.zeros((), jnp.int32))
+        return PQNState(network, nothing, arenas, key, numbers, jnp.zeros((), jnp.int32))
 
-    def update(learner, params):
-        key, by_step = jax.random.split(learner.key)
-        leaves, shape = jax.tree.flatten(learner.parameters)
+    def update(self, state, params):
+        key, by_step = jax.random.split(state.key)
+        leaves, shape = jax.tree.flatten(state.parameters)
         drawn = [
             jax.random.normal(at, leaf.shape)
             for at, leaf in zip(jax.random.split(by_step, len(leaves)), leaves, strict=True)
         ]
-        rate = learner.numbers["learning_rate"]
+        rate = state.numbers["learning_rate"]
         moved = [leaf + rate * by for leaf, by in zip(leaves, drawn, strict=True)]
         length = params.requests.size.shape[1]
-        size = params.requests.size[: config.arenas, learner.update % length]
-        learner = learner.replace(
+        size = params.requests.size[: self.config.arenas, state.updates % length]
+        state = state.replace(
             parameters=jax.tree.unflatten(shape, moved),
-            arenas=learner.arenas + size,
+            arenas=state.arenas + size,
             key=key,
-            update=learner.update + 1,
+            updates=state.updates + 1,
         )
-        loss = jnp.mean(learner.arenas.astype(jnp.float32)) + moved[0].sum()
-        return learner, Progress(loss, jnp.float32(0.5), jnp.sum(learner.arenas) % 3)
-
-    return start, in_blocks(update)
+        loss = jnp.mean(state.arenas.astype(jnp.float32)) + moved[0].sum()
+        return state, Metrics(loss, jnp.float32(0.5), jnp.sum(state.arenas) % 3)
 
 
 @contextlib.contextmanager
 def in_place_of_pqn():
-    """Everything that trains by `pqn` trains this learner, on few sequences."""
+    """Everything that trains by `pqn` trains this learner."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(members, "TRAINING_SEQUENCES", 16)
-        monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 8)
-        monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make_train))
+        monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, ToyLearner))
         yield

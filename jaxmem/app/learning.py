@@ -9,7 +9,8 @@ from jaxmem.app.games import Player
 from jaxmem.app.typed import Unclear
 from jaxmem.app.work import DRAWING, Job
 from jaxmem.evaluation.run import failed_share
-from jaxmem.learning.train import TrainResult, train
+from jaxmem.learning.result import TrainResult
+from jaxmem.learning.train import train
 from jaxmem.policies import CLASSICAL, policy
 from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
@@ -27,7 +28,7 @@ class Watching:
     job: Job | None = None
     total: int = 0  # environment steps of the whole run
     references: dict[str, float] = field(default_factory=dict)  # % failed, by fit
-    curve: list[Any] = field(default_factory=list)  # of `Report`
+    curve: list[Any] = field(default_factory=list)  # of `ValidationPoint`
 
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         """The fits' failures, and the steps to come."""

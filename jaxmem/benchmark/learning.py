@@ -1,5 +1,6 @@
 """The learner and the judge as programs to be timed: steps of a training run, and of a test."""
 
+import functools
 import time
 from typing import cast
 
@@ -11,9 +12,9 @@ from jaxmem.benchmark.timing import compiled_afresh
 from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import run
-from jaxmem.learning.learners import check_training
-from jaxmem.learning.members import TRAINING_SEQUENCES
-from jaxmem.learning.pqn import PQNConfig, make_train
+from jaxmem.learning.config import train_config
+from jaxmem.learning.learner import train_block
+from jaxmem.learning.pqn import PQNConfig
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import learned
@@ -30,14 +31,15 @@ class Training:
     """One update of the default learner on the default task, at every call."""
 
     def __init__(self) -> None:
-        task = workload(WORKLOAD)
-        env, config = check_training(task, LEARNER, seed=0, holes=HOLES, reward="failures")
-        self.config = cast(PQNConfig, config)  # LEARNER's
-        self._params = params_of(task, "train", 0, TRAINING_SEQUENCES)
-        start, train = make_train(self.config, env)
+        run_config = train_config(WORKLOAD, LEARNER, holes=HOLES)
+        self.config = cast(PQNConfig, run_config.settings)  # LEARNER's
+        sequences = run_config.evaluation.training_sequences
+        self._params = params_of(run_config.task, "train", 0, sequences)
+        learner = run_config.make_learner()
         self.steps = self.config.steps_per_update
         given = (jax.random.key(0), self._params, None, numbers_of(self.config))
-        self._learner = jax.block_until_ready(jax.jit(start)(*given))
+        self._learner = jax.block_until_ready(jax.jit(learner.init)(*given))
+        train = functools.partial(train_block, learner)
         with compiled_afresh():
             begin = time.perf_counter()
             lowered = jax.jit(train, donate_argnums=0).lower(

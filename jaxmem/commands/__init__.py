@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jaxmem.configuration import UsageError
 
 if TYPE_CHECKING:
+    from jaxmem.learning.config import TrainConfig
     from jaxmem.workloads.registry import Workload
 
 Result = TypeVar("Result")
@@ -28,20 +29,25 @@ def workload_of(config: dict[str, Any], **overrides: Any) -> "Workload":
     return checked(workload, options.pop("source"), config["cells"], **options)
 
 
-def training_of(config: dict[str, Any]) -> tuple["Workload", dict[str, Any]]:
-    """What a configuration trains on, and the other arguments of `train`."""
+def training_of(config: dict[str, Any]) -> "TrainConfig":
+    """Returns the training run that a configuration asks for."""
+    from jaxmem.learning.config import evaluation_config, train_config
+
     # A recording is trained on in windows, so that there is something left to test on.
     windows = {"episodes": "windows"} if config["workload"]["source"] == "trace" else {}
     settings, network = dict(config["learner"]), dict(config["network"])
-    return workload_of(config, **windows), {
-        "learner": settings.pop("name"),
-        "seed": config["seed"],
-        "devices": config["devices"],
-        "network": network.pop("name"),
+    return checked(
+        train_config,
+        workload_of(config, **windows),
+        settings.pop("name"),
+        seed=config["seed"],
+        evaluation=checked(evaluation_config, config["evaluation"]),
+        devices=config["devices"],
+        network=network.pop("name"),
         **network,
         **config["environment"],
         **settings,
-    }
+    )
 
 
 def check_switch(config: dict[str, Any], name: str) -> bool:

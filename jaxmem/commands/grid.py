@@ -13,9 +13,9 @@ from jaxmem.configuration import UsageError
 from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.learning import hosts
-from jaxmem.learning.devices import check_devices
+from jaxmem.learning.config import TrainConfig
+from jaxmem.learning.grid import Grid, GridResult, grid_of, train_grid
 from jaxmem.learning.stopping import Terminated
-from jaxmem.learning.sweep import Grid, SweepResult, grid_of, sweep
 from jaxmem.render.progress import StagesDisplay, SweepDisplay
 from jaxmem.render.study import Panel, draw_learning_bands
 from jaxmem.render.sweep import sweep_markdown, sweep_table
@@ -30,31 +30,26 @@ def asked_for(config: dict[str, Any]) -> bool:
     return config["seeds"] is not None or bool(config["sweep"])
 
 
-def run(
-    config: dict[str, Any], command: str, task: Workload, job: dict[str, Any], *, anew: bool
-) -> int:
+def run(config: dict[str, Any], command: str, run_config: TrainConfig, *, anew: bool) -> int:
     """Trains all members, tests them on the same sequences, and writes what they left.
 
     Args:
-        job: the arguments of `train`.
+        run_config: what all members are but for what is set for each.
     """
     console = Console()
     if config["policies"] is not None:
         raise UsageError("policies cannot be set beside seeds or sweep: all rules are shown")
     seeds = 1 if config["seeds"] is None else config["seeds"]
-    swept = {"grid": config["sweep"], "seeds": seeds}
-    game = {name: value for name, value in job.items() if name != "devices"}
-    grid = checked(grid_of, task, **swept, **game)
-    for choice in grid.configs:
-        checked(check_devices, job["devices"], choice.arenas_in_play)
+    grid = checked(grid_of, run_config, config["sweep"], seeds)
+    task = run_config.task
     if not hosts.is_first():
-        return follow(sweep, task, **swept, **job)
+        return follow(train_grid, grid)
     kept = KeptRun(config, command, "train", task.name, console, anew=anew)
     kept.log(config["loggers"], _configs(config, grid))
     try:
         with SweepDisplay(console, grid.titles, seeds) as display:
             listeners = [*kept.listeners, display]
-            result = sweep(task, **swept, **job, listeners=listeners, keeping=kept.keeping)
+            result = train_grid(grid, listeners=listeners, checkpointing=kept.checkpointing)
     except Terminated as stopped:
         return kept.terminated(stopped)
     with StagesDisplay(console) as stages:
@@ -91,7 +86,7 @@ def run(
 
 
 def _tested(
-    result: SweepResult,
+    result: GridResult,
     config: dict[str, Any],
     task: Workload,
     stages: StagesDisplay,
@@ -159,7 +154,7 @@ def _configs(config: dict[str, Any], grid: Grid) -> dict[str, dict[str, Any]]:
     }
 
 
-def _draw(result: SweepResult, folder: RunFolder) -> None:
+def _draw(result: GridResult, folder: RunFolder) -> None:
     """learning_curves.png: each choice with all its seeds, those that fail least first."""
     order = np.argsort(result.validation_failed.mean(axis=1), kind="stable")
     panels = [

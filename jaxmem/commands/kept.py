@@ -9,10 +9,10 @@ from rich.console import Console
 
 from jaxmem.commands import check_switch, checked
 from jaxmem.configuration import UsageError
-from jaxmem.learning.checkpoint import Checkpoints
+from jaxmem.learning.checkpoint import Checkpointing, Checkpoints
+from jaxmem.learning.loop import Listener
+from jaxmem.learning.result import TrainResult
 from jaxmem.learning.stopping import Terminated
-from jaxmem.learning.train import TrainResult
-from jaxmem.learning.training import Keeping, Listener
 from jaxmem.loggers import Logger, Members, loggers_of
 from jaxmem.metrics import FILE, MetricsFile
 from jaxmem.policies.saved import save_policy
@@ -63,10 +63,10 @@ class KeptRun:
         self._loggers = loggers_of(names, self.folder.path, members, self.tell, anew=self._anew)
         self.listeners += self._loggers
 
-    def keeping(self, program: int | str | None = None) -> Keeping:
+    def checkpointing(self, program: int | str | None = None) -> Checkpointing:
         """Where checkpoints are kept, of one program of several, or of a run that is one."""
         self._opened.append(self._checkpoints(program))
-        return Keeping(self._opened[-1], self._seconds)
+        return Checkpointing(self._opened[-1], self._seconds)
 
     def tell(self, sentence: str) -> None:
         """A line that must not be missed."""

@@ -15,11 +15,11 @@ from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import STRONGEST, check_comparison
 from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
-from jaxmem.learning.search import Plan, check_counts, plan_of, search
+from jaxmem.learning.result import TrainResult
+from jaxmem.learning.search import SearchPlan, check_counts, plan_search, search
 from jaxmem.learning.space import about
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.study import Study, Trial, check_optuna
-from jaxmem.learning.train import TrainResult
 from jaxmem.policies import CLASSICAL
 from jaxmem.policies.saved import load_policy
 from jaxmem.render.progress import SearchDisplay, StagesDisplay
@@ -30,7 +30,9 @@ from jaxmem.workloads.registry import Workload
 
 STUDY, BEST, TRIALS = "study.db", "best", "trials"
 # What a trial comes to depends on these, and on nothing else that can be set.
-ASKED = ("workload", "environment", "network", "learner", "cells", "seed", "seeds")
+ASKED = (
+    *("workload", "environment", "network", "learner", "evaluation", "cells", "seed", "seeds"),
+)
 INTERRUPTED = 130  # exit status after Ctrl-C, as a shell has it
 
 
@@ -40,8 +42,9 @@ def run(config: dict[str, Any], command: str) -> int:
     checked(check_optuna)
     anew = config["resume"] is None and check_switch(config, "overwrite")
     config, command = resumed("sweep", config, command)
-    task, job = training_of(config)
-    plan = checked(plan_of, task, space=config["space"], seeds=config["seeds"], **job)
+    run_config = training_of(config)
+    task = run_config.task
+    plan = checked(plan_search, run_config, config["space"], config["seeds"])
     trials, batch = config["trials"], config["batch"]
     checked(check_counts, trials, batch, len(plan.seeds))
     checked(
@@ -59,7 +62,7 @@ def run(config: dict[str, Any], command: str) -> int:
                     trials=trials,
                     batch=batch,
                     watcher=display,
-                    keeping=kept.keeping,
+                    checkpointing=kept.checkpointing,
                     forget=lambda: kept.end(finished=True),
                     save=policies.save,
                 )
@@ -96,7 +99,7 @@ def run(config: dict[str, Any], command: str) -> int:
 
 
 def _opened(
-    config: dict[str, Any], command: str, plan: Plan, console: Console, *, anew: bool
+    config: dict[str, Any], command: str, plan: SearchPlan, console: Console, *, anew: bool
 ) -> tuple[KeptRun, Study]:
     """The run folder and the study in it: one that is there is gone on with, unless `anew`."""
     asked = {**{name: config[name] for name in ASKED}, "space": about(plan.space)}
@@ -113,7 +116,7 @@ def _opened(
                 "more trials=N go on with it, overwrite=true begins anew"
             )
     given = {**config, "overwrite": anew or study is not None}
-    task = plan.job.task
+    task = plan.config.task
     kept = KeptRun(given, command, "sweep", task.name, console, anew=study is None)
     if is_finished(kept.folder.path):  # of fewer trials: until all are done, the search is not
         kept.folder.file(RESULTS).unlink()
@@ -158,7 +161,7 @@ class _Policies:
 def _tested(
     config: dict[str, Any],
     task: Workload,
-    plan: Plan,
+    plan: SearchPlan,
     best: Trial,
     folder: Path,
     out: RunFolder,

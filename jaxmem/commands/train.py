@@ -12,10 +12,9 @@ from jaxmem.commands.processes import WRITTEN, follow, join_hosts
 from jaxmem.commands.resume import resumed
 from jaxmem.evaluation.compare import check_comparison, compare
 from jaxmem.learning import hosts
-from jaxmem.learning.devices import check_devices
-from jaxmem.learning.learners import check_training, q_of
+from jaxmem.learning.result import TrainResult
 from jaxmem.learning.stopping import Terminated
-from jaxmem.learning.train import TrainResult, train
+from jaxmem.learning.train import train
 from jaxmem.loggers import check_loggers
 from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
@@ -31,9 +30,10 @@ def run(config: dict[str, Any], command: str) -> int:
     anew = config["resume"] is None
     config, command = resumed("train", config, command)
     checked(check_loggers, check_list(config, "loggers"))
-    task, job = training_of(config)
+    run_config = training_of(config)
+    task = run_config.task
     if grid.asked_for(config):
-        return grid.run(config, command, task, job, anew=anew)
+        return grid.run(config, command, run_config, anew=anew)
     others = rivals(config, task)
     question = {
         "sequences": config["sequences"],
@@ -41,13 +41,9 @@ def run(config: dict[str, Any], command: str) -> int:
         "reference": config["reference"],
         "measures": check_list(config, "measures"),
     }
-    game = {name: value for name, value in job.items() if name != "devices"}
-    _, settings = checked(check_training, task, **game)
-    checked(check_devices, job["devices"], settings.arenas_in_play)
-    learned = q_of(settings, task, job["holes"])
-    checked(check_comparison, policies=others, task=task, learned=learned, **question)
+    checked(check_comparison, policies=others, task=task, learned=run_config.q, **question)
     if not hosts.is_first():
-        return follow(train, task, **job)
+        return follow(train, run_config)
     kept = KeptRun(config, command, "train", task.name, console, anew=anew)
     kept.log(config["loggers"], {LEARNED: config})
     folder = kept.folder
@@ -56,7 +52,7 @@ def run(config: dict[str, Any], command: str) -> int:
     try:
         with TrainingDisplay(console) as display:
             listeners = [*kept.listeners, display]
-            result = train(task, **job, listeners=listeners, keeping=kept.keeping())
+            result = train(run_config, listeners=listeners, checkpointing=kept.checkpointing())
     except Terminated as stopped:
         return kept.terminated(stopped)
     save_policy(folder.file("policy.safetensors"), result.policy.parameters.network, result.card)

@@ -18,16 +18,18 @@ _HOLES: dict[tuple[int, ...], str] = {
 }
 
 
-def tuned(name: str, task: Workload, seed: int) -> tuple[Policy, str]:
+def tuned(name: str, task: Workload, seed: int, sequences: int = SEQUENCES) -> tuple[Policy, str]:
     """`two_ended` or `segregated` with the parameters that fail least on training sequences.
 
     Returns:
         The policy, and a sentence that says what was chosen.
     """
-    return finalists(name, task, seed)[0]
+    return finalists(name, task, seed, sequences)[0]
 
 
-def finalists(name: str, task: Workload, seed: int) -> list[tuple[Policy, str]]:
+def finalists(
+    name: str, task: Workload, seed: int, sequences: int = SEQUENCES
+) -> list[tuple[Policy, str]]:
     """The rule with the best threshold for each kind of holes, those that fail least first.
 
     Where there is nothing to train on, there is one: the threshold is a sixteenth of the arena, and
@@ -37,7 +39,7 @@ def finalists(name: str, task: Workload, seed: int) -> list[tuple[Policy, str]]:
         choice = (max(1, task.cells // 16), 1, 1)
         note = "cells / 16, not tuned: there are no training sequences"
         return [(_with(name, choice), _sentence(name, choice, note))]
-    requests = task.requests("train", seed, SEQUENCES)
+    requests = task.requests("train", seed, sequences)
     holes = [(0, 0)] if name == "two_ended" else list(_HOLES)
     choices = [(size, *kinds) for size in _thresholds(requests) for kinds in holes]
     failed = [failed_share(_with(name, choice), requests, task) for choice in choices]
@@ -48,15 +50,20 @@ def finalists(name: str, task: Workload, seed: int) -> list[tuple[Policy, str]]:
     return [(_with(name, choice), _sentence(name, choice, note)) for choice in best.values()]
 
 
-def strongest_rules(task: Workload, seed: int) -> list[tuple[Policy, str]]:
+def strongest_rules(
+    task: Workload, seed: int, sequences: int = SEQUENCES
+) -> list[tuple[Policy, str]]:
     """Fits, `segregated` with each kind of holes, `hint_fit`: by failures on training sequences.
 
     Returns:
         The policies, those that fail least first, each with a sentence that says which it is.
     """
-    requests = task.requests("train", seed, SEQUENCES)
+    requests = task.requests("train", seed, sequences)
     rules = [*CLASSICAL, *(["hint_fit"] if task.hinted else [])]
-    players = [*finalists("segregated", task, seed), *((policy(name), name) for name in rules)]
+    players = [
+        *finalists("segregated", task, seed, sequences),
+        *((policy(name), name) for name in rules),
+    ]
     return sorted(players, key=lambda player: failed_share(player[0], requests, task))
 
 

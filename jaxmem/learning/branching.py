@@ -21,9 +21,9 @@ import optax
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.learning.blocks import Block, Progress, Start, in_blocks
 from jaxmem.learning.collect import Arenas, start_arenas
 from jaxmem.learning.descent import descend
+from jaxmem.learning.learner import Metrics
 from jaxmem.learning.placements import Labels, beside_its_state, draw, no_labels
 from jaxmem.learning.rollouts import Choose, label, play_on, playing
 from jaxmem.learning.settings import (
@@ -139,8 +139,8 @@ def shown(arenas: Arenas, key: jax.Array, pool: int) -> Arenas:
     return jax.tree.map(lambda leaf: leaf[chosen], arenas)
 
 
-class Learner(struct.PyTreeNode):
-    """A training run between two updates."""
+class BranchingState(struct.PyTreeNode):
+    """A run between two updates."""
 
     parameters: Any  # of the network that plays: an average over the gradient steps
     latest: Any  # of the network that learns
@@ -151,100 +151,128 @@ class Learner(struct.PyTreeNode):
     arenas: Arenas
     key: jax.Array  # typed key
     numbers: Numbers
-    update: jax.Array  # int32[]  updates done
+    updates: jax.Array  # int32[]  done
 
 
-def make_train(config: BranchingConfig, env: Environment) -> tuple[Start, Block]:
-    """The two pure functions of a training run, which improves on its guide."""
-    q = CandidateQ(env.holes, config.widths, config.blind)
+@dataclass(frozen=True)
+class Branching:
+    """The learner, which improves on a rule."""
 
-    def optimizer_of(numbers: Numbers) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.clip_by_global_norm(numbers["max_grad_norm"]), optax.scale_by_radam()
-        )
+    config: BranchingConfig
+    env: Environment
 
-    def start(key: jax.Array, params: Params, guide: Policy, numbers: Numbers) -> Learner:
+    @property
+    def q(self) -> CandidateQ:
+        """What is learnt."""
+        return CandidateQ(self.env.holes, self.config.widths, self.config.blind)
+
+    def init(
+        self, key: jax.Array, params: Params, base_policy: Policy | None, numbers: Numbers
+    ) -> BranchingState:
+        """Returns a run with a new network, no labels, and arenas at random places."""
+        assert base_policy is not None  # the settings always name one
+        config = self.config
         by_network, by_arenas, key = jax.random.split(key, 3)
-        parameters = q.init(by_network)
-        return Learner(
+        parameters = self.q.init(by_network)
+        return BranchingState(
             parameters=parameters,
             latest=parameters,
             base=parameters,
-            guide=guide,
-            optimizer=optimizer_of(numbers).init(parameters),
+            guide=base_policy,
+            optimizer=_optimizer(numbers).init(parameters),
             labels=no_labels(config.room, config.arenas * config.candidates),
-            arenas=start_arenas(env, params, by_arenas, config.arenas * config.pool),
+            arenas=start_arenas(self.env, params, by_arenas, config.arenas_in_play),
             key=key,
             numbers=numbers,
-            update=jnp.zeros((), jnp.int32),
+            updates=jnp.zeros((), jnp.int32),
         )
 
-    def guided(network: Any, rule: Policy, margin: jax.Array) -> Choose:
-        return playing(greedy(q, network, guide=Guide(rule, margin)))
+    def update(self, state: BranchingState, params: Params) -> tuple[BranchingState, Metrics]:
+        """Labels a state of every arena, plays on, then learns from the labels kept."""
+        key, by_labels, by_learning, by_playing = jax.random.split(state.key, 4)
+        config, numbers = self.config, state.numbers
+        number, done = _round(config, state.updates)
+        starts = (done == 0) & (number > 0)
+        base = jax.tree.map(
+            lambda new, old: jnp.where(starts, new, old), state.parameters, state.base
+        )
+        shown_arenas = shown(state.arenas, by_labels, config.pool)
+        # Without later rounds, what plays on in them is not compiled.
+        bases = [lambda _, rule, margin: playing(rule), self._guided][: 2 if config.rounds else 1]
+        row, worth, labelled, count = jax.lax.switch(
+            jnp.minimum(number, len(bases) - 1),
+            [self._label_with(chosen) for chosen in bases],
+            base,
+            state.guide,
+            numbers["margin"],
+            params,
+            shown_arenas,
+            by_labels,
+        )
+        # What a placement is worth is asked where the policy that learns it will have to place.
+        arenas, failed, episodes = play_on(
+            self.env,
+            self._guided(state.parameters, state.guide, numbers["margin"]),
+            params,
+            state.arenas,
+            by_playing,
+            steps=config.stride,
+            random_moves=numbers["random_moves"],
+        )
+        at = state.updates % config.room
+        labels = state.labels.with_update(at, row, worth, labelled, count)
+        length = jnp.where(number == 0, config.first_updates, config.round_updates)
+        fall = numbers["learning_rate"] - numbers["final_learning_rate"]
+        rate = numbers["final_learning_rate"] + 0.5 * fall * (1 + jnp.cos(jnp.pi * done / length))
+        state = state.replace(
+            labels=labels, base=base, arenas=arenas, key=key, updates=state.updates + 1
+        )
+        state, loss = self._learn(state, by_learning, rate)
+        return state, Metrics(loss=loss, failed=failed, episodes=episodes)
 
-    def learn(learner: Learner, key: jax.Array, rate: jax.Array) -> tuple[Learner, jax.Array]:
+    def _guided(self, network: Any, rule: Policy, margin: jax.Array) -> Choose:
+        return playing(greedy(self.q, network, guide=Guide(rule, margin)))
+
+    def _label_with(self, chosen: Callable[[Any, Policy, jax.Array], Choose]) -> Callable[..., Any]:
+        """Labels with the policy that `chosen` makes as the one that plays on in the branches."""
+
+        def labelled(base, rule, margin, params, arenas, key):
+            return label(
+                self.env,
+                chosen(base, rule, margin),
+                params,
+                arenas,
+                key,
+                candidates=self.config.candidates,
+                horizon=self.config.horizon,
+            )
+
+        return labelled
+
+    def _learn(
+        self, state: BranchingState, key: jax.Array, rate: jax.Array
+    ) -> tuple[BranchingState, jax.Array]:
         def loss_of(parameters: Any, key: jax.Array) -> jax.Array:
-            drawn = draw(learner.labels, key, config.minibatch)
-            error = jnp.where(drawn.exists, q.value(parameters, drawn.row) - drawn.worth, 0.0)
+            drawn = draw(state.labels, key, self.config.minibatch)
+            error = jnp.where(drawn.exists, self.q.value(parameters, drawn.row) - drawn.worth, 0.0)
             return jnp.sum(jnp.square(beside_its_state(error, drawn))) / jnp.maximum(
                 jnp.sum(drawn.exists), 1
             )
 
-        before = (learner.latest, learner.parameters, learner.optimizer)
-        (latest, average, state), loss = descend(
-            *(loss_of, optimizer_of(learner.numbers), before),
-            jax.random.split(key, config.gradient_steps),
+        (latest, average, optimizer), loss = descend(
+            loss_of,
+            _optimizer(state.numbers),
+            (state.latest, state.parameters, state.optimizer),
+            jax.random.split(key, self.config.gradient_steps),
             rate=rate,
-            averaging=learner.numbers["averaging"],
+            averaging=state.numbers["averaging"],
         )
-        return learner.replace(latest=latest, parameters=average, optimizer=state), loss
+        return state.replace(latest=latest, parameters=average, optimizer=optimizer), loss
 
-    def update(learner: Learner, params: Params) -> tuple[Learner, Progress]:
-        key, by_labels, by_learning, by_playing = jax.random.split(learner.key, 4)
-        numbers = learner.numbers
-        number, done = _round(config, learner.update)
-        starts = (done == 0) & (number > 0)
-        base = jax.tree.map(
-            lambda new, old: jnp.where(starts, new, old), learner.parameters, learner.base
-        )
-        states = shown(learner.arenas, by_labels, config.pool)
 
-        def with_base(chosen: Callable[[Any, Policy, jax.Array], Choose]):
-            def act(base, rule, margin, params, arenas, key):
-                return label(
-                    *(env, chosen(base, rule, margin), params, arenas, key),
-                    candidates=config.candidates,
-                    horizon=config.horizon,
-                )
-
-            return act
-
-        # Without later rounds, what plays on in them is not compiled.
-        bases = [lambda _, rule, margin: playing(rule), guided][: 2 if config.rounds else 1]
-        row, worth, state, count = jax.lax.switch(
-            jnp.minimum(number, len(bases) - 1),
-            [with_base(base) for base in bases],
-            *(base, learner.guide, numbers["margin"], params, states, by_labels),
-        )
-        # What a placement is worth is asked where the policy that learns it will have to place.
-        player = guided(learner.parameters, learner.guide, numbers["margin"])
-        arenas, failed, episodes = play_on(
-            *(env, player, params, learner.arenas, by_playing),
-            steps=config.stride,
-            random_moves=numbers["random_moves"],
-        )
-        at = learner.update % config.room
-        labels = learner.labels.with_update(at, row, worth, state, count)
-        length = jnp.where(number == 0, config.first_updates, config.round_updates)
-        fall = numbers["learning_rate"] - numbers["final_learning_rate"]
-        rate = numbers["final_learning_rate"] + 0.5 * fall * (1 + jnp.cos(jnp.pi * done / length))
-        learner = learner.replace(
-            labels=labels, base=base, arenas=arenas, key=key, update=learner.update + 1
-        )
-        learner, loss = learn(learner, by_learning, rate)
-        return learner, Progress(loss=loss, failed=failed, episodes=episodes)
-
-    return start, in_blocks(update)
+def _optimizer(numbers: Numbers) -> optax.GradientTransformation:
+    """Directions only: the length of a step is the rate of its round."""
+    return optax.chain(optax.clip_by_global_norm(numbers["max_grad_norm"]), optax.scale_by_radam())
 
 
 def _round(config: BranchingConfig, update: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -10,6 +10,7 @@ import logging
 import shutil
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,14 @@ class Checkpoints:
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
         self._tell(f"no checkpoint could be written to {self.folder}: {reason}; training goes on")
         self._manager = None
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """Where checkpoints are written, and how often; of several processes, by the first alone."""
+
+    checkpoints: Checkpoints
+    seconds: float = 60.0  # between two of them; 0: at every chance
 
 
 def _ranked(entry: Path) -> bool:

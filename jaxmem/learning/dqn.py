@@ -16,8 +16,8 @@ import optax
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.learning.blocks import Block, Progress, Start, in_blocks
-from jaxmem.learning.collect import Arenas, collect, epsilon_at, start_arenas
+from jaxmem.learning.collect import Arenas, Steps, collect, epsilon_at, start_arenas
+from jaxmem.learning.learner import Metrics
 from jaxmem.learning.replay import items_of
 from jaxmem.learning.settings import (
     Numbers,
@@ -31,7 +31,7 @@ from jaxmem.learning.settings import (
 )
 from jaxmem.learning.targets import double_q_targets
 from jaxmem.policies import Policy
-from jaxmem.policies.q_functions import NETWORKS, q_function
+from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
 
 DECAYS = ("linear", "exponential")
 
@@ -116,15 +116,15 @@ class Networks:
     optimizer: Any  # state of the optimizer
 
 
-class Learner(struct.PyTreeNode):
-    """A training run between two updates."""
+class DQNState(struct.PyTreeNode):
+    """A run between two updates."""
 
     networks: Networks
     buffer: Any  # state of the flashbax buffer of `Item`s
     arenas: Arenas
     key: jax.Array  # typed key
     numbers: Numbers
-    update: jax.Array  # int32[]  updates done
+    updates: jax.Array  # int32[]  done
 
     @property
     def parameters(self) -> Any:
@@ -132,100 +132,132 @@ class Learner(struct.PyTreeNode):
         return self.networks.parameters
 
 
-def make_train(config: DQNConfig, env: Environment) -> tuple[Start, Block]:
-    """The two pure functions of a training run; it follows no guide."""
-    q = q_function(config.network, env.holes, env.cells, config.widths, config.blind)
-    buffer = flashbax.make_item_buffer(
-        config.buffer, config.minimum, config.batch, add_sequences=True, add_batches=True
-    )
+@dataclass(frozen=True)
+class DQN:
+    """The learner; it improves on no rule."""
 
-    def optimizer_of(numbers: Numbers) -> optax.GradientTransformation:
-        rates = (numbers["learning_rate"], numbers["final_learning_rate"])
-        return optax.chain(
-            optax.clip_by_global_norm(numbers["max_grad_norm"]),
-            optax.adam(optax.linear_schedule(*rates, config.updates * config.gradient_steps)),
+    config: DQNConfig
+    env: Environment
+
+    @property
+    def q(self) -> QFunction:
+        """What is learnt."""
+        config = self.config
+        return q_function(
+            config.network, self.env.holes, self.env.cells, config.widths, config.blind
         )
 
-    def play(parameters: Any, params: Params, arenas: Arenas, key: jax.Array, epsilon: jax.Array):
-        return collect(
-            env, params, q, parameters, arenas, key, epsilon, config.rollout, keep_after=True
+    @property
+    def buffer(self) -> Any:
+        """Flashbax's item buffer, of `Item`s."""
+        config = self.config
+        return flashbax.make_item_buffer(
+            config.buffer, config.minimum, config.batch, add_sequences=True, add_batches=True
         )
 
-    def start(key: jax.Array, params: Params, guide: Policy | None, numbers: Numbers) -> Learner:
-        del guide
+    def init(
+        self, key: jax.Array, params: Params, base_policy: Policy | None, numbers: Numbers
+    ) -> DQNState:
+        """Returns a run with a new network, an empty buffer, and arenas at random places."""
+        del base_policy
         by_network, by_arenas, key = jax.random.split(key, 3)
-        arenas = start_arenas(env, params, by_arenas, config.arenas)
-        parameters = q.init(by_network)
-        _, steps, _ = jax.eval_shape(play, parameters, params, arenas, key, jnp.float32(1.0))
+        arenas = start_arenas(self.env, params, by_arenas, self.config.arenas)
+        parameters = self.q.init(by_network)
+        _, steps, _ = jax.eval_shape(self._play, parameters, params, arenas, key, jnp.float32(1.0))
         item = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype),
-            jax.eval_shape(lambda steps: items_of(steps, 1.0, config.n_steps), steps),
+            jax.eval_shape(lambda steps: items_of(steps, 1.0, self.config.n_steps), steps),
         )
-        return Learner(
-            networks=Networks(parameters, parameters, optimizer_of(numbers).init(parameters)),
-            buffer=buffer.init(item),
+        optimizer = self._optimizer(numbers).init(parameters)
+        return DQNState(
+            networks=Networks(parameters, parameters, optimizer),
+            buffer=self.buffer.init(item),
             arenas=arenas,
             key=key,
             numbers=numbers,
-            update=jnp.zeros((), jnp.int32),
+            updates=jnp.zeros((), jnp.int32),
         )
 
-    def loss_of(
-        parameters: Any, row: Any, target: jax.Array, weight: jax.Array, huber: jax.Array
-    ) -> jax.Array:
-        error = optax.huber_loss(q.value(parameters, row), target, delta=cast(float, huber))
-        return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+    def update(self, state: DQNState, params: Params) -> tuple[DQNState, Metrics]:
+        """Plays S steps in every arena, keeps them, then learns from some drawn from the buffer."""
+        key, by_collect, by_learning = jax.random.split(state.key, 3)
+        numbers, config = state.numbers, self.config
+        epsilon = epsilon_at(state.updates, config.updates, numbers, config.decay)
+        arenas, steps, _ = self._play(state.parameters, params, state.arenas, by_collect, epsilon)
+        items = items_of(steps, numbers["gamma"], config.n_steps)
+        buffer = self.buffer.add(state.buffer, items)
+        networks, loss = jax.lax.cond(
+            self.buffer.can_sample(buffer),
+            self._learn,
+            lambda networks, *_: (networks, jnp.float32(0.0)),
+            state.networks,
+            buffer,
+            numbers,
+            by_learning,
+        )
+        state = state.replace(
+            networks=networks, buffer=buffer, arenas=arenas, key=key, updates=state.updates + 1
+        )
+        metrics = Metrics(
+            loss=loss,
+            failed=1.0 - jnp.mean(steps.placed),
+            episodes=jnp.sum(steps.terminated | steps.truncated),
+        )
+        return state, metrics
 
-    def values(parameters: Any, seen: Any) -> jax.Array:
-        return jax.vmap(lambda seen: q.values(parameters, seen))(seen)
+    def _play(
+        self, parameters: Any, params: Params, arenas: Arenas, key: jax.Array, epsilon: jax.Array
+    ) -> tuple[Arenas, Steps, jax.Array]:
+        return collect(
+            self.env,
+            params,
+            self.q,
+            parameters,
+            arenas,
+            key,
+            epsilon,
+            self.config.rollout,
+            keep_after=True,
+        )
 
-    def learn(
-        networks: Networks, kept: Any, numbers: Numbers, key: jax.Array
+    def _optimizer(self, numbers: Numbers) -> optax.GradientTransformation:
+        rates = (numbers["learning_rate"], numbers["final_learning_rate"])
+        gradient_steps = self.config.updates * self.config.gradient_steps
+        return optax.chain(
+            optax.clip_by_global_norm(numbers["max_grad_norm"]),
+            optax.adam(optax.linear_schedule(*rates, gradient_steps)),
+        )
+
+    def _learn(
+        self, networks: Networks, buffer: Any, numbers: Numbers, key: jax.Array
     ) -> tuple[Networks, jax.Array]:
-        optimizer = optimizer_of(numbers)
+        optimizer = self._optimizer(numbers)
 
         def descend(networks: Networks, key: jax.Array) -> tuple[Networks, jax.Array]:
-            item = buffer.sample(kept, key).experience
+            item = self.buffer.sample(buffer, key).experience
             goal = double_q_targets(
                 item.reward,
                 item.discount,
-                values(networks.parameters, item.after),
-                values(networks.target, item.after),
+                self._values(networks.parameters, item.after),
+                self._values(networks.target, item.after),
             )
-            loss, gradient = jax.value_and_grad(loss_of)(
-                *(networks.parameters, item.row, goal, item.weight, numbers["huber"])
+            loss, gradient = jax.value_and_grad(self._loss)(
+                networks.parameters, item.row, goal, item.weight, numbers["huber"]
             )
             change, state = optimizer.update(gradient, networks.optimizer, networks.parameters)
             parameters = optax.apply_updates(networks.parameters, change)
             target = optax.incremental_update(parameters, networks.target, numbers["target_rate"])
             return Networks(parameters, target, state), loss
 
-        keys = jax.random.split(key, config.gradient_steps)
+        keys = jax.random.split(key, self.config.gradient_steps)
         networks, loss = jax.lax.scan(descend, networks, keys)
         return networks, jnp.mean(loss)
 
-    def update(learner: Learner, params: Params) -> tuple[Learner, Progress]:
-        key, by_collect, by_learning = jax.random.split(learner.key, 3)
-        numbers = learner.numbers
-        arenas, steps, _ = play(
-            *(learner.parameters, params, learner.arenas, by_collect),
-            epsilon_at(learner.update, config.updates, numbers, config.decay),
-        )
-        kept = buffer.add(learner.buffer, items_of(steps, numbers["gamma"], config.n_steps))
-        networks, loss = jax.lax.cond(
-            buffer.can_sample(kept),
-            learn,
-            lambda networks, *_: (networks, jnp.float32(0.0)),
-            *(learner.networks, kept, numbers, by_learning),
-        )
-        learner = learner.replace(
-            networks=networks, buffer=kept, arenas=arenas, key=key, update=learner.update + 1
-        )
-        progress = Progress(
-            loss=loss,
-            failed=1.0 - jnp.mean(steps.placed),
-            episodes=jnp.sum(steps.terminated | steps.truncated),
-        )
-        return learner, progress
+    def _loss(
+        self, parameters: Any, row: Any, target: jax.Array, weight: jax.Array, huber: jax.Array
+    ) -> jax.Array:
+        error = optax.huber_loss(self.q.value(parameters, row), target, delta=cast(float, huber))
+        return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
-    return start, in_blocks(update)
+    def _values(self, parameters: Any, seen: Any) -> jax.Array:
+        return jax.vmap(lambda seen: self.q.values(parameters, seen))(seen)

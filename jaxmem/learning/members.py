@@ -1,7 +1,8 @@
-"""The members of a sweep, and which of them one program trains side by side.
+"""Members of a grid that one program trains side by side, as a learner with axes for them.
 
 Members that differ in their seeds and in numbers that change no shape are axes of one vmapped
-program: S seeds, each with its own requests, and C choices of the numbers.
+program: S seeds, each with its own requests and base policy, and C choices of the numbers. One
+member alone has no axes: it is the program of a single run.
 """
 
 import dataclasses
@@ -14,57 +15,70 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.environment.environment import Environment, Params
+from jaxmem.environment.environment import Params
 from jaxmem.environment.tasks import params_of
-from jaxmem.learning.blocks import Block
-from jaxmem.learning.learners import LEARNERS, Config
+from jaxmem.learning.config import TrainConfig
+from jaxmem.learning.learner import LearnerConfig, Metrics, train_block
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import Policy
-from jaxmem.workloads.registry import Workload
-
-TRAINING_SEQUENCES = 4096
 
 
 @dataclass(frozen=True)
-class Group:
-    """Members that one program trains: every seed with every choice, or one member alone."""
+class Members:
+    """Every seed with every choice of the settings, or one member alone."""
 
-    learner: str
-    env: Environment
+    config: TrainConfig  # of the first: of the others only seed and numbers differ
     seeds: tuple[int, ...]  # S
-    choices: tuple[Config, ...]  # C, alike but for their numbers
-    guides: tuple[Policy | None, ...]  # S, of one kind
+    choices: tuple[LearnerConfig, ...]  # C, alike but for their numbers
+    base_policies: tuple[Policy | None, ...]  # S, of one structure
 
     @property
-    def config(self) -> Config:
-        """What all members share is to be read of it."""
-        return self.choices[0]
-
-    @property
-    def members(self) -> list[tuple[int, int]]:
-        """The places of their seeds and choices, in the order of all lists of members."""
+    def places(self) -> list[tuple[int, int]]:
+        """The numbers of seed and choice of each member, in the order of all lists of members."""
         return [(s, c) for s in range(len(self.seeds)) for c in range(len(self.choices))]
 
     @property
-    def alone(self) -> bool:
-        """One member needs no axes: it is the program of a single run."""
-        return len(self.members) == 1
+    def configs(self) -> list[TrainConfig]:
+        """The run that each member would be alone."""
+        return [
+            dataclasses.replace(self.config, settings=self.choices[c], seed=self.seeds[s])
+            for s, c in self.places
+        ]
 
     @property
     def axes(self) -> int:
-        """Axes that the members add to every array of a learner."""
-        return 0 if self.alone else 2
+        """Axes that the members add in front of every array of a learner's state."""
+        return 0 if len(self.places) == 1 else 2
 
-    def params(self, task: Workload) -> Params:
-        """What is played on, for each seed."""
+    def params(self) -> Params:
+        """Draws the training sequences of each seed."""
+        config = self.config
         drawn = [
-            params_of(task, "train", seed, TRAINING_SEQUENCES, ages=self.env.needs_ages)
+            params_of(
+                config.task,
+                "train",
+                seed,
+                config.evaluation.training_sequences,
+                ages=config.env.needs_ages,
+            )
             for seed in self.seeds
         ]
-        return drawn[0] if self.alone else _stacked(drawn)
+        return _stack(drawn) if self.axes else drawn[0]
 
-    def program(self, vectorised: bool | None = None) -> tuple[Callable[[Params], Any], Block]:
-        """`start(params)`, and `train(learner, params, updates)` of all members.
+    def init(self, params: Params) -> Any:
+        """Returns the states of all members before their first updates."""
+        learner = self.config.make_learner()
+        keys = jax.vmap(jax.random.key)(jnp.array(self.seeds, jnp.uint32))
+        numbers = [numbers_of(choice) for choice in self.choices]
+        if not self.axes:
+            return learner.init(keys[0], params, self.base_policies[0], numbers[0])
+        init = jax.vmap(jax.vmap(learner.init, (None, None, None, 0)), (0, 0, 0, None))
+        return init(keys, params, _stack([*self.base_policies]), _stack(numbers))
+
+    def train_block(
+        self, state: Any, params: Params, updates: jax.Array, vectorised: bool | None = None
+    ) -> tuple[Any, Metrics]:
+        """Updates all members `updates` (int32[]) times.
 
         Args:
             vectorised: the members step side by side, under `vmap`, instead of one after another,
@@ -72,68 +86,67 @@ class Group:
                 so each comes to the very bits of a run of its own (vmapped products round
                 otherwise), a third sooner than side by side.
         """
-        start, train = LEARNERS[self.learner][1](self.config, self.env)
-        keys = jax.vmap(jax.random.key)(jnp.array(self.seeds, jnp.uint32))
-        if self.alone:
-            numbers = numbers_of(self.config)
-            return lambda params: start(keys[0], params, self.guides[0], numbers), train
-        numbers, guides = _stacked([*map(numbers_of, self.choices)]), _stacked([*self.guides])
-        start = jax.vmap(jax.vmap(start, (None, None, None, 0)), (0, 0, 0, None))
+        learner = self.config.make_learner()
+        if not self.axes:
+            return train_block(learner, state, params, updates)
         if vectorised is None:
             vectorised = jax.default_backend() != "cpu"
         along = jax.vmap if vectorised else _one_by_one
 
-        def train_all(learner: Any, params: Params, updates: jax.Array) -> Any:
-            def of_seed(learner: Any, params: Params) -> Any:
-                return along(lambda member: train(member, params, updates))(learner)
+        def of_seed(states: Any, params: Params) -> Any:
+            return along(lambda state: train_block(learner, state, params, updates))(states)
 
-            return along(of_seed)(learner, params)
+        return along(of_seed)(state, params)
 
-        return lambda params: start(keys, params, guides, numbers), train_all
-
-    def each(self, tree: Any) -> list[Any]:
-        """Of a tree with the axes of the members, the tree of each of them."""
-        if self.alone:
+    def unstack(self, tree: Any) -> list[Any]:
+        """Splits a tree with the axes of the members into the tree of each."""
+        if not self.axes:
             return [tree]
-        return [jax.tree.map(operator.itemgetter(place), tree) for place in self.members]
+        return [jax.tree.map(operator.itemgetter(place), tree) for place in self.places]
 
 
-def groups_of(
-    learner: str,
-    env: Environment,
+def group_members(
+    config: TrainConfig,
     seeds: Sequence[int],
-    choices: Sequence[Config],
-    guides: Callable[[str | None, int], Policy | None],
-) -> list[Group]:
-    """Every seed with every choice, in as few programs as there are kinds of them.
+    choices: Sequence[LearnerConfig],
+    base_policy: Callable[[str | None, int], Policy | None],
+) -> list[Members]:
+    """Sorts every seed with every choice into as few programs as there are kinds of them.
 
     Args:
-        guides: of the name of a guide and a seed, the rule with its parameters.
+        base_policy: from the name of a rule and a seed to the rule with its parameters.
     """
     groups: dict[Any, dict[str, list]] = {}
-    for config in choices:
-        shape = dataclasses.replace(
-            config, **{name: getattr(choices[0], name) for name in config.NUMBERS}
-        )
+    for choice in choices:
+        first = {name: getattr(choices[0], name) for name in choice.NUMBERS}
+        shape = dataclasses.replace(choice, **first)
         for seed in seeds:
-            guide = guides(config.guide, seed)
-            kind = (shape, jax.tree.structure(guide))
-            found = groups.setdefault(kind, {"seeds": [], "choices": [], "guides": []})
-            if seed not in found["seeds"]:
-                found["seeds"].append(seed)
-                found["guides"].append(guide)
-            if config not in found["choices"]:
-                found["choices"].append(config)
+            rule = base_policy(choice.guide, seed)
+            group = groups.setdefault(
+                (shape, jax.tree.structure(rule)), {"seeds": [], "choices": [], "rules": []}
+            )
+            if seed not in group["seeds"]:
+                group["seeds"].append(seed)
+                group["rules"].append(rule)
+            if choice not in group["choices"]:
+                group["choices"].append(choice)
     return [
-        Group(learner=learner, env=env, **{name: tuple(all_) for name, all_ in found.items()})
-        for found in groups.values()
+        Members(
+            config=dataclasses.replace(
+                config, settings=group["choices"][0], seed=group["seeds"][0]
+            ),
+            seeds=tuple(group["seeds"]),
+            choices=tuple(group["choices"]),
+            base_policies=tuple(group["rules"]),
+        )
+        for group in groups.values()
     ]
 
 
 def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`vmap`, but one after another."""
+    """Maps as `vmap` does, but one after another."""
     return lambda *mapped: jax.lax.map(lambda given: function(*given), mapped)
 
 
-def _stacked(trees: list[Any]) -> Any:
+def _stack(trees: list[Any]) -> Any:
     return jax.tree.map(lambda *leaves: np.stack(jax.device_get(leaves)), *trees)

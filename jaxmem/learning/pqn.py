@@ -13,8 +13,8 @@ import optax
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.learning.blocks import Block, Progress, Start, in_blocks
 from jaxmem.learning.collect import Arenas, Steps, collect, epsilon_at, start_arenas
+from jaxmem.learning.learner import Metrics
 from jaxmem.learning.settings import (
     Numbers,
     check_blind,
@@ -84,97 +84,106 @@ class PQNConfig:
         return self.arenas * self.rollout
 
 
-class Learner(struct.PyTreeNode):
-    """A training run between two updates."""
+class PQNState(struct.PyTreeNode):
+    """A run between two updates."""
 
     parameters: Any  # of the network
     optimizer: Any  # state of the optimizer
     arenas: Arenas
     key: jax.Array  # typed key
     numbers: Numbers
-    update: jax.Array  # int32[]  updates done
+    updates: jax.Array  # int32[]  done
 
 
-def make_train(config: PQNConfig, env: Environment) -> tuple[Start, Block]:
-    """The two pure functions of a training run; it follows no guide."""
-    q = CandidateQ(env.holes, config.widths, config.blind)
-    gradient_steps = config.updates * config.epochs * config.minibatches
+@dataclass(frozen=True)
+class PQN:
+    """The learner; it improves on no rule."""
 
-    def optimizer_of(numbers: Numbers) -> optax.GradientTransformation:
+    config: PQNConfig
+    env: Environment
+
+    @property
+    def q(self) -> CandidateQ:
+        """What is learnt."""
+        return CandidateQ(self.env.holes, self.config.widths, self.config.blind)
+
+    def init(
+        self, key: jax.Array, params: Params, base_policy: Policy | None, numbers: Numbers
+    ) -> PQNState:
+        """Returns a run with a new network, in arenas at random places of their sequences."""
+        del base_policy
+        by_network, by_arenas, key = jax.random.split(key, 3)
+        parameters = self.q.init(by_network)
+        return PQNState(
+            parameters=parameters,
+            optimizer=self._optimizer(numbers).init(parameters),
+            arenas=start_arenas(self.env, params, by_arenas, self.config.arenas),
+            key=key,
+            numbers=numbers,
+            updates=jnp.zeros((), jnp.int32),
+        )
+
+    def update(self, state: PQNState, params: Params) -> tuple[PQNState, Metrics]:
+        """Plays S steps in every arena, then learns from them for a few epochs."""
+        key, by_collect, by_epochs = jax.random.split(state.key, 3)
+        arenas, steps, last = collect(
+            self.env,
+            params,
+            self.q,
+            state.parameters,
+            state.arenas,
+            by_collect,
+            epsilon_at(state.updates, self.config.updates, state.numbers),
+            self.config.rollout,
+        )
+        samples = _samples(steps, last, state.numbers)
+        optimizer = self._optimizer(state.numbers)
+        (parameters, optimizer_state), loss = jax.lax.scan(
+            lambda carry, key: self._epoch(carry, key, samples, optimizer),
+            (state.parameters, state.optimizer),
+            jax.random.split(by_epochs, self.config.epochs),
+        )
+        metrics = Metrics(
+            loss=jnp.mean(loss),
+            failed=1.0 - jnp.mean(steps.placed),
+            episodes=jnp.sum(steps.terminated | steps.truncated),
+        )
+        state = state.replace(
+            parameters=parameters,
+            optimizer=optimizer_state,
+            arenas=arenas,
+            key=key,
+            updates=state.updates + 1,
+        )
+        return state, metrics
+
+    def _optimizer(self, numbers: Numbers) -> optax.GradientTransformation:
         rates = (numbers["learning_rate"], numbers["final_learning_rate"])
+        gradient_steps = self.config.updates * self.config.epochs * self.config.minibatches
         return optax.chain(
             optax.clip_by_global_norm(numbers["max_grad_norm"]),
             optax.radam(optax.linear_schedule(*rates, gradient_steps)),
         )
 
-    def start(key: jax.Array, params: Params, guide: Policy | None, numbers: Numbers) -> Learner:
-        del guide
-        by_network, by_arenas, key = jax.random.split(key, 3)
-        arenas = start_arenas(env, params, by_arenas, config.arenas)
-        parameters = q.init(by_network)
-        return Learner(
-            parameters=parameters,
-            optimizer=optimizer_of(numbers).init(parameters),
-            arenas=arenas,
-            key=key,
-            numbers=numbers,
-            update=jnp.zeros((), jnp.int32),
-        )
-
-    def loss_of(parameters: Any, row: jax.Array, target: jax.Array, weight: jax.Array):
-        error = jnp.square(q.value(parameters, row) - target)
-        return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
-
-    def epoch(carry, key, samples, optimizer):
+    def _epoch(self, carry, key, samples, optimizer):
         def descend(carry, batch):
             parameters, state = carry
-            loss, gradient = jax.value_and_grad(loss_of)(parameters, *batch)
+            loss, gradient = jax.value_and_grad(self._loss)(parameters, *batch)
             change, state = optimizer.update(gradient, state, parameters)
             return (optax.apply_updates(parameters, change), state), loss
 
         # Shuffling the requests is enough: the arenas are at unrelated places of their sequences,
         # so a request of all of them is a mixed batch. Shuffling single steps, which sorts all of
         # them and moves them one by one, took as long as learning from them.
-        order = jax.random.permutation(key, config.rollout)
+        order = jax.random.permutation(key, self.config.rollout)
         batches = jax.tree.map(
-            lambda x: x[order].reshape((config.minibatches, -1, *x.shape[2:])), samples
+            lambda x: x[order].reshape((self.config.minibatches, -1, *x.shape[2:])), samples
         )
         return jax.lax.scan(descend, carry, batches)
 
-    def update(learner: Learner, params: Params) -> tuple[Learner, Progress]:
-        key, by_collect, by_epochs = jax.random.split(learner.key, 3)
-        numbers, optimizer = learner.numbers, optimizer_of(learner.numbers)
-        arenas, steps, last = collect(
-            env,
-            params,
-            q,
-            learner.parameters,
-            learner.arenas,
-            by_collect,
-            epsilon_at(learner.update, config.updates, numbers),
-            config.rollout,
-        )
-        samples = _samples(steps, last, numbers)
-        (parameters, state), loss = jax.lax.scan(
-            lambda carry, key: epoch(carry, key, samples, optimizer),
-            (learner.parameters, learner.optimizer),
-            jax.random.split(by_epochs, config.epochs),
-        )
-        progress = Progress(
-            loss=jnp.mean(loss),
-            failed=1.0 - jnp.mean(steps.placed),
-            episodes=jnp.sum(steps.terminated | steps.truncated),
-        )
-        learner = learner.replace(
-            parameters=parameters,
-            optimizer=state,
-            arenas=arenas,
-            key=key,
-            update=learner.update + 1,
-        )
-        return learner, progress
-
-    return start, in_blocks(update)
+    def _loss(self, parameters: Any, row: jax.Array, target: jax.Array, weight: jax.Array):
+        error = jnp.square(self.q.value(parameters, row) - target)
+        return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
 def _samples(steps: Steps, last: jax.Array, numbers: Numbers) -> tuple[jax.Array, ...]:

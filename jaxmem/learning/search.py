@@ -7,41 +7,36 @@ over seeds: test sequences are not seen.
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jaxmem.learning.devices import ALL, check_devices
-from jaxmem.learning.learners import Config, check_training
+from jaxmem.checks import check_whole
+from jaxmem.learning.checkpoint import Checkpointing
+from jaxmem.learning.config import TrainConfig
+from jaxmem.learning.grid import check_members, train_programs
+from jaxmem.learning.learner import LearnerConfig
+from jaxmem.learning.loop import Listener
+from jaxmem.learning.result import TrainResult
 from jaxmem.learning.space import Space, space_of
 from jaxmem.learning.study import Study, Trial
-from jaxmem.learning.sweep import check_members
-from jaxmem.learning.train import Job, TrainResult
-from jaxmem.learning.training import Keeping, Listener
-from jaxmem.workloads.registry import Workload
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What is searched, checked: every trial is this but for its own settings."""
 
-    job: Job
+    config: TrainConfig  # its seed is the first
     space: Space
     seeds: tuple[int, ...]  # S, of each trial
-    settings: dict[str, Any] = field(repr=False)  # of the learner and its network
 
     @property
     def defaults(self) -> dict[str, Any]:
         """What the settings that are searched are without a search."""
-        config = self.config({})
-        return {name: getattr(config, name) for name in self.space}
+        return {name: getattr(self.config.settings, name) for name in self.space}
 
-    def config(self, found: Mapping[str, Any]) -> Config:
-        """All settings of a trial; raises ValueError where they do not go together."""
-        job = self.job
-        game = {"seed": self.seeds[-1], "holes": job.holes, "reward": job.reward}
-        _, config = check_training(job.task, job.learner, **game, **{**self.settings, **found})
-        check_devices(job.devices, config.arenas_in_play)
-        return config
+    def settings_of(self, found: Mapping[str, Any]) -> LearnerConfig:
+        """Returns all settings of a trial; raises ValueError where they do not go together."""
+        return self.config.replace(seed=self.seeds[-1], **found).settings
 
 
 class Watcher(Listener, Protocol):
@@ -54,52 +49,39 @@ class Watcher(Listener, Protocol):
         """A trial is done, and which is the best so far."""
 
 
-def plan_of(
-    task: Workload,
-    learner: str,
-    *,
-    space: Mapping[str, Any],
-    seed: int,
-    seeds: int,
-    holes: int,
-    reward: str,
-    devices: int | str = ALL,
-    **settings: Any,
-) -> Plan:
-    """What is to be searched.
+def plan_search(config: TrainConfig, space: Mapping[str, Any], seeds: int = 1) -> SearchPlan:
+    """Makes the plan of a search.
 
     Args:
+        config: of a trial, where its settings are not searched; its seed is the first.
         space: of each setting a range or a list, as in `space_of`; none: the usual ones.
-        seed: the first of the seeds.
-        settings: of the learner, where they are not searched; the rest as in `train`.
+        seeds: S, of each trial.
 
     Raises:
-        ValueError: what `train` would refuse; a space that is none, or with an end of a range, or a
-            value, that the learner cannot have beside the other settings.
+        ValueError: a space that is none, or with an end of a range, or a value, that the learner
+            cannot have beside the other settings.
     """
     check_members(seeds)
-    check_training(task, learner, seed=seed, holes=holes, reward=reward, **settings)
-    job = Job(task, learner, holes, reward, devices)
-    seeded = tuple(range(seed, seed + seeds))
-    plan = Plan(job, space_of(learner, space), seeded, settings)
-    plan.config({})
+    seeded = tuple(range(config.seed, config.seed + seeds))
+    plan = SearchPlan(config, space_of(config.learner, space), seeded)
+    plan.settings_of({})
     for name, values in plan.space.items():
         for value in values.ends:
             try:
-                plan.config({name: value})
+                plan.settings_of({name: value})
             except ValueError as error:
                 raise ValueError(f"space.{name} has {value!r}: {error}") from error
     return plan
 
 
 def search(
-    plan: Plan,
+    plan: SearchPlan,
     study: Study,
     *,
     trials: int,
     batch: int,
     watcher: Watcher,
-    keeping: Callable[[str], Keeping | None] = lambda program: None,
+    checkpointing: Callable[[str], Checkpointing | None] = lambda program: None,
     forget: Callable[[], None] = lambda: None,
     save: Callable[[int, Sequence[TrainResult]], None] = lambda number, members: None,
 ) -> bool:
@@ -110,7 +92,7 @@ def search(
     Args:
         study: with the trials so far.
         batch: trials side by side.
-        keeping: of the name of a program, where its checkpoints are kept.
+        checkpointing: of the name of a program, where its checkpoints are kept.
         forget: deletes these, when a batch has been told.
         save: keeps what a trial's seeds left, where it is the best so far, before it is told.
 
@@ -122,7 +104,7 @@ def search(
     try:
         while (missing := trials - len(study.trials)) > 0:
             asked = study.ask(min(batch, missing))
-            if not _Batch(plan, study, asked, watcher, save).train(keeping):
+            if not _Batch(plan, study, asked, watcher, save).train(checkpointing):
                 return False
             forget()
     except KeyboardInterrupt:
@@ -132,9 +114,8 @@ def search(
 
 def check_counts(trials: Any, batch: Any, seeds: int) -> None:
     """Raises ValueError for numbers of trials that `search` would refuse."""
-    for name, value in (("trials", trials), ("batch", batch)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}; a whole number of at least 1")
+    check_whole("trials", trials)
+    check_whole("batch", batch)
     check_members(seeds, batch, "trials in a batch")
 
 
@@ -142,32 +123,35 @@ def check_counts(trials: Any, batch: Any, seeds: int) -> None:
 class _Batch:
     """Trials that are trained together."""
 
-    plan: Plan
+    plan: SearchPlan
     study: Study
     asked: Sequence[Trial]
     watcher: Watcher
     save: Callable[[int, Sequence[TrainResult]], None]
 
-    def train(self, keeping: Callable[[str], Keeping | None]) -> bool:
+    def train(self, checkpointing: Callable[[str], Checkpointing | None]) -> bool:
         """Trains the trials and tells what comes of them; whether of all."""
         # Equal settings come to the same: they are trained once, and told as often as asked for.
-        twins: dict[Config, list[Trial]] = {}
+        twins: dict[LearnerConfig, list[Trial]] = {}
         before = {_key(trial): trial for trial in self.study.trials}
         for trial in self.asked:
             if (known := before.get(_key(trial))) is not None:
                 self._tell(trial, known.by_seed, known.note)
                 continue
             try:
-                twins.setdefault(self.plan.config(trial.settings), []).append(trial)
+                twins.setdefault(self.plan.settings_of(trial.settings), []).append(trial)
             except ValueError as error:  # values that do not go together
                 self._tell(trial, (), str(error))
         if not twins:
             return True
         seeds, results = self.plan.seeds, dict[int, TrainResult]()
         self.watcher.begun([trials[0] for trials in twins.values()], len(seeds))
-        programs = self.plan.job.programs(
-            *(seeds, list(twins), [self.watcher]),
-            lambda places: keeping(self._name(places, list(twins.values()))),
+        programs = train_programs(
+            self.plan.config,
+            seeds,
+            list(twins),
+            [self.watcher],
+            lambda places: checkpointing(self._name(places, list(twins.values()))),
         )
         waiting = dict(enumerate(twins.values()))
         for found in programs:

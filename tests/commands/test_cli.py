@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from toy_learner import in_place_of_pqn
+from toy_learner import FEW_SEQUENCES, in_place_of_pqn
 
 from jaxmem.cli import main
 from jaxmem.commands import render
-from jaxmem.learning import guides, members, training
 from jaxmem.policies.saved import read_policy
 from jaxmem.verbs import VERBS
 
@@ -23,7 +22,7 @@ CASE_0 = (
     "policies=[first,second,best,worst]",
 )
 TINY = (
-    *("learner=pqn", "learner.steps=2000"),
+    *("learner=pqn", "learner.steps=2000", *FEW_SEQUENCES),
     *("learner.arenas=16", "learner.rollout=16", "learner.minibatches=4"),
 )
 
@@ -261,18 +260,9 @@ def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
     assert any("the last 25 % for testing" in note for note in results["notes"])
 
 
-@pytest.fixture
-def few_sequences(monkeypatch):
-    """A learner trains, validates and chooses its margin on few: as many as are tested on."""
-    monkeypatch.setattr(members, "TRAINING_SEQUENCES", 16)
-    monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 8)
-    monkeypatch.setattr(guides, "SEQUENCES", 8)
-
-
-@pytest.mark.usefixtures("few_sequences")
 def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
     command = ["train", "learner=branching", "workload=comb", "network.widths=[8]"]
-    command += ["network.blind=[place]"]
+    command += ["network.blind=[place]", *FEW_SEQUENCES, "evaluation.selection_sequences=8"]
     command += ["learner.arenas=16", "learner.states=64", "learner.kept=4"]
     command += ["learner.guide=best"]  # found without playing every rule first
     command += ["learner.horizon=4", "learner.minibatch=16"]
@@ -287,11 +277,10 @@ def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
     assert again["failed_requests"] == results["policies"]["learned"]["failed_requests"]
 
 
-@pytest.mark.usefixtures("few_sequences")
 @pytest.mark.slow
 def test_the_student_projects_learner_leaves_a_policy_for_its_arena(tmp_path, capsys):
     command = ["train", "workload=classic", "learner=dqn/classic", "learner.steps=200"]
-    command += ["network.widths=[8]", "cells=50", "policies=[best]", "sequences=8"]
+    command += [*FEW_SEQUENCES, "network.widths=[8]", "cells=50", "policies=[best]", "sequences=8"]
     assert main([*command, f"out={tmp_path / 'run'}"]) == 0
     results = results_in(tmp_path / "run")
     assert results["training"]["steps"] == 200

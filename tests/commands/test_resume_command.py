@@ -12,14 +12,14 @@ import time
 
 import pytest
 import yaml
-from toy_learner import in_place_of_pqn
+from toy_learner import FEW_SEQUENCES, in_place_of_pqn
 
 from jaxmem.cli import main
 from jaxmem.metrics import MetricsFile
 
 TOY = ["learner=pqn", "learner.steps=2368", "learner.arenas=8", "learner.rollout=8"]
 TOY += ["learner.minibatches=4", "network.widths=[4]", "workload=comb", "sequences=8"]
-TOY += ["policies=[best]", "checkpoint.seconds=0"]
+TOY += ["policies=[best]", "checkpoint.seconds=0", *FEW_SEQUENCES]
 SAME = ("policy.safetensors", "metrics.jsonl", "table.md")
 
 

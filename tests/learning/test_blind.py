@@ -1,12 +1,16 @@
 """A network learns nothing from the features that it is blind to, whoever teaches it."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.environment.tasks import params_of
-from jaxmem.learning.learners import LEARNERS, check_training
+from jaxmem.learning.config import train_config
+from jaxmem.learning.learner import train_block
+from jaxmem.learning.learners import LEARNERS
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import policy
 from jaxmem.workloads.registry import workload
@@ -24,15 +28,11 @@ SETTINGS = {
 @pytest.mark.slow
 def test_weights_of_features_that_are_not_seen_stay_as_they_were(learner):
     blind = ["neighbour_sizes", "holes_after"]
-    env, config = check_training(
-        *(TASK, learner),
-        **{"seed": 0, "holes": 3, "reward": "failures", "blind": blind, **SMALL},
-        **SETTINGS[learner],
-    )
+    config = train_config(TASK, learner, holes=3, blind=blind, **SMALL, **SETTINGS[learner])
     params = params_of(TASK, "train", 0, 16)
-    start, block = LEARNERS[learner][1](config, env)
-    first = jax.jit(start)(jax.random.key(0), params, policy("best"), numbers_of(config))
-    after, _ = jax.jit(block)(first, params, np.int32(3))
+    taught, numbers = config.make_learner(), numbers_of(config.settings)
+    first = jax.jit(taught.init)(jax.random.key(0), params, policy("best"), numbers)
+    after, _ = jax.jit(functools.partial(train_block, taught))(first, params, np.int32(3))
     before, now = (
         np.asarray(state.parameters["params"]["Dense_0"]["kernel"]) for state in (first, after)
     )

@@ -13,15 +13,16 @@ from jaxmem.environment.environment import Environment
 from jaxmem.environment.observations import candidates
 from jaxmem.environment.tasks import params_of
 from jaxmem.learning.branching import (
+    Branching,
     BranchingConfig,
     Labels,
     _round,
     beside_its_state,
     draw,
-    make_train,
     shown,
 )
 from jaxmem.learning.collect import start_arenas
+from jaxmem.learning.learner import train_block
 from jaxmem.learning.rollouts import label, play_on
 from jaxmem.learning.settings import numbers_of
 from jaxmem.learning.train import train
@@ -268,9 +269,10 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
         widths=(8,),
     )
     params = params_of(TASK, "train", 0, SEQUENCES)
-    start, block = make_train(config, ENV)
+    branching = Branching(config, ENV)
     given = (jax.random.key(0), params, policy("best"), numbers_of(config))
-    go_on, learner = jax.jit(block), jax.jit(start)(*given)
+    go_on = jax.jit(functools.partial(train_block, branching))
+    learner = jax.jit(branching.init)(*given)
     first = learner.parameters
     for at in range(config.updates):
         before = learner
@@ -279,7 +281,7 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
         expected = before.parameters if begins else before.base
         assert jax.tree.all(jax.tree.map(jnp.array_equal, learner.base, expected))
         assert np.isfinite(float(progress.loss))
-    assert int(learner.update) == config.updates
+    assert int(learner.updates) == config.updates
     changed = jax.tree.map(lambda new, old: bool((new != old).any()), learner.parameters, first)
     assert all(jax.tree.leaves(changed))
     assert jax.eval_shape(Scorer((8,)).apply, learner.parameters, learner.labels.row).shape == (

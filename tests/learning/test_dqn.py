@@ -1,5 +1,6 @@
 """Double DQN: one gradient step by hand, whole runs on a small game, and what is refused."""
 
+import functools
 import re
 from dataclasses import replace
 
@@ -13,7 +14,8 @@ from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import dqn
 from jaxmem.learning.collect import collect, epsilon_at
-from jaxmem.learning.dqn import DQNConfig, make_train
+from jaxmem.learning.dqn import DQN, DQNConfig
+from jaxmem.learning.learner import train_block
 from jaxmem.learning.replay import items_of
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import policy
@@ -73,7 +75,8 @@ def play_through(network, params):
     """A whole run: its Q-function, and the learner before it learns, when it begins, at the end."""
     q = NETWORKS[network]
     config = replace(CONFIG, network=network)
-    start, train = map(jax.jit, make_train(config, environment(q)))
+    learner = DQN(config, environment(q))
+    start, train = jax.jit(learner.init), jax.jit(functools.partial(train_block, learner))
     begin = start(jax.random.key(0), params, None, numbers_of(config))
     waiting, _ = train(begin, params, 3)  # 192 steps: not enough to learn from
     first, progress = train(waiting, params, 1)
@@ -149,7 +152,8 @@ def test_the_loss_is_hubers_against_the_target_of_double_q(mlp_run, params, monk
     """One gradient step on the first items of the buffer, beside plain Python."""
     q, config, _, waiting, *_ = mlp_run
     monkeypatch.setattr(dqn.flashbax, "make_item_buffer", lambda *_, **__: Buffer)
-    _, train = make_train(replace(config, gradient_steps=1), environment(q))
+    one_step = DQN(replace(config, gradient_steps=1), environment(q))
+    train = functools.partial(train_block, one_step)
     # A target network of its own, so that it matters which of the two chooses and which values.
     other = q.init(jax.random.key(9))
     learner = waiting.replace(networks=waiting.networks.replace(target=other))

@@ -1,5 +1,6 @@
 """One PQN update, on steps made by hand: what it learns from, and what it does not."""
 
+import functools
 import re
 from dataclasses import replace
 
@@ -14,7 +15,8 @@ from jaxmem.environment.environment import Environment
 from jaxmem.environment.observations import FEATURES
 from jaxmem.learning import pqn
 from jaxmem.learning.collect import Arenas, Steps
-from jaxmem.learning.pqn import PQNConfig, make_train
+from jaxmem.learning.learner import train_block
+from jaxmem.learning.pqn import PQN, PQNConfig
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies.networks import Scorer
 
@@ -71,10 +73,10 @@ def learner(epsilons):
 
 
 def programs(config):
-    """`make_train`'s, compiled, with what a PQN run starts from filled in."""
-    start, train = make_train(config, ENV)
-    numbers = numbers_of(config)
-    return jax.jit(lambda key, at: start(key, at, None, numbers)), jax.jit(train)
+    """The functions of PQN, compiled, with what a run starts from filled in."""
+    pqn, numbers = PQN(config, ENV), numbers_of(config)
+    train = functools.partial(train_block, pqn)
+    return jax.jit(lambda key, at: pqn.init(key, at, None, numbers)), jax.jit(train)
 
 
 def given(**changes):

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from toy_learner import SETTINGS, in_place_of_pqn
 
-from jaxmem.learning import training
-from jaxmem.learning.checkpoint import Checkpoints
+from jaxmem.learning import loop
+from jaxmem.learning.checkpoint import Checkpointing, Checkpoints
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.train import train
-from jaxmem.learning.training import Keeping
 
 WORKLOAD = "comb"
 
@@ -54,14 +53,16 @@ def told():
 
 def run(folder=None, told=None, heard=None, seconds=0.0, **changes):
     tell = (told if told is not None else []).append
-    keeping = None if folder is None else Keeping(Checkpoints(folder, tell), seconds)
+    checkpointing = None if folder is None else Checkpointing(Checkpoints(folder, tell), seconds)
     listeners = [heard] if heard else []
     settings = {**SETTINGS, **changes}
     try:
-        return train(WORKLOAD, "pqn", seed=5, listeners=listeners, keeping=keeping, **settings)
+        return train(
+            WORKLOAD, "pqn", seed=5, listeners=listeners, checkpointing=checkpointing, **settings
+        )
     finally:
-        if keeping:
-            keeping.checkpoints.close()
+        if checkpointing:
+            checkpointing.checkpoints.close()
 
 
 @pytest.fixture(scope="module")
@@ -109,21 +110,21 @@ def test_a_run_killed_again_and_again_goes_on_to_the_same_bits(whole, tmp_path):
 
 
 def test_a_run_killed_between_two_validations_goes_on_from_there(whole, tmp_path, monkeypatch):
-    update, updates = training.Training._update, []
+    train_block, updates = loop._train_block, []
 
-    def counted(self, count):
+    def counted(count, *run):
         updates.append(count)
         if len(updates) == 12:
             raise Killed
-        return update(self, min(count, 1))
+        return train_block(min(count, 1), *run)
 
-    monkeypatch.setattr(training.Training, "_update", counted)
+    monkeypatch.setattr(loop, "_train_block", counted)
     with pytest.raises(Killed):
         run(tmp_path)
     monkeypatch.undo()
     again = []
     monkeypatch.setattr(
-        training.Training, "_update", lambda self, n: again.append(n) or update(self, n)
+        loop, "_train_block", lambda n, *run: again.append(n) or train_block(n, *run)
     )
     assert_the_same(run(tmp_path), whole)
     assert sum(again) == 37 - 11

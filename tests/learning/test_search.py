@@ -4,17 +4,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from jaxmem.learning import members, training
-from jaxmem.learning.search import plan_of, search
+from jaxmem.learning import search as searching
+from jaxmem.learning.config import EvaluationConfig, train_config
+from jaxmem.learning.search import plan_search, search
 from jaxmem.learning.space import about
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.study import Study
-from jaxmem.learning.train import Job, train
+from jaxmem.learning.train import train
 from jaxmem.workloads.registry import workload
 
 TASK = workload("memoryless", 32)  # one word: little to compile
-GAME = {"learner": "pqn", "seed": 5, "holes": 3, "reward": "failures"}
-TINY = {**GAME, "steps": 2000, "arenas": 16, "rollout": 16, "minibatches": 4, "widths": [8]}
+RUN = {"learner": "pqn", "seed": 5, "holes": 3, "reward": "failures"}
+TINY = {**RUN, "steps": 2000, "arenas": 16, "rollout": 16, "minibatches": 4, "widths": [8]}
 RATES = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
 
 
@@ -41,7 +42,7 @@ class Watched:
     def forget(self):
         self.forgotten += 1
 
-    def keeping(self, program):
+    def checkpointing(self, program):
         self.kept.append(program)
 
     def save(self, number, members):
@@ -56,13 +57,13 @@ def searched(tmp_path, monkeypatch):
     """
     trained = []
 
-    def programs(job, seeds, choices, listeners, keeping):
+    def programs(config, seeds, choices, listeners, checkpointing):
         kinds = {}
         for place, config in enumerate(choices):
             kinds.setdefault(config.arenas, []).append(place)
         for places in kinds.values():
             numbers = [place * len(seeds) + s for place in places for s in range(len(seeds))]
-            keeping(numbers)
+            checkpointing(numbers)
             trained.append([choices[place] for place in places])
             results = {}
             for number in numbers:
@@ -78,7 +79,7 @@ def searched(tmp_path, monkeypatch):
             yield results
 
     def run(space, *, trials, batch):
-        plan = plan_of(TASK, **TINY, seeds=2, space=space)
+        plan = plan_search(train_config(TASK, **TINY), space, 2)
         asked, watched = about(plan.space), Watched()
         file = tmp_path / "study.db"
         with Study(file, plan.space, asked=asked, first=plan.defaults) as study:
@@ -88,14 +89,14 @@ def searched(tmp_path, monkeypatch):
                 trials=trials,
                 batch=batch,
                 watcher=watched,
-                keeping=watched.keeping,
+                checkpointing=watched.checkpointing,
                 forget=watched.forget,
                 save=watched.save,
             )
             watched.trials = study.trials
         return watched
 
-    monkeypatch.setattr(Job, "programs", programs)
+    monkeypatch.setattr(searching, "train_programs", programs)
     run.failing = lambda config, seed: 100 * config.learning_rate + seed
     run.trained = trained
     return run
@@ -232,12 +233,11 @@ def test_numbers_that_cannot_be_are_refused(searched, numbers, said):
 
 @pytest.mark.slow
 def test_a_trial_comes_to_what_a_run_with_its_settings_comes_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(members, "TRAINING_SEQUENCES", 64)
-    monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 16)
-    plan = plan_of(TASK, **TINY, seeds=1, space=RATES)
+    few = EvaluationConfig(training_sequences=64, validation_sequences=16)
+    plan = plan_search(train_config(TASK, **TINY, evaluation=few), RATES)
     watched = Watched()
     with Study(tmp_path / "study.db", plan.space, asked={}, first=plan.defaults) as study:
         assert search(plan, study, trials=2, batch=2, watcher=watched)
         found = study.trials
-    alone = train(TASK, **TINY, **found[1].settings)
+    alone = train(TASK, **TINY, **found[1].settings, evaluation=few)
     assert found[1].by_seed == (alone.validation_failed,)

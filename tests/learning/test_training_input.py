@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from jaxmem.environment.environment import Environment
-from jaxmem.learning.learners import check_training, q_of
+from jaxmem.learning.config import train_config
 from jaxmem.learning.pqn import PQNConfig
 from jaxmem.learning.train import train
 from jaxmem.policies.q_functions import CandidateQ
@@ -17,26 +17,26 @@ CHECKED = {"learner": "pqn", "seed": 0, "holes": 8, "reward": "failures"}
 
 
 def test_what_training_accepts_is_an_environment_and_a_configuration():
-    env, config = check_training(TASK, **CHECKED, steps=500, widths=[16, 8])
-    assert env == Environment(
+    run = train_config(TASK, **CHECKED, steps=500, widths=[16, 8])
+    assert run.env == Environment(
         cells=TASK.cells, horizon=40, observation="packed", holes=8, keep_last=False
     )
-    assert config == PQNConfig(steps=500, widths=(16, 8))
-    assert isinstance(config.widths, tuple)
+    assert run.settings == PQNConfig(steps=500, widths=(16, 8))
+    assert isinstance(run.settings.widths, tuple)
 
 
 def test_what_a_network_is_blind_to_is_given_as_a_list():
-    config = check_training(TASK, **CHECKED, blind=["place", "segments"])[1]
-    assert config == PQNConfig(blind=("place", "segments"))
-    assert q_of(config, TASK, 8) == CandidateQ(8, config.widths, ("place", "segments"))
+    run = train_config(TASK, **CHECKED, blind=["place", "segments"])
+    assert run.settings == PQNConfig(blind=("place", "segments"))
+    assert run.q == CandidateQ(8, run.settings.widths, ("place", "segments"))
 
 
 def test_the_game_is_the_one_that_the_network_reads():
-    env, config = check_training(TASK, **{**CHECKED, "learner": "dqn"}, network="mlp")
-    assert (env.actions, env.observation) == ("address", "bitmap")
-    assert config.network == "mlp"
-    env, _ = check_training(TASK, **{**CHECKED, "learner": "dqn"})
-    assert (env.actions, env.observation) == ("holes", "packed")
+    run = train_config(TASK, **{**CHECKED, "learner": "dqn"}, network="mlp")
+    assert (run.env.actions, run.env.observation) == ("address", "bitmap")
+    assert run.settings.network == "mlp"
+    run = train_config(TASK, **{**CHECKED, "learner": "dqn"})
+    assert (run.env.actions, run.env.observation) == ("holes", "packed")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_wrong_run_is_refused_before_it_begins(wrong, message, monkeypatch):
     monkeypatch.setattr(Workload, "requests", drawn)
     question = {**CHECKED, **wrong}
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_training(TASK, **question)
+        train_config(TASK, **question)
     learner = question.pop("learner")
     with pytest.raises(ValueError, match=re.escape(message)):
         train(TASK, learner, **question)
@@ -84,7 +84,7 @@ def test_a_wrong_run_is_refused_before_it_begins(wrong, message, monkeypatch):
 def test_one_fixed_sequence_is_not_trained_on():
     message = "workload scenario is one fixed sequence: nothing to train on"
     with pytest.raises(ValueError, match=message):
-        check_training(workload("scenario"), **CHECKED)
+        train_config(workload("scenario"), **CHECKED)
     with pytest.raises(ValueError, match=message):
         train(replace(TASK, name="scenario", fixed=True))
 

@@ -1,6 +1,5 @@
 """A whole training run: it learns, it can be repeated, and it can be stopped at any time."""
 
-import functools
 import json
 from dataclasses import asdict
 
@@ -11,12 +10,12 @@ import pytest
 
 from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import failed_share
-from jaxmem.learning import learners, members, pqn, training
-from jaxmem.learning.blocks import Progress
+from jaxmem.learning import learners, loop, pqn
 from jaxmem.learning.collect import Arenas, Steps
-from jaxmem.learning.pqn import Learner, PQNConfig, make_train
+from jaxmem.learning.config import EvaluationConfig
+from jaxmem.learning.learner import Metrics
+from jaxmem.learning.pqn import PQN, PQNConfig, PQNState
 from jaxmem.learning.train import train
-from jaxmem.learning.training import LATE, VALIDATIONS
 from jaxmem.policies import CLASSICAL, policy
 from jaxmem.policies.networks import Scorer
 from jaxmem.workloads.registry import Workload
@@ -63,18 +62,10 @@ SETTINGS = {
     "minibatches": 16,
     "gamma": 0.95,
     "widths": [32],
+    "evaluation": EvaluationConfig(training_sequences=256, validation_sequences=24),
 }
+LATE, VALIDATIONS = SETTINGS["evaluation"].late, SETTINGS["evaluation"].validations
 UPDATES = -(-SETTINGS["steps"] // (32 * 32))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_sequences():
-    """Little to draw, and one compiled program for all runs with the same settings."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(members, "TRAINING_SEQUENCES", 256)
-        monkeypatch.setattr(training, "VALIDATION_SEQUENCES", 24)
-        monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, functools.cache(make_train)))
-        yield
 
 
 class Seen:
@@ -99,7 +90,7 @@ class Seen:
 def run():
     """A run, and what was seen of it."""
     seen = Seen()
-    judge, requests = training.failed_share, Workload.requests
+    judge, requests = loop.failed_share, Workload.requests
 
     def judged(player, *arguments):
         # Copies: the buffers of a training state are given away to the next block.
@@ -112,7 +103,7 @@ def run():
         return requests(self, split, seed, sequences)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(training, "failed_share", judged)
+        monkeypatch.setattr(loop, "failed_share", judged)
         monkeypatch.setattr(Workload, "requests", drawn)
         result = train(
             TASK,
@@ -229,10 +220,10 @@ def test_an_interrupted_run_returns_what_was_learnt_so_far(run):
 
 
 def test_a_run_interrupted_before_the_first_report_returns_the_network_of_its_seed(monkeypatch):
-    def interrupt(updates):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_ends", interrupt)
+    monkeypatch.setattr(loop, "_validation_updates", interrupt)
     result, other = (train(TASK, "pqn", seed=seed, **SETTINGS) for seed in (1, 2))
     assert (result.steps, result.episodes, result.curve) == (0, 0, ())
     assert result.note == "interrupted after 0 steps"
@@ -245,17 +236,18 @@ def scripted(scale_of, loss_of):
     """A learner whose parameters after each block are those before times `scale_of(update)`."""
     parameters = Scorer((32,)).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
 
-    def start(key, params, guide, numbers):
-        nothing = jnp.zeros(())
-        return Learner(parameters, nothing, nothing, key, numbers, jnp.zeros((), jnp.int32))
+    class Scripted(PQN):
+        def init(self, key, params, base_policy, numbers):
+            nothing = jnp.zeros(())
+            return PQNState(parameters, nothing, nothing, key, numbers, jnp.zeros((), jnp.int32))
 
-    def train(learner, params, updates):
-        update = learner.update + updates
-        after = jax.tree.map(lambda leaf: leaf * scale_of(update), learner.parameters)
-        progress = Progress(loss_of(update), jnp.float32(0.5), jnp.int32(2))
-        return learner.replace(parameters=after, update=update), progress
+        def update(self, state, params):
+            updates = state.updates + 1
+            after = jax.tree.map(lambda leaf: leaf * scale_of(updates), state.parameters)
+            metrics = Metrics(loss_of(updates), jnp.float32(0.5), jnp.int32(2))
+            return state.replace(parameters=after, updates=updates), metrics
 
-    return lambda config, env: (start, train)
+    return Scripted
 
 
 @pytest.mark.parametrize("what", ["parameters", "loss"])
@@ -292,7 +284,7 @@ def test_a_run_interrupted_while_it_judges_counts_what_it_has_judged(monkeypatch
     monkeypatch.setitem(
         learners.LEARNERS, "pqn", (PQNConfig, scripted(lambda at: 1.0, lambda at: jnp.float32(0)))
     )
-    monkeypatch.setattr(training, "failed_share", judge)
+    monkeypatch.setattr(loop, "failed_share", judge)
     result = train(TASK, "pqn", seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
     assert (len(result.curve), result.steps) == (2, 2 * 32 * 32)
     assert result.episodes == result.curve[-1].episodes == 4
@@ -315,7 +307,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
 
     monkeypatch.setattr(pqn, "start_arenas", start_arenas)
     monkeypatch.setattr(pqn, "collect", collect)
-    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make_train))
+    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, PQN))
     result = train(TASK, "pqn", seed=1, learning_rate=1e30, **SETTINGS)
     assert "no longer finite" in result.note
     assert result.steps < UPDATES * 32 * 32
@@ -327,7 +319,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
 def test_blocks_are_all_updates_in_at_most_20_parts(updates, monkeypatch):
     make = scripted(lambda at: 1.0, lambda at: jnp.float32(0.0))
     monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make))
-    monkeypatch.setattr(training, "failed_share", lambda *_: 1.0)
+    monkeypatch.setattr(loop, "failed_share", lambda *_: 1.0)
     result = train(TASK, "pqn", **{**SETTINGS, "steps": updates * 32 * 32})
     assert result.steps == updates * 32 * 32
     assert len(result.curve) == min(updates, len(result.curve)) <= VALIDATIONS

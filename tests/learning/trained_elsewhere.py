@@ -9,7 +9,8 @@ import sys
 import jax
 import numpy as np
 
-from jaxmem.learning import hosts, members, training
+from jaxmem.learning import hosts
+from jaxmem.learning.config import EvaluationConfig
 from jaxmem.learning.train import train
 
 SETTINGS = {
@@ -30,8 +31,6 @@ def main(file, learner, devices, processes="1", index="0", port="0"):
     if processes != "1":
         hosts.join(int(processes), int(index), f"127.0.0.1:{port}")
     assert len(jax.devices()) == int(devices)
-    members.TRAINING_SEQUENCES = 64
-    training.VALIDATION_SEQUENCES, training.VALIDATIONS = 16, 1
     keep(file, network(learner, "all"))
     if processes == "1":
         keep(f"{file}.alone.npz", network(learner, 1))
@@ -40,7 +39,15 @@ def main(file, learner, devices, processes="1", index="0", port="0"):
 
 def network(learner, devices):
     small = {"arenas": 16, "widths": [16], "holes": 4}
-    result = train("large-short-lived", learner, devices=devices, **small, **SETTINGS[learner])
+    few = EvaluationConfig(training_sequences=64, validation_sequences=16, validations=1)
+    result = train(
+        "large-short-lived",
+        learner,
+        devices=devices,
+        evaluation=few,
+        **small,
+        **SETTINGS[learner],
+    )
     return jax.tree.leaves(jax.device_get(result.policy.parameters.network))
 
 

@@ -1,24 +1,23 @@
 """Members of a sweep are the runs that they would be alone; programs are as few as can be."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
 import pytest
 from toy_learner import SETTINGS, in_place_of_pqn
 
-from jaxmem.environment.environment import Environment
-from jaxmem.learning.checkpoint import Checkpoints
-from jaxmem.learning.learners import LEARNERS, check_training
-from jaxmem.learning.members import Group, groups_of
-from jaxmem.learning.sweep import grid_of, sweep
+from jaxmem.learning.checkpoint import Checkpointing, Checkpoints
+from jaxmem.learning.config import train_config
+from jaxmem.learning.grid import grid_of, train_grid
+from jaxmem.learning.learners import LEARNERS
+from jaxmem.learning.members import Members, group_members
 from jaxmem.learning.train import train
-from jaxmem.learning.training import Keeping
 from jaxmem.policies import policy
 from jaxmem.workloads.registry import workload
 
 TASK = workload("comb")
-GAME = {"holes": 8, "reward": "failures"}
 RATES = [0.1, 0.01, 0.003]
 
 
@@ -33,6 +32,10 @@ class Heard:
         self.reports.append((member, at))
 
 
+def config(**changes):
+    return train_config("comb", "pqn", **{**SETTINGS, **changes})
+
+
 @pytest.fixture(scope="module", autouse=True)
 def toy():
     with in_place_of_pqn():
@@ -43,7 +46,7 @@ def toy():
 def swept():
     heard = Heard()
     grid = {"learning_rate": RATES, "arenas": [8, 4]}
-    return sweep("comb", "pqn", grid=grid, seeds=2, seed=7, listeners=[heard], **SETTINGS), heard
+    return train_grid(grid_of(config(seed=7), grid, 2), listeners=[heard]), heard
 
 
 def same(one, other):
@@ -85,7 +88,7 @@ def test_the_best_choice_is_the_one_that_fails_least_in_validation(swept):
 def test_choices_are_told_in_words(swept):
     result, _ = swept
     assert result.grid.titles[:2] == ["learning_rate 0.1, arenas 8", "learning_rate 0.1, arenas 4"]
-    assert grid_of(TASK, "pqn", {}, seed=0, seeds=3, **GAME).titles == ["as set"]
+    assert grid_of(config(), {}, 3).titles == ["as set"]
 
 
 def test_a_sweep_goes_on_where_it_was_stopped(swept, tmp_path):
@@ -99,12 +102,11 @@ def test_a_sweep_goes_on_where_it_was_stopped(swept, tmp_path):
                 raise Killed
 
     def again(*listeners):
-        def keeping(program):
-            return Keeping(Checkpoints(tmp_path / str(program), lambda said: None), 0.0)
+        def checkpointing(program):
+            return Checkpointing(Checkpoints(tmp_path / str(program), lambda said: None), 0.0)
 
-        grid = {"learning_rate": RATES, "arenas": [8, 4]}
-        settings = {**SETTINGS, "grid": grid, "seeds": 2, "seed": 7}
-        return sweep("comb", "pqn", listeners=listeners, keeping=keeping, **settings)
+        grid = grid_of(config(seed=7), {"learning_rate": RATES, "arenas": [8, 4]}, 2)
+        return train_grid(grid, listeners=listeners, checkpointing=checkpointing)
 
     with pytest.raises(Killed):
         again(Deadly())
@@ -115,8 +117,7 @@ def test_a_sweep_goes_on_where_it_was_stopped(swept, tmp_path):
 
 
 def test_a_member_that_is_no_longer_finite_does_not_stop_the_others():
-    grid = {"learning_rate": [1e38, 0.01]}
-    result = sweep("comb", "pqn", grid=grid, **SETTINGS)
+    result = train_grid(grid_of(config(), {"learning_rate": [1e38, 0.01]}))
     (lost,), (other,) = result.members
     assert "no longer finite" in lost.note
     assert other.note == ""
@@ -126,25 +127,26 @@ def test_a_member_that_is_no_longer_finite_does_not_stop_the_others():
 
 def test_side_by_side_members_learn_what_they_learn_one_by_one():
     """On an accelerator they are vmapped; here too, if asked to be."""
-    env, config = check_training(TASK, "pqn", seed=0, **GAME, **SETTINGS)
-    choices = tuple(dataclasses.replace(config, learning_rate=rate) for rate in RATES)
-    group = Group("pqn", env, (3, 4), choices, (None, None))
-    params = group.params(TASK)
+    alone = config()
+    choices = tuple(dataclasses.replace(alone.settings, learning_rate=rate) for rate in RATES)
+    members = Members(alone, (3, 4), choices, (None, None))
+    params = members.params()
     ends = []
     for vectorised in (True, False):
-        start, block = group.program(vectorised)
-        end, _ = jax.jit(block)(jax.jit(start)(params), params, np.int32(5))
-        ends.append(group.each(jax.device_get(end.parameters)))
+        block = functools.partial(members.train_block, vectorised=vectorised)
+        end, _ = jax.jit(block)(jax.jit(members.init)(params), params, np.int32(5))
+        ends.append(members.unstack(jax.device_get(end.parameters)))
     for one, other in zip(*ends, strict=True):
         for leaf, alike in zip(*map(jax.tree.leaves, (one, other)), strict=True):
             np.testing.assert_allclose(leaf, alike, atol=1e-5)
 
 
 def test_guides_of_another_kind_make_a_program_of_their_own():
-    env, config = check_training(TASK, "branching", seed=0, **GAME)
-    assert isinstance(env, Environment)
+    branching = train_config(TASK, "branching")
     kinds = {0: policy("best"), 1: policy("first"), 2: policy("segregated", np.ones(3, np.int32))}
-    groups = groups_of("branching", env, (0, 1, 2), (config,), lambda name, seed: kinds[seed])
+    groups = group_members(
+        branching, (0, 1, 2), (branching.settings,), lambda name, seed: kinds[seed]
+    )
     # best and first are one rule with another number, but their names tell them apart.
     assert sorted(group.seeds for group in groups) == [(0,), (1,), (2,)]
     assert set(LEARNERS) == {"pqn", "dqn", "branching"}
@@ -167,13 +169,13 @@ def test_guides_of_another_kind_make_a_program_of_their_own():
 )
 def test_a_sweep_that_cannot_be_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        sweep("comb", "pqn", **{"seeds": 1, **given}, **SETTINGS)
+        grid_of(config(seed=given.get("seed", 0)), given.get("grid", {}), given.get("seeds", 1))
 
 
 def test_the_largest_seed_is_the_same_in_a_sweep(swept):
     del swept
     seed = 2**32 - 1
-    (member,) = sweep("comb", "pqn", seed=seed, **SETTINGS).members[0]
+    (member,) = train_grid(grid_of(config(seed=seed), {})).members[0]
     assert same(
         member.policy.parameters, train("comb", "pqn", seed=seed, **SETTINGS).policy.parameters
     )

@@ -1,0 +1,75 @@
+"""What is kept of each member of a training run: its curve, its best network, why it ended."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class ValidationPoint:
+    """A point of the learning curve: where a member stands at a validation."""
+
+    steps: int  # environment steps done
+    episodes: int  # sequences finished
+    seconds: float  # since the run began, compilation included, of all members together
+    steps_per_second: float  # since the last validation, likewise
+    loss: float  # of the Q-values, last update
+    exploring_failed: float  # % of requests that failed while exploring, last update
+    failed: float  # % on validation sequences, acting greedily
+
+
+@dataclass
+class MemberState:
+    """One member on its way; its learner's state is on the devices, with those of the others."""
+
+    best: Any  # of the networks, late ones if there are some, that which failed least in validation
+    best_failed: float = math.inf  # %
+    late: bool = False  # it is one of those
+    curve: list[ValidationPoint] = field(default_factory=list)
+    note: str = ""  # why it ended early, if it did
+
+    @property
+    def latest(self) -> float | None:
+        """Failures at the last validation, in %; None: there was none yet."""
+        return self.curve[-1].failed if self.curve else None
+
+    def add(self, point: ValidationPoint, network: Any, late: bool) -> None:
+        """Lengthens the curve, and keeps the network where it is the best."""
+        if point.failed < self.best_failed or late > self.late:
+            self.best, self.best_failed, self.late = network, point.failed, late
+        self.curve.append(point)
+
+    def interrupt(self) -> None:
+        """Notes that the run was interrupted here."""
+        counted = self.curve[-1].steps if self.curve else 0
+        self.note = self.note or f"{INTERRUPTED} after {counted:,} steps"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run could go on."""
+        return self.note.startswith(INTERRUPTED)
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns all but the network, as JSON can hold it."""
+        return {
+            "best_failed": self.best_failed if self.curve else None,
+            "late": self.late,
+            "curve": [dataclasses.asdict(point) for point in self.curve],
+            # An interruption is over when the run goes on.
+            "note": "" if self.interrupted else self.note,
+        }
+
+    @classmethod
+    def from_json(cls, best: Any, found: dict[str, Any]) -> "MemberState":
+        """Makes the member that `as_json` tells of, with its network."""
+        failed = found["best_failed"]
+        return cls(
+            best=best,
+            best_failed=math.inf if failed is None else failed,
+            late=found["late"],
+            curve=[ValidationPoint(**point) for point in found["curve"]],
+            note=found["note"],
+        )

@@ -1,0 +1,118 @@
+"""What a training run leaves: a policy with its card, and the curve on the way to it."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jaxmem.learning.base_policies import BasePolicy, choose_base_policy, in_words
+from jaxmem.learning.config import TrainConfig
+from jaxmem.learning.member_state import INTERRUPTED, MemberState, ValidationPoint
+from jaxmem.policies import Policy
+from jaxmem.policies.learned import Guide, greedy
+from jaxmem.policies.saved import Card, choice_of
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run leaves: of its last quarter, the policy that failed least on validation sequences.
+
+    Of a run that ended before, it is the one that failed least so far.
+    """
+
+    policy: Policy
+    card: Card = field(repr=False)
+    curve: tuple[ValidationPoint, ...] = field(repr=False)
+    references: dict[str, float]  # % failed on validation sequences, by fit
+    steps: int
+    episodes: int
+    seconds: float
+    seed: int
+    guide: str = ""  # the rule that the policy follows where nothing is worth more
+    note: str = ""  # why the run ended early, if it did
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it could go on."""
+        return self.note.startswith(INTERRUPTED)
+
+    @property
+    def validation_failed(self) -> float | None:
+        """Failures of its network on validation sequences, in %; None: it was never validated."""
+        return self.card.training["validation_failed"]
+
+
+def policy_of(config: TrainConfig, network: Any, base_policies: Sequence[BasePolicy]) -> Policy:
+    """Makes the policy that a network plays while it is trained."""
+    rule = base_policies[0].rule if base_policies else None
+    return _following(config, network, rule, config.settings.margin)
+
+
+def result_of(
+    config: TrainConfig,
+    base_policies: Sequence[BasePolicy],
+    member: MemberState,
+    references: dict[str, float],
+    seconds: float,
+) -> TrainResult:
+    """Makes the policy that a member leaves; base policy and margin are chosen by validation.
+
+    Args:
+        config: of this member.
+        references: % failed on validation sequences, by fit.
+        seconds: that the run took.
+    """
+    rule, margin, told = None, 0.0, ""
+    if base_policies:
+        place, margin = choose_base_policy(
+            lambda rule, margin: _following(config, member.best, rule, margin),
+            [base_policy.rule for base_policy in base_policies],
+            config.task,
+            config.seed,
+            config.evaluation,
+        )
+        rule, told = base_policies[place].rule, in_words(base_policies[place].sentence, margin)
+    curve, task, settings = member.curve, config.task, config.settings
+    steps = curve[-1].steps if curve else 0
+    card = Card(
+        holes=config.holes,
+        widths=settings.widths,
+        network=settings.network,
+        cells=config.q.arena,
+        blind=settings.blind,
+        guide=rule.name if rule else None,
+        choice=choice_of(rule),
+        margin=margin,
+        foretells=task.foretell,
+        training={
+            "workload": task.name,
+            "cells": task.cells,
+            "hinted": task.hinted,
+            "learner": config.learner,
+            "seed": config.seed,
+            "reward": config.reward,
+            "settings": dataclasses.asdict(settings),
+            "steps": steps,
+            "validation_failed": member.best_failed if curve else None,
+        },
+    )
+    return TrainResult(
+        policy=_following(config, member.best, rule, margin),
+        card=card,
+        curve=tuple(curve),
+        references=references,
+        steps=steps,
+        episodes=curve[-1].episodes if curve else 0,
+        seconds=seconds,
+        seed=config.seed,
+        guide=told,
+        note=member.note,
+    )
+
+
+def _following(config: TrainConfig, network: Any, rule: Policy | None, margin: float) -> Policy:
+    """The policy that follows a rule unless the network sees an advantage above the margin."""
+    guide = Guide(rule, np.float32(margin)) if rule else None
+    return greedy(config.q, network, guide=guide, foretells=config.task.foretell)
