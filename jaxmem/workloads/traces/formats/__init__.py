@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jaxmem.names import nearest
+from jaxmem.workloads.traces.bounds import MOST_BYTES, MOST_BYTES_OF_STRANGERS
 from jaxmem.workloads.traces.formats.csv import EVENTS, MINIMALLOC, no_trace
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.formats.malloc_lab import MALLOC_LAB
@@ -30,7 +31,10 @@ FORMATS = {
 
 
 def read_trace(
-    path: str | os.PathLike[str], format: str | None = None, report: Report | None = None
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    report: Report | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> Recording:
     """Reads a recorded trace of any format into request order.
 
@@ -38,6 +42,8 @@ def read_trace(
         path: the file, plain, gzip or zstd, which is told by its first bytes.
         format: a name in FORMATS; by default told by the content.
         report: is told how many bytes of how many have been read.
+        most_bytes: that a packed file is unpacked into, and that a pickle becomes in memory; one
+            with more is refused.
 
     A block freed before request j has lifetime j - its own number. A realloc is a new block, then
     the end of the old one. In logs of programs, which may begin while a program runs, frees of
@@ -58,11 +64,13 @@ def read_trace(
     """
     if format is not None and format not in FORMATS:
         raise ValueError(f"unknown format {format!r}{nearest(str(format), FORMATS)}")
-    with Source.open(Path(path), report) as source:
+    with Source.open(Path(path), report, most_bytes) as source:
         return _recording(source, FORMATS.values() if format is None else [FORMATS[format]])
 
 
-def read_trace_bytes(data: bytes, name: str, most_lines: int) -> Recording:
+def read_trace_bytes(
+    data: bytes, name: str, most_lines: int, most_bytes: int = MOST_BYTES_OF_STRANGERS
+) -> Recording:
     """The same for a file in memory, as it comes from a stranger.
 
     Formats that cannot be read safely, or come in two files, are refused.
@@ -72,8 +80,9 @@ def read_trace_bytes(data: bytes, name: str, most_lines: int) -> Recording:
         name: that it is called in messages; nothing is opened by it.
         most_lines: of a longer file, which a few packed bytes may be, nothing more is read; the
             same holds for events where there are no lines.
+        most_bytes: as in `read_trace`.
     """
-    return _recording(Source.of_bytes(data, name, most_lines), FORMATS.values())
+    return _recording(Source.of_bytes(data, name, most_lines, most_bytes), FORMATS.values())
 
 
 def _recording(source: Source, formats: Iterable[Format]) -> Recording:
