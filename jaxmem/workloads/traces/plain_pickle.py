@@ -2,8 +2,8 @@
 
 Python's own unpickler imports and calls whatever a pickle asks for. This one knows no instruction
 that does: a pickle that asks for a class is refused, and the class is named. Every length that a
-pickle claims is compared with what is there before anything is made of it, and what is made of it is
-weighed, since a kilobyte of packed data can ask for a million dicts.
+pickle claims is compared with what is there before anything is made of it, and what has been made
+is weighed, since a kilobyte of packed data can ask for a million dicts.
 """
 
 import struct

@@ -31,7 +31,7 @@ DAMAGE = (
     *(BadZipFile, EOFError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError),
     *(RecursionError, RuntimeError, TypeError, ValueError, struct.error, zlib.error),
 )
-# Of an array, format 1.0. NumPy's own reader parses this as Python, which hostile text can make costly.
+# Of an array, format 1.0. NumPy itself parses it as Python, which hostile text makes costly.
 ARRAY_MAGIC = b"\x93NUMPY\x01\x00"
 HEADER = re.compile(
     r"\{'descr': '([<>|=][a-zA-Z]\d{0,9})', 'fortran_order': (?:True|False), "
