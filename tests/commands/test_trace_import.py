@@ -87,6 +87,10 @@ BAD = {
     "mixed.csv": (b"op,id,size\r\na,1,5\rf,1,0\n", "line 2: "),
     "cut.gz": (gzip.compress(b"op,id,size\na,1,5\n")[:-9], ": the gzip data are truncated"),
     "cut.zip": (b"PK\x03\x04\x00\x00", "cut.zip: a store of jaxmem that is damaged"),
+    "untraced.log": (
+        b"==5== Memcheck, a memory error detector\n",
+        "log without --trace-malloc=yes",
+    ),
     "cut.bin": (b"memray\x00\x0b\x00\x00", "memray cannot read the recording"),
     "hostile.pickle": (HOSTILE, "byte 16: refused: the pickle asks for 'posix.mkdir'"),
     "claim.pickle": (b"\x80\x04\x8d" + struct.pack("<Q", 10**10), "claims 10,000,000,000 bytes"),

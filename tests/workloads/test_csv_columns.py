@@ -1,6 +1,10 @@
 """Columns that CSV files have beside the necessary ones, and blocks of zero bytes."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording, TraceError, read_trace_bytes
@@ -80,3 +84,24 @@ def test_a_block_of_zero_bytes_counts_as_one():
     assert (contents(events), events.about.notes) == (([1, 5], [2, NEVER]), (ZERO,))
     buffers = read("id,lower,upper,size\nw1,0,5,0\nw2,1,4,16\n")
     assert (contents(buffers), buffers.about.notes) == (([1, 16], [2, 1]), (ZERO,))
+
+
+PIECES = (*",\n-0", "id", "end", "lower", "site", "gaps", "x", "9" * 20)
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from(
+        [
+            "op,id,size,site\na,1,8,main\na,2,9,f:3\nf,1,,\n",
+            "id,lower,upper,size,alignment,gaps\nw1,0,8,64,32,\nw2,2,9,64,1,4-6\n",
+            "buffer,start,end,size,hint,offset\nx,0,2,10,-1,0\ny,2,4,20,3,16\n",
+        ]
+    ),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9), st.sampled_from(PIECES))),
+)
+def test_no_change_of_a_file_does_more_than_raise_a_trace_error(text, changes):
+    for at, length, piece in changes:
+        text = text[:at] + piece + text[at + length :]
+    with suppress(TraceError):
+        assert read(text).requests

@@ -1,8 +1,11 @@
 """Logs of every version of valgrind are read whole, and what they do not show is said."""
 
 import re
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording, TraceError, read_trace_bytes
@@ -255,3 +258,33 @@ def test_a_log_without_calls_is_named_for_what_it_is(usage):
 def test_the_log_of_a_program_that_allocates_nothing_says_so():
     with pytest.raises(TraceError, match="no allocation"):
         read(UNTRACED + summary("0", "0", "0", process=55))
+
+
+PIECES = (
+    *"(), =0\n",
+    "--9-- ",
+    "==9== ",
+    "0x10",
+    "size ",
+    "al ",
+    "realloc",
+    "free",
+    "grab",
+    "\ufffd",
+)
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from([SIZED, LABELLED, REALLOCARRAY, COUNTED + summary("3", "2", "3,000")]),
+    st.lists(st.tuples(st.integers(0, 600), st.integers(0, 9), st.sampled_from(PIECES))),
+)
+def test_no_change_of_a_log_does_more_than_raise_a_trace_error(log, changes):
+    for at, length, piece in changes:
+        log = log[:at] + piece + log[at + length :]
+    with suppress(TraceError):
+        assert read(log).requests
+
+
+def test_a_total_without_digits_is_passed_over():
+    assert read(ALLOCATES + summary(",", ",", ",")).about.notes == ()

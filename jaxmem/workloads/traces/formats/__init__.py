@@ -51,10 +51,12 @@ def read_trace(
     errors.
 
     `op,id,size`: `a` allocates, `f` frees (its size is ignored), in order of time; an id is any
-    text without a comma and may be used again once freed. `id,lower,upper,size`: a buffer is live
-    for times lower <= t < upper; at equal times frees come first, then allocations in the order of
-    the file. Columns may come in any order; sizes are whole bytes, 1 to 2^62. A byte-order mark,
-    CRLF, spaces around fields and blank lines are accepted.
+    text without a comma and may be used again once freed. A column `site` tells call sites apart.
+    `id,lower,upper,size`: a buffer is live for times lower <= t < upper, or, of MiniMalloc's older
+    `buffer,start,end,size`, start <= t <= end; at equal times frees come first, then allocations in
+    the order of the file. Its columns alignment, gaps, hint and offset are left out with a note.
+    Columns may come in any order; sizes are whole bytes, 0 (which counts as 1) to 2^62. A byte-order
+    mark, CRLF, spaces around fields and blank lines are accepted.
 
     Raises:
         TraceError: the file cannot be opened or read, or breaks the rules of its format; one line

@@ -31,7 +31,7 @@ BEGINS = re.compile(
     re.MULTILINE,
 )
 TOTAL = re.compile(
-    r" *total heap usage: ([\d,]{1,30}) allocs, ([\d,]{1,30}) frees, ([\d,]{1,30}) bytes allocated"
+    r" *total heap usage: (\d[\d,]{0,30}) allocs, (\d[\d,]{0,30}) frees, (\d[\d,]{0,30}) bytes"
 )
 COMMAND = "Command: "
 
