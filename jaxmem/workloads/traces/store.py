@@ -148,7 +148,10 @@ class _Store:
         magic, length = prefix[:-2], int.from_bytes(prefix[-2:], "little")
         header = HEADER.fullmatch(file.read(length).decode("latin-1"))
         if magic != ARRAY_MAGIC or header is None:
-            raise self.fault("it does not begin as NumPy begins a vector of numbers")
+            raise self.fault(
+                "it does not begin as NumPy begins a vector of numbers; it is damaged: copy the "
+                "store or import the recording again"
+            )
         shape = tuple(int(side) for side in header[2].split(",") if side.strip())
         return shape, np.dtype(header[1])
 

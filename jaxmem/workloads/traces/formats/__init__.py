@@ -55,8 +55,8 @@ def read_trace(
     `id,lower,upper,size`: a buffer is live for times lower <= t < upper, or, of MiniMalloc's older
     `buffer,start,end,size`, start <= t <= end; at equal times frees come first, then allocations in
     the order of the file. Its columns alignment, gaps, hint and offset are left out with a note.
-    Columns may come in any order; sizes are whole bytes, 0 (which counts as 1) to 2^62. A byte-order
-    mark, CRLF, spaces around fields and blank lines are accepted.
+    Columns may come in any order; sizes are whole bytes, 0 (which counts as 1) to 2^62. A
+    byte-order mark, CRLF, spaces around fields and blank lines are accepted.
 
     Raises:
         TraceError: the file cannot be opened or read, or breaks the rules of its format; one line
