@@ -25,6 +25,7 @@ VALUE = re.compile(
 )
 PROVIDED = re.compile(r", (parameter \d|constant|thread-local)")
 ELSEWHERE = "values in parameters, constants and thread-local memory, left out"
+EMPTY = "values of zero bytes, for which XLA asks for no memory, left out"
 
 
 class _Place(NamedTuple):
@@ -78,6 +79,7 @@ def _places(source: Source) -> tuple[dict[str, _Place], Counter[str]]:
             size = int(value[3])
             if size > LARGEST_SIZE:
                 raise lines.fault(f"size {size}; a size is at most 2^62 bytes")
+            left_out[EMPTY] += not size and not provided
             if size and not provided:
                 name = value[1] + (value[2] or "{}")
                 placed[name] = _Place(allocation, int(value[4]), size)
