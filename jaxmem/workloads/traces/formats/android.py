@@ -8,7 +8,7 @@ which the call began and ended behind them. The lines of all threads are in one 
 import re
 
 from jaxmem.workloads.traces.events import Events
-from jaxmem.workloads.traces.formats.calls import OTHER, arguments_of, take
+from jaxmem.workloads.traces.formats.calls import NULL, OTHER, arguments_of, take
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.lines import Lines
 from jaxmem.workloads.traces.recording import Recording
@@ -28,7 +28,7 @@ def _read(source: Source) -> Recording:
         line = LINE.fullmatch(text)
         numbers = [_number(word) for word in line["rest"].split()] if line else []
         if line is not None and line["name"] == "free":
-            events.free(int(line["block"], 16))
+            take(events, "free", [int(line["block"], 16)], NULL)
         elif line is not None and len(numbers) >= arguments_of(line["name"]):
             take(events, line["name"], numbers, int(line["block"], 16))
         elif not DONE.fullmatch(text):

@@ -17,7 +17,7 @@ from jaxmem.workloads.traces.source import Source
 VALUE = r"#\d{1,18}|(?:0x)?[0-9A-Fa-f]{1,16}|\(nil\)"
 LINE = re.compile(
     rf"(?P<process>\d{{1,10}}) (?:\d{{1,20}} )?(?P<name>{'|'.join(NAMES)})"
-    rf"\((?P<arguments>(?:{VALUE})?(?:,\d{{1,20}})*)\)(?:=(?P<result>{VALUE}))?"
+    rf"\((?P<arguments>(?:{VALUE}|\d{{1,20}})?(?:,\d{{1,20}})*)\)(?:=(?P<result>{VALUE}))?"
 )
 STATISTICS = re.compile(r"\d{1,10} (?:\d{1,20} )?jemalloc_stats\(\)")
 BEGINS = re.compile(
