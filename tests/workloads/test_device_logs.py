@@ -164,7 +164,7 @@ def test_a_profile_is_read_in_the_order_of_time_and_then_of_the_profiler():
 
 def test_a_profile_may_hold_odd_texts_and_a_list_of_its_name_elsewhere():
     event = memory_event(1, 64, 5, 0)
-    text = profile(event, {"name": "ä ] } \" traceEvents", "args": "x"}, 5, [event], None)
+    text = profile(event, {"name": 'ä ] } " traceEvents', "args": "x"}, 5, [event], None)
     text = text.replace('"args": "x"', '"args": "a\nline \ud7ff"', 1)
     assert contents(read("\ufeff" + text)) == ([5], [NEVER])
 

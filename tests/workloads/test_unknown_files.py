@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from trace_samples import EXAMPLE, WRITTEN
 
 from jaxmem.workloads.traces import FORMATS, TraceError, read_trace, read_trace_bytes, write_store
@@ -97,6 +99,38 @@ def test_what_is_packed_is_told_with_its_packing(packing):
     content = PACKINGS[packing](b"<html>")
     with pytest.raises(TraceError, match=f"it is a web page, .* packed with {packing};"):
         read_trace_bytes(content, "file.csv.gz", most_lines=100)
+
+
+BITS = (
+    b"-1",
+    b"9" * 25,
+    b"0x",
+    b"\n",
+    b"\0",
+    b"{",
+    b"null",
+    b"1e999",
+    b"NaN",
+    b"(nil)",
+    b"#",
+    b" ",
+)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_a_damaged_file_is_read_or_refused_in_one_line(samples, data):
+    content = bytearray(data.draw(st.sampled_from([*map(samples.get, WRITTEN)])))
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(content)))
+        end = start + data.draw(st.integers(0, 12))
+        content[start:end] = data.draw(st.one_of(st.binary(max_size=3), st.sampled_from(BITS)))
+    try:
+        recording = read_trace_bytes(bytes(content), "file", most_lines=1000)
+    except TraceError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert recording.requests >= 1
 
 
 def test_the_settings_of_an_import_explain_every_format():
