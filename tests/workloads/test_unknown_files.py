@@ -125,12 +125,12 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(samples, data):
         start = data.draw(st.integers(0, len(content)))
         end = start + data.draw(st.integers(0, 12))
         content[start:end] = data.draw(st.one_of(st.binary(max_size=3), st.sampled_from(BITS)))
+    said = ""
     try:
-        recording = read_trace_bytes(bytes(content), "file", most_lines=1000)
+        read_trace_bytes(bytes(content), "file", most_lines=1000)
     except TraceError as error:
-        assert len(str(error).splitlines()) == 1
-    else:
-        assert recording.requests >= 1
+        said = str(error)
+    assert "\n" not in said
 
 
 def test_the_settings_of_an_import_explain_every_format():

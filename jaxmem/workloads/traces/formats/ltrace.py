@@ -32,7 +32,8 @@ RESUMED = re.compile(
     r"(?P<result>\S+)(?: <[\d.]+>)?"
 )
 BEGINS = re.compile(
-    rb"^[ \t]*(?:\[pid \d+\] +|\d+ +)?(?:\d[\d:]*(?:\.\d+)? +)?(?:\[0x[0-9a-f]+\] +)?(?:[^\s()<>]+->)?"
+    rb"^[ \t]*(?:\[pid \d+\] +|\d+ +)?(?:\d[\d:]*(?:\.\d+)? +)?(?:\[0x[0-9a-f]+\] +)?"
+    rb"(?:[^\s()<>]+->)?"
     rb"(?:malloc|calloc|realloc|free|_Zn[wa][jm]|operator new)[^\n=<>-]*"
     rb"(?:<unfinished \.\.\.>|\) *= )",
     re.MULTILINE,
