@@ -19,9 +19,11 @@ FORMATS = """A trace is a file of one of these kinds, told by its content, plain
   17, `f,17,0` frees it;
 - `id,lower,upper,size` – CSV with buffers (MiniMalloc's format): block `id` of `size` bytes is live
   for times `lower` to `upper` - 1;
-- logs of `valgrind --trace-malloc=yes` and of glibc's `mtrace`, `.rep` files of the malloc lab,
+- logs of `valgrind --trace-malloc=yes`, of glibc's `mtrace`, of `ltrace`, heaptrack, Android's
+  `record_allocs` and Firefox's `MALLOC_LOG`; `.rep` files of the malloc lab, CS107's `.script`,
   `Alloc(…)` / `Free(…)` of wee_alloc;
-- snapshots of CUDA memory (`torch.cuda.memory._dump_snapshot`);
+- snapshots of CUDA memory (`torch.cuda.memory._dump_snapshot`), traces of PyTorch's profiler with
+  `profile_memory=True`, logs of RAPIDS' RMM, Umpire's replay files;
 - what `jaxmem trace import` makes of these, of memray's recordings and of XLA's dumps.
 
 It is read as data; nothing in it is run, and it is kept nowhere."""

@@ -98,8 +98,8 @@ BAD = {
     "cut.pickle": (pickle.dumps({"device_traces": []})[:-3], "the pickle is truncated"),
     "other.pickle": (pickle.dumps([1]), "no device_traces in the pickle"),
     "alone-live-range.txt": (b"HloLiveRange (max 3):\n", "the other half is missing"),
-    "a picture": (b"\x89PNG\r\n\x1a\n", "line 1: not UTF-8 text"),
-    "zeros": (bytes(10**6), "line 1: more than 4096 bytes in one line"),
+    "a picture": (b"\x89PNG\r\n\x1a\n", "line 1: it is a picture"),
+    "zeros": (bytes(10**6), "line 1: it is no text"),
 }
 
 

@@ -30,13 +30,18 @@ def contents(recording: Recording) -> tuple[list[int], list[int]]:
     return recording.size.tolist(), recording.lifetime.tolist()
 
 
+def format_of(name: str) -> str:
+    """The format of a sample of WRITTEN."""
+    return name.partition(":")[0]
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 @settings(max_examples=40)
 @given(events=programs())
 def test_every_format_tells_the_same_program(name, events):
     recording = read(WRITTEN[name](events))
     assert contents(recording) == replayed(events)
-    assert recording.about.format == name
+    assert recording.about.format == format_of(name)
     assert recording.about.notes == ()
 
 
@@ -61,7 +66,7 @@ def test_minimalloc_tells_the_same_program(events):
 def test_files_are_told_by_their_content_plain_or_packed(name, packing):
     content = PACKINGS[packing](WRITTEN[name](EXAMPLE))
     recording = read(content, "some.file")
-    assert (recording.about.format, recording.about.file) == (name, "some.file")
+    assert (recording.about.format, recording.about.file) == (format_of(name), "some.file")
     assert contents(recording) == replayed(EXAMPLE) == ([24, 100, 48, 8], [3, 2, NEVER, NEVER])
     stranger = read_trace_bytes(content, "some.file", most_lines=100)
     assert contents(stranger) == contents(recording)

@@ -21,7 +21,7 @@ ALLOWED = (
 # That are no part of a recording's name; XLA's before the .txt that they end in.
 SUFFIXES = (
     *("-live-range.txt", "-buffer-assignment.txt", ".csv", ".npz", ".bin", ".pickle", ".pkl"),
-    *(".rep", ".trace", ".mtrace", ".log", ".txt"),
+    *(".rep", ".script", ".trace", ".mtrace", ".log", ".txt", ".pt.trace.json", ".json"),
 )
 
 Report = Callable[[int, int], None]  # bytes of the file that were read, and that there are
@@ -112,6 +112,10 @@ class Source:
         """The next line with its end, or its first `most` bytes; empty at the end of the file."""
         return self._read(self._stream.readline, most)
 
+    def piece(self) -> bytes:
+        """The next bytes, PIECE of them or what is left; empty at the end of the file."""
+        return self._read(self._stream.read, PIECE)
+
     def whole(self, most: int, what: str) -> bytes:
         """Every byte that is left; raises TraceError if there are more than `most`.
 
@@ -119,7 +123,7 @@ class Source:
         """
         most = min(most, self.most_bytes)
         pieces = bytearray()
-        while piece := self._read(self._stream.read, PIECE):
+        while piece := self.piece():
             pieces += piece
             if len(pieces) > most:
                 raise self.fault(f"too long: of {what} at most {most:,} bytes are read", most)
@@ -147,7 +151,7 @@ class Source:
 
     def _unpack_into(self, path: Path) -> None:
         with path.open("wb") as file:
-            while piece := self._read(self._stream.read, PIECE):
+            while piece := self.piece():
                 file.write(piece)
 
     def _read(self, read: Callable[[int], bytes], most: int) -> bytes:

@@ -6,12 +6,20 @@ from pathlib import Path
 
 from jaxmem.names import nearest
 from jaxmem.workloads.traces.bounds import MOST_BYTES, MOST_BYTES_OF_STRANGERS
-from jaxmem.workloads.traces.formats.csv import EVENTS, MINIMALLOC, no_trace
+from jaxmem.workloads.traces.formats.android import ANDROID
+from jaxmem.workloads.traces.formats.csv import EVENTS, MINIMALLOC
 from jaxmem.workloads.traces.formats.format import Format
+from jaxmem.workloads.traces.formats.heaptrack import HEAPTRACK
+from jaxmem.workloads.traces.formats.logalloc import LOGALLOC
+from jaxmem.workloads.traces.formats.ltrace import LTRACE
 from jaxmem.workloads.traces.formats.malloc_lab import MALLOC_LAB
 from jaxmem.workloads.traces.formats.memray import MEMRAY
 from jaxmem.workloads.traces.formats.mtrace import MTRACE
 from jaxmem.workloads.traces.formats.pytorch_cuda import PYTORCH_CUDA
+from jaxmem.workloads.traces.formats.rmm import RMM
+from jaxmem.workloads.traces.formats.torch_profiler import TORCH_PROFILER
+from jaxmem.workloads.traces.formats.umpire import UMPIRE
+from jaxmem.workloads.traces.formats.unknown import no_trace
 from jaxmem.workloads.traces.formats.valgrind import VALGRIND
 from jaxmem.workloads.traces.formats.wee_alloc import WEE_ALLOC
 from jaxmem.workloads.traces.formats.xla import XLA
@@ -24,8 +32,9 @@ FORMATS = {
     format.name: format
     for format in (
         *(STORE, MEMRAY, PYTORCH_CUDA, XLA),  # told by their first bytes
-        *(EVENTS, MINIMALLOC, WEE_ALLOC, MALLOC_LAB, MTRACE),  # by their first line
-        VALGRIND,  # by a line further down
+        # By their first line.
+        *(EVENTS, MINIMALLOC, RMM, WEE_ALLOC, MALLOC_LAB, MTRACE, HEAPTRACK, ANDROID),
+        *(VALGRIND, LTRACE, LOGALLOC, UMPIRE, TORCH_PROFILER),  # by what stands further down
     )
 }
 
@@ -92,7 +101,7 @@ def _recording(source: Source, formats: Iterable[Format]) -> Recording:
     formats, head = list(formats), source.head
     format = next((each for each in formats if len(formats) == 1 or each.told_by(head)), None)
     if format is None:
-        raise no_trace(source)
+        raise no_trace(source, FORMATS)
     if source.path is None and not format.from_strangers:
         raise TraceError(
             f"{source.where}: {format.name} is not read here; jaxmem trace import makes a store "

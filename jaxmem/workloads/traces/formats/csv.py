@@ -15,7 +15,7 @@ from jaxmem.workloads.traces.events import ZERO, Events, recording_of
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.lines import Lines, whole_number
 from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
-from jaxmem.workloads.traces.source import Source, TraceError, shown
+from jaxmem.workloads.traces.source import Source, shown
 
 EVENT_COLUMNS = ("op", "id", "size")
 BUFFER_COLUMNS = ("id", "lower", "upper", "size")
@@ -68,18 +68,6 @@ def _read(source: Source, wanted: tuple[str, ...]) -> Recording:
     if recording is None:
         raise lines.fault("a header and no allocation; a trace needs one or more", header_line)
     return recording
-
-
-def no_trace(source: Source) -> TraceError:
-    """The error for a file that is of no format: what is wrong with its first line."""
-    lines = Lines(source)
-    header = next(lines.texts, None)
-    if header is None:
-        return lines.fault(f"the file is empty; the first line must be {HEADERS}", 1)
-    return lines.fault(
-        f"unknown header {shown(header)}; it must be {HEADERS}, or the file one of another format "
-        "of jaxmem trace import"
-    )
 
 
 def _rows(lines: Lines, columns: list[str], wanted: tuple[str, ...]) -> Iterator[list[str]]:
