@@ -39,7 +39,9 @@ def segment(device: int, total: int = SEGMENT) -> dict[str, Any]:
             {"address": BASE, "size": 512, "requested_size": 512, "state": "active_allocated"},
             {"address": BASE + 512, "size": 512, "requested_size": 0, "state": "inactive"},
             {
-                **{"address": BASE + 1024, "size": 4096, "requested_size": 4096},
+                "address": BASE + 1024,
+                "size": 4096,
+                "requested_size": 4096,
                 "state": "active_allocated",
             },
         ],
@@ -115,9 +117,9 @@ def test_only_snapshots_have_devices(written):
     ("content", "said"),
     [
         # What a history of one entry keeps, which is PyTorch's default in some versions.
-        (snapshot([event("free_completed", BASE + 8192, 2048)]), "nothing was recorded on device 0"),
-        (snapshot([event("alloc", BASE + 8192, 2048)]), "its history has 1 event, 1 of them an all"),
-        (snapshot([event("snapshot", 0, 4608)]), "no event in the snapshot; call torch.cuda.memory"),
+        (snapshot([event("free_completed", BASE + 8192, 2048)]), "nothing was recorded on device"),
+        (snapshot([event("alloc", BASE + 8192, 2048)]), "its history has 1 event, 1 of them an"),
+        (snapshot([event("snapshot", 0, 4608)]), "no event in the snapshot; call torch"),
         ([segment(0)], r"a list of segments, as torch.cuda.memory_snapshot\(\) returns; it has no"),
         (json.dumps([segment(0)]).encode(), "a list of segments, as torch.cuda.memory_snapshot"),
         (b'{"segments": [', "in JSON that is damaged"),
