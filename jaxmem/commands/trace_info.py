@@ -9,7 +9,7 @@ from jaxmem.commands import check_list, check_switch, checked
 from jaxmem.commands.stores import check_device
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.caching_allocator import reserved_by_rules
-from jaxmem.evaluation.headroom import CONVENTIONS, FACTORS, Headroom, headroom
+from jaxmem.evaluation.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
 from jaxmem.evaluation.packing import check_packing, deaths_of, packing_lines
 from jaxmem.evaluation.replay import Events, events_of, least_alignment
 from jaxmem.evaluation.surroundings import surroundings
@@ -67,7 +67,9 @@ def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[Events
         alignment: bytes in a unit; None: that of its source, or the next that it can be played in.
     """
     if alignment is not None:
-        return checked(events_of, recording, alignment), []
+        events = checked(events_of, recording, alignment)
+        checked(check_room, events)
+        return events, []
     usual = alignment_of(recording)
     least = least_alignment(recording, usual)
     if least > MOST_ALIGNMENT:

@@ -86,7 +86,7 @@ def headroom(
     """
     peak = events.peak_live
     threshold = max(1, peak // SMALL)
-    _check_room(events, f"an arena of {FACTORS[-1]} x peak live", _cells(FACTORS[-1], peak))
+    check_room(events)
     players = [_Arenas(events, name, _player(name, threshold)) for name in policies]
     _play_side_by_side(players, report)
     report("packing offline")
@@ -141,6 +141,12 @@ def _player(name: str, threshold: int) -> Player:
 def _cells(factor: float, peak: int) -> int:
     """The arena of so many times the peak live units, rounded down."""
     return int(factor * peak)
+
+
+def check_room(events: Events) -> None:
+    """Raises ValueError where the largest arena of `FACTORS` cannot be."""
+    units = _cells(FACTORS[-1], events.peak_live)
+    _check_room(events, f"an arena of {FACTORS[-1]} x peak live", units)
 
 
 def _check_room(events: Events, what: str, units: int) -> None:

@@ -58,4 +58,6 @@ def _saved(ratio: float, usual: float) -> str:
 
 def _percent(share: float) -> str:
     """A share in %; one that is not zero does not look like it."""
-    return f"{100 * share:.1f} %" if share >= 0.0005 or share == 0 else "less than 0.1 %"
+    if share == 0:
+        return "0 %"
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "less than 0.1 %"
