@@ -103,8 +103,8 @@ VERBS = {
         usage="jaxmem trace info FILE [key=value ...]",
         examples=(
             "jaxmem trace info recording.csv.gz",
-            "jaxmem trace info cuda.csv.gz alignment=512 out=runs/cuda",
-            "jaxmem trace info buffers.csv alignment=1 'policies=[first,best,two_ended]'",
+            "jaxmem trace info snapshot.pickle device=1 out=runs/cuda",
+            "jaxmem trace info cuda.csv.gz alignment=512 'policies=[first,best,two_ended]'",
         ),
         argument="file",
     ),

@@ -226,4 +226,5 @@ MINIMALLOC = Format(
     "minimalloc",
     _told_by(BUFFER_COLUMNS),
     lambda source: _read(source, BUFFER_COLUMNS),
+    alignment=1,
 )
