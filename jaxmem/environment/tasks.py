@@ -100,9 +100,9 @@ def initial_arena(
     other requests of the workload have the same shape.
     """
     blocks = None
-    if representation == "table" or task.cells > MAX_CELLS:
-        blocks = STEP * -(-peak_blocks(requests, task.layout) // STEP)
     capacity = capacity or task.cells
+    if representation == "table" or capacity > MAX_CELLS:
+        blocks = STEP * -(-peak_blocks(requests, task.layout) // STEP)
     arena = new_arena(task.cells, capacity, task.length, representation, blocks, ages)
     if not task.layout:
         return arena

@@ -287,8 +287,8 @@ def recorded(
         (split, len(window_starts(quantised, split, length))) for split in ("validation", "test")
     )
     begin = (
-        f"in a memory with the blocks that are live then: the policy places them (up to {before:,}) "
-        "first, in the order of their birth, and this is not counted"
+        f"in a memory with the blocks that are live then: the policy places them (up to "
+        f"{before:,}) first, in the order of their birth, and this is not counted"
         if live
         else "in an empty memory (workload.live=false)"
     )

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording
 
-
 BLOCKS = st.lists(
     st.tuples(st.integers(1, 2**50), st.one_of(st.integers(1, 12), st.just(NEVER))),
     min_size=1,

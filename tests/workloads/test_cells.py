@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_recordings import BLOCKS, recording_of, slow_peak
 
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import quantise, whole
-from small_recordings import BLOCKS, recording_of, slow_peak
-
 
 slacks = st.integers(10, 1000).map(lambda hundredths: hundredths / 100)
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from small_recordings import BLOCKS, recording_of, slow_peak
 
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording
-from small_recordings import BLOCKS, recording_of, slow_peak
 
 
 @settings(deadline=None, max_examples=60)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_recordings import recording_of
 
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import (
@@ -19,7 +20,6 @@ from jaxmem.workloads.traces import (
     window_requests,
     window_starts,
 )
-from small_recordings import recording_of
 
 
 def numbered(requests: int) -> QuantisedRecording:

@@ -59,8 +59,8 @@ class QuantisedRecording:
         if self.peak_live <= self.cells:
             return text
         return (
-            f"{text}\nWarning: slack is below 1. At the peak the blocks need {self.peak_live:,} cells "
-            f"and the arena has {self.cells:,}, so even a compacting allocator would fail."
+            f"{text}\nWarning: slack is below 1. At the peak the blocks need {self.peak_live:,} "
+            f"cells and the arena has {self.cells:,}, so even a compacting allocator would fail."
         )
 
 
