@@ -12,6 +12,7 @@ from jaxmem.commands.processes import WRITTEN, follow
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning import hosts
 from jaxmem.learning.devices import check_devices
 from jaxmem.learning.stopping import Terminated
@@ -47,6 +48,7 @@ def run(
     grid = checked(grid_of, task, **swept, **game)
     for choice in grid.configs:
         checked(check_devices, job["devices"], choice.arenas_in_play)
+    checked(check_tight, task, job["seed"])
     if not hosts.is_first():
         return follow(sweep, task, **swept, **job)
     kept = KeptRun(config, command, "train", task.name, console, anew=anew)

@@ -15,6 +15,7 @@ from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import STRONGEST, check_comparison
 from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning.search import Plan, check_counts, plan_of, search
 from jaxmem.learning.space import about
 from jaxmem.learning.stopping import Terminated
@@ -48,6 +49,7 @@ def run(config: dict[str, Any], command: str) -> int:
         *(check_comparison, CLASSICAL, task, config["sequences"], config["seed"], STRONGEST),
         measures=["failed_requests"],
     )
+    checked(check_tight, task, job["seed"])
     kept, study = _opened(config, command, plan, console, anew=anew)
     with study:
         policies = _Policies(kept.folder.path, study)

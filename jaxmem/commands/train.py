@@ -11,6 +11,7 @@ from jaxmem.commands.kept import KeptRun
 from jaxmem.commands.processes import WRITTEN, follow, join_hosts
 from jaxmem.commands.resume import resumed
 from jaxmem.evaluation.compare import check_comparison, compare
+from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning import hosts
 from jaxmem.learning.devices import check_devices
 from jaxmem.learning.learners import check_training, q_of
@@ -46,6 +47,7 @@ def run(config: dict[str, Any], command: str) -> int:
     checked(check_devices, job["devices"], settings.arenas_in_play)
     learned = q_of(settings, task, job["holes"])
     checked(check_comparison, policies=others, task=task, learned=learned, **question)
+    checked(check_tight, task, job["seed"])
     if not hosts.is_first():
         return follow(train, task, **job)
     kept = KeptRun(config, command, "train", task.name, console, anew=anew)

@@ -36,7 +36,9 @@ def chosen_guide(
 ) -> tuple[int, float]:
     """Which guide at play, and which margin, fail least on validation sequences.
 
-    A guide alone is among the choices, so what is shipped does not lose to it there.
+    A guide alone is among the choices, so what is shipped does not lose to it there. Of equal
+    choices the guide alone is taken, and of guides that which failed least in training: best-fit,
+    where none did better.
 
     Args:
         guided: of a rule and a margin, the policy that has them.

@@ -120,7 +120,8 @@ def sweep(
         settings: of the learner, for all members; the rest as in `train`.
 
     Raises:
-        ValueError: an unknown name or a value out of range, before anything is compiled.
+        ValueError: an unknown name or a value out of range, before anything is compiled; before
+            the first step, that best-fit fails nothing, so that there is nothing to learn.
         Terminated: by SIGTERM, after a checkpoint.
     """
     task = workload_from(on, cells, options or {})

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning.devices import ALL, check_devices
 from jaxmem.learning.guides import chosen_guide, guides_for, in_words
 from jaxmem.learning.learners import Config, check_training, environment_of, q_of
@@ -80,7 +81,8 @@ def train(
     Ctrl-C ends the training; what was learnt so far is returned.
 
     Raises:
-        ValueError: an unknown name or a value out of range, before anything is compiled.
+        ValueError: an unknown name or a value out of range, before anything is compiled; before
+            the first step, that best-fit fails nothing, so that there is nothing to learn.
         Terminated: by SIGTERM, after a checkpoint.
     """
     task = workload_from(on, cells, options or {})
@@ -143,6 +145,7 @@ class Job:
         Args:
             keeping: of the members of a program, by number, where its checkpoints are kept.
         """
+        check_tight(self.task, seeds[0])
         shared = [check_devices(self.devices, config.arenas_in_play) for config in choices]
         devices = dict(zip(choices, shared, strict=True))
         env = environment_of(self.task, choices[0], self.holes, self.reward)
