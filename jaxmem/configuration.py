@@ -1,27 +1,19 @@
 """Hydra configuration: from the overrides on a command line to plain values, or one clear line."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jaxmem.names import nearest
+from jaxmem.overrides import OPEN, parsed
+from jaxmem.overrides import UsageError as UsageError
 
 GROUPS = ("workload", "environment", "network", "learner")
-OPEN = ("sweep", "space")  # under which any of the learner's settings may stand
-AS_GIVEN = ("out", "resume", "licence")  # set to what is taken as it stands, also with = or , in it
-
-
-class UsageError(ValueError):
-    """What a user asked for cannot be done: one line that says what was given and what may be."""
 
 
 def configuration_folder() -> Path:
@@ -56,52 +48,26 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
             if override.key_or_group in GROUPS:
                 _check_choice(folder, override.key_or_group, str(override.value()))
                 chosen.append(text)
-        known = _keys(compose(name, overrides=chosen))
+        known = _keys(_composed(name, chosen, overrides))
         swept = _swept(known)
         for text, override in zip(overrides, read, strict=True):
             key = override.key_or_group
             if key not in (*known, *swept, *GROUPS):
                 close = nearest(key, [*known, *swept])
                 raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{close}")
-        try:
-            composed = compose(name, overrides=[str(override.input_line) for override in read])
-            plain = OmegaConf.to_container(composed, resolve=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            reason = str(error).splitlines()[0]
-            raise UsageError(f"{' '.join(overrides)}: {reason}") from None
+        composed = _composed(name, [str(override.input_line) for override in read], overrides)
+    plain = OmegaConf.to_container(composed)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
-def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """The overrides as Hydra reads them.
-
-    Args:
-        loader: knows the choices that learner=glob(*) stands for.
-    Raises:
-        UsageError: one that does not parse.
-    """
-    parser = OverridesParser.create(config_loader=loader)
-    found: list[Override] = []
-    for text in overrides:
-        key, _, value = text.partition("=")
-        line = text
-        if key in AS_GIVEN and value not in ("", "null") and value[0] not in "'\"":
-            line = f"{key}={quoted(value)}"
-        elif key.startswith(tuple(f"{name}." for name in OPEN)):
-            line = f"+{text}"  # what is swept has no default to override: it is added
-        try:
-            found += parser.parse_overrides([line])
-        except HydraException:
-            raise UsageError(f"{text!r} is not an override; write key=value") from None
-    return found
-
-
-def quoted(text: str) -> str:
-    """The text as an override writes one in which nothing has a meaning of its own."""
-    # Backslashes have one before a quote only, which the closing one is.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text)
-    return f"'{escaped}'"
+def _composed(name: str, overrides: Sequence[str], given: Sequence[str]) -> DictConfig:
+    """The configuration of this name with overrides, which were given as `given`."""
+    try:
+        return compose(name, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{' '.join(given)}: {reason}") from None
 
 
 def _check_choice(folder: Path, group: str, choice: str) -> None:

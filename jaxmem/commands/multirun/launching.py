@@ -15,8 +15,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf.errors import OmegaConfBaseException
 
 from jaxmem.commands.multirun.jobs import LAUNCHER, Job
-from jaxmem.configuration import UsageError, configuration_folder, parsed, quoted
+from jaxmem.configuration import UsageError, configuration_folder
 from jaxmem.names import nearest
+from jaxmem.overrides import parsed, quoted
 
 EXTRA = "pip install 'jaxmem[launchers]'"
 # What a run says and leaves behind is its own affair, not Hydra's.
