@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from jaxmem.extras import PACKAGE, is_clone
 from jaxmem.names import nearest
 from jaxmem.overrides import OPEN, parsed
 from jaxmem.overrides import UsageError as UsageError
@@ -18,9 +19,7 @@ GROUPS = ("workload", "environment", "network", "learner")
 
 def configuration_folder() -> Path:
     """The checkout's conf/ when the package is run from one, else the copy in the wheel."""
-    package = Path(__file__).resolve().parent
-    checkout = package.parent / "conf"
-    return checkout if (package.parent / "pyproject.toml").is_file() else package / "conf"
+    return (PACKAGE.parent if is_clone() else PACKAGE) / "conf"
 
 
 def choices_of(folder: Path, group: str) -> list[str]:

@@ -88,7 +88,7 @@ def test_a_list_is_no_path_and_the_quoted_form_is_told(key, value, said):
 def test_a_list_where_a_file_belongs_is_refused_in_python_too():
     with pytest.raises(ValueError, match=r"workload.path is \['a.csv'\]; it must be a file"):
         workload("trace", path=["a.csv"])
-    with pytest.raises(ValueError, match="workload.path is 2024; it must be a file"):
+    with pytest.raises(ValueError, match=r"workload.path is 2024; it must be a file"):
         workload("trace", path=2024)
 
 
