@@ -1,10 +1,12 @@
 """Hydra configuration: from the overrides on a command line to plain values, or one clear line."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,9 +36,7 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: an override that does not parse, or names what is not there.
     """
-    folder, name = configuration_folder(), verb.replace(" ", "_")
-    with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
-        chosen: list[str] = []
+    with _configurations():
         read = parsed(overrides)
         for text, override in zip(overrides, read, strict=True):
             if override.is_sweep_override():
@@ -44,33 +44,66 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                     f"{text!r} stands for several values; jaxmem train -m and jaxmem compare -m "
                     "run them all"
                 )
-            if override.key_or_group in GROUPS:
-                _check_choice(folder, override.key_or_group, str(override.value()))
-                chosen.append(text)
-        known = _keys(_composed(name, chosen, overrides))
+        known = _keys(_composed(verb, _choosing(read), overrides))
         swept = _swept(known)
         for text, override in zip(overrides, read, strict=True):
             key = override.key_or_group
             if key not in (*known, *swept, *GROUPS):
                 close = nearest(key, [*known, *swept])
                 raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{close}")
-        composed = _composed(name, [str(override.input_line) for override in read], overrides)
+        composed = _composed(verb, [str(override.input_line) for override in read], overrides)
     plain = OmegaConf.to_container(composed)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
-def _composed(name: str, overrides: Sequence[str], given: Sequence[str]) -> DictConfig:
-    """The configuration of this name with overrides, which were given as `given`."""
+def chosen(verb: str, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """What `overrides` choose of each group, and the configuration with nothing else set.
+
+    Raises:
+        UsageError: an override that does not parse, or names a choice that is not there.
+    """
+    with _configurations():
+        choosing = _choosing(parsed(overrides))
+        composed = _composed(verb, choosing, overrides, return_hydra_config=True)
+        choices = {group: str(composed.hydra.runtime.choices.get(group)) for group in GROUPS}
+    return choices, configure(verb, choosing)
+
+
+def file_of(verb: str) -> str:
+    """The file of the settings of a verb, in the folder of the configurations."""
+    return f"{verb.replace(' ', '_')}.yaml"
+
+
+def _configurations() -> AbstractContextManager[None]:
+    """While it lasts, Hydra finds the configurations."""
+    return initialize_config_dir(config_dir=str(configuration_folder()), version_base="1.3")
+
+
+def _choosing(read: Sequence[Override]) -> list[str]:
+    """The overrides that choose one of a group, which must be there."""
+    found = []
+    for override in read:
+        group = override.key_or_group
+        if group in GROUPS and not override.is_sweep_override():
+            _check_choice(group, str(override.value()))
+            found.append(str(override.input_line))
+    return found
+
+
+def _composed(
+    verb: str, overrides: Sequence[str], given: Sequence[str], **options: bool
+) -> DictConfig:
+    """The configuration of a verb with overrides, which were given as `given`."""
     try:
-        return compose(name, overrides=list(overrides))
+        return compose(file_of(verb), overrides=list(overrides), **options)
     except (HydraException, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{' '.join(given)}: {reason}") from None
 
 
-def _check_choice(folder: Path, group: str, choice: str) -> None:
-    choices = choices_of(folder, group)
+def _check_choice(group: str, choice: str) -> None:
+    choices = choices_of(configuration_folder(), group)
     if choice not in choices:
         raise UsageError(f"unknown {group} {choice!r}{nearest(choice, choices)}")
 
