@@ -17,7 +17,7 @@ def test_help_lists_the_settings_of_the_learner_that_is_chosen(capsys):
     assert "learner.rollout=64" in shown
     assert "learner.steps=6000000" in shown
     assert "# weight of longer returns in the target" in shown
-    assert "learner.states" not in shown
+    assert "learner.states=2400000" not in shown
     assert "workload.capacity=100" in shown
     assert "learner.states=2400000" in told(capsys, "train", "--help")
 
