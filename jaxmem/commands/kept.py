@@ -1,6 +1,7 @@
 """The run folder of a training command while it trains: metrics, checkpoints, and how it ends."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ class KeptRun:
     @property
     def how_to_go_on(self) -> str:
         """The command that does."""
-        return f"jaxmem {self._verb} resume={self.folder.path}"
+        return shlex.join(["jaxmem", self._verb, f"resume={self.folder.path}"])
 
     def terminated(self, stopped: Terminated) -> int:
         """Says what SIGTERM left; the exit status."""

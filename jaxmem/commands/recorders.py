@@ -128,7 +128,7 @@ def _check_memray(interpreter: list[str], target: Sequence[str]) -> None:
     if asked.returncode == NO_MEMRAY:
         raise UsageError(
             f"{interpreter[0]} has no memray; install it there ({interpreter[0]} -m pip install "
-            "memray)"
+            f"memray, or uv pip install --python {interpreter[0]} memray)"
         )
     if asked.returncode == NO_MODULE:
         raise UsageError(f"{interpreter[0]} has no module {module[0]!r}")

@@ -10,6 +10,7 @@ from jaxmem.commands import check_list, check_switch, checked, workload_of
 from jaxmem.commands.compare import AT_HOME, draw_fragments, draw_memory, show_memory
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import STRONGEST, Comparison, check_comparison, compare
+from jaxmem.extras import how_to_get
 from jaxmem.policies.saved import SHIPPED
 from jaxmem.render.animation import draw_frames
 from jaxmem.render.palette import count
@@ -40,7 +41,7 @@ def run(config: dict[str, Any], command: str) -> int:
     if len(question["policies"]) > MOST:
         raise UsageError(f"{len(question['policies'])} policies; at most {MOST} in one picture")
     if mp4 and ffmpeg() is None:
-        raise UsageError("mp4=true needs ffmpeg: install it, or pip install imageio-ffmpeg")
+        raise UsageError(f"mp4=true needs ffmpeg: install it, or {how_to_get('demo')}")
     folder = checked(
         RunFolder, "render", task.name, config["out"], check_switch(config, "overwrite")
     )

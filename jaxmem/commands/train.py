@@ -1,6 +1,7 @@
 """`jaxmem train`."""
 
 import dataclasses
+import shlex
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +24,8 @@ from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
 from jaxmem.runs import LEARNED
+
+RATES = ("learning_rate", "final_learning_rate")  # of every learner
 
 
 def run(config: dict[str, Any], command: str) -> int:
@@ -62,8 +65,11 @@ def run(config: dict[str, Any], command: str) -> int:
     except Terminated as stopped:
         return kept.terminated(stopped)
     save_policy(folder.file("policy.safetensors"), result.policy.parameters.network, result.card)
-    if result.note:
+    if result.interrupted:
         kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
+    elif result.note:
+        kept.tell(f"{result.note}; the best policy so far is kept; with a tenth of the rates:")
+        console.print(slower(config, command), markup=False, highlight=False, soft_wrap=True)
     with StagesDisplay(console) as stages:
         comparison = checked(
             compare, [*others, result.policy], task, report=stages.report, **question
@@ -92,6 +98,14 @@ def run(config: dict[str, Any], command: str) -> int:
     show(console, results, folder)
     hosts.together(WRITTEN)
     return 0
+
+
+def slower(config: dict[str, Any], command: str) -> str:
+    """The command that trains once more, in a new folder, with a tenth of the learning rates."""
+    dropped = ("out", "overwrite", *(f"learner.{rate}" for rate in RATES))
+    words = [word for word in shlex.split(command) if word.partition("=")[0] not in dropped]
+    rates = [f"learner.{rate}={config['learner'][rate] / 10:g}" for rate in RATES]
+    return shlex.join([*words, *rates])
 
 
 def draw_curve(result: TrainResult, folder: RunFolder) -> None:

@@ -12,6 +12,8 @@ from typing import IO
 
 from PIL import Image
 
+from jaxmem.extras import how_to_get
+
 Target = str | os.PathLike[str] | IO[bytes]  # where a picture goes: a path or an open file
 
 REST = 3.0  # seconds for which the last frame stays
@@ -59,7 +61,7 @@ def save_mp4(path: Path | str, frames: Sequence[Image.Image], seconds: float) ->
     program = ffmpeg()
     if program is None:
         raise ValueError(
-            "an MP4 needs ffmpeg, which is not here: install it, or pip install imageio-ffmpeg"
+            f"an MP4 needs ffmpeg, which is not here: install it, or {how_to_get('demo')}"
         )
     rate = max(1.0, len(frames) / seconds)
     width, height = frames[0].size

@@ -9,6 +9,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import jax
@@ -232,7 +233,7 @@ def _scenario(cells: int | None, layout=EXAMPLE_LAYOUT, sizes=EXAMPLE_SIZES) -> 
 
 def _trace(
     cells: int | None,
-    path: str | None = None,
+    path: str | PathLike[str] | None = None,
     name: str | None = None,
     slack: float = 1.1,
     episodes: str = "whole",
@@ -242,6 +243,8 @@ def _trace(
 ) -> Workload:
     if (path is None) == (name is None):
         raise ValueError("workload trace needs workload.path=FILE or workload.name=RECORDING")
+    if not isinstance(path, str | PathLike | None):
+        raise ValueError(f"workload.path is {path!r}; it must be a file")
     recording = read_trace(path) if path is not None else load_library(name or "")
     return recorded(recording, cells, slack, episodes, window, live, foretell)
 

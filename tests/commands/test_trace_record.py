@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from jaxmem.cli import main
-from jaxmem.commands import recorders
-from jaxmem.extras import MissingExtraError
 from jaxmem.workloads.traces import read_trace
 
 # In place of valgrind: a log of two allocations, then the program.
@@ -197,12 +195,9 @@ def test_without_valgrind_it_says_where_to_get_it(here, capfd, monkeypatch, tmp_
 
 
 def test_without_memray_it_says_what_to_install(here, capfd, monkeypatch):
-    def missing(module: str, name: str, asked: str) -> None:
-        raise MissingExtraError(f"{asked} needs {module}, pip install 'jaxmem[{name}]'")
-
-    monkeypatch.setattr(recorders, "extra", missing)
+    monkeypatch.setitem(sys.modules, "memray", None)
     Path("x.py").touch()
-    said = "recording a program of Python needs memray, pip install 'jaxmem[traces]'"
+    said = "recording a program of Python needs memray: uv run --extra traces jaxmem ..."
     refused(["--", "x.py"], said, capfd)
     assert os.listdir() == ["x.py"]
 

@@ -146,5 +146,5 @@ def test_no_recording_of_a_strangers_is_given_to_memray(recorded):
 
 def test_without_memray_a_recording_says_what_to_install(recorded, monkeypatch):
     monkeypatch.setitem(sys.modules, "memray", None)
-    with pytest.raises(MissingExtraError, match=r"needs memray, .*pip install 'jaxmem\[traces\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs memray: uv run --extra traces"):
         read_trace(recorded)

@@ -14,7 +14,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from jaxmem.configuration import UsageError, configuration_folder, configure, parsed
+from jaxmem.configuration import UsageError, configuration_folder, configure
+from jaxmem.overrides import parsed
 from jaxmem.run_folder import CHECKPOINTS, CONFIG, is_finished
 
 LONGEST = 120  # characters of a name; file systems take 255 bytes
@@ -116,7 +117,8 @@ def _values(text: str, override: Override) -> list[str]:
         raise UsageError(f"{text!r} stands for no value at all")
     if len(set(values)) < len(values):
         raise UsageError(f"{text!r} has the same value twice")
-    return values
+    # A launcher reads them once more, and as Hydra does.
+    return [str(read.input_line) for read in parsed(values)]
 
 
 def _names(differing: list[list[str]]) -> list[str]:
