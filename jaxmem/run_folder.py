@@ -4,7 +4,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from jaxmem.configuration import UsageError
 from jaxmem.render.report import markdown_table
 
 CONFIG, RESULTS, CHECKPOINTS = "config.yaml", "results.json", "checkpoints"
-SEQUENCES = "sequences.npz"
+SEQUENCES, OFFSETS = "sequences.npz", "offsets.csv"
 
 
 class RunFolder:
@@ -82,6 +82,10 @@ class RunFolder:
     def write_table(self, markdown: str) -> None:
         """table.md, of a command that compares no policies by their failures."""
         self._write("table.md", markdown)
+
+    def write_packing(self, lines: Iterable[str]) -> None:
+        """offsets.csv: where each block of a recording lies in the best packing found."""
+        self._write(OFFSETS, "\n".join(lines) + "\n")
 
     def write_sequences(self, failed: Mapping[str, np.ndarray]) -> None:
         """sequences.npz: failed requests in % of each test sequence (float64[P]), by policy.

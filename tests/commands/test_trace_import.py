@@ -92,7 +92,7 @@ BAD = {
     "claim.pickle": (b"\x80\x04\x8d" + struct.pack("<Q", 10**10), "claims 10,000,000,000 bytes"),
     "claim.rep": (b"1\n1\n10000000000\n1\na 0 5\n", "line 6: the file ends after 1 operations"),
     "cut.pickle": (pickle.dumps({"device_traces": []})[:-3], "the pickle is truncated"),
-    "other.pickle": (pickle.dumps([1]), "no device_traces in the pickle"),
+    "other.pickle": (pickle.dumps([1]), "no device_traces in the file"),
     "alone-live-range.txt": (b"HloLiveRange (max 3):\n", "the other half is missing"),
     "a picture": (b"\x89PNG\r\n\x1a\n", "line 1: it is a picture"),
     "zeros": (bytes(10**6), "line 1: it is no text"),

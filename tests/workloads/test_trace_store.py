@@ -146,7 +146,7 @@ def test_another_zip_file_is_refused(tmp_path):
     path = tmp_path / "other.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme", "text")
-    with pytest.raises(TraceError, match="damaged, or another zip file"):
+    with pytest.raises(TraceError, match="a zip file, of 'readme'; unzip it"):
         read_trace(path)
 
 

@@ -1,7 +1,13 @@
 """Recorded traces: read from a file or from the library, cut into cells, served as requests."""
 
 from jaxmem.workloads.traces.about import About
-from jaxmem.workloads.traces.formats import FORMATS, TraceError, read_trace, read_trace_bytes
+from jaxmem.workloads.traces.formats import (
+    FORMATS,
+    TraceError,
+    alignment_of,
+    read_trace,
+    read_trace_bytes,
+)
 from jaxmem.workloads.traces.library import library_names, load_library
 from jaxmem.workloads.traces.recording import (
     QuantisedRecording,
@@ -21,6 +27,7 @@ __all__ = [
     "QuantisedRecording",
     "Recording",
     "TraceError",
+    "alignment_of",
     "library_names",
     "load_library",
     "quantise",

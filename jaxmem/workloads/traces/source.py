@@ -47,6 +47,7 @@ class Source:
         self.name, self.where, self.most = name, where, most
         self.path: Path | None = None  # where the file is; None: in memory
         self.format = ""  # the name of the format that it is read as
+        self.device: int | None = None  # whose memory is read; None: that with the most events
         self.unit, self.number = "byte", 0  # the place in it, lines counted from 1, bytes from 0
         self._size, self._report = 0, None  # bytes of the file, and who is told how far we are
         try:

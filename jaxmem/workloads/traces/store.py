@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxmem.workloads.traces.about import About
 from jaxmem.workloads.traces.events import MOST_REQUESTS
-from jaxmem.workloads.traces.recording import Recording
+from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
 from jaxmem.workloads.traces.source import PIECE, Source, TraceError, printable, shown
 
 VERSION = 1
@@ -74,6 +74,8 @@ def read_store(source: Source) -> Recording:
     try:
         with ZipFile(BytesIO(data)) as archive:
             store = _Store(source, archive)
+            if not store.has("version"):
+                raise TraceError(f"{source.where}: {_other_zip(archive.namelist())}")
             version = store.array("version", "<i8", 1)
             if version.tolist() != [VERSION]:
                 raise store.fault(f"version {version.tolist()}; this jaxmem reads {VERSION}")
@@ -100,6 +102,18 @@ def read_store(source: Source) -> Recording:
                 f"has {getattr(recording, name)}"
             )
     return recording
+
+
+def _other_zip(names: list[str]) -> str:
+    """What a zip file is that is no store, and what can be done with it."""
+    if any(name.endswith("data.pkl") for name in names):
+        return (
+            "a file of torch.save, which holds no recording; a snapshot of CUDA memory is what "
+            "torch.cuda.memory._dump_snapshot(FILE) writes"
+        )
+    held = shown(names[0]) if names else "nothing"
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return f"a zip file, of {held}{more}; unzip it, and give what was in it"
 
 
 class _Store:
@@ -151,4 +165,7 @@ class _Store:
         if wrong:
             raise self.fault(f"{', '.join(wrong)} missing or of a wrong kind")
         cleaned = {name: printable(about[name]) for name in texts}
-        return {**about, **cleaned, "notes": tuple(map(printable, notes))}
+        reserved = about.get("reserved", 0)  # older stores do not tell
+        if type(reserved) is not int or not 0 <= reserved <= LARGEST_SIZE:
+            raise self.fault("reserved is no number of bytes")
+        return {**about, **cleaned, "notes": tuple(map(printable, notes)), "reserved": reserved}

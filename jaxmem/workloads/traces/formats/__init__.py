@@ -38,8 +38,19 @@ FORMATS = {
 }
 
 
+def alignment_of(recording: Recording) -> int:
+    """Bytes to which sizes are rounded where a recording is played in bytes, by its source.
+
+    512 for CUDA, 1 for buffers whose sizes a compiler has rounded, 16 for all others.
+    """
+    return FORMATS.get(recording.about.format, STORE).alignment
+
+
 def read_trace(
-    path: str | os.PathLike[str], format: str | None = None, report: Report | None = None
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    report: Report | None = None,
+    device: int | None = None,
 ) -> Recording:
     """Reads a recorded trace of any format into request order.
 
@@ -47,6 +58,8 @@ def read_trace(
         path: the file, plain, gzip or zstd, which is told by its first bytes.
         format: a name in FORMATS; by default told by the content.
         report: is told how many bytes of how many have been read.
+        device: of a snapshot of CUDA memory, counted from 0; by default that with the most
+            allocations and frees.
 
     A block freed before request j has lifetime j - its own number. A realloc is a new block, then
     the end of the old one. In logs of programs, which may begin while a program runs, frees of
@@ -60,14 +73,15 @@ def read_trace(
     CRLF, spaces around fields and blank lines are accepted.
 
     Raises:
-        TraceError: the file cannot be opened or read, or breaks the rules of its format; one line
-            with the file and the place.
+        TraceError: the file cannot be opened or read, or breaks the rules of its format, or is
+            asked for a device that it does not have; one line with the file and the place.
         ValueError: there is no such format.
         MissingExtraError: the format or the packing needs a package that is not there.
     """
     if format is not None and format not in FORMATS:
         raise ValueError(f"unknown format {format!r}{nearest(str(format), FORMATS)}")
     with Source.open(Path(path), report) as source:
+        source.device = device
         return _recording(source, FORMATS.values() if format is None else [FORMATS[format]])
 
 
@@ -96,8 +110,13 @@ def _recording(source: Source, formats: Iterable[Format]) -> Recording:
             f"{source.where}: {format.name} is not read here; jaxmem trace import makes a store "
             "of it, which is"
         )
+    if source.device is not None and format is not PYTORCH_CUDA:
+        raise TraceError(
+            f"{source.where}: device={source.device} is for snapshots of CUDA memory; this is "
+            f"{format.name}"
+        )
     source.format = format.name
     return format.read(source)
 
 
-__all__ = ["FORMATS", "Format", "TraceError", "read_trace", "read_trace_bytes"]
+__all__ = ["FORMATS", "Format", "TraceError", "alignment_of", "read_trace", "read_trace_bytes"]

@@ -185,4 +185,5 @@ MINIMALLOC = Format(
     "minimalloc",
     lambda head: _columns(head) == sorted(BUFFER_COLUMNS),
     lambda source: _read(source, BUFFER_COLUMNS),
+    alignment=1,
 )

@@ -118,4 +118,5 @@ XLA = Format(
     lambda head: head.startswith(tuple(BEGINS.values())),
     _read,
     from_strangers=False,  # it comes in two files
+    alignment=1,
 )
