@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jaxmem.names import nearest
+from jaxmem.workloads.traces.bounds import MOST_BYTES, MOST_BYTES_OF_STRANGERS
 from jaxmem.workloads.traces.formats.android import ANDROID
 from jaxmem.workloads.traces.formats.csv import EVENTS, MINIMALLOC
 from jaxmem.workloads.traces.formats.format import Format
@@ -51,6 +52,7 @@ def read_trace(
     format: str | None = None,
     report: Report | None = None,
     device: int | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> Recording:
     """Reads a recorded trace of any format into request order.
 
@@ -60,6 +62,8 @@ def read_trace(
         report: is told how many bytes of how many have been read.
         device: of a snapshot of CUDA memory, counted from 0; by default that with the most
             allocations and frees.
+        most_bytes: that a packed file is unpacked into, and that a pickle becomes in memory; one
+            with more is refused.
 
     A block freed before request j has lifetime j - its own number. A realloc is a new block, then
     the end of the old one. In logs of programs, which may begin while a program runs, frees of
@@ -80,12 +84,14 @@ def read_trace(
     """
     if format is not None and format not in FORMATS:
         raise ValueError(f"unknown format {format!r}{nearest(str(format), FORMATS)}")
-    with Source.open(Path(path), report) as source:
+    with Source.open(Path(path), report, most_bytes) as source:
         source.device = device
         return _recording(source, FORMATS.values() if format is None else [FORMATS[format]])
 
 
-def read_trace_bytes(data: bytes, name: str, most_lines: int) -> Recording:
+def read_trace_bytes(
+    data: bytes, name: str, most_lines: int, most_bytes: int = MOST_BYTES_OF_STRANGERS
+) -> Recording:
     """The same for a file in memory, as it comes from a stranger.
 
     Formats that cannot be read safely, or come in two files, are refused.
@@ -95,8 +101,9 @@ def read_trace_bytes(data: bytes, name: str, most_lines: int) -> Recording:
         name: that it is called in messages; nothing is opened by it.
         most_lines: of a longer file, which a few packed bytes may be, nothing more is read; the
             same holds for events where there are no lines.
+        most_bytes: as in `read_trace`.
     """
-    return _recording(Source.of_bytes(data, name, most_lines), FORMATS.values())
+    return _recording(Source.of_bytes(data, name, most_lines, most_bytes), FORMATS.values())
 
 
 def _recording(source: Source, formats: Iterable[Format]) -> Recording:

@@ -52,7 +52,7 @@ def _read(source: Source) -> Recording:
             f"{source.where}: the other half is missing: sizes are in NAME-{PLACES}, lifetimes in "
             f"NAME-{RANGES} beside it, plain and both with the NAME that XLA gave them"
         )
-    with Source.open(twin) as beside:
+    with Source.open(twin, most_bytes=source.most_bytes) as beside:
         ranges, places = (source, beside) if kind == RANGES else (beside, source)
         placed, elsewhere = _places(places)
         buffers = sorted(_buffers(ranges, placed))
