@@ -47,6 +47,7 @@ NO_TRACES = {
         b"\n<!DOCTYPE html>\n<html><body>heap.log</body></html>",
         "it is a web page, .* download the file itself",
     ),
+    "an empty zip": (b"PK\x05\x06" + bytes(18), "it is an empty zip archive"),
     "xz": (b"\xfd7zXZ\0\0\x04", "it is a file packed with xz; unpack it"),
     "bzip2": (b"BZh91AY&SY", "it is a file packed with bzip2; unpack it"),
     "tar": (b"heap.log".ljust(257, b"\0") + b"ustar\0", "it is a tar archive; unpack it"),

@@ -35,7 +35,7 @@ KINDS = (
         "a pointer of Git LFS in place of the file",
         "run git lfs pull where it comes from, and import it again",
     ),
-    _Kind(_begins(b"PK\x03\x04", b"PK\x05\x06"), "a zip archive", UNPACK),
+    _Kind(_begins(b"PK\x05\x06"), "an empty zip archive", ""),  # one with files may be a store
     _Kind(_begins(b"7z\xbc\xaf\x27\x1c"), "a 7-Zip archive", UNPACK),
     _Kind(_begins(b"\xfd7zXZ\0"), "a file packed with xz", UNPACK),
     _Kind(_begins(b"BZh"), "a file packed with bzip2", UNPACK),
