@@ -13,7 +13,7 @@ from typing import Any
 from jaxmem.workloads.traces.events import Events
 from jaxmem.workloads.traces.formats.cuda_segments import dicts, reserved_bytes
 from jaxmem.workloads.traces.formats.format import Format
-from jaxmem.workloads.traces.plain_pickle import MOST_BYTES, read_plain_pickle
+from jaxmem.workloads.traces.plain_pickle import read_plain_pickle
 from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
 from jaxmem.workloads.traces.source import Source, TraceError
 
@@ -80,7 +80,7 @@ def _content(source: Source) -> Any:
             "store of it, which is"
         )
     try:
-        return json.loads(source.whole(MOST_BYTES, WHAT))
+        return json.loads(source.whole(source.most_bytes, WHAT))
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise TraceError(f"{source.where}: {WHAT} in JSON that is damaged ({reason})") from None

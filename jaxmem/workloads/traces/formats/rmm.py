@@ -71,4 +71,4 @@ def _told(head: bytes) -> bool:
     return _is_header(head.decode("utf-8-sig", "replace").strip().partition("\n")[0])
 
 
-RMM = Format("rmm", _told, _read)
+RMM = Format("rmm", _told, _read, alignment=256)
