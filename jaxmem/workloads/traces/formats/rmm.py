@@ -6,8 +6,7 @@ allocate failure; addresses of CUDA memory are those of one device, which has a 
 
 import re
 
-from jaxmem.workloads.traces.events import FAILED, Events
-from jaxmem.workloads.traces.formats.calls import OTHER
+from jaxmem.workloads.traces.events import FAILED, OTHER, Events
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.lines import Lines, whole_number
 from jaxmem.workloads.traces.recording import Recording
