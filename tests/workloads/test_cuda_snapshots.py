@@ -108,7 +108,8 @@ def test_a_device_is_chosen_by_its_number(written):
 
 def test_only_snapshots_have_devices(written):
     with pytest.raises(
-        TraceError, match="device=0 is for snapshots of CUDA memory; this is events"
+        TraceError,
+        match=r"device=0 is for snapshots .* and traces of PyTorch's profiler; this is events",
     ):
         read_trace(written(b"op,id,size\na,1,5\n", "plain.csv"), device=0)
 
@@ -150,7 +151,7 @@ def test_a_snapshot_in_json_is_that_in_a_pickle(written, sort_keys):
         (["cuda.pickle"], "a zip file, of 'cuda.pickle'; unzip it"),
         (["a.pickle", "b.pickle", "c"], "a zip file, of 'a.pickle' and 2 more; unzip it"),
         (["archive/data.pkl", "archive/data/0"], "a file of torch.save, which holds no recording"),
-        ([], "an empty zip archive"),
+        ([], "it is an empty zip archive"),
     ],
 )
 def test_a_zip_file_is_named(written, names, said):

@@ -148,6 +148,15 @@ def test_of_a_profile_the_device_with_most_events_is_read():
     }
 
 
+def test_of_a_profile_the_device_that_is_asked_for_is_read(tmp_path):
+    path = tmp_path / "a.json"
+    events = [memory_event(1, 64, 5, 0), memory_event(2, 64, -5, 0), memory_event(3, 64, 7, 1, 1)]
+    path.write_text(profile(*events), encoding="utf-8")
+    assert contents(read_trace(path, device=1)) == ([7], [NEVER])
+    with pytest.raises(TraceError, match=r"device=0 has no events; .* on CPU, .* CUDA device 1"):
+        read_trace(path, device=0)
+
+
 def test_a_profile_is_read_in_the_order_of_time_and_then_of_the_profiler():
     recording = read(
         profile(

@@ -87,7 +87,8 @@ def test_an_unknown_file_is_told_what_it_is_and_what_is_read(name, tmp_path):
     assert str(caught.value).startswith(f"{path}, line ")
     assert len(str(caught.value).splitlines()) == 1
     # What is read comes from the registry.
-    assert str(caught.value).endswith(f"what is read: {', '.join(FORMATS)}")
+    read = f"what is read: {', '.join(FORMATS)} (jaxmem trace import --help)"
+    assert str(caught.value).endswith(read)
     with pytest.raises(TraceError, match=message):
         read_trace_bytes(content, "file.csv", most_lines=100)
 

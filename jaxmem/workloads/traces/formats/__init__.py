@@ -51,8 +51,8 @@ def read_trace(
     path: str | os.PathLike[str],
     format: str | None = None,
     report: Report | None = None,
-    most_bytes: int = MOST_BYTES,
     device: int | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> Recording:
     """Reads a recorded trace of any format into request order.
 
@@ -60,10 +60,10 @@ def read_trace(
         path: the file, plain, gzip or zstd, which is told by its first bytes.
         format: a name in FORMATS; by default told by the content.
         report: is told how many bytes of how many have been read.
+        device: of a snapshot of CUDA memory or a trace of PyTorch's profiler, counted from 0; by
+            default that with the most allocations and frees, which can be the CPU.
         most_bytes: that a packed file is unpacked into, and that a pickle becomes in memory; one
             with more is refused.
-        device: of a snapshot of CUDA memory, counted from 0; by default that with the most
-            allocations and frees.
 
     A block freed before request j has lifetime j - its own number. A realloc is a new block, then
     the end of the old one. In logs of programs, which may begin while a program runs, frees of
@@ -119,10 +119,10 @@ def _recording(source: Source, formats: Iterable[Format]) -> Recording:
             f"{source.where}: {format.name} is not read here; jaxmem trace import makes a store "
             "of it, which is"
         )
-    if source.device is not None and format is not PYTORCH_CUDA:
+    if source.device is not None and format not in (PYTORCH_CUDA, TORCH_PROFILER):
         raise TraceError(
-            f"{source.where}: device={source.device} is for snapshots of CUDA memory; this is "
-            f"{format.name}"
+            f"{source.where}: device={source.device} is for snapshots of CUDA memory and traces of "
+            f"PyTorch's profiler; this is {format.name}"
         )
     source.format = format.name
     return format.read(source)

@@ -7,8 +7,8 @@ which the call began and ended behind them. The lines of all threads are in one 
 
 import re
 
-from jaxmem.workloads.traces.events import Events
-from jaxmem.workloads.traces.formats.calls import NULL, OTHER, arguments_of, take
+from jaxmem.workloads.traces.events import OTHER, Events
+from jaxmem.workloads.traces.formats.calls import NULL, arguments_of, take
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.lines import Lines
 from jaxmem.workloads.traces.recording import Recording

@@ -20,7 +20,6 @@ SIZE_OF = {
 }
 MOVES = ("realloc", "reallocarray")  # their first argument is the block that is given up
 NAMES = (*SIZE_OF, "free")
-OTHER = "lines that are no event, left out"
 
 
 def arguments_of(name: str) -> int:

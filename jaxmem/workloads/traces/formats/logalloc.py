@@ -7,8 +7,8 @@ several processes, which share no memory; the first one is read, as logalloc-rep
 
 import re
 
-from jaxmem.workloads.traces.events import Events
-from jaxmem.workloads.traces.formats.calls import NAMES, OTHER, arguments_of, take
+from jaxmem.workloads.traces.events import OTHER, Events
+from jaxmem.workloads.traces.formats.calls import NAMES, arguments_of, take
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.lines import Lines
 from jaxmem.workloads.traces.recording import Recording

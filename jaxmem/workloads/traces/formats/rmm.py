@@ -6,8 +6,7 @@ allocate failure; addresses of CUDA memory are those of one device, which has a 
 
 import re
 
-from jaxmem.workloads.traces.events import FAILED, Events
-from jaxmem.workloads.traces.formats.calls import OTHER
+from jaxmem.workloads.traces.events import FAILED, OTHER, Events
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.lines import Lines, whole_number
 from jaxmem.workloads.traces.recording import Recording
@@ -71,4 +70,4 @@ def _told(head: bytes) -> bool:
     return _is_header(head.decode("utf-8-sig", "replace").strip().partition("\n")[0])
 
 
-RMM = Format("rmm", _told, _read)
+RMM = Format("rmm", _told, _read, alignment=256)

@@ -15,7 +15,7 @@ from jaxmem.workloads.traces.events import FAILED, Events
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.json_items import json_items
 from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
-from jaxmem.workloads.traces.source import Source
+from jaxmem.workloads.traces.source import Source, TraceError
 from jaxmem.workloads.traces.torch_recording import FORMAT
 
 LIST = "traceEvents"
@@ -23,7 +23,8 @@ BLOCK, FAILURE = "[memory]", "[OutOfMemory]"
 OTHER_DEVICES = "events of other devices, left out"
 WITHOUT_BYTES = "events of zero bytes, left out"
 # The numbers are those of DeviceType in PyTorch's c10.
-TYPES = {0: "CPU", 1: "CUDA device", 6: "HIP device", 9: "XLA device", 12: "XPU device"}
+HOST_TYPE = 0
+TYPES = {HOST_TYPE: "CPU", 1: "CUDA device", 6: "HIP device", 9: "XLA device", 12: "XPU device"}
 TYPES |= {13: "MPS device", 15: "HPU device", 19: "MTIA device", 20: "device of another maker"}
 
 Device = tuple[int, int]  # Device Type, Device Id
@@ -57,7 +58,7 @@ def _read(source: Source) -> Recording:
             f"no {BLOCK} event: record with torch.profiler.profile(profile_memory=True)"
         )
     counts = np.bincount(table.device, minlength=len(table.devices))
-    chosen = int(counts.argmax())
+    chosen = _chosen(source, table, counts)
     events = Events(source)
     events.counted[OTHER_DEVICES] = len(table.time) - int(counts[chosen])
     events.counted[FAILED] = table.failed[chosen]
@@ -74,6 +75,19 @@ def _read(source: Source) -> Recording:
         else:
             events.counted[WITHOUT_BYTES] += 1
     return events.recording(_program(list(table.devices)[chosen]))
+
+
+def _chosen(source: Source, table: _Table, counts: np.ndarray) -> int:
+    """The place of the device that is asked for, or of that with the most events."""
+    if source.device is None:
+        return int(counts.argmax())
+    for (kind, number), place in table.devices.items():
+        if kind != HOST_TYPE and number == source.device and counts[place]:
+            return place
+    there = ", ".join(_program(device) for device in table.devices)
+    raise TraceError(
+        f"{source.where}: device={source.device} has no events; there are events of {there}"
+    )
 
 
 def _keep(source: Source, table: _Table, event: dict[str, Any]) -> None:

@@ -11,8 +11,7 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
-from jaxmem.workloads.traces.events import FAILED, Events
-from jaxmem.workloads.traces.formats.calls import OTHER
+from jaxmem.workloads.traces.events import FAILED, OTHER, Events
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.lines import Lines
 from jaxmem.workloads.traces.recording import Recording

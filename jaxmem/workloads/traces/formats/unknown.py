@@ -86,7 +86,7 @@ def no_trace(source: Source, names: Iterable[str]) -> TraceError:
     """
     lines = Lines(source, log=True)
     first = next(lines.texts, None)  # where the packed data are damaged, that is what is said
-    head, read = source.head, f"what is read: {', '.join(names)}"
+    head, read = source.head, f"what is read: {', '.join(names)} (jaxmem trace import --help)"
     packed = f" packed with {source.packing}" if source.packing else ""
     if first is None:
         return lines.fault(f"the file is empty; {read}", 1)
