@@ -93,9 +93,9 @@ def _notes(results: Results) -> list[str]:
         notes.append("The offline packing meets the lower bound: none is lower.")
     if "caching_allocator" in results["headroom"]:
         notes.append(
-            "PyTorch: what its caching allocator reserves / peak live, as it was in the recording "
-            "(where the snapshot tells of its segments) and by its published rules (one stream, "
-            "default settings, segments are kept)."
+            "PyTorch: the most that its caching allocator reserves / peak live, as it was in the "
+            "recording (where the snapshot tells; with what it had kept from before) and by its "
+            "published rules (one stream, default settings, segments are kept)."
         )
     return [*notes, *results["notes"]]
 

@@ -155,7 +155,7 @@ def _draw_headroom(axes: Axes, results: Results) -> None:
     for label in axes.get_yticklabels():
         label.set_color(INK)
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(titles) - 0.4, -0.6)
+    axes.set_ylim(len(titles) - 0.4 + bool(reserved), -0.6)  # the key below long bars
     drawn = (*found["unbounded"].values(), *found["bounded"].values(), *reserved.values())
     beyond = [100 * (ratio - 1) for ratio in drawn]
     _scale(axes, max(beyond), min((value for value in beyond if value > 0), default=0.0))

@@ -106,6 +106,14 @@ def test_a_device_is_chosen_by_its_number(written):
             read_trace(path, device=device)
 
 
+def test_one_trace_that_stands_for_many_devices_is_counted_once():
+    trace = [event("alloc", BASE + 512 * number, 5) for number in range(2000)]
+    many = {"segments": [], "device_traces": [trace] * 20_000}
+    recording = read_trace_bytes(pickle.dumps(many), "many.pickle", 10_000)
+    assert recording.requests == 2000
+    assert len(recording.about.notes[0]) < 200
+
+
 def test_only_snapshots_have_devices(written):
     with pytest.raises(
         TraceError,

@@ -29,8 +29,10 @@ JSON = re.compile(
     rb'|\[\s*\{\s*"(device|active_size|address|segment_type)"\s*:)'
 )
 ALIGNMENT = 512  # bytes to which PyTorch's caching allocator rounds
+MOST_NAMED = 16  # devices in a message
 MOST_FRAMES = 64  # calls of a stack by which sites are told apart
 FREES = ("free_completed", "free")  # the second in snapshots of PyTorch 1
+MOVES = ("alloc", *FREES)
 ACTIVE = ("active_allocated", "active_awaiting_free", "active_pending_free")
 OTHER_DEVICES = "events of other devices, left out"
 BEFORE = "blocks from before the recording began, put at its beginning in the order of addresses"
@@ -39,7 +41,8 @@ BEFORE = "blocks from before the recording began, put at its beginning in the or
 def _read(source: Source) -> Recording:
     snapshot = _content(source)
     traces = _traces(source, snapshot)
-    device = _device(source, traces)
+    moves = _moves(traces)
+    device = _device(source, traces, moves)
     trace = traces[device]
     source.unit = f"device_traces[{device}], event"
     for number, event in enumerate(trace):
@@ -48,9 +51,8 @@ def _read(source: Source) -> Recording:
     before = _blocks_before(trace, _active(snapshot, device))
     _check_recorded(source, device, trace, before)
     events = Events(source)
-    others = [
-        str(other) for other in range(len(traces)) if other != device and _moves(traces[other])
-    ]
+    others = [str(other) for other, count in enumerate(moves) if count and other != device]
+    others = [*others[:MOST_NAMED], *(["..."] if len(others) > MOST_NAMED else [])]
     choice = f" (device={' or '.join(others)} takes theirs)" if others else ""
     events.counted[OTHER_DEVICES + choice] = sum(map(len, traces)) - len(trace)
     events.counted[BEFORE] = len(before)
@@ -101,30 +103,37 @@ def _traces(source: Source, snapshot: Any) -> list[list[Any]]:
     )
 
 
-def _device(source: Source, traces: list[list[Any]]) -> int:
+def _device(source: Source, traces: list[list[Any]], moves: list[int]) -> int:
     """The device asked for, or that with the most allocations and frees; raises TraceError."""
-    moves = [_moves(trace) for trace in traces]
     if source.device is None:
         if any(traces):
             return max(range(len(traces)), key=lambda number: (moves[number], len(traces[number])))
         raise TraceError(f"{source.where}: no event in the snapshot; {RECORD}")
     if source.device < len(traces) and moves[source.device]:
         return source.device
-    there = ", ".join(str(number) for number, count in enumerate(moves) if count)
+    there = ", ".join([str(number) for number, count in enumerate(moves) if count][:MOST_NAMED])
     raise TraceError(
         f"{source.where}: device={source.device} has no allocation or free in the snapshot; "
         f"devices that have: {there or 'none'}"
     )
 
 
-def _moves(trace: list[Any]) -> int:
-    """How many allocations and frees are among the events."""
-    return sum(event.get("action") in ("alloc", *FREES) for event in dicts(trace))
+def _moves(traces: list[list[Any]]) -> list[int]:
+    """How many allocations and frees are among the events of each device."""
+    counted: dict[int, int] = {}  # by trace: the same one may stand in the list a million times
+    for trace in traces:
+        if id(trace) not in counted:
+            counted[id(trace)] = sum(map(_is_move, dicts(trace)))
+    return [counted[id(trace)] for trace in traces]
+
+
+def _is_move(event: dict[str, Any]) -> bool:
+    return event.get("action") in MOVES
 
 
 def _check_recorded(source: Source, device: int, trace: list[Any], before: dict[int, int]) -> None:
     """Raises TraceError where the recording shows no program, only what was there before it."""
-    moves = [event for event in trace if event["action"] in ("alloc", *FREES)]
+    moves = list(filter(_is_move, trace))
     if not moves:
         raise TraceError(f"{source.where}: no event in the snapshot; {RECORD}")
     allocations = sum(event["action"] == "alloc" for event in moves)
