@@ -103,6 +103,5 @@ def _comments(group: Path, choice: str) -> dict[str, str]:
     for base in yaml.safe_load(text).get("defaults", []):
         if base in choices_of(group.parent, group.name):
             found |= _comments(group, base)
-    return found | dict(
-        match.groups() for line in text.splitlines() if (match := SETTING.fullmatch(line))
-    )
+    matches = filter(None, map(SETTING.fullmatch, text.splitlines()))
+    return found | {match[1]: match[2] for match in matches}
