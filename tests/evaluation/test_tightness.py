@@ -108,6 +108,16 @@ def test_segregated_is_best_fit_where_it_does_no_better():
     assert np.array(tuned("segregated", ROOMY, 0)[0].parameters).tolist() == [8, 1, 1]
 
 
+def test_best_fit_is_kept_where_nothing_does_better_on_validation_sequences():
+    """The others are rules here, which a network never makes leave: worst-fit fails more."""
+    rules = [policy("worst"), policy("best")]
+    assert guides.chosen_guide(lambda rule, _: rule, rules, TIGHT, 0) == (1, guides.ALONE)
+    assert guides.chosen_guide(lambda rule, _: rule, rules, ROOMY, 0) == (1, guides.ALONE)
+    better = guides.chosen_guide(lambda rule, margin: policy("best"), rules[:1], TIGHT, 0)
+    assert better[0] == 0
+    assert better[1] < guides.ALONE
+
+
 @pytest.mark.parametrize(
     ("failed", "least"),
     [
