@@ -1,11 +1,8 @@
 """`jaxmem trace info FILE`."""
 
-from io import BytesIO
 from typing import Any
 
-from rich.console import Console
-
-from jaxmem.commands import check_list, check_switch, checked
+from jaxmem.commands import check_list, check_switch, checked, tell_where, terminal
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.headroom import CONVENTIONS, FACTORS, Headroom, headroom
 from jaxmem.evaluation.replay import Events, events_of
@@ -27,24 +24,24 @@ MOST_ALIGNMENT = 2**21  # bytes, a large page
 
 def run(config: dict[str, Any], command: str) -> int:
     """Replays the recording, prints the table, writes the run folder."""
-    console = Console(highlight=False)
+    console = terminal()
     policies, alignment = check_policies(config), check_alignment(config)
     overwrite = check_switch(config, "overwrite")
     recording = checked(read_trace, config["file"])
     events = checked(events_of, recording, alignment)
-    folder = checked(RunFolder, "trace-info", recording.name, config["out"], overwrite)
-    with folder.kept_if_whole(), StagesDisplay(console) as display:
-        found = checked(headroom, events, policies, display.report)
+    with checked(RunFolder, "trace-info", recording.name, config["out"], overwrite) as folder:
+        with StagesDisplay(console) as display:
+            found = checked(headroom, events, policies, display.report)
         results = {"command": command, **results_of(events, found), **surroundings()}
-        display.report("drawing")
-        picture = BytesIO()
-        draw_trace(picture, results, recording.size, recording.lifetime)
-        folder.file("info.png").write_bytes(picture.getvalue())
+        # Shown first: a full disk is no reason to lose what was computed.
+        console.print(trace_table(results, console.width), "")
+        with StagesDisplay(console) as display:
+            display.report("drawing")
+            draw_trace(folder.file("info.png"), results, recording.size, recording.lifetime)
         folder.write_config(config, command)
         folder.write_table(trace_markdown(results))
         folder.write_results(results)
-    console.print(trace_table(results, console.width))
-    console.print(f"\n[bold]{folder.path}[/bold]: results.json, table.md, info.png")
+    tell_where(console, folder.path, "results.json, table.md, info.png")
     return 0
 
 

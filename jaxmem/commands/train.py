@@ -3,30 +3,28 @@
 import dataclasses
 from typing import Any
 
-from rich.console import Console
-
-from jaxmem.commands import check_list, checked, grid, training_of
+from jaxmem.commands import check_list, checked, grid, tell_where, terminal, training_of
 from jaxmem.commands.compare import draw_pictures, rivals, show
-from jaxmem.commands.kept import KeptRun
+from jaxmem.commands.kept import POLICY, KeptRun, save_learned
 from jaxmem.commands.processes import WRITTEN, follow, join_hosts
 from jaxmem.commands.resume import resumed
-from jaxmem.evaluation.compare import check_comparison, compare
+from jaxmem.evaluation.compare import Comparison, check_comparison, compare
 from jaxmem.learning import hosts
 from jaxmem.learning.devices import check_devices
 from jaxmem.learning.learners import check_training, q_of
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.train import TrainResult, train
 from jaxmem.loggers import check_loggers
-from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
 from jaxmem.runs import LEARNED
+from jaxmem.whole_files import unwritable
 
 
 def run(config: dict[str, Any], command: str) -> int:
     """Trains, compares, prints the table, writes the run folder with the policy in it."""
-    console = Console()
+    console = terminal()
     join_hosts(config["hosts"])
     anew = config["resume"] is None
     config, command = resumed("train", config, command)
@@ -48,29 +46,52 @@ def run(config: dict[str, Any], command: str) -> int:
     checked(check_comparison, policies=others, task=task, learned=learned, **question)
     if not hosts.is_first():
         return follow(train, task, **job)
-    kept = KeptRun(config, command, "train", task.name, console, anew=anew)
-    kept.log(config["loggers"], {LEARNED: config})
-    folder = kept.folder
-    for note in task.notes:
-        console.print(note, highlight=False)
+    with KeptRun(config, command, "train", task.name, console, anew=anew) as kept:
+        kept.log(config["loggers"], {LEARNED: config})
+        for note in task.notes:
+            console.print(note)
+        try:
+            with TrainingDisplay(console) as display:
+                listeners = [*kept.listeners, display]
+                result = train(task, **job, listeners=listeners, keeping=kept.keeping())
+        except Terminated as stopped:
+            return kept.terminated(stopped)
+        saved = _saved(result, kept)
+        if result.note:
+            kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
+        with StagesDisplay(console) as stages:
+            comparison = checked(
+                compare, [*others, result.policy], task, report=stages.report, **question
+            )
+        results = _results(result, comparison, command)
+        # Shown first: a full disk is no reason to lose what was computed.
+        show(console, results)
+        with StagesDisplay(console) as stages:
+            stages.report("drawing")
+            draw_pictures(comparison, kept.folder)
+            draw_curve(result, kept.folder)
+        if not saved or not kept.folder.file(POLICY).exists():
+            save_learned(kept.folder.path, result)
+        kept.folder.write_sequences(comparison.failed)
+        kept.folder.write_results(results)
+        kept.end(finished=not result.interrupted)
+    tell_where(console, kept.folder.path, "results.json, table.md, pictures")
+    hosts.together(WRITTEN)
+    return 0
+
+
+def _saved(result: TrainResult, kept: KeptRun) -> bool:
+    """Writes the policy before it is judged, which takes a while; whether it could be written."""
     try:
-        with TrainingDisplay(console) as display:
-            listeners = [*kept.listeners, display]
-            result = train(task, **job, listeners=listeners, keeping=kept.keeping())
-    except Terminated as stopped:
-        return kept.terminated(stopped)
-    save_policy(folder.file("policy.safetensors"), result.policy.parameters.network, result.card)
-    if result.note:
-        kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
-    with StagesDisplay(console) as stages:
-        comparison = checked(
-            compare, [*others, result.policy], task, report=stages.report, **question
-        )
-        stages.report("drawing")
-        draw_pictures(comparison, folder)
-        draw_curve(result, folder)
-    finished = not result.interrupted
-    results = {
+        save_learned(kept.folder.file(POLICY).parent, result)
+    except OSError as error:
+        kept.tell(f"{unwritable(error)}; it is tried again when the policy has been judged")
+        return False
+    return True
+
+
+def _results(result: TrainResult, comparison: Comparison, command: str) -> dict[str, Any]:
+    return {
         **comparison.results,
         "command": command,
         "notes": [*comparison.results["notes"], *filter(None, (result.guide, result.note))],
@@ -79,17 +100,11 @@ def run(config: dict[str, Any], command: str) -> int:
             "episodes": result.episodes,
             "seconds": result.seconds,
             "seed": result.seed,
-            "finished": finished,
+            "finished": not result.interrupted,
             "validation_references": result.references,
             "curve": [dataclasses.asdict(point) for point in result.curve],
         },
     }
-    folder.write_sequences(comparison.failed)
-    folder.write_results(results)
-    kept.end(finished)
-    show(console, results, folder)
-    hosts.together(WRITTEN)
-    return 0
 
 
 def draw_curve(result: TrainResult, folder: RunFolder) -> None:

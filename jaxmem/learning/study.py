@@ -7,11 +7,9 @@ is counted twice.
 
 import json
 import math
-import os
 import sqlite3
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +19,7 @@ import numpy as np
 
 from jaxmem.extras import extra
 from jaxmem.learning.space import Choice, Range, Space
+from jaxmem.locks import Lock, TakenError
 
 SAMPLERS = ("tpe", "random")
 ASKED, FAILED, NOTE = "asked", "validation_failed", "note"  # attributes of studies and trials
@@ -83,7 +82,12 @@ class Study:
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
         self._space, self._sampler, self._seed = space, sampler, seed
         self._open: dict[int, Any] = {}  # Optuna's trials, by number
-        self._lock = _locked(file.parent)
+        try:
+            self._lock = Lock(file.with_name(f".{file.name}.lock"))
+        except TakenError as holder:
+            raise ValueError(
+                f"{file.parent}: another process is at work on this search ({holder})"
+            ) from None
         try:
             self._storage = self._optuna.storages.RDBStorage(
                 # The path goes around the URL, in which some characters have meanings.
@@ -119,9 +123,7 @@ class Study:
         if storage is not None:
             storage.remove_session()
             storage.engine.dispose()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     @property
     def trials(self) -> list[Trial]:
@@ -242,24 +244,3 @@ def _suggested(trial: Any, name: str, values: Range | Choice) -> Any:
         return trial.suggest_categorical(name, values.values)
     suggest = trial.suggest_int if values.whole else trial.suggest_float
     return suggest(name, values.low, values.high, log=values.log)
-
-
-def _locked(folder: Path) -> int | None:
-    """A handle that keeps another process from the study for as long as it is open.
-
-    Raises:
-        ValueError: another process has one.
-    """
-    with suppress(ImportError, OSError):  # where there are no such locks, there is no protection
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(handle)
-            if isinstance(error, BlockingIOError):
-                raise ValueError(f"{folder}: another process is at work on this search") from None
-        else:
-            return handle
-    return None
