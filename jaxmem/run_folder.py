@@ -15,6 +15,7 @@ import yaml
 
 from jaxmem.configuration import UsageError
 from jaxmem.locks import Lock, TakenError
+from jaxmem.read_back import read_mapping
 from jaxmem.render.report import markdown_table
 from jaxmem.whole_files import unwritable, write_whole
 
@@ -172,9 +173,9 @@ class RunFolder:
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds the results of a whole run: of a training that was not stopped."""
     try:
-        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        results = read_mapping(folder / RESULTS)
         return "training" not in results or bool(results["training"]["finished"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return False  # none, or broken ones: they are made again
 
 

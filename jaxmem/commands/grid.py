@@ -8,6 +8,7 @@ import numpy as np
 from jaxmem.commands import checked, tell_where, terminal
 from jaxmem.commands.kept import KeptRun, save_learned
 from jaxmem.commands.processes import WRITTEN, follow
+from jaxmem.commands.resume import read_from
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
@@ -29,26 +30,39 @@ def asked_for(config: dict[str, Any]) -> bool:
     return config["seeds"] is not None or bool(config["sweep"])
 
 
+def check(config: dict[str, Any], task: Workload, job: dict[str, Any]) -> Grid:
+    """The members, once all of them can be trained; raises UsageError for what cannot be."""
+    if config["policies"] is not None:
+        raise UsageError("policies cannot be set beside seeds or sweep: all rules are shown")
+    game = {name: value for name, value in job.items() if name != "devices"}
+    grid = checked(grid_of, task, grid=config["sweep"], seeds=_seeds(config), **game)
+    for choice in grid.configs:
+        checked(check_devices, job["devices"], choice.arenas_in_play)
+    return grid
+
+
+def _seeds(config: dict[str, Any]) -> Any:
+    return 1 if config["seeds"] is None else config["seeds"]
+
+
 def run(
-    config: dict[str, Any], command: str, task: Workload, job: dict[str, Any], *, anew: bool
+    config: dict[str, Any], command: str, task: Workload, job: dict[str, Any], *, resume: Any
 ) -> int:
     """Trains all members, tests them on the same sequences, and writes what they left.
 
     Args:
         job: the arguments of `train`.
+        resume: the folder of the run that this one goes on with, if any.
     """
     console = terminal()
-    if config["policies"] is not None:
-        raise UsageError("policies cannot be set beside seeds or sweep: all rules are shown")
-    seeds = 1 if config["seeds"] is None else config["seeds"]
+    seeds = _seeds(config)
     swept = {"grid": config["sweep"], "seeds": seeds}
-    game = {name: value for name, value in job.items() if name != "devices"}
-    grid = checked(grid_of, task, **swept, **game)
-    for choice in grid.configs:
-        checked(check_devices, job["devices"], choice.arenas_in_play)
+    grid = check(config, task, job)
     if not hosts.is_first():
         return follow(sweep, task, **swept, **job)
-    with KeptRun(config, command, "train", task.name, console, anew=anew) as kept:
+    with read_from(resume):
+        kept = KeptRun(config, command, "train", task.name, console, anew=resume is None)
+    with kept:
         kept.log(config["loggers"], _configs(config, grid))
         try:
             with SweepDisplay(console, grid.titles, seeds) as display:

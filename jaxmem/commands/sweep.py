@@ -12,7 +12,7 @@ from rich.console import Console
 
 from jaxmem.commands import check_switch, checked, tell_where, terminal, training_of
 from jaxmem.commands.kept import KeptRun, save_learned
-from jaxmem.commands.resume import resumed
+from jaxmem.commands.resume import read_from, resumed
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import STRONGEST, check_comparison
 from jaxmem.evaluation.rules import Rules
@@ -40,17 +40,13 @@ def run(config: dict[str, Any], command: str) -> int:
     """Searches, tests the best trial beside the rules, and writes what all trials came to."""
     console = terminal()
     checked(check_optuna)
-    anew = config["resume"] is None and check_switch(config, "overwrite")
+    resume = config["resume"]
+    anew = resume is None and check_switch(config, "overwrite")
     config, command = resumed("sweep", config, command)
-    task, job = training_of(config)
-    plan = checked(plan_of, task, space=config["space"], seeds=config["seeds"], **job)
-    trials, batch = config["trials"], config["batch"]
-    checked(check_counts, trials, batch, len(plan.seeds))
-    checked(
-        *(check_comparison, CLASSICAL, task, config["sequences"], config["seed"], STRONGEST),
-        measures=["failed_requests"],
-    )
-    kept, study = _opened(config, command, plan, console, anew=anew)
+    with read_from(resume):
+        plan = check(config)
+        kept, study = _opened(config, command, plan, console, anew=anew)
+    task, trials, batch = plan.job.task, config["trials"], config["batch"]
     with kept, study:
         policies = _Policies(kept.folder.path, study)
         try:
@@ -97,6 +93,18 @@ def run(config: dict[str, Any], command: str) -> int:
         kept.folder.write_results(results)
     tell_where(console, kept.folder.path, f"results.json, table.md, pictures, {BEST}/")
     return 0
+
+
+def check(config: dict[str, Any]) -> Plan:
+    """What is to be searched, once all that is asked for can be; raises UsageError else."""
+    task, job = training_of(config)
+    plan = checked(plan_of, task, space=config["space"], seeds=config["seeds"], **job)
+    checked(check_counts, config["trials"], config["batch"], len(plan.seeds))
+    checked(
+        *(check_comparison, CLASSICAL, task, config["sequences"], config["seed"], STRONGEST),
+        measures=["failed_requests"],
+    )
+    return plan
 
 
 def _opened(

@@ -7,7 +7,7 @@ from jaxmem.commands import check_list, checked, grid, tell_where, terminal, tra
 from jaxmem.commands.compare import draw_pictures, rivals, show
 from jaxmem.commands.kept import POLICY, KeptRun, save_learned
 from jaxmem.commands.processes import WRITTEN, follow, join_hosts
-from jaxmem.commands.resume import resumed
+from jaxmem.commands.resume import read_from, resumed
 from jaxmem.evaluation.compare import Comparison, check_comparison, compare
 from jaxmem.learning import hosts
 from jaxmem.learning.devices import check_devices
@@ -20,33 +20,24 @@ from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
 from jaxmem.runs import LEARNED
 from jaxmem.whole_files import unwritable
+from jaxmem.workloads.registry import Workload
 
 
 def run(config: dict[str, Any], command: str) -> int:
     """Trains, compares, prints the table, writes the run folder with the policy in it."""
-    console = terminal()
+    console, resume = terminal(), config["resume"]
     join_hosts(config["hosts"])
-    anew = config["resume"] is None
     config, command = resumed("train", config, command)
-    checked(check_loggers, check_list(config, "loggers"))
-    task, job = training_of(config)
+    with read_from(resume):
+        task, job = check(config)
     if grid.asked_for(config):
-        return grid.run(config, command, task, job, anew=anew)
-    others = rivals(config, task)
-    question = {
-        "sequences": config["sequences"],
-        "seed": config["seed"],
-        "reference": config["reference"],
-        "measures": check_list(config, "measures"),
-    }
-    game = {name: value for name, value in job.items() if name != "devices"}
-    _, settings = checked(check_training, task, **game)
-    checked(check_devices, job["devices"], settings.arenas_in_play)
-    learned = q_of(settings, task, job["holes"])
-    checked(check_comparison, policies=others, task=task, learned=learned, **question)
+        return grid.run(config, command, task, job, resume=resume)
+    others, question = rivals(config, task), question_of(config)
     if not hosts.is_first():
         return follow(train, task, **job)
-    with KeptRun(config, command, "train", task.name, console, anew=anew) as kept:
+    with read_from(resume):
+        kept = KeptRun(config, command, "train", task.name, console, anew=resume is None)
+    with kept:
         kept.log(config["loggers"], {LEARNED: config})
         for note in task.notes:
             console.print(note)
@@ -78,6 +69,36 @@ def run(config: dict[str, Any], command: str) -> int:
     tell_where(console, kept.folder.path, "results.json, table.md, pictures")
     hosts.together(WRITTEN)
     return 0
+
+
+def check(config: dict[str, Any]) -> tuple[Workload, dict[str, Any]]:
+    """What is trained on, and the other arguments of `train`, once all that is asked for can be.
+
+    Raises:
+        UsageError: a setting that cannot be.
+    """
+    checked(check_loggers, check_list(config, "loggers"))
+    task, job = training_of(config)
+    if grid.asked_for(config):
+        grid.check(config, task, job)
+        return task, job
+    game = {name: value for name, value in job.items() if name != "devices"}
+    _, settings = checked(check_training, task, **game)
+    checked(check_devices, job["devices"], settings.arenas_in_play)
+    learned = q_of(settings, task, job["holes"])
+    others = rivals(config, task)
+    checked(check_comparison, policies=others, task=task, learned=learned, **question_of(config))
+    return task, job
+
+
+def question_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What the policy is to be judged on."""
+    return {
+        "sequences": config["sequences"],
+        "seed": config["seed"],
+        "reference": config["reference"],
+        "measures": check_list(config, "measures"),
+    }
 
 
 def _saved(result: TrainResult, kept: KeptRun) -> bool:

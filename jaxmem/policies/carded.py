@@ -12,7 +12,7 @@ from safetensors.numpy import save
 from jaxmem.whole_files import write_whole
 
 # What safetensors and JSON raise over a file that is none, or no longer one.
-DAMAGE = (SafetensorError, OSError, ValueError, TypeError, AttributeError, RecursionError)
+DAMAGE = (SafetensorError, OSError, ValueError, TypeError, AttributeError, RecursionError, KeyError)
 
 
 class PolicyFileError(ValueError):

@@ -1,6 +1,5 @@
 """Saved policies: the parameters of a network and what it is, in one file."""
 
-import math
 from dataclasses import asdict, dataclass, field
 from dataclasses import fields as fields_of
 from pathlib import Path
@@ -17,9 +16,12 @@ from jaxmem.policies.carded import PolicyFileError as PolicyFileError
 from jaxmem.policies.carded import read_carded, write_carded
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
+from jaxmem.read_back import brief, is_number
 
 FORMAT = "jaxmem-policy-1"
 MOST = 4096  # holes, cells, or units of a layer: more is a mistake, or an attempt on the memory
+LAYERS = 64  # likewise
+MOST_MARGIN = 1e30  # in reward
 
 
 @dataclass(frozen=True)
@@ -118,37 +120,41 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
             f"{', '.join(differing[:5])}"
         )
     holes, widths = found["holes"], found["widths"]
-    numbers = [holes, *widths] if isinstance(widths, list) else []
+    layered = isinstance(widths, list) and len(widths) <= LAYERS
+    numbers = [holes, *widths] if layered else []
     if not numbers or not all(type(n) is int and 1 <= n <= MOST for n in numbers):
-        raise PolicyFileError(f"{path}: its card says {holes!r} holes and widths {widths!r}")
+        raise PolicyFileError(f"{path}: its card says {brief(holes)} holes, widths {brief(widths)}")
     network, cells = found["network"], found["cells"]
-    if network not in NETWORKS:
+    if network not in tuple(NETWORKS):
         raise PolicyFileError(
-            f"{path}: its card says network {network!r}; one of {', '.join(NETWORKS)}"
+            f"{path}: its card says network {brief(network)}; one of {', '.join(NETWORKS)}"
         )
     known = type(cells) is int and 1 <= cells <= MOST
     if not known if network == "mlp" else cells is not None:
-        raise PolicyFileError(f"{path}: its card says network {network} for {cells!r} cells")
+        raise PolicyFileError(f"{path}: its card says network {network} for {brief(cells)} cells")
     blind = found["blind"]
-    if not isinstance(blind, list | tuple) or not all(name in tuple(GROUPS) for name in blind):
-        raise PolicyFileError(f"{path}: its card says blind to {blind!r}")
+    grouped = isinstance(blind, list | tuple) and all(name in tuple(GROUPS) for name in blind)
+    if not grouped or len(set(blind)) < len(blind):
+        raise PolicyFileError(f"{path}: its card says blind to {brief(blind)}")
     if blind and network != "scorer":
-        raise PolicyFileError(f"{path}: its card says network {network} blind to {blind!r}")
+        raise PolicyFileError(f"{path}: its card says network {network} blind to {brief(blind)}")
     guide, choice, margin = found["guide"], found["choice"], found["margin"]
-    wanted = TUNED.get(guide, 0)
-    if guide is not None and (guide not in NAMES or not _are_wholes(choice, wanted)):
-        raise PolicyFileError(f"{path}: its card says guide {guide!r} with {choice!r}")
-    if type(margin) not in (int, float) or not 0 <= margin < math.inf:
-        raise PolicyFileError(f"{path}: its card says margin {margin!r}")
+    ruled = guide is None or guide in tuple(NAMES)
+    if not ruled or not _are_wholes(choice, TUNED.get(guide or "", 0)):
+        raise PolicyFileError(f"{path}: its card says guide {brief(guide)} with {brief(choice)}")
+    if not is_number(margin, 0, MOST_MARGIN):
+        raise PolicyFileError(f"{path}: its card says margin {brief(margin)}")
     if type(found["foretells"]) is not bool:
-        raise PolicyFileError(f"{path}: its card says foretells {found['foretells']!r}")
+        raise PolicyFileError(f"{path}: its card says foretells {brief(found['foretells'])}")
+    if not isinstance(found["training"], dict):
+        raise PolicyFileError(f"{path}: its card says training {brief(found['training'])}")
     lists = {"widths": tuple(widths), "blind": tuple(blind), "choice": tuple(choice)}
     return Card(**{**found, **lists, "features": FEATURES})
 
 
 def _are_wholes(numbers: Any, count: int) -> bool:
     return (
-        isinstance(numbers, list)
+        isinstance(numbers, list | tuple)
         and len(numbers) == count
         and all(type(number) is int and abs(number) < 2**31 for number in numbers)
     )
