@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 MOST_BYTES = {".json": 2**27, ".yaml": 2**20}
+LARGEST = 2.0**64
 MOST_VALUES = 2**22  # with those that a YAML file has once and means many times
 
 
@@ -59,7 +60,9 @@ def _check_plain(file: Path, found: dict[Any, Any]) -> None:
             left += value.values()
         elif isinstance(value, list):
             left += value
-        elif value is not None and not isinstance(value, str | bool | int | float):
+        elif isinstance(value, int | float) and not abs(value) < LARGEST:  # nor is NaN
+            raise BrokenFileError(f"{file.name} has a number that is none: {brief(value)}")
+        elif value is not None and not isinstance(value, str | int | float):
             raise BrokenFileError(f"{file.name} has a value of another kind: {brief(value)}")
 
 

@@ -106,9 +106,7 @@ class RunFolder:
         if isinstance(error, OSError):
             raise UsageError(unwritable(error)) from error
         if error is None and not there:
-            raise UsageError(
-                f"{self.path} was deleted while the run went on: nothing of it is kept"
-            )
+            raise UsageError(f"{self.path} was deleted while the run went on: nothing is kept")
         if error is None and self._deleted:
             raise UsageError(
                 f"{self.path} was deleted while the run went on; what it came to is there again, "

@@ -108,7 +108,7 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     fields = {field.name: field.default for field in fields_of(Card)}
     found = {**{name: fields[name] for name in LATER}, **found}
     if set(found) != set(fields):
-        differing = ", ".join(sorted(set(found) ^ set(fields)))
+        differing = _named(sorted(set(found) ^ set(fields)))
         raise PolicyFileError(f"{path}: its card has other fields; differing: {differing}")
     features = found["features"]
     if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
@@ -116,8 +116,7 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     if tuple(features) != FEATURES:
         differing = sorted(set(features) ^ set(FEATURES)) or ["their order"]
         raise PolicyFileError(
-            f"{path}: made for other features than this version's; differing: "
-            f"{', '.join(differing[:5])}"
+            f"{path}: made for other features than this version's; differing: {_named(differing)}"
         )
     holes, widths = found["holes"], found["widths"]
     layered = isinstance(widths, list) and len(widths) <= LAYERS
@@ -152,6 +151,11 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     return Card(**{**found, **lists, "features": FEATURES})
 
 
+def _named(differing: list[str]) -> str:
+    """The first of the names in which two files differ; those of a stranger's may be long."""
+    return ", ".join(name[:40] for name in differing[:5])
+
+
 def _are_wholes(numbers: Any, count: int) -> bool:
     return (
         isinstance(numbers, list | tuple)
@@ -171,7 +175,7 @@ def _check_arrays(path: Path | str, arrays: dict[str, np.ndarray], card: Card) -
         shape = f"{card.network} with widths {list(card.widths)}"
         shape += f" for {card.cells} cells" if card.cells else ""
         raise PolicyFileError(
-            f"{path}: not the network of its card, {shape}; differing: {', '.join(differing[:5])}"
+            f"{path}: not the network of its card, {shape}; differing: {_named(differing)}"
         )
     if not all(bool(np.isfinite(array).all()) for array in arrays.values()):
         raise PolicyFileError(f"{path}: it holds numbers that are not finite")

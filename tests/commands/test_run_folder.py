@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -103,37 +104,38 @@ def test_an_error_leaves_no_empty_folder():
     assert os.listdir() == []
 
 
+def run_that_loses_its_folder(then) -> None:
+    """A run whose folder is deleted before it ends, and something else done then."""
+    with folder() as one:
+        one.write_config({"seed": 7}, "jaxmem compare seed=7")
+        shutil.rmtree("run")
+        then(one)
+
+
 def test_a_folder_that_was_deleted_has_its_configuration_again_and_is_an_error():
-    import shutil
+    def then(one):
+        Path("run").mkdir()  # as a checkpoint does
+        one.write_results({"answer": 42})
 
     with pytest.raises(UsageError, match="run was deleted while the run went on; what it came"):
-        with folder() as one:
-            one.write_config({"seed": 7}, "jaxmem compare seed=7")
-            shutil.rmtree("run")
-            Path("run").mkdir()  # as a checkpoint does
-            one.write_results({"answer": 42})
+        run_that_loses_its_folder(then)
     assert yaml.safe_load(Path("run/config.yaml").read_text(encoding="utf-8")) == {"seed": 7}
     assert sorted(os.listdir("run")) == ["config.yaml", "results.json"]
 
 
 def test_a_folder_that_is_gone_at_the_end_is_an_error():
-    import shutil
-
     with pytest.raises(UsageError, match="run was deleted while the run went on: nothing is kept"):
-        with folder() as one:
-            one.write_config({}, "jaxmem")
-            shutil.rmtree("run")
+        run_that_loses_its_folder(lambda one: None)
 
 
 def test_a_folder_that_another_run_has_taken_over_is_left_to_it():
-    import shutil
-
-    with pytest.raises(UsageError, match="another run is at work there"), folder() as one:
-        one.write_config({"seed": 1}, "jaxmem")
-        shutil.rmtree("run")
+    def then(one):
         with folder() as other:
             other.write_config({"seed": 2}, "jaxmem")
             one.write_results({})
+
+    with pytest.raises(UsageError, match="another run is at work there"):
+        run_that_loses_its_folder(then)
     assert yaml.safe_load(Path("run/config.yaml").read_text(encoding="utf-8")) == {"seed": 2}
     assert os.listdir("run") == ["config.yaml"]
 
@@ -142,19 +144,25 @@ def full(*words):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def written_by_half() -> None:
+    with written_whole("file") as file:
+        file.write(b"half")
+        full()
+
+
+def run_on_a_full_disk() -> None:
+    with folder() as one:
+        one.write_config({}, "jaxmem")
+
+
 def test_a_file_is_written_whole_or_not_at_all(monkeypatch):
     write_whole("file", "before")
-    with (
-        pytest.raises(OSError, match="No space left on device: 'file'"),
-        written_whole("file") as f,
-    ):
-        f.write(b"half")
-        full()
+    with pytest.raises(OSError, match="No space left on device: 'file'"):
+        written_by_half()
     assert Path("file").read_text(encoding="utf-8") == "before"
-    assert os.listdir() == ["file"]
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UsageError) as told, folder() as one:
-        one.write_config({}, "jaxmem")
+    with pytest.raises(UsageError) as told:
+        run_on_a_full_disk()
     assert str(told.value) == "run/config.yaml cannot be written: No space left on device"
     assert os.listdir() == ["file"]
 
@@ -176,22 +184,23 @@ def test_what_is_printed_may_be_read_by_nobody(monkeypatch):
     # A pipe without a reader: nothing is lost but what was to be printed.
     reading, writing = os.pipe()
     os.close(reading)
-    with os.fdopen(writing, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
+    with os.fdopen(writing, "w") as stream, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", stream)
         with lenient_streams() as output:
             terminal().print("a table")
             print("x" * 100_000)
         assert output.fault.errno == errno.EPIPE
-    assert main(["--version"]) == 0
+        assert main(["--version"]) == 0
 
 
 def test_a_broken_pipe_is_no_traceback():
     code = "from jaxmem.cli import main; raise SystemExit(main())"
-    process = elsewhere(code, "train", "--help")
-    process.stdout.close()
-    said = process.stderr.read()
-    assert process.wait(120) == 0
-    assert said == ""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", code, "train", "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=120)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_full_standard_output_is_told():
