@@ -311,3 +311,22 @@ def test_a_card_with_another_kind_of_value_is_one_line(field, value, said, tmp_p
         load_policy(file)
     assert said.replace("\\", "") in str(told.value)
     assert len(str(told.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("results.json", '{"policies":{}}', "results.json is not as jaxmem writes it"),
+        ("results.json", '{"workload":"comb","policies":{}}', "results.json compares no policies"),
+        ("config.yaml", "seed: [-2147483647, 1]", "config.yaml has seed [-2147483647, 1]"),
+        ("config.yaml", "learner: {name: [pqn]}", "config.yaml has learner {'name': ['pqn']}"),
+        ("sequences.npz", "[]", "sequences.npz: File is not a zip file"),
+    ],
+)
+def test_one_broken_run_is_left_out_of_a_summary_with_its_reason(name, text, reason, tmp_path):
+    write_seeds(tmp_path, "learner=pqn")
+    (tmp_path / "learner=pqn,seed=1" / name).write_text(text, encoding="utf-8")
+    runs, left_out = runs_below(tmp_path)
+    assert [run.name for run in runs] == ["learner=pqn,seed=0", "learner=pqn,seed=2"]
+    assert reason in left_out["learner=pqn,seed=1"]
+    assert [row["seeds"] for row in summary_of(runs)[0]] == [[0, 2]]
