@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from jaxmem.configuration import UsageError, configure, file_of
+from jaxmem.standard_streams import is_lost, lenient_streams
 from jaxmem.usage import HELP, help_of, help_of_all, help_of_many
 from jaxmem.verbs import FLAGS, VERBS
 
@@ -24,10 +25,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     After `trace record` it is that of the program.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with lenient_streams() as output:
+        status = _status(words)
+        output.flush()
+        if is_lost(output.fault):
+            print(f"jaxmem: what was printed is lost: {output.fault}", file=sys.stderr)
+            status = status or 2
+    return status
+
+
+def _status(words: list[str]) -> int:
     try:
         return _dispatch(words)
     except UsageError as error:
         print(f"jaxmem: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, or what somebody else does to files meanwhile
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"jaxmem: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("jaxmem: interrupted", file=sys.stderr)

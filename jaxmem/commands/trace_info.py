@@ -1,11 +1,8 @@
 """`jaxmem trace info FILE`."""
 
-from io import BytesIO
 from typing import Any
 
-from rich.console import Console
-
-from jaxmem.commands import check_list, check_switch, checked
+from jaxmem.commands import check_list, check_switch, checked, tell_where, terminal
 from jaxmem.commands.stores import check_device
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.caching_allocator import reserved_by_rules
@@ -32,31 +29,30 @@ MOST_ALIGNMENT = 2**21  # bytes, a large page
 
 def run(config: dict[str, Any], command: str) -> int:
     """Replays the recording, prints the table, writes the run folder."""
-    console = Console(highlight=False)
+    console = terminal()
     policies, alignment = check_policies(config), check_alignment(config)
     overwrite, device = check_switch(config, "overwrite"), check_device(config)
     recording = checked(read_trace, config["file"], device=device)
     events, notes = played_in_bytes(recording, alignment)
-    folder = checked(RunFolder, "trace-info", recording.name, config["out"], overwrite)
-    with folder.kept_if_whole(), StagesDisplay(console) as display:
-        found = checked(headroom, events, policies, display.report)
+    with checked(RunFolder, "trace-info", recording.name, config["out"], overwrite) as folder:
+        with StagesDisplay(console) as display:
+            found = checked(headroom, events, policies, display.report)
         results = {"command": command, **results_of(events, found)}
         results["notes"] = [*notes, *(f"Recording: {note}." for note in recording.about.notes)]
         results |= {"verdict": trace_verdict(results), **surroundings()}
-        display.report("drawing")
-        picture = BytesIO()
-        draw_trace(picture, results, recording.size, recording.lifetime)
-        folder.file("info.png").write_bytes(picture.getvalue())
+        # Shown first: a full disk is no reason to lose what was computed.
+        console.print(trace_table(results, console.width), "")
+        with StagesDisplay(console) as display:
+            display.report("drawing")
+            draw_trace(folder.file("info.png"), results, recording.size, recording.lifetime)
         offsets = found.offline.start
         check_packing(offsets, events.units, deaths_of(recording))
         folder.write_packing(packing_lines(recording, offsets, events.alignment))
         folder.write_config(config, command)
         folder.write_table(trace_markdown(results))
         folder.write_results(results)
-    console.print(trace_table(results, console.width))
-    made = "results.json, table.md, info.png, offsets.csv"
-    console.print(f"\n[bold]{folder.path}[/bold]: {made}")
-    console.print(f"\n{results['verdict']}")
+    tell_where(console, folder.path, "results.json, table.md, info.png, offsets.csv")
+    console.print("", results["verdict"], sep="\n")
     return 0
 
 

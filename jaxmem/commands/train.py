@@ -4,14 +4,12 @@ import dataclasses
 import shlex
 from typing import Any
 
-from rich.console import Console
-
-from jaxmem.commands import check_list, checked, grid, training_of
+from jaxmem.commands import check_list, checked, grid, tell_where, terminal, training_of
 from jaxmem.commands.compare import draw_pictures, rivals, show
-from jaxmem.commands.kept import KeptRun
+from jaxmem.commands.kept import POLICY, KeptRun, save_learned
 from jaxmem.commands.processes import WRITTEN, follow, join_hosts
-from jaxmem.commands.resume import resumed
-from jaxmem.evaluation.compare import check_comparison, compare
+from jaxmem.commands.resume import read_from, resumed
+from jaxmem.evaluation.compare import Comparison, check_comparison, compare
 from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning import hosts
 from jaxmem.learning.devices import check_devices
@@ -19,66 +17,110 @@ from jaxmem.learning.learners import check_training, q_of
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.train import TrainResult, train
 from jaxmem.loggers import check_loggers
-from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
 from jaxmem.runs import LEARNED
+from jaxmem.whole_files import unwritable
+from jaxmem.workloads.registry import Workload
 
 RATES = ("learning_rate", "final_learning_rate")  # of every learner
 
 
 def run(config: dict[str, Any], command: str) -> int:
     """Trains, compares, prints the table, writes the run folder with the policy in it."""
-    console = Console()
+    console, resume = terminal(), config["resume"]
     join_hosts(config["hosts"])
-    anew = config["resume"] is None
     config, command = resumed("train", config, command)
+    with read_from(resume):
+        task, job = check(config)
+    if grid.asked_for(config):
+        return grid.run(config, command, task, job, resume=resume)
+    others, question = rivals(config, task), question_of(config)
+    if not hosts.is_first():
+        return follow(train, task, **job)
+    with read_from(resume):
+        kept = KeptRun(config, command, "train", task.name, console, anew=resume is None)
+    with kept:
+        kept.log(config["loggers"], {LEARNED: config})
+        for note in task.notes:
+            console.print(note)
+        try:
+            with TrainingDisplay(console) as display:
+                listeners = [*kept.listeners, display]
+                result = train(task, **job, listeners=listeners, keeping=kept.keeping())
+        except Terminated as stopped:
+            return kept.terminated(stopped)
+        saved = _saved(result, kept)
+        if result.interrupted:
+            kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
+        elif result.note:
+            kept.tell(f"{result.note}; the best policy so far is kept; with a tenth of the rates:")
+            console.print(slower(config, command), soft_wrap=True)
+        with StagesDisplay(console) as stages:
+            comparison = checked(
+                compare, [*others, result.policy], task, report=stages.report, **question
+            )
+        results = _results(result, comparison, command)
+        # Shown first: a full disk is no reason to lose what was computed.
+        show(console, results)
+        with StagesDisplay(console) as stages:
+            stages.report("drawing")
+            draw_pictures(comparison, kept.folder)
+            draw_curve(result, kept.folder)
+        if not saved or not kept.folder.file(POLICY).exists():
+            save_learned(kept.folder.path, result)
+        kept.folder.write_sequences(comparison.failed)
+        kept.folder.write_results(results)
+        kept.end(finished=not result.interrupted)
+    tell_where(console, kept.folder.path, "results.json, table.md, pictures")
+    hosts.together(WRITTEN)
+    return 0
+
+
+def check(config: dict[str, Any]) -> tuple[Workload, dict[str, Any]]:
+    """What is trained on, and the other arguments of `train`, once all that is asked for can be.
+
+    Raises:
+        UsageError: a setting that cannot be.
+    """
     checked(check_loggers, check_list(config, "loggers"))
     task, job = training_of(config)
     if grid.asked_for(config):
-        return grid.run(config, command, task, job, anew=anew)
+        grid.check(config, task, job)
+        return task, job
+    game = {name: value for name, value in job.items() if name != "devices"}
+    _, settings = checked(check_training, task, **game)
+    checked(check_devices, job["devices"], settings.arenas_in_play)
+    learned = q_of(settings, task, job["holes"])
     others = rivals(config, task)
-    question = {
+    checked(check_comparison, policies=others, task=task, learned=learned, **question_of(config))
+    checked(check_tight, task, job["seed"])
+    return task, job
+
+
+def question_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What the policy is to be judged on."""
+    return {
         "sequences": config["sequences"],
         "seed": config["seed"],
         "reference": config["reference"],
         "measures": check_list(config, "measures"),
     }
-    game = {name: value for name, value in job.items() if name != "devices"}
-    _, settings = checked(check_training, task, **game)
-    checked(check_devices, job["devices"], settings.arenas_in_play)
-    learned = q_of(settings, task, job["holes"])
-    checked(check_comparison, policies=others, task=task, learned=learned, **question)
-    checked(check_tight, task, job["seed"])
-    if not hosts.is_first():
-        return follow(train, task, **job)
-    kept = KeptRun(config, command, "train", task.name, console, anew=anew)
-    kept.log(config["loggers"], {LEARNED: config})
-    folder = kept.folder
-    for note in task.notes:
-        console.print(note, highlight=False)
+
+
+def _saved(result: TrainResult, kept: KeptRun) -> bool:
+    """Writes the policy before it is judged, which takes a while; whether it could be written."""
     try:
-        with TrainingDisplay(console) as display:
-            listeners = [*kept.listeners, display]
-            result = train(task, **job, listeners=listeners, keeping=kept.keeping())
-    except Terminated as stopped:
-        return kept.terminated(stopped)
-    save_policy(folder.file("policy.safetensors"), result.policy.parameters.network, result.card)
-    if result.interrupted:
-        kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
-    elif result.note:
-        kept.tell(f"{result.note}; the best policy so far is kept; with a tenth of the rates:")
-        console.print(slower(config, command), markup=False, highlight=False, soft_wrap=True)
-    with StagesDisplay(console) as stages:
-        comparison = checked(
-            compare, [*others, result.policy], task, report=stages.report, **question
-        )
-        stages.report("drawing")
-        draw_pictures(comparison, folder)
-        draw_curve(result, folder)
-    finished = not result.interrupted
-    results = {
+        save_learned(kept.folder.file(POLICY).parent, result)
+    except OSError as error:
+        kept.tell(f"{unwritable(error)}; it is tried again when the policy has been judged")
+        return False
+    return True
+
+
+def _results(result: TrainResult, comparison: Comparison, command: str) -> dict[str, Any]:
+    return {
         **comparison.results,
         "command": command,
         "notes": [*comparison.results["notes"], *filter(None, (result.guide, result.note))],
@@ -87,17 +129,11 @@ def run(config: dict[str, Any], command: str) -> int:
             "episodes": result.episodes,
             "seconds": result.seconds,
             "seed": result.seed,
-            "finished": finished,
+            "finished": not result.interrupted,
             "validation_references": result.references,
             "curve": [dataclasses.asdict(point) for point in result.curve],
         },
     }
-    folder.write_sequences(comparison.failed)
-    folder.write_results(results)
-    kept.end(finished)
-    show(console, results, folder)
-    hosts.together(WRITTEN)
-    return 0
 
 
 def slower(config: dict[str, Any], command: str) -> str:

@@ -58,12 +58,18 @@ class Standing:
 
 
 def standing_of(best: Any, about: dict[str, Any]) -> Standing:
-    """The standing that `Standing.about` tells of, with its network."""
-    failed = about["best_failed"]
-    return Standing(
-        best=best,
-        best_failed=math.inf if failed is None else failed,
-        late=about["late"],
-        curve=[Report(**point) for point in about["curve"]],
-        note=about["note"],
-    )
+    """The standing that `Standing.about` tells of, with its network.
+
+    Raises:
+        ValueError, TypeError, KeyError: it tells of none.
+    """
+    failed, late, note = about["best_failed"], about["late"], about["note"]
+    curve = [Report(**point) for point in about["curve"]]
+    figures = [figure for point in curve for figure in dataclasses.astuple(point)]
+    figures += [] if failed is None else [failed]
+    wholes = all(type(at.steps) is int and type(at.episodes) is int for at in curve)
+    if not wholes or not all(type(figure) in (int, float) for figure in figures):
+        raise ValueError("its curve is of other kinds")
+    if not isinstance(late, bool) or not isinstance(note, str):
+        raise ValueError("its standing is of other kinds")
+    return Standing(best, math.inf if failed is None else failed, late, curve, note)

@@ -245,7 +245,7 @@ class Training:
         """Goes back to the newest checkpoint, where there is one."""
         networks = [standing.best for standing in self._standings]
         like = {"state": self._program.shape, "best": jax.eval_shape(lambda: networks)}
-        found = self._keeping.checkpoints.newest(like) if self._keeping else None
+        found = self._keeping.checkpoints.newest(like, self._check) if self._keeping else None
         arrays, about = hosts.from_first(found, like)
         if about is None:
             return
@@ -258,6 +258,20 @@ class Training:
             standing_of(best, kept)
             for best, kept in zip(arrays["best"], about["standings"], strict=True)
         ]
+
+    def _check(self, about: dict[str, Any]) -> None:
+        """Raises what a checkpoint makes of this run that says other things than `_save` does."""
+        updates, episodes, seconds = (about[name] for name in ("updates", "episodes", "seconds"))
+        members = len(self._standings)
+        whole = type(updates) is int and 0 <= updates <= self._group.config.updates
+        counted = isinstance(episodes, list) and all(type(count) is int for count in episodes)
+        if not whole or not counted or type(seconds) not in (int, float):
+            raise ValueError("what it says of the run is of other kinds")
+        if len(episodes) != members or len(about["standings"]) != members:
+            raise ValueError(f"it is of another number of members than {members}")
+        np.array(episodes, np.int64)
+        for kept in about["standings"]:
+            standing_of(None, kept)
 
     def _save(self) -> None:
         """Writes a checkpoint of what is not in the last one."""

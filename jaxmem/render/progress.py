@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -64,7 +63,7 @@ class TrainingDisplay(Display):
         self.references: dict[str, float] = {}
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -209,7 +208,7 @@ class ReadingDisplay(Display):
 
     def __init__(self, console: Console, name: str) -> None:
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             DownloadColumn(),
             TimeRemainingColumn(),
@@ -217,7 +216,7 @@ class ReadingDisplay(Display):
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task(f"reading {escape(name)}", total=None)
+        self.task = self.bar.add_task(f"reading {name}", total=None)
 
     def report(self, read: int, size: int) -> None:
         """So many bytes of so many have been read."""
@@ -230,7 +229,7 @@ class StagesDisplay(Display):
     def __init__(self, console: Console) -> None:
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,

@@ -91,9 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_files(whole, tmp_path, monkeypatch, ca
     assert "resume=run: that run is finished" in capsys.readouterr().err
 
 
-def test_sigterm_saves_first_and_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys):
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
-        pytest.skip("SIGTERM is ignored here")
+def test_sigterm_saves_first_and_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys, signals):
     with monkeypatch.context() as dying:
         after_reports(dying, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert main(["train", *TOY, "checkpoint.seconds=1000", "out=run"]) == 143
@@ -106,9 +104,7 @@ def test_sigterm_saves_first_and_says_how_to_go_on(whole, tmp_path, monkeypatch,
     assert found == whole
 
 
-def test_an_interrupted_run_has_results_and_goes_on(whole, tmp_path, monkeypatch, capsys):
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        pytest.skip("interrupts are ignored here")
+def test_an_interrupted_run_has_results_and_goes_on(whole, tmp_path, monkeypatch, capsys, signals):
     with monkeypatch.context() as dying:
         after_reports(dying, 6, lambda: os.kill(os.getpid(), signal.SIGINT))
         assert main(["train", *TOY, "out=run"]) == 0

@@ -5,7 +5,6 @@ UTF-8), `size` int64[R] in bytes, `lifetime` int32[R] in requests, `site` int32[
 """
 
 import json
-import os
 import re
 import struct
 import zlib
@@ -17,6 +16,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 
+from jaxmem.whole_files import written_whole
 from jaxmem.workloads.traces.about import About
 from jaxmem.workloads.traces.bounds import MOST_ABOUT, MOST_REQUESTS, MOST_STORED, STORED_EACH
 from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
@@ -56,15 +56,8 @@ def write_store(path: Path, recording: Recording) -> None:
     }
     if recording.site is not None:
         arrays["site"] = recording.site.astype("<i4")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def read_store(source: Source) -> Recording:
