@@ -74,9 +74,14 @@ def main() -> None:
     }
     (OUT / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (OUT / "table.md").write_text(table(rows, families), encoding="utf-8")
+    draw(rows)
+    console.print(f"{len(rows)} recordings: {OUT.name}/table.md, programs.png")
+
+
+def draw(rows: list[dict[str, Any]]) -> None:
+    """programs.png, of the recordings of results.json."""
     programs = [Program(short(row["name"]), row["family"], row["bounded"]) for row in rows]
     draw_programs(OUT / "programs.png", programs)
-    console.print(f"{len(rows)} recordings: {OUT.name}/table.md, programs.png")
 
 
 def recordings() -> Iterator[Taken]:
@@ -152,7 +157,7 @@ def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def short(name: str) -> str:
     """The name without what its family says."""
     start = next(start for start in FAMILIES if name.startswith(start))
-    return name.removeprefix(start).removeprefix("cpu_jax_").replace("_", " ")
+    return name.removeprefix(start).removeprefix("cpu_jax_").replace("_", " ") or name
 
 
 def table(rows: list[dict[str, Any]], families: dict[str, dict[str, float]]) -> str:

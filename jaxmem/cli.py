@@ -8,15 +8,14 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-from jaxmem.configuration import (
-    GROUPS,
-    UsageError,
-    choices_of,
-    configuration_folder,
-    configure,
-)
-from jaxmem.verbs import FLAGS, VERBS, Verb
+import yaml
 
+from jaxmem.configuration import UsageError, configure, file_of
+from jaxmem.standard_streams import is_lost, lenient_streams
+from jaxmem.usage import HELP, help_of, help_of_all, help_of_many
+from jaxmem.verbs import FLAGS, VERBS
+
+SHOWN = "--cfg"  # as Hydra has it: the configuration, and no run
 MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
 
 
@@ -26,10 +25,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     After `trace record` it is that of the program.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with lenient_streams() as output:
+        status = _status(words)
+        output.flush()
+        if is_lost(output.fault):
+            print(f"jaxmem: what was printed is lost: {output.fault}", file=sys.stderr)
+            status = status or 2
+    return status
+
+
+def _status(words: list[str]) -> int:
     try:
         return _dispatch(words)
     except UsageError as error:
         print(f"jaxmem: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, or what somebody else does to files meanwhile
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"jaxmem: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("jaxmem: interrupted", file=sys.stderr)
@@ -37,18 +50,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("--help", "-h", "help"):
-        print(_help())
+    if not words or words[0] in (*HELP, "help"):
+        print(help_of_all())
         return 0
     if words[0] == "--version":
         print(f"jaxmem {version('jaxmem')}")
+        return 0
+    if len(words) > 1 and words[1] in HELP and words[0] not in VERBS and _below(words[0]):
+        print(help_of_many(words[0], _below(words[0])))
         return 0
     verb, rest = _verb(words)
     # A program of the user's has words of its own, which are none of ours.
     at = rest.index("--") if VERBS[verb].command and "--" in rest else len(rest)
     overrides, program = [FLAGS.get(word, word) for word in rest[:at]], rest[at + 1 :]
-    if any(word in ("--help", "-h") for word in overrides):
-        print(_verb_help(verb, VERBS[verb]))
+    if any(word in HELP for word in overrides):
+        print(help_of(verb, [word for word in overrides if not word.startswith("-")]))
+        return 0
+    if SHOWN in overrides:
+        print(_configuration(verb, overrides))
         return 0
     command = shlex.join(["jaxmem", *words])
     if VERBS[verb].command:
@@ -58,7 +77,7 @@ def _dispatch(words: list[str]) -> int:
         single = [word for word in overrides if word not in MANY]
         return import_module("jaxmem.commands.multirun").run(verb, single, command)
     # JAX takes a second to import: nothing that fails before should wait for it.
-    run: Callable[..., int] = import_module(f"jaxmem.commands.{_file(verb)}").run
+    run: Callable[..., int] = import_module(_module(verb)).run
     argument = VERBS[verb].argument
     if not argument:
         return run(configure(verb, overrides), command)
@@ -73,8 +92,26 @@ def _run_with_program(verb: str, overrides: list[str], program: list[str], comma
         raise UsageError(f"jaxmem {verb} takes no -m ahead of --")
     if not program:
         raise UsageError(f"{verb}: which program? it stands after --; usage: {VERBS[verb].usage}")
-    run: Callable[..., int] = import_module(f"jaxmem.commands.{_file(verb)}").run
+    run: Callable[..., int] = import_module(_module(verb)).run
     return run({**configure(verb, overrides), VERBS[verb].command: program}, command)
+
+
+def _configuration(verb: str, words: list[str]) -> str:
+    """The whole configuration of a verb, as YAML.
+
+    Args:
+        words: with `--cfg job` among them.
+    """
+    at = words.index(SHOWN)
+    if words[at + 1 : at + 2] != ["job"]:
+        raise UsageError(f"{SHOWN} shows one thing: {SHOWN} job, the configuration of the run")
+    rest = words[:at] + words[at + 2 :]
+    if any(word in MANY for word in rest):
+        raise UsageError(f"{SHOWN} job shows one configuration; leave {MANY[0]} and lists away")
+    argument = VERBS[verb].argument
+    config = configure(verb, rest[1:] if argument else rest)
+    shown = {**config, argument: rest[0]} if argument and rest else config
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip()
 
 
 def _verb(words: list[str]) -> tuple[str, list[str]]:
@@ -83,15 +120,19 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
         if (verb := " ".join(words[:many])) in VERBS:
             return verb, words[many:]
     first = words[0]
-    below = [verb for verb in VERBS if verb.startswith(f"{first} ")]
-    if below:
+    if below := _below(first):
         raise UsageError(f"{first}: one of {', '.join(below)}")
     raise UsageError(f"unknown command {first!r}; one of {', '.join(VERBS)}")
 
 
-def _file(verb: str) -> str:
-    """What the files of a verb are called."""
-    return verb.replace(" ", "_")
+def _below(first: str) -> list[str]:
+    """The verbs of two words that begin with this one."""
+    return [verb for verb in VERBS if verb.startswith(f"{first} ")]
+
+
+def _module(verb: str) -> str:
+    """What runs a verb."""
+    return f"jaxmem.commands.{file_of(verb).removesuffix('.yaml')}"
 
 
 def _keep_compiled_programs() -> None:
@@ -104,37 +145,3 @@ def _keep_compiled_programs() -> None:
         return  # no cache: every command compiles anew
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-
-
-def _help() -> str:
-    longest = max(map(len, VERBS))
-    verbs = "\n".join(f"  {name:{longest}}  {verb.summary}" for name, verb in VERBS.items())
-    return (
-        "jaxmem: learn where in memory a block should go\n\n"
-        f"usage: jaxmem VERB [key=value ...]\n\n{verbs}\n\n"
-        "jaxmem VERB --help shows what can be set, and examples."
-    )
-
-
-def _verb_help(name: str, verb: Verb) -> str:
-    folder = configuration_folder()
-    settings = (folder / f"{_file(name)}.yaml").read_text(encoding="utf-8").strip()
-    parts = [
-        f"jaxmem {name}: {verb.summary}",
-        f"usage: {verb.usage}",
-        "\n".join(["examples:", *(f"  {example}" for example in verb.examples)]),
-    ]
-    groups = [group for group in GROUPS if f"- {group}:" in settings]
-    if groups:
-        parts.append("choices, each with settings of its own, set as GROUP.key=value:")
-    for group in groups:
-        choices = choices_of(folder, group)
-        abouts = (f"    {choice:22} {_about(folder / group, choice)}" for choice in choices)
-        parts.append("\n".join([f"  {group}:", *abouts]))
-    return "\n\n".join([*parts, f"settings and their defaults:\n\n{settings}"])
-
-
-def _about(group: Path, choice: str) -> str:
-    """The comment that the file of a choice begins with, after Hydra's own."""
-    lines = (group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines()
-    return next(line for line in lines if not line.startswith("# @")).removeprefix("# ")

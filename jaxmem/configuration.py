@@ -1,34 +1,27 @@
 """Hydra configuration: from the overrides on a command line to plain values, or one clear line."""
 
-import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from jaxmem.extras import PACKAGE, is_clone
 from jaxmem.names import nearest
+from jaxmem.overrides import OPEN, parsed
+from jaxmem.overrides import UsageError as UsageError
 
 GROUPS = ("workload", "environment", "network", "learner")
-OPEN = ("sweep", "space")  # under which any of the learner's settings may stand
-AS_GIVEN = ("out", "resume", "licence")  # set to what is taken as it stands, also with = or , in it
-
-
-class UsageError(ValueError):
-    """What a user asked for cannot be done: one line that says what was given and what may be."""
 
 
 def configuration_folder() -> Path:
     """The checkout's conf/ when the package is run from one, else the copy in the wheel."""
-    package = Path(__file__).resolve().parent
-    checkout = package.parent / "conf"
-    return checkout if (package.parent / "pyproject.toml").is_file() else package / "conf"
+    return (PACKAGE.parent if is_clone() else PACKAGE) / "conf"
 
 
 def choices_of(folder: Path, group: str) -> list[str]:
@@ -43,9 +36,7 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: an override that does not parse, or names what is not there.
     """
-    folder, name = configuration_folder(), verb.replace(" ", "_")
-    with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
-        chosen: list[str] = []
+    with _configurations():
         read = parsed(overrides)
         for text, override in zip(overrides, read, strict=True):
             if override.is_sweep_override():
@@ -53,59 +44,66 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                     f"{text!r} stands for several values; jaxmem train -m and jaxmem compare -m "
                     "run them all"
                 )
-            if override.key_or_group in GROUPS:
-                _check_choice(folder, override.key_or_group, str(override.value()))
-                chosen.append(text)
-        known = _keys(compose(name, overrides=chosen))
+        known = _keys(_composed(verb, _choosing(read), overrides))
         swept = _swept(known)
         for text, override in zip(overrides, read, strict=True):
             key = override.key_or_group
             if key not in (*known, *swept, *GROUPS):
                 close = nearest(key, [*known, *swept])
                 raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{close}")
-        try:
-            composed = compose(name, overrides=[str(override.input_line) for override in read])
-            plain = OmegaConf.to_container(composed, resolve=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            reason = str(error).splitlines()[0]
-            raise UsageError(f"{' '.join(overrides)}: {reason}") from None
+        composed = _composed(verb, [str(override.input_line) for override in read], overrides)
+    plain = OmegaConf.to_container(composed)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
-def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """The overrides as Hydra reads them.
+def chosen(verb: str, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """What `overrides` choose of each group, and the configuration with nothing else set.
 
-    Args:
-        loader: knows the choices that learner=glob(*) stands for.
     Raises:
-        UsageError: one that does not parse.
+        UsageError: an override that does not parse, or names a choice that is not there.
     """
-    parser = OverridesParser.create(config_loader=loader)
-    found: list[Override] = []
-    for text in overrides:
-        key, _, value = text.partition("=")
-        line = text
-        if key in AS_GIVEN and value not in ("", "null") and value[0] not in "'\"":
-            line = f"{key}={quoted(value)}"
-        elif key.startswith(tuple(f"{name}." for name in OPEN)):
-            line = f"+{text}"  # what is swept has no default to override: it is added
-        try:
-            found += parser.parse_overrides([line])
-        except HydraException:
-            raise UsageError(f"{text!r} is not an override; write key=value") from None
+    with _configurations():
+        choosing = _choosing(parsed(overrides))
+        composed = _composed(verb, choosing, overrides, return_hydra_config=True)
+        choices = {group: str(composed.hydra.runtime.choices.get(group)) for group in GROUPS}
+    return choices, configure(verb, choosing)
+
+
+def file_of(verb: str) -> str:
+    """The file of the settings of a verb, in the folder of the configurations."""
+    return f"{verb.replace(' ', '_')}.yaml"
+
+
+def _configurations() -> AbstractContextManager[None]:
+    """While it lasts, Hydra finds the configurations."""
+    return initialize_config_dir(config_dir=str(configuration_folder()), version_base="1.3")
+
+
+def _choosing(read: Sequence[Override]) -> list[str]:
+    """The overrides that choose one of a group, which must be there."""
+    found = []
+    for override in read:
+        group = override.key_or_group
+        if group in GROUPS and not override.is_sweep_override():
+            _check_choice(group, str(override.value()))
+            found.append(str(override.input_line))
     return found
 
 
-def quoted(text: str) -> str:
-    """The text as an override writes one in which nothing has a meaning of its own."""
-    # Backslashes have one before a quote only, which the closing one is.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text)
-    return f"'{escaped}'"
+def _composed(
+    verb: str, overrides: Sequence[str], given: Sequence[str], **options: bool
+) -> DictConfig:
+    """The configuration of a verb with overrides, which were given as `given`."""
+    try:
+        return compose(file_of(verb), overrides=list(overrides), **options)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{' '.join(given)}: {reason}") from None
 
 
-def _check_choice(folder: Path, group: str, choice: str) -> None:
-    choices = choices_of(folder, group)
+def _check_choice(group: str, choice: str) -> None:
+    choices = choices_of(configuration_folder(), group)
     if choice not in choices:
         raise UsageError(f"unknown {group} {choice!r}{nearest(choice, choices)}")
 

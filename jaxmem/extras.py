@@ -1,7 +1,11 @@
-"""Packages that come with an extra of jaxmem, imported only when they are asked for."""
+"""Packages that come with an extra of jaxmem: imported only when asked for, and how to get them."""
 
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent
 
 
 class MissingExtraError(ValueError):
@@ -21,8 +25,23 @@ def extra(module: str, name: str, asked: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        reason = "" if isinstance(error, ModuleNotFoundError) and error.name == module else error
-        raise MissingExtraError(
-            f"{asked} needs {module}, which comes with pip install 'jaxmem[{name}]'"
-            + (f": {reason}" if reason else "")
-        ) from error
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module
+        reason = "" if missing else f" ({error})"
+        raise MissingExtraError(f"{asked} needs {module}{reason}: {how_to_get(name)}") from error
+
+
+def how_to_get(name: str, program: str = "jaxmem ...") -> str:
+    """What to type for an extra, where this package was installed as it was.
+
+    Args:
+        program: what is run with it.
+    """
+    if is_clone():
+        return f"uv run --extra {name} {program}, or pip install '.[{name}]', in the clone"
+    pip = "pip" if find_spec("pip") else "uv pip"
+    return f"{pip} install 'jaxmem[{name}]', or in a clone {pip} install '.[{name}]'"
+
+
+def is_clone() -> bool:
+    """Whether the package is used where its sources are, not as it was installed from a wheel."""
+    return (PACKAGE.parent / "pyproject.toml").is_file()

@@ -17,6 +17,7 @@ import yaml
 
 from jaxmem.extras import extra
 from jaxmem.names import nearest
+from jaxmem.whole_files import write_whole
 
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # what brings each logger
 PROJECT = "jaxmem"  # of Weights & Biases, where WANDB_PROJECT names no other
@@ -165,9 +166,7 @@ class WeightsAndBiases:
 
     def _keep(self) -> None:
         self._file.parent.mkdir(exist_ok=True)
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps(self._known), encoding="utf-8")
-        partial.replace(self._file)
+        write_whole(self._file, json.dumps(self._known))
 
 
 class _Careful:

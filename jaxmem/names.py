@@ -3,6 +3,12 @@
 import difflib
 from collections.abc import Iterable
 
+# What is counted in training, said wherever it first appears.
+TRAINING_WORDS = (
+    "step: one request answered in one arena; all arenas' steps are counted together",
+    "state: the memory of an arena and the request that comes, as a policy sees them before a step",
+    "episode: one whole sequence of requests in one arena",
+)
 CLASSICAL = ("first", "second", "best", "worst")  # the four fits that every textbook has
 
 

@@ -2,34 +2,78 @@
 
 import io
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import yaml
 
 from jaxmem.configuration import UsageError
+from jaxmem.locks import Lock, TakenError
+from jaxmem.read_back import read_mapping
 from jaxmem.render.report import markdown_table
+from jaxmem.whole_files import unwritable, write_whole
 
 CONFIG, RESULTS, CHECKPOINTS = "config.yaml", "results.json", "checkpoints"
-SEQUENCES = "sequences.npz"
+SEQUENCES, OFFSETS = "sequences.npz", "offsets.csv"
+LOCK = ".lock"
 
 
 class RunFolder:
-    """One folder: config.yaml, results.json, table.md, and the pictures of a command."""
+    """One folder: config.yaml, results.json, table.md, and the pictures of a command.
+
+    To be used in a `with` block: within it no other process writes there. An error takes the folder
+    away again, if nothing is in it.
+    """
 
     def __init__(self, verb: str, subject: str, out: str | None, overwrite: bool) -> None:
         """Makes the folder, or says why it cannot be used.
 
         Raises:
-            UsageError: it holds results already and `overwrite` is false, or it cannot be written.
+            UsageError: it holds results already and `overwrite` is false, it cannot be written, or
+                another run is at work in it.
         """
-        self.path = Path(out) if out is not None else _named_after(verb, subject)
+        self._config: str | None = None
+        self._deleted = False
+        try:
+            self._make(verb, subject, out)
+        except (OSError, ValueError) as error:  # ValueError: a null character in the path
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"out={out or 'runs'} cannot be written: {reason}") from None
+        self._lock = self._locked()
+        try:
+            self._check(overwrite)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _make(self, verb: str, subject: str, out: str | None) -> None:
+        while True:
+            self.path = _named_after(verb, subject) if out is None else Path(out)
+            self._new = [path for path in (self.path, *self.path.parents) if not path.exists()]
+            try:
+                # One that is named here is new, even where two runs begin in the same second.
+                self.path.mkdir(parents=True, exist_ok=out is not None)
+                return
+            except FileExistsError:
+                if out is not None:
+                    raise
+
+    def _locked(self) -> Lock:
+        try:
+            return Lock(self.path / LOCK)
+        except TakenError as holder:
+            raise UsageError(
+                f"{self.path}: another run is at work there ({holder}); take another out=DIR, or "
+                "wait for its end"
+            ) from None
+
+    def _check(self, overwrite: bool) -> None:
         if (self.path / RESULTS).exists() and not overwrite:
             raise UsageError(
                 f"{self.path} already holds results, which are kept; take another out=DIR, or "
@@ -40,9 +84,7 @@ class RunFolder:
                 f"{self.path} holds a run that was stopped; resume={self.path} goes on with it, "
                 "overwrite=true begins anew"
             )
-        self._new = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink()
@@ -50,38 +92,66 @@ class RunFolder:
             reason = error.strerror or str(error)
             raise UsageError(f"out={self.path} cannot be written: {reason}") from None
 
-    def file(self, name: str) -> Path:
-        """The path of a file in the folder."""
-        return self.path / name
+    def __enter__(self) -> Self:
+        return self
 
-    @contextmanager
-    def kept_if_whole(self) -> Iterator[None]:
-        """Within it, an error or an interruption takes the folder away again, if nothing is in it.
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        there = self._is_there()
+        self._let_go()
+        if isinstance(error, OSError):
+            raise UsageError(unwritable(error)) from error
+        if error is None and not there:
+            raise UsageError(f"{self.path} was deleted while the run went on: nothing is kept")
+        if error is None and self._deleted:
+            raise UsageError(
+                f"{self.path} was deleted while the run went on; what it came to is there again, "
+                "what it had written before is lost"
+            )
 
-        For commands that write all they have at the end.
-        """
-        try:
-            yield
-        except BaseException:
+    def _let_go(self) -> None:
+        self._lock.release()
+        with suppress(OSError):
             for path in self._new:
-                if not any(path.iterdir()):
-                    path.rmdir()
-            raise
+                path.rmdir()  # which only an empty one can be
+
+    def _is_there(self) -> bool:
+        return self.path.is_dir() and not self._lock.lost
+
+    def file(self, name: str) -> Path:
+        """The path of a file in the folder, which is made again where somebody has deleted it."""
+        if not self._is_there():
+            self._deleted = True
+            self._lock.release()
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()  # which a new run may have by now
+            if self._config is not None:
+                write_whole(self.path / CONFIG, self._config)
+        return self.path / name
 
     def write_config(self, config: dict[str, Any], command: str) -> None:
         """config.yaml: what was asked for, with every default, below the command."""
         line = " ".join(command.splitlines())
-        self._write(CONFIG, f"# {line}\n{yaml.safe_dump(config, sort_keys=False)}")
+        self._config = f"# {line}\n{yaml.safe_dump(config, sort_keys=False)}"
+        self.write(CONFIG, self._config)
 
     def write_results(self, results: dict[str, Any]) -> None:
         """results.json, and table.md if it compares policies."""
         if "policies" in results:
-            self._write("table.md", markdown_table(results))
-        self._write(RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
+            self.write_table(markdown_table(results))
+        self.write(RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
 
     def write_table(self, markdown: str) -> None:
-        """table.md, of a command that compares no policies by their failures."""
-        self._write("table.md", markdown)
+        """table.md; of a command that compares no policies by their failures, its own."""
+        self.write("table.md", markdown)
+
+    def write_packing(self, lines: Iterable[str]) -> None:
+        """offsets.csv: where each block of a recording lies in the best packing found."""
+        self.write(OFFSETS, "\n".join(lines) + "\n")
 
     def write_sequences(self, failed: Mapping[str, np.ndarray]) -> None:
         """sequences.npz: failed requests in % of each test sequence (float64[P]), by policy.
@@ -91,24 +161,23 @@ class RunFolder:
         packed = io.BytesIO()
         columns = np.stack(list(failed.values()))
         np.savez_compressed(packed, policies=np.array(list(failed)), failed_requests=columns)
-        self._replace(SEQUENCES, packed.getvalue())
+        self.write(SEQUENCES, packed.getvalue())
 
-    def _write(self, name: str, text: str) -> None:
-        self._replace(name, text.encode())
+    def write(self, name: str, content: bytes | str) -> None:
+        """Writes a file, whole or not at all.
 
-    def _replace(self, name: str, content: bytes) -> None:
-        # Whole or not at all: a run killed here leaves no half a file.
-        partial = self.file(f".{name}.partial")
-        partial.write_bytes(content)
-        os.replace(partial, self.file(name))
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_whole(self.file(name), content)
 
 
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds the results of a whole run: of a training that was not stopped."""
     try:
-        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        results = read_mapping(folder / RESULTS)
         return "training" not in results or bool(results["training"]["finished"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return False  # none, or broken ones: they are made again
 
 

@@ -1,6 +1,5 @@
 """Run folders as they are found: what was asked for, and what came of it."""
 
-import json
 import os
 import zipfile
 from collections.abc import Iterator
@@ -9,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from jaxmem.read_back import BrokenFileError, brief, is_number, read_mapping
 from jaxmem.run_folder import CONFIG, RESULTS, SEQUENCES
 
 MAIN = "failed_requests"
 LEARNED = "learned"
+KINDS = {"workload": "source", "learner": "name", "network": "name"}  # what a group is known by
+MOST_BYTES = 2**30  # of sequences.npz, unpacked
 SEARCH = ("space", "trials", "batch", "sampler")  # settings of a search, not of what it has found
 
 
@@ -62,7 +63,10 @@ def _read(path: Path, name: str) -> list[Run]:
         raise UnusableRunError(f"not finished: no {RESULTS}")
     if not (path / CONFIG).exists():
         raise UnusableRunError(f"broken: no {CONFIG}")
-    results, config = _mapping(path / RESULTS), _mapping(path / CONFIG)
+    try:
+        results, config = read_mapping(path / RESULTS), read_mapping(path / CONFIG)
+    except (OSError, BrokenFileError) as error:
+        raise UnusableRunError(f"broken: {error}") from None
     failed = _sequences(path / SEQUENCES)
     try:
         if not results.get("training", {}).get("finished", True):
@@ -74,34 +78,35 @@ def _read(path: Path, name: str) -> list[Run]:
         else:
             raise UnusableRunError("it compares no policies")
         for run in runs:
+            _check_config(run.config)
             _check_figures(run)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        what = f"{type(error).__name__} {error}"
+    except UnusableRunError:
+        raise
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        what = " ".join(f"{type(error).__name__} {error}".split())[:200]
         raise UnusableRunError(f"broken: {RESULTS} is not as jaxmem writes it: {what}") from None
     return runs
-
-
-def _mapping(file: Path) -> dict[str, Any]:
-    """What a JSON or YAML file holds."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        found = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UnusableRunError(f"broken: {file.name}: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
-        raise UnusableRunError(f"broken: {file.name} is no mapping")
-    return found
 
 
 def _sequences(file: Path) -> dict[str, np.ndarray]:
     """Failed requests of each sequence, by policy, where they are kept."""
     try:
+        with zipfile.ZipFile(file) as archive:
+            sizes = [member.file_size for member in archive.infolist()]
+        if sum(sizes) > MOST_BYTES:
+            raise ValueError(f"it holds more than {MOST_BYTES:,} bytes")
         with np.load(file, allow_pickle=False) as kept:
-            return dict(zip(map(str, kept["policies"]), kept[MAIN], strict=True))
+            policies, failed = kept["policies"], kept[MAIN]
+        if policies.dtype.kind != "U" or failed.dtype != np.float64 or not failed.size:
+            raise ValueError(f"{policies.dtype} and {failed.dtype} of shape {failed.shape}")
+        if policies.ndim != 1 or failed.ndim != 2 or not np.isfinite(failed).all():
+            raise ValueError("no finite number for each policy and sequence")
+        return dict(zip(policies.tolist(), failed, strict=True))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UnusableRunError(f"broken: {file.name}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # whatever a broken file makes of the reader
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UnusableRunError(f"broken: {file.name}: {reason}") from None
 
 
 def _members(
@@ -132,11 +137,33 @@ def _members(
     return runs
 
 
+def _check_config(config: dict[str, Any]) -> None:
+    """A configuration has a seed, and says by name what was played and trained."""
+    seed = config.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise UnusableRunError(f"broken: {CONFIG} has seed {brief(seed)}")
+    for group, name in KINDS.items():
+        settings = config.get(group, {})
+        known = isinstance(settings, dict) and isinstance(settings.get(name, ""), str)
+        if not known:
+            raise UnusableRunError(f"broken: {CONFIG} has {group} {brief(settings)}")
+
+
 def _check_figures(run: Run) -> None:
     """Every policy has its mean, and the sequences that are kept are those it is the mean of."""
-    for policy, row in run.results["policies"].items():
-        mean = row[MAIN]["mean"]
-        if not isinstance(mean, int | float):
-            raise UnusableRunError(f"broken: {RESULTS} has no {MAIN} of {policy}")
-        if run.failed and not np.isclose(run.failed[policy].mean(), mean):
+    results = run.results
+    if not isinstance(results["workload"], str):
+        raise UnusableRunError(f"broken: {RESULTS} has workload {brief(results['workload'])}")
+    if not results["policies"]:
+        raise UnusableRunError(f"broken: {RESULTS} compares no policies")
+    for policy, row in results["policies"].items():
+        entry = row[MAIN]
+        if not is_number(entry["mean"], 0, 100):
+            raise UnusableRunError(f"broken: {RESULTS} has no {MAIN} of {policy[:40]}")
+        difference = {} if entry.get("difference") is None else entry["difference"]
+        ends = [entry.get("low"), entry.get("high")]
+        ends += [difference.get(name) for name in ("mean", "low", "high")]
+        if not all(end is None or is_number(end, -100, 100) for end in ends):
+            raise UnusableRunError(f"broken: {RESULTS} has no interval of {policy[:40]}")
+        if run.failed and not np.isclose(run.failed[policy].mean(), entry["mean"]):
             raise UnusableRunError(f"broken: {SEQUENCES} does not have the figures of {RESULTS}")

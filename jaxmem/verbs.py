@@ -46,7 +46,7 @@ VERBS = {
             "jaxmem compare policies=[best,two_ended,runs/stack] workload=stack-with-leaks",
             "jaxmem compare workload=scenario 'workload.layout=[[5,10],[25,5]]' "
             "'workload.sizes=[8,12,\"free:1\",5]'",
-            "jaxmem compare workload=trace workload.path=recording.csv.gz cells=2048",
+            "jaxmem compare workload=trace workload.path=recording.csv.gz",
             "jaxmem compare workload=call-sites hindsight=true",
             "jaxmem compare -m workload=comb,memoryless cells=100,200 hydra/launcher=joblib",
         ),
@@ -103,8 +103,8 @@ VERBS = {
         usage="jaxmem trace info FILE [key=value ...]",
         examples=(
             "jaxmem trace info recording.csv.gz",
-            "jaxmem trace info cuda.csv.gz alignment=512 out=runs/cuda",
-            "jaxmem trace info buffers.csv alignment=1 'policies=[first,best,two_ended]'",
+            "jaxmem trace info snapshot.pickle device=1 out=runs/cuda",
+            "jaxmem trace info cuda.csv.gz alignment=512 'policies=[first,best,two_ended]'",
         ),
         argument="file",
     ),

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -24,10 +25,31 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 settings.register_profile("jaxmem", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("jaxmem")
 
+SLOW = 3600  # seconds that a slow test may take, or one in a browser; others have pyproject's
 TOGETHER = 8  # files whose compiled programs are in memory together
 FILES = itertools.count(1)  # that this process has run
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
+
+
+def pytest_collection_modifyitems(items):
+    """Gives slow tests the time they need; without an end is none of them."""
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.timeout(SLOW))
+
+
+@pytest.fixture
+def signals():
+    """Interrupts and SIGTERM as a terminal has them, also for programs that the test starts.
+
+    Under `nohup`, or in the background of a script, they may be ignored, and programs inherit that.
+    """
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Records the programs beside this file and puts the recordings into the package's library.
 
 `python experiments/traces/record.py NAME ...` records the programs named, and `all` of them; it
-prints the row of each for the library's README. They need memray (`pip install 'jaxmem[traces]'`),
+prints the row of each for the library's README. They need memray (`uv run --extra traces python`),
 PyTorch (`pip install torch`), valgrind, gcc, perl and bc. Networks come out the same each time;
 the others depend a little on the versions of what they are run by.
 """

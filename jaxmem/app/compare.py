@@ -11,7 +11,7 @@ from jaxmem.render.web_table import comparison_table
 
 DRAWN, RECORDED, UPLOADED = "a workload", "a recording of the library", "my own trace"
 SEQUENCES = (64, 256, 1024)
-CELLS = (256, 512, 1024, 2048, 4096)  # that a recording is cut into
+CELLS = (0, 256, 512, 1024, 2048, 4096)  # that a recording is cut into; 0: as many as it needs
 BEGIN = ("first", "best", "second", "worst", "two_ended", "segregated", "generalist")
 FORMATS = """A trace is a file of one of these kinds, told by its content, plain, gzip or zstd:
 
@@ -19,9 +19,11 @@ FORMATS = """A trace is a file of one of these kinds, told by its content, plain
   17, `f,17,0` frees it;
 - `id,lower,upper,size` – CSV with buffers (MiniMalloc's format): block `id` of `size` bytes is live
   for times `lower` to `upper` - 1;
-- logs of `valgrind --trace-malloc=yes` and of glibc's `mtrace`, `.rep` files of the malloc lab,
+- logs of `valgrind --trace-malloc=yes`, of glibc's `mtrace`, of `ltrace`, heaptrack, Android's
+  `record_allocs` and Firefox's `MALLOC_LOG`; `.rep` files of the malloc lab, CS107's `.script`,
   `Alloc(…)` / `Free(…)` of wee_alloc;
-- snapshots of CUDA memory (`torch.cuda.memory._dump_snapshot`);
+- snapshots of CUDA memory (`torch.cuda.memory._dump_snapshot`), traces of PyTorch's profiler with
+  `profile_memory=True`, logs of RAPIDS' RMM, Umpire's replay files;
 - what `jaxmem trace import` makes of these, of memray's recordings and of XLA's dumps.
 
 It is read as data; nothing in it is run, and it is kept nowhere."""
@@ -48,7 +50,7 @@ def _begin() -> None:
         "compare_sequences": SEQUENCES[1],
         "compare_seed": 0,
         "compare_recording": choices.recordings()[0],
-        "compare_grain": 1024,
+        "compare_grain": 0,
         "compare_slack": 1.1,
         "compare_hindsight": False,
         "compare_policies": list(BEGIN),
@@ -76,7 +78,8 @@ def _controls() -> dict[str, Any]:
                 f"Trace (at most {most} MB; red: too large)",
                 key="compare_upload",
             )
-        b.selectbox("Cells", CELLS, key="compare_grain")
+        b.selectbox("Cells", CELLS, key="compare_grain",
+                    format_func=lambda cells: cells or "as many as it needs")  # fmt: skip
         c.number_input("Memory / peak live bytes", 0.1, 100.0, step=0.1, key="compare_slack")
         if state.compare_source == UPLOADED:
             with st.expander("What a trace looks like"):
@@ -104,16 +107,15 @@ def _start(wanted: dict[str, Any]) -> None:
     with st.spinner("Reading …"):
         from jaxmem.app import judging  # JAX is imported here, when it is first needed
 
+        cells = state.compare_grain or None
         try:
             if source == DRAWN:
                 task = judging.drawn_task(state.compare_workload, state.compare_cells or None)
             elif source == RECORDED:
-                task = judging.recorded_task(
-                    state.compare_recording, state.compare_grain, state.compare_slack
-                )
+                task = judging.recorded_task(state.compare_recording, cells, state.compare_slack)
             else:
                 task = judging.uploaded_task(
-                    upload.getvalue(), upload.name, state.compare_grain, state.compare_slack
+                    upload.getvalue(), upload.name, cells, state.compare_slack
                 )
         except Unclear as unclear:
             st.warning(str(unclear))

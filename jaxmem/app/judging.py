@@ -53,12 +53,12 @@ def drawn_task(name: str, cells: int | None) -> Workload:
         raise Unclear(str(error)) from error
 
 
-def recorded_task(name: str, cells: int, slack: float) -> Workload:
+def recorded_task(name: str, cells: int | None, slack: float) -> Workload:
     """A recording of the library, whole; raises `Unclear`."""
     return _recorded(lambda: load_library(name), cells, slack)
 
 
-def uploaded_task(data: bytes, name: str, cells: int, slack: float) -> Workload:
+def uploaded_task(data: bytes, name: str, cells: int | None, slack: float) -> Workload:
     """A trace that was uploaded, of any format that is safe to read; raises `Unclear`.
 
     It is read as data, and no more lines or events of it than `MOST_LINES`.
@@ -66,7 +66,7 @@ def uploaded_task(data: bytes, name: str, cells: int, slack: float) -> Workload:
     return _recorded(lambda: read_trace_bytes(data, name, MOST_LINES), cells, slack)
 
 
-def _recorded(read: Any, cells: int, slack: float) -> Workload:
+def _recorded(read: Any, cells: int | None, slack: float) -> Workload:
     try:
         recording = read()
         if recording.requests > MOST_REQUESTS:

@@ -9,6 +9,7 @@ from jaxmem.app.games import Player
 from jaxmem.app.typed import Unclear
 from jaxmem.app.work import DRAWING, Job
 from jaxmem.evaluation.run import failed_share
+from jaxmem.evaluation.tuning import least_failing
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.train import train
 from jaxmem.policies import CLASSICAL, policy
@@ -85,7 +86,7 @@ def learn(job: Job, watching: Watching, task: Workload, states: int, seed: int) 
     job.doing = "testing …"
     requests = task.requests("test", seed, SEQUENCES)
     fits = {name: failed_share(policy(name), requests, task) for name in CLASSICAL}
-    best = min(fits, key=lambda name: fits[name])
+    best = least_failing(fits)
     return Learned(result, failed_share(result.policy, requests, task), best, fits[best])
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from jaxmem.app import choices, looks
 from jaxmem.app.typed import MOST_CELLS, Unclear
+from jaxmem.extras import how_to_get
 from jaxmem.render.palette import count
 from jaxmem.render.race_player import race_page
 from jaxmem.render.video import ffmpeg, save_gif, save_mp4
@@ -117,4 +118,4 @@ def _downloads(wanted: dict[str, Any], game: Any, starts: dict[str, Any]) -> Non
         b.download_button("Download as MP4", mp4, f"{named}.mp4", "video/mp4",
                           key="race_mp4_download", on_click="ignore")  # fmt: skip
     else:
-        b.caption("An MP4 needs ffmpeg, or pip install imageio-ffmpeg.")
+        b.caption(f"An MP4 needs ffmpeg: install it, or {how_to_get('demo', 'jaxmem demo')}.")

@@ -81,7 +81,8 @@ def interrupts_held() -> Iterator[None]:
     A program that XLA had just compiled when the interruption came is lost in a way that crashes
     Python when it exits.
     """
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # in a background job of a script
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
     heard: list[int] = []

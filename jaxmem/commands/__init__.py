@@ -1,7 +1,11 @@
 """The verbs of the program: each takes a configuration and leaves a run folder."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from rich.console import Console
+from rich.text import Text
 
 from jaxmem.configuration import UsageError
 
@@ -10,6 +14,16 @@ if TYPE_CHECKING:
     from jaxmem.workloads.registry import Workload
 
 Result = TypeVar("Result")
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Where a verb prints: names and texts of others are shown as they stand, [brackets] too."""
+    return Console(markup=False, emoji=False, highlight=False, stderr=stderr)
+
+
+def tell_where(console: Console, path: Path, what: str) -> None:
+    """The last line of a verb: what it has left, and where."""
+    console.print(Text.assemble((str(path), "bold"), f": {what}"))
 
 
 def checked(check: Callable[..., Result], *arguments: Any, **options: Any) -> Result:

@@ -4,12 +4,11 @@ import shlex
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from jaxmem.arena.making import MAX_CELLS
 from jaxmem.benchmark.rollouts import Setting, check_settings
 from jaxmem.benchmark.throughput import Plan, measure
-from jaxmem.commands import check_list, check_switch, checked
+from jaxmem.commands import check_list, check_switch, checked, tell_where, terminal
 from jaxmem.configuration import UsageError
 from jaxmem.policies import policy
 from jaxmem.render.progress import StagesDisplay
@@ -30,23 +29,24 @@ QUICK = {
 
 def run(config: dict[str, Any], command: str) -> int:
     """Measures, prints the tables, writes the run folder."""
-    console = Console()
+    console = terminal()
     config = shortened(config, command) if check_switch(config, "quick") else config
     plan = plan_of(config)
-    folder = checked(
-        RunFolder, "bench", plan.player.name, config["out"], check_switch(config, "overwrite")
-    )
-    folder.write_config(config, command)
-    with StagesDisplay(console) as display:
-        results = {"command": command, **measure(plan, display.report)}
-        display.report("drawing")
-        for along in ("arenas", "cells"):
-            draw_throughput(folder.file(f"throughput_{along}.png"), results, along)
-    folder.file("table.md").write_text(bench_markdown(results), encoding="utf-8")
-    folder.write_results(results)
-    for table in bench_tables(results, console.width):
-        console.print(table, "", highlight=False)
-    console.print(f"[bold]{folder.path}[/bold]: results.json, table.md, pictures")
+    overwrite = check_switch(config, "overwrite")
+    with checked(RunFolder, "bench", plan.player.name, config["out"], overwrite) as folder:
+        folder.write_config(config, command)
+        with StagesDisplay(console) as display:
+            results = {"command": command, **measure(plan, display.report)}
+        # Shown first: a full disk is no reason to lose what was measured.
+        for table in bench_tables(results, console.width):
+            console.print(table, "")
+        with StagesDisplay(console) as display:
+            display.report("drawing")
+            for along in ("arenas", "cells"):
+                draw_throughput(folder.file(f"throughput_{along}.png"), results, along)
+        folder.write_table(bench_markdown(results))
+        folder.write_results(results)
+    tell_where(console, folder.path, "results.json, table.md, pictures")
     return 0
 
 

@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from jaxmem.commands import check_list, check_switch, checked, workload_of
+from jaxmem.commands import (
+    check_list,
+    check_switch,
+    checked,
+    tell_where,
+    terminal,
+    workload_of,
+)
 from jaxmem.evaluation.compare import Comparison, check_comparison, compare
 from jaxmem.evaluation.hindsight import check_searchable
 from jaxmem.policies import FITS, TUNED
@@ -26,7 +33,7 @@ REQUESTS = 320  # shown of a long sequence, likewise
 
 def run(config: dict[str, Any], command: str) -> int:
     """Compares, prints the table, writes the run folder."""
-    console = Console()
+    console = terminal()
     task = workload_of(config)
     # The generalist is at home in the sizes that it was trained in.
     by_default = config["policies"] is None and task.cells in AT_HOME
@@ -42,22 +49,24 @@ def run(config: dict[str, Any], command: str) -> int:
     hindsight = check_switch(config, "hindsight")
     if hindsight:
         checked(check_searchable, task)
-    folder = checked(
-        RunFolder, "compare", task.name, config["out"], check_switch(config, "overwrite")
-    )
-    folder.write_config(config, command)
-    with StagesDisplay(console) as display:
-        comparison = checked(
-            compare, on=task, hindsight=hindsight, report=display.report, **question
-        )
+    overwrite = check_switch(config, "overwrite")
+    with checked(RunFolder, "compare", task.name, config["out"], overwrite) as folder:
+        folder.write_config(config, command)
+        with StagesDisplay(console) as display:
+            comparison = checked(
+                compare, on=task, hindsight=hindsight, report=display.report, **question
+            )
         results = {**comparison.results, "command": command}
-        display.report("drawing")
-        draw_pictures(comparison, folder)
-    folder.write_sequences(comparison.failed)
-    folder.write_results(results)
-    if task.name == "scenario":
-        show_memory(console, comparison)
-    show(console, results, folder)
+        # Shown first: a full disk is no reason to lose what was computed.
+        if task.name == "scenario":
+            show_memory(console, comparison)
+        show(console, results)
+        with StagesDisplay(console) as display:
+            display.report("drawing")
+            draw_pictures(comparison, folder)
+        folder.write_sequences(comparison.failed)
+        folder.write_results(results)
+    tell_where(console, folder.path, "results.json, table.md, pictures")
     return 0
 
 
@@ -128,10 +137,9 @@ def show_memory(console: Console, comparison: Comparison) -> None:
         task.layout,
         width=console.width,
     )
-    console.print(text, "", highlight=False)
+    console.print(text, "")
 
 
-def show(console: Console, results: dict[str, Any], folder: RunFolder) -> None:
-    """The table, and where the files are."""
-    console.print(rich_table(results, width=console.width))
-    console.print(f"\n[bold]{folder.path}[/bold]: results.json, table.md, pictures")
+def show(console: Console, results: dict[str, Any]) -> None:
+    """The table."""
+    console.print(rich_table(results, width=console.width), "")

@@ -7,6 +7,7 @@ from typing import Any
 
 import jaxmem
 from jaxmem.configuration import UsageError
+from jaxmem.extras import how_to_get
 
 PAGE = Path(jaxmem.__file__).parent / "app" / "page.py"
 MOST_UPLOAD = 200  # MB
@@ -17,9 +18,7 @@ def run(config: dict[str, Any], command: str) -> int:
     del command
     arguments = server_arguments(config)
     if importlib.util.find_spec("streamlit") is None:
-        raise UsageError(
-            "demo needs streamlit: pip install 'jaxmem[demo]', or uv run --extra demo jaxmem demo"
-        )
+        raise UsageError(f"demo needs streamlit: {how_to_get('demo', 'jaxmem demo')}")
     check_free(config["address"], config["port"])
     host = "localhost" if config["address"] in ("0.0.0.0", "::") else config["address"]
     print(f"jaxmem demo: http://{host}:{config['port']} (Ctrl-C ends it)", flush=True)

@@ -4,14 +4,15 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
-from jaxmem.commands import checked
-from jaxmem.commands.kept import KeptRun, save_member
+from jaxmem.commands import checked, tell_where, terminal
+from jaxmem.commands.kept import KeptRun, save_learned
 from jaxmem.commands.processes import WRITTEN, follow
+from jaxmem.commands.resume import read_from
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning import hosts
 from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.grid import Grid, GridResult, grid_of, train_grid
@@ -30,35 +31,70 @@ def asked_for(config: dict[str, Any]) -> bool:
     return config["seeds"] is not None or bool(config["sweep"])
 
 
-def run(config: dict[str, Any], command: str, run_config: TrainConfig, *, anew: bool) -> int:
-    """Trains all members, tests them on the same sequences, and writes what they left.
+def check(config: dict[str, Any], run_config: TrainConfig) -> Grid:
+    """Returns the members, once all of them can be trained; raises UsageError for what cannot be.
 
     Args:
         run_config: what all members are but for what is set for each.
     """
-    console = Console()
     if config["policies"] is not None:
         raise UsageError("policies cannot be set beside seeds or sweep: all rules are shown")
     seeds = 1 if config["seeds"] is None else config["seeds"]
     grid = checked(grid_of, run_config, config["sweep"], seeds)
-    task = run_config.task
+    checked(check_tight, run_config.task, run_config.seed)
+    return grid
+
+
+def run(config: dict[str, Any], command: str, grid: Grid, *, resume: Any) -> int:
+    """Trains all members, tests them on the same sequences, and writes what they left.
+
+    Args:
+        resume: the folder of the run that this one goes on with, if any.
+    """
+    console, task = terminal(), grid.config.task
     if not hosts.is_first():
         return follow(train_grid, grid)
-    kept = KeptRun(config, command, "train", task.name, console, anew=anew)
-    kept.log(config["loggers"], _configs(config, grid))
-    try:
-        with SweepDisplay(console, grid.titles, seeds) as display:
-            listeners = [*kept.listeners, display]
-            result = train_grid(grid, listeners=listeners, checkpointing=kept.checkpointing)
-    except Terminated as stopped:
-        return kept.terminated(stopped)
-    with StagesDisplay(console) as stages:
-        tested = _tested(result, config, task, stages, kept.folder)
-        stages.report("drawing")
-        _draw(result, kept.folder)
-    notes = sorted({member.note for row in result.members for member in row if member.note})
-    interrupted = any(member.interrupted for row in result.members for member in row)
-    results = {
+    with read_from(resume):
+        kept = KeptRun(config, command, "train", task.name, console, anew=resume is None)
+    with kept:
+        kept.log(config["loggers"], _configs(config, grid))
+        try:
+            with SweepDisplay(console, grid.titles, len(grid.seeds)) as display:
+                listeners = [*kept.listeners, display]
+                result = train_grid(grid, listeners=listeners, checkpointing=kept.checkpointing)
+        except Terminated as stopped:
+            return kept.terminated(stopped)
+        with StagesDisplay(console) as stages:
+            tested, failed = _tested(result, config, task, stages)
+        results = _results(result, tested, config, task, command)
+        # Shown first: a full disk is no reason to lose what was computed.
+        console.print(sweep_table(results), "")
+        for place, row in enumerate(result.members):
+            for member in row:
+                save_learned(kept.folder.file(f"members/{_name(place, member.seed)}"), member)
+        save_learned(kept.folder.path, result.members[result.best][0])
+        with StagesDisplay(console) as stages:
+            stages.report("drawing")
+            _draw(result, kept.folder)
+        kept.folder.write_sequences(failed)
+        kept.folder.write_table(sweep_markdown(results))
+        kept.folder.write_results(results)
+        kept.end(finished=results["training"]["finished"])
+    tell_where(console, kept.folder.path, "results.json, table.md, curves, members/")
+    hosts.together(WRITTEN)
+    return 0
+
+
+def _results(
+    result: GridResult,
+    tested: dict[str, Any],
+    config: dict[str, Any],
+    task: Workload,
+    command: str,
+) -> dict[str, Any]:
+    """results.json."""
+    members = [member for row in result.members for member in row]
+    return {
         "command": command,
         "workload": task.name,
         "cells": task.cells,
@@ -66,33 +102,22 @@ def run(config: dict[str, Any], command: str, run_config: TrainConfig, *, anew: 
         "seed": config["seed"],
         **surroundings(),
         **tested,
-        "notes": notes,
+        "notes": sorted({member.note for member in members if member.note}),
         "training": {
-            "finished": not interrupted,
-            "seconds": max(member.seconds for row in result.members for member in row),
+            "finished": not any(member.interrupted for member in members),
+            "seconds": max(member.seconds for member in members),
         },
     }
-    for place, row in enumerate(result.members):
-        for member in row:
-            save_member(kept.folder.file(f"members/{_name(place, member.seed)}"), member)
-    save_member(kept.folder.path, result.members[result.best][0])
-    kept.folder.file("table.md").write_text(sweep_markdown(results), encoding="utf-8")
-    kept.folder.write_results(results)
-    kept.end(finished=not interrupted)
-    console.print(sweep_table(results))
-    console.print(f"\n[bold]{kept.folder.path}[/bold]: results.json, table.md, curves, members/")
-    hosts.together(WRITTEN)
-    return 0
 
 
 def _tested(
-    result: GridResult,
-    config: dict[str, Any],
-    task: Workload,
-    stages: StagesDisplay,
-    folder: RunFolder,
-) -> dict[str, Any]:
-    """Every member and rule on the same test sequences, as it stands in results.json."""
+    result: GridResult, config: dict[str, Any], task: Workload, stages: StagesDisplay
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Every member and rule on the same test sequences, as it stands in results.json.
+
+    Returns:
+        That, and failed requests of each sequence in %, by name: float64[P].
+    """
     grid, seed = result.grid, config["seed"]
     rules = Rules(task, seed, config["sequences"], stages.report)
     choices, members = [], []
@@ -125,14 +150,14 @@ def _tested(
             }
             for number, member in enumerate(row)
         ]
-    folder.write_sequences(rules.failed | tried)
-    return {
+    found = {
         "seeds": list(grid.seeds),
         "choices": choices,
         "best": result.best,
         **rules.about,
         "members": members,
     }
+    return found, rules.failed | tried
 
 
 def _name(place: int, seed: int) -> str:

@@ -1,11 +1,15 @@
 """The run folder of a training command while it trains: metrics, checkpoints, and how it ends."""
 
 import math
+import shlex
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from rich.console import Console
+from rich.text import Text
 
 from jaxmem.commands import check_switch, checked
 from jaxmem.configuration import UsageError
@@ -18,6 +22,7 @@ from jaxmem.metrics import FILE, MetricsFile
 from jaxmem.policies.saved import save_policy
 from jaxmem.run_folder import CHECKPOINTS, RunFolder
 
+POLICY = "policy.safetensors"
 TERMINATED = 143  # exit status after SIGTERM, as a shell has it
 
 
@@ -49,14 +54,29 @@ class KeptRun:
         self.folder = checked(
             RunFolder, verb, subject, config["out"], check_switch(config, "overwrite")
         )
-        self.folder.write_config(config, command)
         self._console = console
         self._opened: list[Checkpoints] = []
         self._loggers: list[Logger] = []
         self._anew = anew
-        if anew:
-            self._checkpoints().remove()
+        with ExitStack() as failing:
+            failing.push(self.folder)
+            self.folder.write_config(config, command)
+            if anew:
+                self._checkpoints().remove()
+            failing.pop_all()
         self.listeners: list[Listener] = [MetricsFile(self.folder.file(FILE), self.tell)]
+
+    def __enter__(self) -> Self:
+        self.folder.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.folder.__exit__(kind, error, trace)
 
     def log(self, names: Sequence[str], members: Members) -> None:
         """Adds loggers, checked before, which listen until the run ends."""
@@ -70,12 +90,12 @@ class KeptRun:
 
     def tell(self, sentence: str) -> None:
         """A line that must not be missed."""
-        self._console.print(sentence, style="bold", highlight=False)
+        self._console.print(Text(sentence, style="bold"))
 
     @property
     def how_to_go_on(self) -> str:
         """The command that does."""
-        return f"jaxmem {self._verb} resume={self.folder.path}"
+        return shlex.join(["jaxmem", self._verb, f"resume={self.folder.path}"])
 
     def terminated(self, stopped: Terminated) -> int:
         """Says what SIGTERM left; the exit status."""
@@ -101,11 +121,11 @@ class KeptRun:
         return Checkpoints(every if program is None else every / f"program-{program}", self.tell)
 
 
-def save_member(folder: Path, member: TrainResult) -> None:
+def save_learned(folder: Path, learned: TrainResult) -> None:
     """Writes what one run has learnt into a folder, as `jaxmem compare` takes it."""
     folder.mkdir(parents=True, exist_ok=True)
-    network = member.policy.parameters.network
-    save_policy(folder / "policy.safetensors", network, member.card)
+    network = learned.policy.parameters.network
+    save_policy(folder / POLICY, network, learned.card)
 
 
 def _seconds(given: Any) -> float:

@@ -23,6 +23,7 @@ from importlib.util import find_spec
 sys.exit(3 if not find_spec("memray") else 4 if not all(map(find_spec, sys.argv[1:])) else 0)
 """
 NO_MEMRAY, NO_MODULE = 3, 4  # its exit status
+PATIENCE = 60  # seconds in which an interpreter must have answered
 VALGRIND_OPTIONS = (
     *("--quiet", "--trace-malloc=yes", "--leak-check=no", "--undef-value-errors=no"),
     "--child-silent-after-fork=yes",
@@ -122,13 +123,19 @@ def _check_memray(interpreter: list[str], target: Sequence[str]) -> None:
     module = list(target[1:2]) if target[0] == "-m" else []
     probe = [*interpreter, "-c", PROBE, *module]
     try:
-        asked = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        asked = subprocess.run(
+            probe, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
+        )
     except (OSError, ValueError) as error:
         raise UsageError(f"{interpreter[0]} cannot be run: {error}") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"{shlex.join(interpreter)} does not start: it has said nothing for {PATIENCE} seconds"
+        ) from None
     if asked.returncode == NO_MEMRAY:
         raise UsageError(
             f"{interpreter[0]} has no memray; install it there ({interpreter[0]} -m pip install "
-            "memray)"
+            f"memray, or uv pip install --python {interpreter[0]} memray)"
         )
     if asked.returncode == NO_MODULE:
         raise UsageError(f"{interpreter[0]} has no module {module[0]!r}")

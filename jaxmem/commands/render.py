@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 from PIL.Image import Image
-from rich.console import Console
 
-from jaxmem.commands import check_list, check_switch, checked, workload_of
+from jaxmem.commands import check_list, check_switch, checked, tell_where, terminal, workload_of
 from jaxmem.commands.compare import AT_HOME, draw_fragments, draw_memory, show_memory
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import STRONGEST, Comparison, check_comparison, compare
+from jaxmem.extras import how_to_get
 from jaxmem.policies.saved import SHIPPED
 from jaxmem.render.animation import draw_frames
 from jaxmem.render.palette import count
@@ -25,7 +25,7 @@ MADE = (".png", ".gif", ".mp4")
 
 def run(config: dict[str, Any], command: str) -> int:
     """Plays one sequence, draws it, writes the run folder."""
-    console = Console()
+    console = terminal()
     task = workload_of(config)
     question = {
         "policies": players(config, task),
@@ -40,26 +40,26 @@ def run(config: dict[str, Any], command: str) -> int:
     if len(question["policies"]) > MOST:
         raise UsageError(f"{len(question['policies'])} policies; at most {MOST} in one picture")
     if mp4 and ffmpeg() is None:
-        raise UsageError("mp4=true needs ffmpeg: install it, or pip install imageio-ffmpeg")
-    folder = checked(
-        RunFolder, "render", task.name, config["out"], check_switch(config, "overwrite")
-    )
-    folder.write_config(config, command)
-    with StagesDisplay(console) as display:
-        played = checked(compare, on=task, report=display.report, **question)
-        display.report("drawing")
-        draw_memory(played, folder, requests)
-        draw_fragments(played, folder)
-        frames = race(played, requests) if gif or mp4 else []
-        if gif:
-            save_gif(folder.file("race.gif"), frames, seconds)
-        if mp4:
-            checked(save_mp4, folder.file("race.mp4"), frames, seconds)
-    folder.write_results({**played.results, "command": command})
-    if task.name == "scenario":
-        show_memory(console, played)
-    made = ", ".join(sorted(file.name for file in folder.path.iterdir() if file.suffix in MADE))
-    console.print(f"[bold]{folder.path}[/bold]: {made}", highlight=False)
+        raise UsageError(f"mp4=true needs ffmpeg: install it, or {how_to_get('demo')}")
+    overwrite = check_switch(config, "overwrite")
+    with checked(RunFolder, "render", task.name, config["out"], overwrite) as folder:
+        folder.write_config(config, command)
+        with StagesDisplay(console) as display:
+            played = checked(compare, on=task, report=display.report, **question)
+        if task.name == "scenario":
+            show_memory(console, played)
+        with StagesDisplay(console) as display:
+            display.report("drawing")
+            draw_memory(played, folder, requests)
+            draw_fragments(played, folder)
+            frames = race(played, requests) if gif or mp4 else []
+            if gif:
+                save_gif(folder.file("race.gif"), frames, seconds)
+            if mp4:
+                checked(save_mp4, folder.file("race.mp4"), frames, seconds)
+        folder.write_results({**played.results, "command": command})
+        made = ", ".join(sorted(file.name for file in folder.path.iterdir() if file.suffix in MADE))
+    tell_where(console, folder.path, made)
     return 0
 
 

@@ -1,14 +1,16 @@
 """Going on with a run that was stopped: its own settings, from its own folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from jaxmem.configuration import UsageError, configure
+from jaxmem.read_back import BrokenFileError, read_mapping
 from jaxmem.run_folder import CONFIG, is_finished
 
 MACHINE = ("devices", "hosts")  # what a run may have other than before: where it goes on
+SHOWN = 8  # keys in a message
 
 
 def resumed(verb: str, config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
@@ -30,23 +32,43 @@ def resumed(verb: str, config: dict[str, Any], command: str) -> tuple[dict[str, 
         )
     file = folder / CONFIG
     try:
-        text = file.read_text(encoding="utf-8")
-        found = yaml.safe_load(text)
+        found = read_mapping(file)
+        first = file.read_text(encoding="utf-8").partition("\n")[0]
     except FileNotFoundError:
         raise UsageError(f"resume={folder}: no run to go on with; {file} is not there") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"resume={folder}: {file} cannot be read: {reason}") from None
-    if not isinstance(found, dict) or set(found) != set(defaults):
-        differing = sorted(set(found) ^ set(defaults)) if isinstance(found, dict) else ["all of it"]
+    except (OSError, BrokenFileError) as error:
+        raise UsageError(f"resume={folder}: {file} cannot be read: {error}") from None
+    if differing := sorted(set(found) ^ set(defaults)):
+        more = ", and more" if len(differing) > SHOWN else ""
         raise UsageError(
             f"resume={folder}: {file} is of another version of jaxmem; differing: "
-            f"{', '.join(map(str, differing))}"
+            f"{', '.join(name[:40] for name in differing[:SHOWN])}{more}"
         )
     if is_finished(folder):
         raise UsageError(f"resume={folder}: that run is finished; its results are in {folder}")
-    first = text.splitlines()[0]
     # An interrupted run has results, which those of the whole run replace.
     here = {name: config[name] for name in MACHINE if name in config}
     again = {**found, **here, "out": str(folder), "overwrite": True}
     return again, first.removeprefix("# ") if first.startswith("# ") else command
+
+
+@contextmanager
+def read_from(resume: Any) -> Iterator[None]:
+    """Within it a configuration is checked; one of a run that goes on may hold anything.
+
+    Args:
+        resume: the folder of that run; None: what is checked comes from the command line.
+
+    Raises:
+        UsageError: it is not as jaxmem writes it.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+        if resume is None:
+            raise
+        what = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"resume={resume}: {Path(resume) / CONFIG} is not as jaxmem writes it: "
+            f"{type(error).__name__} {what}"
+        ) from error

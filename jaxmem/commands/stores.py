@@ -48,6 +48,14 @@ def check_out(config: dict[str, Any], name: str) -> Path:
     return out
 
 
+def check_device(config: dict[str, Any]) -> int | None:
+    """The device of a snapshot of CUDA memory that is asked for; None: that with most events."""
+    device = config["device"]
+    if device is None or (type(device) is int and device >= 0):
+        return device
+    raise UsageError(f"device is {device!r}; it must be the number of a CUDA device, as device=0")
+
+
 def keep(out: Path, recording: "Recording", config: dict[str, Any], console: Console) -> None:
     """Writes the store, and prints what is in it and where it is.
 
@@ -86,6 +94,7 @@ def _table(recording: "Recording") -> Table:
         ("requests", f"{recording.requests:,}"),
         ("peak live", f"{recording.peak_live:,} {about.units}"),
         ("call sites", sites),
+        ("reserved", f"{about.reserved:,} bytes by its own allocator" if about.reserved else ""),
         *(("note", note) for note in about.notes),
         ("licence", about.licence),
     ):

@@ -4,17 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from jaxmem.commands import tell_where, terminal
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.summary import summary_of
 from jaxmem.render.summary import draw_summary, summary_markdown, summary_table
 from jaxmem.runs import runs_below
+from jaxmem.whole_files import unwritable, write_whole
 
 
 def run(config: dict[str, Any], command: str) -> int:
     """Reads the run folders, prints the table, writes summary.json, summary.md and summary.png."""
-    console = Console(highlight=False)
+    console = terminal()
     folder = Path(config["folder"])
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; usage: jaxmem summarize DIR [key=value ...]")
@@ -26,15 +26,16 @@ def run(config: dict[str, Any], command: str) -> int:
         found = f"; left out: {'; '.join(reasons)}" if reasons else ""
         raise UsageError(f"no finished run below {folder}{found}")
     summary = {"command": command, "folder": str(folder), "rows": rows, "left_out": left_out}
+    # Shown first: a full disk is no reason to lose what was computed.
+    console.print(summary_table(summary, console.width), "")
     out = folder if config["out"] is None else Path(str(config["out"]))
     try:
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(summary, indent=1, allow_nan=False)
-        (out / "summary.json").write_text(f"{text}\n", encoding="utf-8")
-        (out / "summary.md").write_text(summary_markdown(summary), encoding="utf-8")
+        write_whole(out / "summary.json", f"{text}\n")
+        write_whole(out / "summary.md", summary_markdown(summary))
         draw_summary(out / "summary.png", rows)
     except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror or error}") from None
-    console.print(summary_table(summary, console.width))
-    console.print(f"\n[bold]{out}[/bold]: summary.json, summary.md, summary.png")
+        raise UsageError(unwritable(error)) from None
+    tell_where(console, out, "summary.json, summary.md, summary.png")
     return 0

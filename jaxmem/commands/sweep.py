@@ -3,18 +3,21 @@
 import dataclasses
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
-from jaxmem.commands import check_switch, checked, training_of
-from jaxmem.commands.kept import KeptRun, save_member
-from jaxmem.commands.resume import resumed
+from jaxmem.commands import check_switch, checked, tell_where, terminal, training_of
+from jaxmem.commands.kept import KeptRun, save_learned
+from jaxmem.commands.resume import read_from, resumed
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import STRONGEST, check_comparison
 from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.search import SearchPlan, check_counts, plan_search, search
 from jaxmem.learning.space import about
@@ -38,21 +41,16 @@ INTERRUPTED = 130  # exit status after Ctrl-C, as a shell has it
 
 def run(config: dict[str, Any], command: str) -> int:
     """Searches, tests the best trial beside the rules, and writes what all trials came to."""
-    console = Console()
+    console = terminal()
     checked(check_optuna)
-    anew = config["resume"] is None and check_switch(config, "overwrite")
+    resume = config["resume"]
+    anew = resume is None and check_switch(config, "overwrite")
     config, command = resumed("sweep", config, command)
-    run_config = training_of(config)
-    task = run_config.task
-    plan = checked(plan_search, run_config, config["space"], config["seeds"])
-    trials, batch = config["trials"], config["batch"]
-    checked(check_counts, trials, batch, len(plan.seeds))
-    checked(
-        *(check_comparison, CLASSICAL, task, config["sequences"], config["seed"], STRONGEST),
-        measures=["failed_requests"],
-    )
-    kept, study = _opened(config, command, plan, console, anew=anew)
-    with study:
+    with read_from(resume):
+        plan = check(config)
+        kept, study = _opened(config, command, plan, console, anew=anew)
+    task, trials, batch = plan.config.task, config["trials"], config["batch"]
+    with kept, study:
         policies = _Policies(kept.folder.path, study)
         try:
             with SearchDisplay(console, len(study.trials), trials) as display:
@@ -80,22 +78,42 @@ def run(config: dict[str, Any], command: str) -> int:
             return 1 if finished else INTERRUPTED
         folder = policies.promote(study.best.number)
         with StagesDisplay(console) as stages:
-            results = {
-                "command": command,
-                **_tested(config, task, plan, study.best, folder, kept.folder, stages),
-                "importances": study.importances(),
-                "trials": [_about(trial) for trial in study.trials],
-                "training": {"finished": finished},
-            }
+            tested, failed = _tested(config, task, plan, study.best, folder, stages)
+        results = {
+            "command": command,
+            **tested,
+            "importances": study.importances(),
+            "trials": [_about(trial) for trial in study.trials],
+            "training": {"finished": finished},
+        }
+        # Shown first: a full disk is no reason to lose what was computed.
+        console.print(trials_table(results), "", sweep_table(results), "", sep="\n")
+        with StagesDisplay(console) as stages:
             stages.report("drawing")
             _draw(results, kept.folder)
-    kept.folder.file("table.md").write_text(search_markdown(results), encoding="utf-8")
-    kept.folder.write_results(results)
-    console.print(trials_table(results))
-    console.print()
-    console.print(sweep_table(results))
-    console.print(f"\n[bold]{kept.folder.path}[/bold]: results.json, table.md, pictures, {BEST}/")
+        kept.folder.write_sequences(failed)
+        kept.folder.write_table(search_markdown(results))
+        kept.folder.write_results(results)
+    tell_where(console, kept.folder.path, f"results.json, table.md, pictures, {BEST}/")
     return 0
+
+
+def check(config: dict[str, Any]) -> SearchPlan:
+    """Returns what is to be searched, once all of it can be; raises UsageError for what cannot."""
+    run_config = training_of(config)
+    plan = checked(plan_search, run_config, config["space"], config["seeds"])
+    checked(check_counts, config["trials"], config["batch"], len(plan.seeds))
+    checked(
+        check_comparison,
+        CLASSICAL,
+        run_config.task,
+        config["sequences"],
+        config["seed"],
+        STRONGEST,
+        measures=["failed_requests"],
+    )
+    checked(check_tight, run_config.task, run_config.seed)
+    return plan
 
 
 def _opened(
@@ -117,16 +135,22 @@ def _opened(
             )
     given = {**config, "overwrite": anew or study is not None}
     task = plan.config.task
-    kept = KeptRun(given, command, "sweep", task.name, console, anew=study is None)
-    if is_finished(kept.folder.path):  # of fewer trials: until all are done, the search is not
-        kept.folder.file(RESULTS).unlink()
-    if study is None:
-        for name in (BEST, TRIALS):
-            shutil.rmtree(kept.folder.file(name), ignore_errors=True)
-        kept.folder.file(STUDY).unlink(missing_ok=True)
-        study = checked(Study, kept.folder.file(STUDY), plan.space, **options)
+    with ExitStack() as failing:
+        if study is not None:
+            failing.callback(study.close)
+        kept = KeptRun(given, command, "sweep", task.name, console, anew=study is None)
+        failing.push(kept)
+        # Of fewer trials: until all are done, the search is not.
+        if is_finished(kept.folder.path):
+            kept.folder.file(RESULTS).unlink()
+        if study is None:
+            for name in (BEST, TRIALS):
+                shutil.rmtree(kept.folder.file(name), ignore_errors=True)
+            kept.folder.file(STUDY).unlink(missing_ok=True)
+            study = checked(Study, kept.folder.file(STUDY), plan.space, **options)
+        failing.pop_all()
     for note in task.notes:
-        console.print(note, highlight=False)
+        console.print(note)
     return kept, study
 
 
@@ -143,7 +167,7 @@ class _Policies:
             if earlier.name != best:
                 shutil.rmtree(earlier, ignore_errors=True)
         for member in members:
-            save_member(self._of(number) / f"seed-{member.seed}", member)
+            save_learned(self._of(number) / f"seed-{member.seed}", member)
 
     def promote(self, number: int) -> Path:
         """best/, with the policies of this trial."""
@@ -164,17 +188,19 @@ def _tested(
     plan: SearchPlan,
     best: Trial,
     folder: Path,
-    out: RunFolder,
     stages: StagesDisplay,
-) -> dict[str, Any]:
-    """The best trial and every rule on the same test sequences, as a grid of one choice has it."""
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The best trial and every rule on the same test sequences, as a grid of one choice has it.
+
+    Returns:
+        That, and failed requests of each sequence in %, by name: float64[P].
+    """
     rules = Rules(task, config["seed"], config["sequences"], stages.report)
     stages.report("playing the best trial")
     names = [f"seed-{seed}" for seed in plan.seeds]
     players = [load_policy(folder / name / "policy.safetensors") for name in names]
     failed = rules.beside(players)
-    out.write_sequences(rules.failed | dict(zip(names, failed, strict=True)))
-    return {
+    results = {
         "workload": task.name,
         "cells": task.cells,
         "sequences": config["sequences"],
@@ -204,6 +230,7 @@ def _tested(
         ],
         "notes": [],
     }
+    return results, rules.failed | dict(zip(names, failed, strict=True))
 
 
 def _about(trial: Trial) -> dict[str, Any]:

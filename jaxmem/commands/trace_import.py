@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from jaxmem.commands import checked
-from jaxmem.commands.stores import check_out, keep
+from jaxmem.commands import checked, terminal
+from jaxmem.commands.stores import check_device, check_out, keep
 from jaxmem.render.progress import ReadingDisplay
 
 
@@ -17,10 +15,10 @@ def run(config: dict[str, Any], command: str) -> int:
     from jaxmem.workloads.traces import read_trace
     from jaxmem.workloads.traces.source import stem
 
-    console = Console(highlight=False)
-    file = Path(config["file"])
+    console = terminal()
+    file, device = Path(config["file"]), check_device(config)
     out = check_out(config, stem(file.name))
     with ReadingDisplay(console, file.name) as display:
-        recording = checked(read_trace, file, config["format"], display.report)
+        recording = checked(read_trace, file, config["format"], display.report, device)
     keep(out, recording, config, console)
     return 0

@@ -1,14 +1,14 @@
 """`jaxmem trace info FILE`."""
 
-from io import BytesIO
 from typing import Any
 
-from rich.console import Console
-
-from jaxmem.commands import check_list, check_switch, checked
+from jaxmem.commands import check_list, check_switch, checked, tell_where, terminal
+from jaxmem.commands.stores import check_device
 from jaxmem.configuration import UsageError
-from jaxmem.evaluation.headroom import CONVENTIONS, FACTORS, Headroom, headroom
-from jaxmem.evaluation.replay import Events, events_of
+from jaxmem.evaluation.caching_allocator import reserved_by_rules
+from jaxmem.evaluation.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
+from jaxmem.evaluation.packing import check_packing, deaths_of, packing_lines
+from jaxmem.evaluation.replay import Events, events_of, least_alignment
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.trace_shape import live_curve, rank_correlation, size_histogram
 from jaxmem.names import nearest
@@ -18,39 +18,72 @@ from jaxmem.policies.saved_scorer import SCORERS, load_scorer
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.trace_info import trace_markdown, trace_table
 from jaxmem.render.trace_picture import draw_trace
+from jaxmem.render.trace_verdict import trace_verdict
 from jaxmem.run_folder import RunFolder
 from jaxmem.workloads.requests import NEVER
-from jaxmem.workloads.traces import read_trace
+from jaxmem.workloads.traces import Recording, alignment_of, read_trace
+from jaxmem.workloads.traces.formats.pytorch_cuda import PYTORCH_CUDA
 
 MOST_ALIGNMENT = 2**21  # bytes, a large page
 
 
 def run(config: dict[str, Any], command: str) -> int:
     """Replays the recording, prints the table, writes the run folder."""
-    console = Console(highlight=False)
+    console = terminal()
     policies, alignment = check_policies(config), check_alignment(config)
-    overwrite = check_switch(config, "overwrite")
-    recording = checked(read_trace, config["file"])
-    events = checked(events_of, recording, alignment)
-    folder = checked(RunFolder, "trace-info", recording.name, config["out"], overwrite)
-    with folder.kept_if_whole(), StagesDisplay(console) as display:
-        found = checked(headroom, events, policies, display.report)
-        results = {"command": command, **results_of(events, found), **surroundings()}
-        display.report("drawing")
-        picture = BytesIO()
-        draw_trace(picture, results, recording.size, recording.lifetime)
-        folder.file("info.png").write_bytes(picture.getvalue())
+    overwrite, device = check_switch(config, "overwrite"), check_device(config)
+    recording = checked(read_trace, config["file"], device=device)
+    events, notes = played_in_bytes(recording, alignment)
+    with checked(RunFolder, "trace-info", recording.name, config["out"], overwrite) as folder:
+        with StagesDisplay(console) as display:
+            found = checked(headroom, events, policies, display.report)
+        results = {"command": command, **results_of(events, found)}
+        results["notes"] = [*notes, *(f"Recording: {note}." for note in recording.about.notes)]
+        results |= {"verdict": trace_verdict(results), **surroundings()}
+        # Shown first: a full disk is no reason to lose what was computed.
+        console.print(trace_table(results, console.width), "")
+        with StagesDisplay(console) as display:
+            display.report("drawing")
+            draw_trace(folder.file("info.png"), results, recording.size, recording.lifetime)
+        offsets = found.offline.start
+        check_packing(offsets, events.units, deaths_of(recording))
+        folder.write_packing(packing_lines(recording, offsets, events.alignment))
         folder.write_config(config, command)
         folder.write_table(trace_markdown(results))
         folder.write_results(results)
-    console.print(trace_table(results, console.width))
-    console.print(f"\n[bold]{folder.path}[/bold]: results.json, table.md, info.png")
+    tell_where(console, folder.path, "results.json, table.md, info.png, offsets.csv")
+    console.print("", results["verdict"], sep="\n")
     return 0
+
+
+def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[Events, list[str]]:
+    """The events of a recording, and what must be said of the units that it is played in.
+
+    Args:
+        alignment: bytes in a unit; None: that of its source, or the next that it can be played in.
+    """
+    if alignment is not None:
+        events = checked(events_of, recording, alignment)
+        checked(check_room, events)
+        return events, []
+    usual = alignment_of(recording)
+    least = least_alignment(recording, usual)
+    if least > MOST_ALIGNMENT:
+        raise UsageError(
+            f"{recording.name} has {recording.peak_live:,} bytes live at once; in units of at most "
+            f"{MOST_ALIGNMENT:,} bytes it cannot be played"
+        )
+    notes = [
+        f"Played in units of {least:,} bytes: in units of {usual:,}, which are usual for such "
+        "recordings, there are more than an arena holds."
+    ]
+    return checked(events_of, recording, least), notes if least > usual else []
 
 
 def results_of(events: Events, found: Headroom) -> dict[str, Any]:
     """The results.json of a recording, but for what it was computed with."""
     recording, alignment = events.recording, events.alignment
+    caching_allocator = _caching_allocator(recording)
     in_bytes = {
         "high_water_mark": found.unbounded,
         "arena_needed": found.bounded,
@@ -67,7 +100,7 @@ def results_of(events: Events, found: Headroom) -> dict[str, Any]:
         "largest": int(recording.size.max()),
         "never_freed": float((recording.lifetime == NEVER).mean()),
         "rank_correlation": rank_correlation(recording),
-        "headroom": found.ratios(),
+        "headroom": {**found.ratios(), **_over(caching_allocator, events.peak_live * alignment)},
         "factors": list(FACTORS),
         "failed_requests": _by_text(found.failed),
         "failed_bytes": _by_text(found.failed_bytes),
@@ -76,12 +109,36 @@ def results_of(events: Events, found: Headroom) -> dict[str, Any]:
             for key, of in in_bytes.items()
         },
         "threshold": found.threshold * alignment,
-        "stacked": found.stacked,
+        "stacked": found.offline.stacked,
+        "offline_method": found.offline.method,
+        "lower_bound": events.peak_live * alignment,
+        "by_best_fit": found.by_best_fit,
+        **({"caching_allocator": caching_allocator} if caching_allocator else {}),
         "most_holes": found.most_holes,
         "conventions": CONVENTIONS,
         "sizes": size_histogram(recording),
         "live": live_curve(events.live * alignment),
     }
+
+
+def _caching_allocator(recording: Recording) -> dict[str, int]:
+    """The bytes that PyTorch's allocator reserves: as recorded, where told, and by its rules.
+
+    Nothing for what is no recording of it.
+    """
+    if recording.about.format != PYTORCH_CUDA.name:
+        return {}
+    reserved = recording.about.reserved
+    return {
+        **({"recorded": reserved} if reserved else {}),
+        "by_its_rules": reserved_by_rules(recording),
+    }
+
+
+def _over(amounts: dict[str, int], peak: int) -> dict[str, dict[str, float]]:
+    """What PyTorch's allocator reserves over peak live, for the `headroom` of results.json."""
+    ratios = {name: amount / peak for name, amount in amounts.items()}
+    return {"caching_allocator": ratios} if ratios else {}
 
 
 def _by_text(shares: dict[str, dict[float, float]]) -> dict[str, dict[str, float]]:
@@ -115,9 +172,11 @@ def check_policies(config: dict[str, Any]) -> list[str]:
     return names
 
 
-def check_alignment(config: dict[str, Any]) -> int:
-    """The bytes of a unit."""
+def check_alignment(config: dict[str, Any]) -> int | None:
+    """The bytes of a unit; None: those of the recording's source."""
     alignment = config["alignment"]
+    if alignment is None:
+        return None
     whole = isinstance(alignment, int) and not isinstance(alignment, bool)
     if not whole or not 1 <= alignment <= MOST_ALIGNMENT or alignment.bit_count() != 1:
         raise UsageError(

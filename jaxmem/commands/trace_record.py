@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from jaxmem.commands import check_switch
+from jaxmem.commands import check_switch, terminal
 from jaxmem.commands.recorders import VALGRIND, Recorder, recorder_of
 from jaxmem.commands.stores import check_out, keep
 from jaxmem.configuration import UsageError
@@ -32,7 +32,7 @@ def run(config: dict[str, Any], command: str) -> int:
     """Runs the program, writes the store, says what is in it; the exit status is the program's."""
     del command
     # What the program prints may go into a file, which is to hold nothing else.
-    console = Console(highlight=False, stderr=True)
+    console = terminal(stderr=True)
     program, objects = config["program"], check_switch(config, "python_objects")
     recorder = recorder_of(program, config["recorder"], objects)
     out = check_out(config, recorder.name)

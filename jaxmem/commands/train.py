@@ -1,72 +1,123 @@
 """`jaxmem train`."""
 
 import dataclasses
+import shlex
 from typing import Any
 
-from rich.console import Console
-
-from jaxmem.commands import check_list, checked, grid, training_of
+from jaxmem.commands import check_list, checked, grid, tell_where, terminal, training_of
 from jaxmem.commands.compare import draw_pictures, rivals, show
-from jaxmem.commands.kept import KeptRun
+from jaxmem.commands.kept import POLICY, KeptRun, save_learned
 from jaxmem.commands.processes import WRITTEN, follow, join_hosts
-from jaxmem.commands.resume import resumed
-from jaxmem.evaluation.compare import check_comparison, compare
+from jaxmem.commands.resume import read_from, resumed
+from jaxmem.evaluation.compare import Comparison, check_comparison, compare
+from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning import hosts
+from jaxmem.learning.config import TrainConfig
+from jaxmem.learning.grid import Grid
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.train import train
 from jaxmem.loggers import check_loggers
-from jaxmem.policies.saved import save_policy
 from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
 from jaxmem.runs import LEARNED
+from jaxmem.whole_files import unwritable
+
+RATES = ("learning_rate", "final_learning_rate")  # of every learner
 
 
 def run(config: dict[str, Any], command: str) -> int:
     """Trains, compares, prints the table, writes the run folder with the policy in it."""
-    console = Console()
+    console, resume = terminal(), config["resume"]
     join_hosts(config["hosts"])
-    anew = config["resume"] is None
     config, command = resumed("train", config, command)
+    with read_from(resume):
+        asked = check(config)
+    if isinstance(asked, Grid):
+        return grid.run(config, command, asked, resume=resume)
+    task = asked.task
+    others, question = rivals(config, task), question_of(config)
+    if not hosts.is_first():
+        return follow(train, asked)
+    with read_from(resume):
+        kept = KeptRun(config, command, "train", task.name, console, anew=resume is None)
+    with kept:
+        kept.log(config["loggers"], {LEARNED: config})
+        for note in task.notes:
+            console.print(note)
+        try:
+            with TrainingDisplay(console) as display:
+                listeners = [*kept.listeners, display]
+                result = train(asked, listeners=listeners, checkpointing=kept.checkpointing())
+        except Terminated as stopped:
+            return kept.terminated(stopped)
+        saved = _saved(result, kept)
+        if result.interrupted:
+            kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
+        elif result.note:
+            kept.tell(f"{result.note}; the best policy so far is kept; with a tenth of the rates:")
+            console.print(slower(config, command), soft_wrap=True)
+        with StagesDisplay(console) as stages:
+            comparison = checked(
+                compare, [*others, result.policy], task, report=stages.report, **question
+            )
+        results = _results(result, comparison, command)
+        # Shown first: a full disk is no reason to lose what was computed.
+        show(console, results)
+        with StagesDisplay(console) as stages:
+            stages.report("drawing")
+            draw_pictures(comparison, kept.folder)
+            draw_curve(result, kept.folder)
+        if not saved or not kept.folder.file(POLICY).exists():
+            save_learned(kept.folder.path, result)
+        kept.folder.write_sequences(comparison.failed)
+        kept.folder.write_results(results)
+        kept.end(finished=not result.interrupted)
+    tell_where(console, kept.folder.path, "results.json, table.md, pictures")
+    hosts.together(WRITTEN)
+    return 0
+
+
+def check(config: dict[str, Any]) -> TrainConfig | Grid:
+    """Returns the run that is asked for, or the grid of them, once all of it can be.
+
+    Raises:
+        UsageError: a setting that cannot be.
+    """
     checked(check_loggers, check_list(config, "loggers"))
     run_config = training_of(config)
-    task = run_config.task
     if grid.asked_for(config):
-        return grid.run(config, command, run_config, anew=anew)
-    others = rivals(config, task)
-    question = {
+        return grid.check(config, run_config)
+    task, others = run_config.task, rivals(config, run_config.task)
+    question = question_of(config)
+    checked(check_comparison, policies=others, task=task, learned=run_config.q, **question)
+    checked(check_tight, task, run_config.seed)
+    return run_config
+
+
+def question_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What the policy is to be judged on."""
+    return {
         "sequences": config["sequences"],
         "seed": config["seed"],
         "reference": config["reference"],
         "measures": check_list(config, "measures"),
     }
-    checked(check_comparison, policies=others, task=task, learned=run_config.q, **question)
-    if not hosts.is_first():
-        return follow(train, run_config)
-    kept = KeptRun(config, command, "train", task.name, console, anew=anew)
-    kept.log(config["loggers"], {LEARNED: config})
-    folder = kept.folder
-    for note in task.notes:
-        console.print(note, highlight=False)
+
+
+def _saved(result: TrainResult, kept: KeptRun) -> bool:
+    """Writes the policy before it is judged, which takes a while; whether it could be written."""
     try:
-        with TrainingDisplay(console) as display:
-            listeners = [*kept.listeners, display]
-            result = train(run_config, listeners=listeners, checkpointing=kept.checkpointing())
-    except Terminated as stopped:
-        return kept.terminated(stopped)
-    save_policy(folder.file("policy.safetensors"), result.policy.parameters.network, result.card)
-    if result.note:
-        kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
-    with StagesDisplay(console) as stages:
-        comparison = checked(
-            compare, [*others, result.policy], task, report=stages.report, **question
-        )
-        stages.report("drawing")
-        draw_pictures(comparison, folder)
-        draw_curve(result, folder)
-    finished = not result.interrupted
-    results = {
+        save_learned(kept.folder.file(POLICY).parent, result)
+    except OSError as error:
+        kept.tell(f"{unwritable(error)}; it is tried again when the policy has been judged")
+        return False
+    return True
+
+
+def _results(result: TrainResult, comparison: Comparison, command: str) -> dict[str, Any]:
+    return {
         **comparison.results,
         "command": command,
         "notes": [*comparison.results["notes"], *filter(None, (result.guide, result.note))],
@@ -75,17 +126,19 @@ def run(config: dict[str, Any], command: str) -> int:
             "episodes": result.episodes,
             "seconds": result.seconds,
             "seed": result.seed,
-            "finished": finished,
+            "finished": not result.interrupted,
             "validation_references": result.references,
             "curve": [dataclasses.asdict(point) for point in result.curve],
         },
     }
-    folder.write_sequences(comparison.failed)
-    folder.write_results(results)
-    kept.end(finished)
-    show(console, results, folder)
-    hosts.together(WRITTEN)
-    return 0
+
+
+def slower(config: dict[str, Any], command: str) -> str:
+    """The command that trains once more, in a new folder, with a tenth of the learning rates."""
+    dropped = ("out", "overwrite", *(f"learner.{rate}" for rate in RATES))
+    words = [word for word in shlex.split(command) if word.partition("=")[0] not in dropped]
+    rates = [f"learner.{rate}={config['learner'][rate] / 10:g}" for rate in RATES]
+    return shlex.join([*words, *rates])
 
 
 def draw_curve(result: TrainResult, folder: RunFolder) -> None:

@@ -2,7 +2,8 @@
 
 The shape is gymnax's: `reset(key, params)` and `step(key, state, action, params)`, pure functions
 to be vmapped and jitted by the caller. The future of an episode is a row of `params.requests`, so
-placement never changes what is asked for; the key only chooses the first row.
+placement never changes what is asked for; the key only chooses the first row, and with `start`
+"random" the request of it at which the arena joins.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from jaxmem.render.terminal import as_string, in_colours, memory_text
 from jaxmem.workloads.requests import Requests
 
 OBSERVATIONS = ("candidates", "packed", "bitmap")
+STARTS = ("first", "random")
 
 
 @struct.dataclass
@@ -65,12 +67,14 @@ class Environment:
     holes: int = 8  # K, the holes that are offered
     history: int = 0  # earlier request sizes in the bitmap observation
     keep_last: bool = True  # keep the last observation of an episode; without, a step costs half
+    start: str = "first"  # first or random: the request at which `reset` joins a sequence
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("actions", self.actions, ACTION_SPACES),
             ("observation", self.observation, OBSERVATIONS),
             ("reward", self.reward, REWARDS),
+            ("start", self.start, STARTS),
         ):
             if str(value) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
@@ -115,9 +119,21 @@ class Environment:
         return (self.cells + 1 + self.history,)
 
     def reset(self, key: jax.Array, params: Params) -> tuple[Any, State]:
-        """The start of an episode on a sequence that `key` chooses."""
-        sequence = jax.random.randint(key, (), 0, params.requests.sequences)
-        return self.reset_at(sequence, jnp.int32(0), params)
+        """The start of an episode on a sequence that `key` chooses.
+
+        With `start` "random" the key also chooses the request, uniformly, at which the arena joins
+        the sequence, without the blocks of the requests before it; the episode ends where the
+        sequence does, and those that follow begin at the first request. Arenas that are reset side
+        by side stay apart then. At the same request all of them see the same phase of the program
+        at once, and what is learnt on-policy from such batches swings.
+        """
+        if self.start == "first":
+            sequence = jax.random.randint(key, (), 0, params.requests.sequences)
+            return self.reset_at(sequence, jnp.int32(0), params)
+        by_sequence, by_time = jax.random.split(key)
+        sequence = jax.random.randint(by_sequence, (), 0, params.requests.sequences)
+        time = jax.random.randint(by_time, (), 0, params.requests.length)
+        return self.reset_at(sequence, time, params)
 
     def reset_at(self, sequence: jax.Array, time: jax.Array, params: Params) -> tuple[Any, State]:
         """A fresh arena that joins `sequence` (int32[]) at request `time` (int32[])."""
@@ -135,7 +151,11 @@ class Environment:
         Returns:
             Observation, state, reward float32[], terminated bool[], truncated bool[], and info of
             scalars. `state.last_observation` is what followed the action, also where the
-            observation returned is already that of the next episode.
+            observation returned is already that of the next episode: where `truncated`, the memory
+            lives on and only the sequence has ended, so a target is bootstrapped from it, by its
+            value in place of that of the observation; where `terminated`, from nothing. The clock
+            of a sequence that is over stays at its end: the last request is shown once more. It is
+            None without `keep_last`.
         """
         del key
         return self.step_at(state, self._start_of(state, action), params)

@@ -9,7 +9,7 @@ from jaxmem.arena.arena import NOWHERE, Arena
 from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.workloads.peaks import peak_blocks
-from jaxmem.workloads.registry import NAMES, Workload, workload
+from jaxmem.workloads.registry import NAMES, Workload, workload_from
 from jaxmem.workloads.requests import NEVER, Requests
 
 SEQUENCES = 1024  # training sequences that come with a task
@@ -17,7 +17,7 @@ STEP = 32  # blocks by which tables grow
 
 
 def make(
-    name: str,
+    on: str | Workload,
     /,
     *,
     cells: int | None = None,
@@ -28,21 +28,25 @@ def make(
     reward: str = "failures",
     holes: int = 8,
     history: int = 0,
+    start: str = "first",
     representation: str = "auto",
     **options: Any,
 ) -> tuple[Environment, Params]:
     """The environment and parameters of a task, on training sequences of its workload.
 
     Args:
-        name: a workload; `cells` and `options` are its own.
+        on: a workload or its name; `cells` and `options` are then its own.
         sequences: P, training sequences drawn from `seed`; a fixed workload has one, its own.
         actions, observation, reward, holes, history: of `Environment`.
+        start: the request at which `reset` joins a sequence: "first", or "random", so that arenas
+            side by side are not all in the same phase of the program.
         representation: how arenas store memory, of `new_arena`.
 
     Raises:
-        ValueError: an unknown name or a value out of range.
+        ValueError: an unknown name or a value out of range; `cells` or options of a workload that
+            is no name.
     """
-    task = workload(name, cells, **options)
+    task = workload_from(on, cells, options)
     env = Environment(
         cells=task.cells,
         horizon=task.length,
@@ -51,6 +55,7 @@ def make(
         reward=reward,
         holes=holes,
         history=history,
+        start=start,
     )
     split = "test" if task.fixed else "train"
     return env, params_of(task, split, seed, sequences, representation, env.needs_ages)
@@ -95,9 +100,9 @@ def initial_arena(
     other requests of the workload have the same shape.
     """
     blocks = None
-    if representation == "table" or task.cells > MAX_CELLS:
-        blocks = STEP * -(-peak_blocks(requests, task.layout) // STEP)
     capacity = capacity or task.cells
+    if representation == "table" or capacity > MAX_CELLS:
+        blocks = STEP * -(-peak_blocks(requests, task.layout) // STEP)
     arena = new_arena(task.cells, capacity, task.length, representation, blocks, ages)
     if not task.layout:
         return arena

@@ -14,7 +14,7 @@ from jaxmem.evaluation.hindsight import bounds, check_searchable, with_hindsight
 from jaxmem.evaluation.run import Trajectory, measure, over_time, run
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
-from jaxmem.evaluation.tuning import tuned
+from jaxmem.evaluation.tuning import least_failing, tuned
 from jaxmem.names import nearest
 from jaxmem.policies import CLASSICAL, NAMES, TUNED, Policy, policy
 from jaxmem.policies.q_functions import QFunction
@@ -257,7 +257,7 @@ def _judge(
 def _strongest(values: dict[str, dict[str, np.ndarray]]) -> str:
     """The classical fit that fails least here, which makes it the hardest to beat."""
     candidates = [name for name in values if name in CLASSICAL] or list(values)
-    return min(candidates, key=lambda name: values[name]["failed_requests"].mean())
+    return least_failing({name: values[name]["failed_requests"].mean() for name in candidates})
 
 
 def _estimates(

@@ -7,15 +7,18 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.evaluation.arena_needed import smallest_served
-from jaxmem.evaluation.offline_packing import MOST, PLACED, offline_height
-from jaxmem.evaluation.replay import MOST_UNITS, Events, Player, Replayed, replay
+from jaxmem.evaluation.offline_packing import MOST, PLACED, offline_packing
+from jaxmem.evaluation.packing import Packing
+from jaxmem.evaluation.replay import MOST_UNITS, ROOM, Events, Player, Replayed, replay
+from jaxmem.policies.hole_scorer import HoleScorer, Live, blocks_are_tiny
 from jaxmem.policies.orders import BOUNDED, ORDERED, order_of
 from jaxmem.policies.saved_scorer import load_scorer
 
-FACTORS = (1.02, 1.05, 1.1, 1.2)  # arenas over peak live, in which failures are counted
+FACTORS = (1.02, 1.05, 1.1, ROOM)  # arenas over peak live, in which failures are counted
 SMALL = 16  # a request up to peak live / SMALL is small to the rules with a threshold
 
 CONVENTIONS = {
@@ -38,7 +41,8 @@ CONVENTIONS = {
     f"{PLACED:,} placements allow, the lowest of a few hundred blocks improved by simulated "
     f"annealing over its order; of more than {MOST:,} blocks those with the largest size x "
     "lifetime once, and the others above by first fit; or what one of the policies needs, if that "
-    "is less",
+    "is less; in brackets which it was",
+    "lower bound": "peak live itself, below which there is no packing",
 }
 
 
@@ -51,17 +55,20 @@ class Headroom:
     bounded: dict[str, int]  # arena needed
     failed: dict[str, dict[float, float]]  # % of the requests, by arena / peak live
     failed_bytes: dict[str, dict[float, float]]  # % of the bytes asked for, likewise
-    offline: int
-    stacked: int  # blocks that the offline packing took one by one
+    offline: Packing
     threshold: int  # the largest request that is small
     most_holes: int
+    # The share of the requests, 0 .. 1, that best fit places for a learned policy in the arena that
+    # it needs, since blocks are tiny there.
+    by_best_fit: dict[str, float]
 
     def ratios(self) -> dict[str, Any]:
         """The `headroom` of results.json."""
         return {
             "unbounded": {name: top / self.peak_live for name, top in self.unbounded.items()},
             "bounded": {name: cells / self.peak_live for name, cells in self.bounded.items()},
-            "offline": self.offline / self.peak_live,
+            "offline": self.offline.height / self.peak_live,
+            "lower_bound": 1.0,  # no packing is lower than what is live at once
         }
 
 
@@ -79,23 +86,41 @@ def headroom(
     """
     peak = events.peak_live
     threshold = max(1, peak // SMALL)
-    _check_room(events, f"an arena of {FACTORS[-1]} x peak live", _cells(FACTORS[-1], peak))
+    check_room(events)
     players = [_Arenas(events, name, _player(name, threshold)) for name in policies]
     _play_side_by_side(players, report)
     report("packing offline")
-    found, stacked = offline_height(events.recording, events.units, report)
-    bounded = {player.name: player.needed for player in players}
+    packing = offline_packing(events.recording, events.units, report)
+    lowest = min(players, key=lambda player: player.needed)
+    if lowest.needed < packing.height:  # what is placed online can be placed offline
+        start = replay(events, lowest.needed, lowest.player).start
+        packing = packing._replace(start=start, height=lowest.needed, method=lowest.name)
     return Headroom(
         peak_live=peak,
         unbounded={player.name: player.high_water for player in players if player.grows},
-        bounded=bounded,
+        bounded={player.name: player.needed for player in players},
         failed={player.name: player.lost(np.ones(len(events.units))) for player in players},
         failed_bytes={player.name: player.lost(events.recording.size) for player in players},
-        offline=min(found, *bounded.values()),  # what is placed online can be placed offline
-        stacked=stacked,
+        offline=packing,
         threshold=threshold,
         most_holes=max(player.most_holes for player in players),
+        by_best_fit={
+            player.name: _share_by_best_fit(events, player.needed)
+            for player in players
+            if isinstance(player.player, HoleScorer)
+        },
     )
+
+
+def _share_by_best_fit(events: Events, cells: int) -> float:
+    """The share of the requests that best fit places for a learned policy in an arena: 0 .. 1."""
+    change = np.where(events.frees, -1, 1)
+    units, blocks = (
+        np.cumsum(change * amount)[~events.frees] - amount[~events.frees]
+        for amount in (events.units[events.request], np.ones(len(change), np.int64))
+    )
+    live = Live(jnp.asarray(units, jnp.int32), jnp.asarray(blocks, jnp.int32))
+    return float(blocks_are_tiny(live, jnp.asarray(cells, jnp.int32)).mean())
 
 
 def arena_needed(
@@ -118,11 +143,20 @@ def _cells(factor: float, peak: int) -> int:
     return int(factor * peak)
 
 
+def check_room(events: Events) -> None:
+    """Raises ValueError where the largest arena of `FACTORS` cannot be."""
+    units = _cells(FACTORS[-1], events.peak_live)
+    _check_room(events, f"an arena of {FACTORS[-1]} x peak live", units)
+
+
 def _check_room(events: Events, what: str, units: int) -> None:
     if units > MOST_UNITS:
+        larger = events.alignment
+        while units * events.alignment > MOST_UNITS * larger:
+            larger *= 2
         raise ValueError(
             f"{what} needs more than {MOST_UNITS:,} units of {events.alignment:,} bytes for "
-            f"{events.recording.name}; take a larger alignment"
+            f"{events.recording.name}; take alignment={larger}"
         )
 
 

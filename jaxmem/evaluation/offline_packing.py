@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jaxmem.evaluation.packing import ANNEALED, STACKS, Packing, deaths_of
 from jaxmem.evaluation.replay import events_of, replay
-from jaxmem.evaluation.stacking_search import blocks_of, lowest_stack, rounds_for
+from jaxmem.evaluation.stacking_search import blocks_of, dropped, lowest_stack, rounds_for
 from jaxmem.policies.orders import order_of
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording
@@ -21,10 +22,10 @@ MOST = 20_000  # blocks that are stacked one by one: the time for each grows wit
 PLACED = 200_000  # blocks placed in all, in every order and round
 
 
-def offline_height(
+def offline_packing(
     recording: Recording, size: np.ndarray, report: Callable[[str], None] = lambda doing: None
-) -> tuple[int, int]:
-    """The height of the lowest stack found, in units, and the blocks that were stacked one by one.
+) -> Packing:
+    """The lowest stack found.
 
     The `MOST` blocks with the largest size x lifetime are stacked. What is left of a longer
     recording lies above them, where first fit puts it: a packing that exists, like every other.
@@ -34,28 +35,32 @@ def offline_height(
         report: told what is being done.
     """
     requests = len(size)
-    birth = np.arange(requests, dtype=np.int64)
-    death = np.minimum(birth + recording.lifetime, requests)
+    birth, death = np.arange(requests, dtype=np.int64), deaths_of(recording)
     life = death - birth
     area = size.astype(np.float64) * life
     first, *others = (np.argsort(-key, kind="stable") for key in (area, size, life))
     if requests > MOST:
-        height = _Stack(size, birth, death, first[:MOST]).height
-        return height + _first_fit_height(recording, size, np.sort(first[MOST:])), MOST
+        stack = _Stack(size, birth, death, first[:MOST])
+        start, rest = stack.start(requests), np.sort(first[MOST:])
+        start[rest], above = _first_fit(recording, size, rest)
+        start[rest] += stack.height
+        return Packing(start, stack.height + above, MOST, STACKS)
     turns = PLACED // (3 * requests)
     change = size.copy()
     mortal = death < requests
     np.subtract.at(change, death[mortal], size[mortal])
     peak = int(np.cumsum(change).max())  # below which nothing can be
-    height, order = np.iinfo(np.int64).max, first
-    for begin in (first, *others):
-        if height > peak:
+    lowest = _lowest(size, birth, death, first, turns, peak)
+    for begin in others:
+        if lowest.height > peak:
             found = _lowest(size, birth, death, begin, turns, peak)
-            height, order = min((height, order), found, key=lambda stack: stack[0])
+            lowest = min(lowest, found, key=lambda stack: stack.height)
     blocks = blocks_of(size, birth, death)
     if rounds := rounds_for(blocks):  # else heights may be too large for it
-        height = min(height, lowest_stack(blocks, order, rounds, report=report)[0])
-    return height, requests
+        height, order = lowest_stack(blocks, lowest.by_address, rounds, report=report)
+        if height < lowest.height:
+            return Packing(dropped(blocks, order), height, requests, ANNEALED)
+    return Packing(lowest.start(requests), lowest.height, requests, STACKS)
 
 
 def _lowest(
@@ -65,25 +70,21 @@ def _lowest(
     order: np.ndarray,
     rounds: int,
     peak: int,
-) -> tuple[int, np.ndarray]:
+) -> "_Stack":
     """The lowest stack of so many, each made from the troubles of the one before.
 
     None follows one that is no higher than `peak`.
-
-    Returns:
-        Its height, and the blocks in the order of their addresses in it, int64[N].
     """
-    lowest, by_address = np.iinfo(np.int64).max, order
-    for _ in range(rounds):
-        stack = _Stack(size, birth, death, order)
-        if stack.height < lowest:
-            lowest, by_address = stack.height, order[np.argsort(stack.low, kind="stable")]
-        if lowest <= peak:
+    lowest = stack = _Stack(size, birth, death, order)
+    for _ in range(rounds - 1):
+        if lowest.height <= peak:
             break
         place = np.arange(len(order), dtype=np.float64)
         place[stack.high == stack.height] /= 2
         order = order[np.argsort(place, kind="stable")]
-    return lowest, by_address
+        stack = _Stack(size, birth, death, order)
+        lowest = min(lowest, stack, key=lambda each: each.height)
+    return lowest
 
 
 class _Stack:
@@ -92,6 +93,7 @@ class _Stack:
     def __init__(
         self, size: np.ndarray, birth: np.ndarray, death: np.ndarray, order: np.ndarray
     ) -> None:
+        self.order = order
         # In the order of placing, so that those that are there lie side by side.
         self.size, self.birth, self.death = size[order], birth[order], death[order]
         self.low, self.high = np.zeros_like(self.size), np.zeros_like(self.size)
@@ -103,6 +105,17 @@ class _Stack:
     def height(self) -> int:
         """Units."""
         return int(self.high.max())
+
+    @property
+    def by_address(self) -> np.ndarray:
+        """The blocks in the order of their addresses: int64[N]."""
+        return self.order[np.argsort(self.low, kind="stable")]
+
+    def start(self, requests: int) -> np.ndarray:
+        """Where the blocks lie, by request: int64[R] units; 0 for those that are not stacked."""
+        start = np.zeros(requests, np.int64)
+        start[self.order] = self.low
+        return start
 
     def _lowest_gap(self, number: int) -> int:
         """The lowest address for a block beside those before it."""
@@ -118,10 +131,12 @@ class _Stack:
         return int(free[gaps[0]] if gaps.size else free[-1])
 
 
-def _first_fit_height(recording: Recording, size: np.ndarray, kept: np.ndarray) -> int:
-    """The high-water mark of first fit with the requests of `kept` (int64[N], rising) alone."""
+def _first_fit(recording: Recording, size: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, int]:
+    """First fit with the requests of `kept` (int64[N], rising) alone: starts, int64[N], and the
+    high-water mark, in units."""
     lifetime = recording.lifetime[kept]
     next_request = np.searchsorted(kept, kept + lifetime)
     shorter = np.where(lifetime == NEVER, NEVER, next_request - np.arange(len(kept)))
     events = events_of(Recording(recording.name, size[kept], shorter), alignment=1)
-    return replay(events, 0, order_of("first")).top
+    played = replay(events, 0, order_of("first"))
+    return played.start, played.top

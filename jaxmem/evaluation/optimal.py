@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem.extras import how_to_get
+
 
 def smallest_arena(
     size: Any, lifetime: Any, *, seconds: float = 10.0, seed: int = 0
@@ -114,5 +116,5 @@ def _ortools() -> Any:
         return importlib.import_module("ortools.sat.python.cp_model")
     except ImportError as error:
         raise ImportError(
-            f"smallest_arena needs OR-tools (pip install 'jaxmem[optimal]'): {error}"
+            f"smallest_arena needs OR-tools ({error}): {how_to_get('optimal', 'python ...')}"
         ) from error

@@ -26,6 +26,7 @@ from jaxmem.workloads.traces.history import history_of
 CHUNK = 2048  # events
 LEAST_SLOTS = 64
 MOST_UNITS = BEYOND - 1  # of an arena
+ROOM = 1.2  # times peak live: the arenas that a recording is played in, as far as they are known
 
 Player = Order | HoleScorer
 Report = Callable[[float], None]  # told the share of the events that is done, 0 .. 1
@@ -128,9 +129,19 @@ def events_of(recording: Recording, alignment: int, given: int = 0) -> Events:
     if events.peak_live > MOST_UNITS:
         raise ValueError(
             f"{recording.name} has {events.peak_live:,} units of {alignment:,} bytes live at once; "
-            f"an arena holds {MOST_UNITS:,} units: take a larger alignment"
+            f"an arena holds {MOST_UNITS:,} units: take alignment="
+            f"{least_alignment(recording, alignment)}"
         )
     return events
+
+
+def least_alignment(recording: Recording, alignment: int) -> int:
+    """The alignment, doubled until `ROOM` times the peak live bytes fit an arena."""
+    while True:
+        units = Recording(recording.name, units_of(recording, alignment), recording.lifetime)
+        if units.peak_live * ROOM <= MOST_UNITS:
+            return alignment
+        alignment *= 2  # fewer than MOST_UNITS / ROOM blocks are ever live, so that this ends
 
 
 def _numbered(frees: np.ndarray, request: np.ndarray, requests: int) -> np.ndarray:
@@ -174,6 +185,7 @@ class Replayed:
     """What came of a replay."""
 
     failed: np.ndarray  # bool[R]  no hole was long enough; False from where it was stopped
+    start: np.ndarray  # int64[R]  units, of each block; NOWHERE if it failed or was not played
     top: int  # units, of an arena that grows: its high-water mark
     most_holes: int  # that there were at the end of a chunk
 
@@ -200,33 +212,46 @@ def replay(
         report: told after each chunk; what it raises ends the replay.
     """
     state = Played.new(cells, LEAST_SLOTS, _padded(events.blocks))
-    failed = np.zeros(len(events.frees), bool)
+    failed, start = np.zeros(len(events.frees), bool), np.full(len(events.frees), NOWHERE)
     most = 0
     for first, chunk in zip(range(0, len(failed), CHUNK), events.chunks, strict=True):
-        state, failures, holes = _advanced(state, chunk, player)
+        state, failures, starts, holes = _advanced(state, chunk, player)
         part = failed[first : first + CHUNK]
         part[:] = failures[: len(part)]
+        start[first : first + CHUNK] = starts[: len(part)]
         report((first + len(part)) / len(failed))
         if until_failure and part.any():
             break
         most = max(most, holes)
         state = state.replace(table=_with_slots(state.table, _slots_for(holes)))
-    return Replayed(failed[~events.frees], int(state.table.high[0]), most)
+    placed = ~events.frees
+    return Replayed(failed[placed], start[placed], int(state.table.high[0]), most)
 
 
-def _advanced(state: Played, chunk: Chunk, player: Player) -> tuple[Played, np.ndarray, int]:
-    """The state after a chunk, with as many slots as it takes; bool[E], what failed; the holes."""
+def _advanced(
+    state: Played, chunk: Chunk, player: Player
+) -> tuple[Played, np.ndarray, np.ndarray, int]:
+    """The state after a chunk, with as many slots as it takes, what came of each event, the holes.
+
+    Of an event: whether it failed, bool[E], and the start of its block, int32[E].
+    """
     while True:
-        after, failures, holes = _play(state, chunk, player)
+        after, failures, starts, holes = _play(state, chunk, player)
         if not after.table.full:
-            return after, np.asarray(failures), int(holes)
+            return after, np.asarray(failures), np.asarray(starts), int(holes)
         state = state.replace(table=_with_slots(state.table, 2 * state.table.slots))
 
 
 @jax.jit
-def _play(state: Played, chunk: Chunk, player: Player) -> tuple[Played, jax.Array, jax.Array]:
-    state, failures = jax.lax.scan(lambda state, event: step(state, event, player), state, chunk)
-    return state, failures, state.table.holes()
+def _play(
+    state: Played, chunk: Chunk, player: Player
+) -> tuple[Played, jax.Array, jax.Array, jax.Array]:
+    def turn(state: Played, event: Chunk) -> tuple[Played, tuple[jax.Array, jax.Array]]:
+        state, failed = step(state, event, player)
+        return state, (failed, state.start[event.block])
+
+    state, (failures, starts) = jax.lax.scan(turn, state, chunk)
+    return state, failures, starts, state.table.holes()
 
 
 def step(state: Played, event: Chunk, player: Player) -> tuple[Played, jax.Array]:

@@ -131,13 +131,23 @@ def _see(arena: Arena, size: jax.Array) -> tuple[jax.Array, ...]:
     )
 
 
-def failed_share(policy: Policy, requests: Requests, workload: Workload, seed: int = 0) -> float:
+def failed_share(
+    policy: Policy,
+    requests: Requests,
+    workload: Workload,
+    seed: int = 0,
+    capacity: int | None = None,
+) -> float:
     """The mean of `failed_shares`: what choices are made by."""
-    return float(failed_shares(policy, requests, workload, seed).mean())
+    return float(failed_shares(policy, requests, workload, seed, capacity).mean())
 
 
 def failed_shares(
-    policy: Policy, requests: Requests, workload: Workload, seed: int = 0
+    policy: Policy,
+    requests: Requests,
+    workload: Workload,
+    seed: int = 0,
+    capacity: int | None = None,
 ) -> np.ndarray:
     """Failed requests in % of those counted, of each sequence: float64[P].
 
@@ -145,7 +155,7 @@ def failed_shares(
     But where a failure ends the episode, what was still to be asked for has failed too: every
     episode has at most one failure, so that what counts is how late it comes.
     """
-    start, active = _played(policy, requests, workload, seed, looks=False)
+    start, active = _played(policy, requests, workload, seed, looks=False, capacity=capacity)
     if workload.stop_at_failure:
         active = np.ones_like(active)
     counted, failed = _counted(start, active, workload)

@@ -105,6 +105,22 @@ def lowest_stack(
     return int(search.best), np.asarray(search.best_order, np.int64)
 
 
+def dropped(blocks: Blocks, order: np.ndarray) -> np.ndarray:
+    """Where the blocks lie when they are dropped in an order: int64[N] units, by block.
+
+    Args:
+        order: int64[N]  as `lowest_stack` gives it; the stack is as high as it says.
+    """
+    first, end = np.asarray(blocks.first), np.asarray(blocks.end)
+    size = np.asarray(blocks.size, np.int64)
+    top, start = np.zeros(blocks.sections, np.int64), np.zeros(len(size), np.int64)
+    for block in order.tolist():
+        while_live = slice(first[block], end[block])
+        start[block] = top[while_live].max()
+        top[while_live] = start[block] + size[block]
+    return start
+
+
 def _heights(blocks: Blocks, orders: jax.Array) -> jax.Array:
     """The heights of stacks, int32[M], from their orders, int32[M, N]."""
     section = jnp.arange(blocks.sections, dtype=jnp.int32)[:, None]

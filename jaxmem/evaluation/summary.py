@@ -13,11 +13,10 @@ from jaxmem.evaluation.statistics import (
     estimate_over_seeds,
 )
 from jaxmem.names import CLASSICAL
-from jaxmem.runs import LEARNED, MAIN, Run
+from jaxmem.runs import KINDS, LEARNED, MAIN, Run
 
 # What a run is called, where it is put and how it is kept says nothing about its configuration.
 ASIDE = ("seed", "out", "overwrite", "resume", "checkpoint", "loggers")
-KINDS = {"workload": "source", "learner": "name", "network": "name"}  # what a group is known by
 RESAMPLING = 0  # seed of the bootstrap: a summary made again is the same
 
 Row = dict[str, Any]
@@ -166,6 +165,6 @@ def _estimate(
     results = runs[0].results
     entry = results["policies"][policy][MAIN]
     if less is not None:
-        known = less == results.get("reference")
+        known = less == results.get("reference") and entry.get("difference") is not None
         entry = entry["difference"] if known else {"mean": means[policy][0] - means[less][0]}
     return Estimate(float(entry["mean"]), entry.get("low"), entry.get("high"))

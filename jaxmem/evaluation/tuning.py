@@ -1,4 +1,6 @@
-"""Choosing a rule and its parameters on training sequences."""
+"""Choosing a rule and its parameters on training sequences; where rules are equal, best-fit."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -32,6 +34,9 @@ def finalists(
 ) -> list[tuple[Policy, str]]:
     """The rule with the best threshold for each kind of holes, those that fail least first.
 
+    Where `segregated` does no better than best-fit, which it is when all requests are small and
+    take best-fit's holes, that comes first.
+
     Where there is nothing to train on, there is one: the threshold is a sixteenth of the arena, and
     `segregated` takes best-fit's holes.
     """
@@ -43,8 +48,9 @@ def finalists(
     holes = [(0, 0)] if name == "two_ended" else list(_HOLES)
     choices = [(size, *kinds) for size in _thresholds(requests) for kinds in holes]
     failed = [failed_share(_with(name, choice), requests, task) for choice in choices]
+    as_best_fit = (max(size for size, *_ in choices), 1, 1)
     best: dict[tuple[int, ...], tuple[int, ...]] = {}
-    for place in np.argsort(failed, kind="stable"):
+    for place in np.lexsort(([choice != as_best_fit for choice in choices], failed)):
         best.setdefault(choices[place][1:], choices[place])
     note = f"tuned on {requests.sequences} training sequences"
     return [(_with(name, choice), _sentence(name, choice, note)) for choice in best.values()]
@@ -56,7 +62,8 @@ def strongest_rules(
     """Fits, `segregated` with each kind of holes, `hint_fit`: by failures on training sequences.
 
     Returns:
-        The policies, those that fail least first, each with a sentence that says which it is.
+        The policies, those that fail least first, each with a sentence that says which it is; of
+        equal ones best-fit comes first.
     """
     requests = task.requests("train", seed, sequences)
     rules = [*CLASSICAL, *(["hint_fit"] if task.hinted else [])]
@@ -64,7 +71,15 @@ def strongest_rules(
         *finalists("segregated", task, seed, sequences),
         *((policy(name), name) for name in rules),
     ]
-    return sorted(players, key=lambda player: failed_share(player[0], requests, task))
+    return sorted(
+        players,
+        key=lambda player: (failed_share(player[0], requests, task), player[0].name != "best"),
+    )
+
+
+def least_failing(failed: Mapping[str, float]) -> str:
+    """The name of the policy that fails least; of equal ones best-fit, or else the first."""
+    return min(failed, key=lambda name: (failed[name], name != "best"))
 
 
 def _thresholds(requests: Requests) -> list[int]:

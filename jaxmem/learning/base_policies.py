@@ -11,6 +11,7 @@ from jaxmem.policies import TUNED, Policy, policy
 from jaxmem.workloads.registry import Workload
 
 CANDIDATES = 2  # rules to choose from
+BEST = "best"  # the rule that others must beat
 
 
 class BasePolicy(NamedTuple):
@@ -26,7 +27,7 @@ def base_policies_for(
     """Returns the rule with this name, its parameters chosen on training sequences.
 
     Where it has kinds, as `segregated` has, the runner-up follows: the best rule to be alone with
-    is not always the best to be left now and then.
+    is not always the best to be left now and then. After the strongest rules comes best-fit.
     """
     sequences = evaluation.tuning_sequences
     if name is None:
@@ -37,7 +38,8 @@ def base_policies_for(
         return [BasePolicy(policy(name), name)]
     first, *others = [BasePolicy(*of) for of in strongest_rules(task, seed, sequences)]
     alike = [other for other in others if other.rule.rule is first.rule.rule]
-    return [first, *(alike if first.rule.name in TUNED else [])][:CANDIDATES]
+    found = [first, *(alike if first.rule.name in TUNED else [])][:CANDIDATES]
+    return found if first.rule.name == BEST else [*found, BasePolicy(policy(BEST), BEST)]
 
 
 def choose_base_policy(
@@ -49,7 +51,9 @@ def choose_base_policy(
 ) -> tuple[int, float]:
     """Chooses which rule is followed at play, and by which margin, on validation sequences.
 
-    A rule alone is among the choices, so what is shipped does not lose to it there.
+    A rule alone is among the choices, so what is shipped does not lose to it there. Nor does it
+    lose to best-fit, which is among the rules, and alone takes what others only equal; then comes
+    what is left least, of the rule that failed least in training.
 
     Args:
         follow: from a rule and a margin to the policy that has them.
@@ -62,10 +66,16 @@ def choose_base_policy(
     choices = [
         (place, margin) for place in range(len(rules)) for margin in reversed(evaluation.margins)
     ]
-    return min(
-        choices,
-        key=lambda choice: failed_share(follow(rules[choice[0]], choice[1]), validation, task),
-    )
+    best = len(rules) - 1
+    if best and rules[best].name == BEST:  # not that of training: never left, and first of equals
+        choices = [(best, ALONE), *(choice for choice in choices if choice[0] != best)]
+
+    def failed(choice: tuple[int, float]) -> float:
+        rule, margin = rules[choice[0]], choice[1]
+        player = rule if margin == ALONE else follow(rule, margin)
+        return failed_share(player, validation, task)
+
+    return min(choices, key=failed)
 
 
 def in_words(sentence: str, margin: float) -> str:

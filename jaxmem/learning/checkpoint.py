@@ -76,16 +76,20 @@ class Checkpoints:
         except Exception as error:  # likewise
             self._could_not_write(error)
 
-    def newest(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+    def newest(
+        self, like: Any, check: Callable[[dict[str, Any]], None] = lambda about: None
+    ) -> tuple[Any, dict[str, Any]] | None:
         """The newest good checkpoint, as it was saved; None: there is none.
 
         Args:
             like: pytree of the shapes and types that the run has, as of `jax.eval_shape`.
+            check: raises where what was saved beside the arrays is of no use.
         """
         self.close()  # Orbax remembers what it has written, whatever has become of it
         for entry in self._entries():
             try:
                 found = self._read(entry, like)
+                check(found[1])
             except Exception as error:  # whatever a broken file makes of the reader
                 reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
                 self._tell(f"checkpoint {entry} cannot be used: {reason}")

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.evaluation.replay import Chunk, Events, Played, step
+from jaxmem.extras import how_to_get
 from jaxmem.policies.hole_scorer import FEATURES, HoleScorer
 from jaxmem.workloads.traces import Recording
 from jaxmem.workloads.traces.history import history_of
@@ -88,7 +89,8 @@ def _strategy(config: EvolutionConfig) -> Any:
         import cma
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "learning weights by evolution needs the package cma: pip install 'jaxmem[evolution]'"
+            "learning weights by evolution needs the package cma: "
+            + how_to_get("evolution", "python ...")
         ) from None
     beginning = [BEGINNING.get(name, 0.0) for name in FEATURES]
     # cma takes the seed 0 for one of its own choice.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxmem.checks import check_whole
+from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning.base_policies import BasePolicy, base_policies_for
 from jaxmem.learning.checkpoint import Checkpointing
 from jaxmem.learning.config import TrainConfig
@@ -124,6 +125,9 @@ def train_programs(
 
     Yields:
         The results of a program's members, by number.
+
+    Raises:
+        ValueError: best-fit fails nothing, so that there is nothing to learn.
     """
 
     @functools.cache
@@ -133,6 +137,7 @@ def train_programs(
     def first_rule(name: str | None, seed: int) -> Policy | None:
         return next((base_policy.rule for base_policy in rules(name, seed)), None)
 
+    check_tight(config.task, seeds[0])
     for members in group_members(config, seeds, choices, first_rule):
         numbers = [
             choices.index(one.settings) * len(seeds) + seeds.index(one.seed)

@@ -5,6 +5,7 @@ be stopped: nothing inside a block waits for the host. Where a block is cut make
 what is learnt, so a run that goes on from a checkpoint comes to the same bits as one never stopped.
 """
 
+import functools
 import math
 import signal
 import time
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
+from jaxmem.checks import check_whole, is_number, is_whole
 from jaxmem.environment.environment import Params
 from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import hosts
@@ -272,7 +274,8 @@ def _restore(run: RunState, programs: Programs, checkpointing: Checkpointing | N
     """Goes back to the newest checkpoint, where there is one."""
     networks = [member.best for member in run.members]
     like = {"state": programs.devices.shape, "best": jax.eval_shape(lambda: networks)}
-    found = checkpointing.checkpoints.newest(like) if checkpointing else None
+    check = functools.partial(_check_progress, members=programs.members)
+    found = checkpointing.checkpoints.newest(like, check) if checkpointing else None
     arrays, known = hosts.from_first(found, like)
     if known is None:
         return
@@ -285,6 +288,19 @@ def _restore(run: RunState, programs: Programs, checkpointing: Checkpointing | N
         MemberState.from_json(best, member)
         for best, member in zip(arrays["best"], known["standings"], strict=True)
     ]
+
+
+def _check_progress(known: dict[str, Any], members: Members) -> None:
+    """Raises what a checkpoint makes of a run that says other things than `_save_checkpoint`."""
+    updates, episodes, seconds = (known[name] for name in ("updates", "episodes", "seconds"))
+    check_whole("updates", updates, 0, members.config.settings.updates)
+    if not isinstance(episodes, list) or not all(map(is_whole, episodes)) or not is_number(seconds):
+        raise ValueError("what it says of the run is of other kinds")
+    if {len(episodes), len(known["standings"])} != {len(members.places)}:
+        raise ValueError(f"it is of another number of members than {len(members.places)}")
+    np.array(episodes, np.int64)
+    for member in known["standings"]:
+        MemberState.from_json(None, member)
 
 
 def _save_checkpoint(

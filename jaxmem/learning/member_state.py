@@ -5,6 +5,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxmem.checks import is_number, is_whole
+
 INTERRUPTED = "interrupted"
 
 
@@ -64,12 +66,18 @@ class MemberState:
 
     @classmethod
     def from_json(cls, best: Any, found: dict[str, Any]) -> "MemberState":
-        """Makes the member that `as_json` tells of, with its network."""
-        failed = found["best_failed"]
-        return cls(
-            best=best,
-            best_failed=math.inf if failed is None else failed,
-            late=found["late"],
-            curve=[ValidationPoint(**point) for point in found["curve"]],
-            note=found["note"],
-        )
+        """Makes the member that `as_json` tells of, with its network.
+
+        Raises:
+            ValueError, TypeError, KeyError: it tells of none.
+        """
+        failed, late, note = found["best_failed"], found["late"], found["note"]
+        curve = [ValidationPoint(**point) for point in found["curve"]]
+        figures = [figure for point in curve for figure in dataclasses.astuple(point)]
+        figures += [] if failed is None else [failed]
+        wholes = all(is_whole(at.steps) and is_whole(at.episodes) for at in curve)
+        if not wholes or not all(is_number(figure) for figure in figures):
+            raise ValueError("its curve is of other kinds")
+        if not isinstance(late, bool) or not isinstance(note, str):
+            raise ValueError("what it says of the member is of other kinds")
+        return cls(best, math.inf if failed is None else failed, late, curve, note)

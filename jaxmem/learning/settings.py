@@ -8,6 +8,7 @@ import numpy as np
 from jaxmem import checks
 from jaxmem.environment.observations import GROUPS
 from jaxmem.policies import NAMES
+from jaxmem.policies.saved import LAYERS, MOST
 
 STRONGEST = "strongest"
 RULES = (STRONGEST, *(name for name in NAMES if name != "random"))
@@ -67,6 +68,11 @@ def check_widths(config: Any) -> None:
     whole = isinstance(given, list) and all(checks.is_whole(width) for width in given)
     if not (given and whole and min(given) >= 1):
         raise ValueError(f"network.widths is {given!r}; a list of whole numbers of at least 1")
+    if len(given) > LAYERS or max(given) > MOST:
+        raise ValueError(
+            f"network.widths has {len(given):,} layers of up to {max(given):,} units; at most "
+            f"{LAYERS} layers of {MOST:,}"
+        )
 
 
 def check_blind(config: Any) -> None:

@@ -5,13 +5,13 @@ leaves its open trials, and whoever opens the file next is to do those first: no
 is counted twice.
 """
 
+import errno
 import json
 import math
-import os
 import sqlite3
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,8 @@ import numpy as np
 
 from jaxmem.extras import extra
 from jaxmem.learning.space import Choice, Range, Space
+from jaxmem.locks import Lock, TakenError
+from jaxmem.read_back import is_number
 
 SAMPLERS = ("tpe", "random")
 ASKED, FAILED, NOTE = "asked", "validation_failed", "note"  # attributes of studies and trials
@@ -81,10 +83,17 @@ class Study:
             raise ValueError(f"sampler is {sampler!r}; one of {', '.join(SAMPLERS)}")
         self._optuna = check_optuna()
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
+        self._file = file
         self._space, self._sampler, self._seed = space, sampler, seed
         self._open: dict[int, Any] = {}  # Optuna's trials, by number
-        self._lock = _locked(file.parent)
         try:
+            self._lock = Lock(file.with_name(f".{file.name}.lock"))
+        except TakenError as holder:
+            raise ValueError(
+                f"{file.parent}: another process is at work on this search ({holder})"
+            ) from None
+        try:
+            _check_whole(file)
             self._storage = self._optuna.storages.RDBStorage(
                 # The path goes around the URL, in which some characters have meanings.
                 "sqlite:///study",
@@ -94,6 +103,7 @@ class Study:
                 study_name="jaxmem", storage=self._storage, load_if_exists=True
             )
             self._check(file, json.loads(json.dumps(asked)), first)
+            self._check_trials(file)
         except ValueError:
             self.close()
             raise
@@ -112,6 +122,10 @@ class Study:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+        full = self._optuna.exceptions.StorageInternalError
+        if error is not None and isinstance(error, full):
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise OSError(errno.EIO, reason, str(self._file)) from error
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -119,9 +133,7 @@ class Study:
         if storage is not None:
             storage.remove_session()
             storage.engine.dispose()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     @property
     def trials(self) -> list[Trial]:
@@ -212,6 +224,14 @@ class Study:
                 "or overwrite=true"
             )
 
+    def _check_trials(self, file: Path) -> None:
+        """Raises ValueError where a trial that was told is not as `tell` leaves it."""
+        for trial in self.trials:
+            known = isinstance(trial.note, str) and set(trial.settings) == set(self._space)
+            held = known and all(self._space[n].holds(of) for n, of in trial.settings.items())
+            if not held or not all(of is None or is_number(of, 0, 100) for of in trial.by_seed):
+                raise ValueError(f"{file}: trial {trial.number} is not as jaxmem leaves it")
+
     def _settings(self, trial: Any) -> dict[str, Any]:
         """The settings of Optuna's trial; those that it has not yet are drawn."""
         return {name: _suggested(trial, name, of) for name, of in self._space.items()}
@@ -244,22 +264,9 @@ def _suggested(trial: Any, name: str, values: Range | Choice) -> Any:
     return suggest(name, values.low, values.high, log=values.log)
 
 
-def _locked(folder: Path) -> int | None:
-    """A handle that keeps another process from the study for as long as it is open.
-
-    Raises:
-        ValueError: another process has one.
-    """
-    with suppress(ImportError, OSError):  # where there are no such locks, there is no protection
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(handle)
-            if isinstance(error, BlockingIOError):
-                raise ValueError(f"{folder}: another process is at work on this search") from None
-        else:
-            return handle
-    return None
+def _check_whole(file: Path) -> None:
+    """Raises sqlite3.Error for a file that SQLite finds damaged: Optuna would find out later."""
+    with closing(sqlite3.connect(file)) as connection:
+        (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise sqlite3.DatabaseError(f"damaged: {said}")

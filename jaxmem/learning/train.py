@@ -32,7 +32,8 @@ def train(
     Ctrl-C ends the training; what was learnt so far is returned.
 
     Raises:
-        ValueError: an unknown name or a value out of range, before anything is compiled.
+        ValueError: an unknown name or a value out of range, before anything is compiled; before
+            the first step, that best-fit fails nothing, so that there is nothing to learn.
         Terminated: by SIGTERM, after a checkpoint.
     """
     config = on if isinstance(on, TrainConfig) else train_config(on, learner, **settings)

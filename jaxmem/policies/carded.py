@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
+
+from jaxmem.whole_files import write_whole
 
 # What safetensors and JSON raise over a file that is none, or no longer one.
-DAMAGE = (SafetensorError, OSError, ValueError, TypeError, AttributeError, RecursionError)
+DAMAGE = (SafetensorError, OSError, ValueError, TypeError, AttributeError, RecursionError, KeyError)
 
 
 class PolicyFileError(ValueError):
@@ -19,13 +21,9 @@ class PolicyFileError(ValueError):
 
 def write_carded(path: Path | str, arrays: Mapping[str, Any], card: dict[str, Any]) -> None:
     """Writes arrays and their card, whole or not at all."""
-    path = Path(path)
     # safetensors writes the memory as it lies, so the order of the axes must be the usual one.
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    partial = path.with_suffix(".partial")
-    save_file(arrays, partial, metadata={"card": json.dumps(card)})
-    partial.chmod(0o644)  # safetensors writes files that only their owner can read
-    partial.replace(path)
+    write_whole(path, save(arrays, metadata={"card": json.dumps(card)}))
 
 
 def read_carded(path: Path | str, called: Path | str) -> tuple[dict[str, np.ndarray], Any]:

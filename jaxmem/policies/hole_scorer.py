@@ -46,6 +46,11 @@ class Live(struct.PyTreeNode):
     blocks: jax.Array  # int32[]
 
 
+def blocks_are_tiny(live: Live, cells: jax.Array) -> jax.Array:
+    """Whether the mean live block is tiny beside an arena, where best fit plays: bool[]."""
+    return live.units < TINY * cells * live.blocks
+
+
 class HoleScorer(struct.PyTreeNode):
     """The learned weights."""
 
@@ -56,9 +61,8 @@ class HoleScorer(struct.PyTreeNode):
         self, table: HoleTable, cells: jax.Array, known: Known, live: Live
     ) -> tuple[HoleTable, jax.Array]:
         """The arena of int32[] units with the block, and its start: int32[], maybe NOWHERE."""
-        tiny = live.units < TINY * cells * live.blocks
         return jax.lax.cond(
-            tiny | known.given,
+            blocks_are_tiny(live, cells) | known.given,
             lambda: table.place(known.size, order_of("best")),
             lambda: table.place_where(known.size, self.worth(table, cells, known, live)),
         )

@@ -1,6 +1,5 @@
 """Saved policies: the parameters of a network and what it is, in one file."""
 
-import math
 from dataclasses import asdict, dataclass, field
 from dataclasses import fields as fields_of
 from pathlib import Path
@@ -17,9 +16,12 @@ from jaxmem.policies.carded import PolicyFileError as PolicyFileError
 from jaxmem.policies.carded import read_carded, write_carded
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
+from jaxmem.read_back import brief, is_number
 
 FORMAT = "jaxmem-policy-1"
 MOST = 4096  # holes, cells, or units of a layer: more is a mistake, or an attempt on the memory
+LAYERS = 64  # likewise
+MOST_MARGIN = 1e30  # in reward
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     fields = {field.name: field.default for field in fields_of(Card)}
     found = {**{name: fields[name] for name in LATER}, **found}
     if set(found) != set(fields):
-        differing = ", ".join(sorted(set(found) ^ set(fields)))
+        differing = _named(sorted(set(found) ^ set(fields)))
         raise PolicyFileError(f"{path}: its card has other fields; differing: {differing}")
     features = found["features"]
     if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
@@ -114,41 +116,49 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     if tuple(features) != FEATURES:
         differing = sorted(set(features) ^ set(FEATURES)) or ["their order"]
         raise PolicyFileError(
-            f"{path}: made for other features than this version's; differing: "
-            f"{', '.join(differing[:5])}"
+            f"{path}: made for other features than this version's; differing: {_named(differing)}"
         )
     holes, widths = found["holes"], found["widths"]
-    numbers = [holes, *widths] if isinstance(widths, list) else []
+    layered = isinstance(widths, list) and len(widths) <= LAYERS
+    numbers = [holes, *widths] if layered else []
     if not numbers or not all(type(n) is int and 1 <= n <= MOST for n in numbers):
-        raise PolicyFileError(f"{path}: its card says {holes!r} holes and widths {widths!r}")
+        raise PolicyFileError(f"{path}: its card says {brief(holes)} holes, widths {brief(widths)}")
     network, cells = found["network"], found["cells"]
-    if network not in NETWORKS:
+    if network not in tuple(NETWORKS):
         raise PolicyFileError(
-            f"{path}: its card says network {network!r}; one of {', '.join(NETWORKS)}"
+            f"{path}: its card says network {brief(network)}; one of {', '.join(NETWORKS)}"
         )
     known = type(cells) is int and 1 <= cells <= MOST
     if not known if network == "mlp" else cells is not None:
-        raise PolicyFileError(f"{path}: its card says network {network} for {cells!r} cells")
+        raise PolicyFileError(f"{path}: its card says network {network} for {brief(cells)} cells")
     blind = found["blind"]
-    if not isinstance(blind, list | tuple) or not all(name in tuple(GROUPS) for name in blind):
-        raise PolicyFileError(f"{path}: its card says blind to {blind!r}")
+    grouped = isinstance(blind, list | tuple) and all(name in tuple(GROUPS) for name in blind)
+    if not grouped or len(set(blind)) < len(blind):
+        raise PolicyFileError(f"{path}: its card says blind to {brief(blind)}")
     if blind and network != "scorer":
-        raise PolicyFileError(f"{path}: its card says network {network} blind to {blind!r}")
+        raise PolicyFileError(f"{path}: its card says network {network} blind to {brief(blind)}")
     guide, choice, margin = found["guide"], found["choice"], found["margin"]
-    wanted = TUNED.get(guide, 0)
-    if guide is not None and (guide not in NAMES or not _are_wholes(choice, wanted)):
-        raise PolicyFileError(f"{path}: its card says guide {guide!r} with {choice!r}")
-    if type(margin) not in (int, float) or not 0 <= margin < math.inf:
-        raise PolicyFileError(f"{path}: its card says margin {margin!r}")
+    ruled = guide is None or guide in tuple(NAMES)
+    if not ruled or not _are_wholes(choice, TUNED.get(guide or "", 0)):
+        raise PolicyFileError(f"{path}: its card says guide {brief(guide)} with {brief(choice)}")
+    if not is_number(margin, 0, MOST_MARGIN):
+        raise PolicyFileError(f"{path}: its card says margin {brief(margin)}")
     if type(found["foretells"]) is not bool:
-        raise PolicyFileError(f"{path}: its card says foretells {found['foretells']!r}")
+        raise PolicyFileError(f"{path}: its card says foretells {brief(found['foretells'])}")
+    if not isinstance(found["training"], dict):
+        raise PolicyFileError(f"{path}: its card says training {brief(found['training'])}")
     lists = {"widths": tuple(widths), "blind": tuple(blind), "choice": tuple(choice)}
     return Card(**{**found, **lists, "features": FEATURES})
 
 
+def _named(differing: list[str]) -> str:
+    """The first of the names in which two files differ; those of a stranger's may be long."""
+    return ", ".join(name[:40] for name in differing[:5])
+
+
 def _are_wholes(numbers: Any, count: int) -> bool:
     return (
-        isinstance(numbers, list)
+        isinstance(numbers, list | tuple)
         and len(numbers) == count
         and all(type(number) is int and abs(number) < 2**31 for number in numbers)
     )
@@ -165,7 +175,7 @@ def _check_arrays(path: Path | str, arrays: dict[str, np.ndarray], card: Card) -
         shape = f"{card.network} with widths {list(card.widths)}"
         shape += f" for {card.cells} cells" if card.cells else ""
         raise PolicyFileError(
-            f"{path}: not the network of its card, {shape}; differing: {', '.join(differing[:5])}"
+            f"{path}: not the network of its card, {shape}; differing: {_named(differing)}"
         )
     if not all(bool(np.isfinite(array).all()) for array in arrays.values()):
         raise PolicyFileError(f"{path}: it holds numbers that are not finite")

@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,7 +16,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from jaxmem.names import TRAINING_WORDS
 from jaxmem.render.curves import short_count
+from jaxmem.render.palette import policy_title
 from jaxmem.render.search import brief
 
 
@@ -55,14 +56,14 @@ class Display:
 
 
 class TrainingDisplay(Display):
-    """A bar with steps, episodes, speed, loss, and failures beside those of the best fit."""
+    """A bar with steps, episodes, speed, loss, and failures beside those of the strongest fit."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.references: dict[str, float] = {}
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -75,9 +76,18 @@ class TrainingDisplay(Display):
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         """Names the fits' failures (%), once, and the steps to come."""
         del members
+        if not self.references:
+            for words in TRAINING_WORDS:
+                self.console.print(words, style="dim", highlight=False)
+            self.console.print(
+                "failed: % of the requests of the validation sequences, with the policy so far and "
+                "with the fit that fails least",
+                style="dim",
+                highlight=False,
+            )
         self.references = references
-        fits = ", ".join(f"{name} {failed:.2f}" for name, failed in references.items())
-        self.console.print(f"failed requests on validation sequences, %: {fits}")
+        fits = ", ".join(_failing(name, failed) for name, failed in references.items())
+        self.console.print(f"failed on the validation sequences: {fits}", highlight=False)
         self.bar.update(self.task, description="compiling", total=steps)
 
     def report(self, member: int, at: Standing) -> None:
@@ -86,8 +96,8 @@ class TrainingDisplay(Display):
         best = min(self.references, key=lambda name: self.references[name])
         self.console.print(
             f"{short_count(at.steps):>6} steps {short_count(at.episodes):>6} episodes "
-            f"{short_count(at.steps_per_second):>6}/s  loss {at.loss:.2f}  "
-            f"failed {at.failed:.2f} % ({best} {self.references[best]:.2f})",
+            f"{short_count(at.steps_per_second):>6}/s loss {at.loss:.2f} "
+            f"failed {at.failed:.2f} %, {_failing(best, self.references[best])}",
             highlight=False,
         )
         self.bar.update(self.task, description="training", completed=at.steps)
@@ -129,6 +139,11 @@ class SweepDisplay(TrainingDisplay):
             highlight=False,
         )
         self.bar.update(self.task, description="training", completed=at.steps)
+
+
+def _failing(name: str, failed: float) -> str:
+    """Whose figure it is, and the figure."""
+    return f"{policy_title(name)} {failed:.2f} %"
 
 
 class Trial(Protocol):
@@ -178,7 +193,7 @@ class SearchDisplay(TrainingDisplay):
         come = trial.note if trial.failed is None else f"failed {trial.failed:.2f} %"
         beside = ""
         if best is not None and best.failed is not None and best.number != trial.number:
-            beside = f"  (best: trial {best.number}, {best.failed:.2f} %)"
+            beside = f"  (least so far: trial {best.number}, {best.failed:.2f} %)"
         settings = ", ".join(f"{name} {brief(value)}" for name, value in trial.settings.items())
         least = best is not None and best.number == trial.number
         self.console.print(
@@ -193,7 +208,7 @@ class ReadingDisplay(Display):
 
     def __init__(self, console: Console, name: str) -> None:
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             DownloadColumn(),
             TimeRemainingColumn(),
@@ -201,7 +216,7 @@ class ReadingDisplay(Display):
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task(f"reading {escape(name)}", total=None)
+        self.task = self.bar.add_task(f"reading {name}", total=None)
 
     def report(self, read: int, size: int) -> None:
         """So many bytes of so many have been read."""
@@ -214,7 +229,7 @@ class StagesDisplay(Display):
     def __init__(self, console: Console) -> None:
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,

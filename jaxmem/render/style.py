@@ -1,9 +1,9 @@
 """One look for every picture: fonts, density, and what failures and lifetimes look like."""
 
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from io import BytesIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -31,8 +31,8 @@ from jaxmem.render.palette import (
     WASTED,
     policy_title,
 )
-
-Target = str | os.PathLike[str] | IO[bytes]  # where a picture goes: a path or an open file
+from jaxmem.whole_files import Target as Target
+from jaxmem.whole_files import write_to
 
 DENSITY = 200  # pixels an inch: twice what a page shows, so text is sharp at half size
 MARK = 5  # points above the arena at which a failed request is marked
@@ -107,7 +107,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, target: Target) -> Figure:
     """Writes a PNG of the figure's inches times `DENSITY` pixels; the same bytes each time."""
-    figure.savefig(target, format="png", dpi=DENSITY, metadata={"Software": None})
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=DENSITY, metadata={"Software": None})
+    write_to(target, drawn.getvalue())
     return figure
 
 

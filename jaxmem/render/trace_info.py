@@ -13,6 +13,7 @@ from jaxmem.render.report import markdown_row
 
 Results = Mapping[str, Any]  # the contents of results.json
 NONE = "-"
+BEST_FIT = 0.99  # of the requests that best fit places, from which on a learned policy is best-fit
 
 
 def trace_markdown(results: Results) -> str:
@@ -20,6 +21,7 @@ def trace_markdown(results: Results) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     lines = [f"# {results['trace']}", "", *_facts(results), ""]
     lines += _markdown(_headroom_header(results), _headroom_rows(results))
+    lines += ["", results["verdict"]]
     lines += ["", "Conventions:", ""]
     lines += [f"- {name}: {text}." for name, text in results["conventions"].items()]
     lines += ["", *(f"{note}\n" for note in _notes(results))]
@@ -77,12 +79,30 @@ def _notes(results: Results) -> list[str]:
             f"Small to two-ended and segregated: up to {results['threshold']:,} bytes, "
             "a sixteenth of peak live (not tuned)."
         )
+    for name in _guarded(results):
+        notes.append(
+            f"{policy_title(name)} is best-fit here: blocks are so small beside the arena that "
+            f"best fit places {100 * results['by_best_fit'][name]:.1f} % of its requests."
+        )
     if results["stacked"] < results["requests"]:
         notes.append(
             f"Offline: the {results['stacked']:,} blocks with the largest size x lifetime, and the "
             "others above them, by first fit."
         )
-    return notes
+    if results["headroom"]["offline"] == results["headroom"]["lower_bound"]:
+        notes.append("The offline packing meets the lower bound: none is lower.")
+    if "caching_allocator" in results["headroom"]:
+        notes.append(
+            "PyTorch: the most that its caching allocator reserves / peak live, as it was in the "
+            "recording (where the snapshot tells; with what it had kept from before) and by its "
+            "published rules (one stream, default settings, segments are kept)."
+        )
+    return [*notes, *results["notes"]]
+
+
+def _guarded(results: Results) -> list[str]:
+    """The learned policies that are best-fit on this recording, but for a few requests."""
+    return [name for name, share in results["by_best_fit"].items() if share >= BEST_FIT]
 
 
 def _headroom_header(results: Results) -> list[str]:
@@ -93,14 +113,19 @@ def _headroom_rows(results: Results) -> list[list[str]]:
     found = results["headroom"]
     rows = [
         [
-            policy_title(name),
+            policy_title(name) + (" (is best-fit)" if name in _guarded(results) else ""),
             _ratio(found["unbounded"].get(name)),
             _ratio(bounded),
             *(_percent(results["failed_requests"][name][str(f)]) for f in results["factors"]),
         ]
         for name, bounded in found["bounded"].items()
     ]
-    return [*rows, ["offline", NONE, _ratio(found["offline"]), *[NONE] * len(results["factors"])]]
+    method, none = results["offline_method"], [NONE] * len(results["factors"])
+    by = policy_title(method) if method in found["bounded"] else method
+    for source, ratio in found.get("caching_allocator", {}).items():
+        rows.append([f"PyTorch, {source.replace('_', ' ')}", _ratio(ratio), NONE, *none])
+    rows.append([f"offline ({by})", NONE, _ratio(found["offline"]), *none])
+    return [*rows, ["lower bound", NONE, _ratio(found["lower_bound"]), *none]]
 
 
 def _ratio(value: float | None) -> str:

@@ -145,15 +145,19 @@ def _draw_headroom(axes: Axes, results: Results) -> None:
         if both:
             _bar(axes, place - 0.2, found["unbounded"][name], colour, pale=True)
         _bar(axes, place + 0.2 * both, found["bounded"][name], colour, pale=False)
-    _bar(axes, len(names), found["offline"], MUTED, pale=False)
-    axes.set_yticks(range(len(names) + 1), [*map(policy_title, names), "offline"])
+    reserved = found.get("caching_allocator", {})
+    others = {f"PyTorch, {source.replace('_', ' ')}": ratio for source, ratio in reserved.items()}
+    others["offline"] = found["offline"]
+    for place, ratio in enumerate(others.values(), len(names)):
+        _bar(axes, place, ratio, MUTED, pale=False)
+    titles = [*map(policy_title, names), *others]
+    axes.set_yticks(range(len(titles)), titles)
     for label in axes.get_yticklabels():
         label.set_color(INK)
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(names) + 0.6, -0.6)
-    beyond = [
-        100 * (ratio - 1) for ratio in (*found["unbounded"].values(), *found["bounded"].values())
-    ]
+    axes.set_ylim(len(titles) - 0.4 + bool(reserved), -0.6)  # the key below long bars
+    drawn = (*found["unbounded"].values(), *found["bounded"].values(), *reserved.values())
+    beyond = [100 * (ratio - 1) for ratio in drawn]
     _scale(axes, max(beyond), min((value for value in beyond if value > 0), default=0.0))
     axes.set_title("memory needed beyond peak live")
     axes.set_xlabel("beyond peak live (%)")

@@ -1,9 +1,10 @@
 """A picture of many recordings: what each needs beyond peak live under each policy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,9 +13,11 @@ from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 from jaxmem.render.palette import GRID, INK, MUTED, policy_colour, policy_title
 from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
 
-ROW = 0.23  # inches
+ROW = 0.3  # inches
 LEAST = 0.1  # % beyond peak live, up to which the axis is linear
 MARKS = {"learned": "D", "offline": "|"}
+BAND = "#f4f5f7"
+SPREAD = 0.7  # of a row, over which the policies lie one below the other
 
 
 class Program(NamedTuple):
@@ -26,7 +29,9 @@ class Program(NamedTuple):
 
 
 def draw_programs(path: Target, programs: Sequence[Program]) -> Figure:
-    """Draws a row of dots for each program; those of a family must follow each other.
+    """Draws a row of marks for each program; those of a family must follow each other.
+
+    Within a row each policy has a height of its own, so that no mark hides another.
 
     Raises:
         ValueError: there is no program.
@@ -35,7 +40,7 @@ def draw_programs(path: Target, programs: Sequence[Program]) -> Figure:
         raise ValueError("no recordings to draw")
     families = [(name, list(of)) for name, of in groupby(programs, lambda each: each.family)]
     with picture_style():
-        figure = new_figure(WIDTH, 1.4 + ROW * (len(programs) + 1.6 * len(families)))
+        figure = new_figure(WIDTH, 1.4 + ROW * (len(programs) + 1.3 * len(families)))
         figure.suptitle("Memory needed beyond peak live (%)", x=0.01, ha="left")
         axes = figure.subplots()
         _draw_rows(axes, families)
@@ -54,12 +59,12 @@ def _draw_rows(axes: Axes, families: Sequence[tuple[str, Sequence[Program]]]) ->
         for program in programs:
             place += 1
             beyond = {name: 100 * (ratio - 1) for name, ratio in program.bounded.items()}
-            axes.hlines(place, min(beyond.values()), max(beyond.values()), color=GRID, lw=3)
-            for name, value in beyond.items():
-                axes.plot(value, place, clip_on=False, **_looks(name))
+            axes.axhspan(place - 0.46, place + 0.46, color=BAND, lw=0, zorder=0)
+            for height, (name, value) in zip(_heights(beyond), beyond.items(), strict=True):
+                axes.plot(value, place + height, clip_on=False, **_looks(name))
             ticks.append(place)
             titles.append(program.title)
-        place += 1.6
+        place += 1.3
     axes.set_yticks(ticks, titles, color=INK)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(place - 0.6, -0.8)
@@ -72,15 +77,22 @@ def _draw_rows(axes: Axes, families: Sequence[tuple[str, Sequence[Program]]]) ->
     axes.set_axisbelow(True)
 
 
+def _heights(names: Collection[str]) -> list[float]:
+    """Where in its row each policy lies, from above its middle to below it; offline is in it."""
+    others = np.linspace(-SPREAD / 2, SPREAD / 2, max(len(names) - ("offline" in names), 2))
+    places = iter(others.tolist())
+    return [0.0 if name == "offline" else next(places) for name in names]
+
+
 def _looks(name: str) -> dict[str, Any]:
     colour = MUTED if name == "offline" else policy_colour(name)
-    size = {"learned": 7.0, "offline": 11.0}.get(name, 5.5)
-    front = 4 if name == "learned" else 3
+    size = 18.0 if name == "offline" else 4.6
     return {
-        "color": colour, "marker": MARKS.get(name, "o"), "ms": size, "ls": "", "zorder": front,
-        "mew": 2.0 if name == "offline" else 0.5,
+        "color": colour, "marker": MARKS.get(name, "o"), "ms": size, "ls": "",
+        "zorder": 2 if name == "offline" else 3, "mew": 2.0 if name == "offline" else 0.0,
     }  # fmt: skip
 
 
 def _key(name: str) -> Line2D:
-    return Line2D([], [], label=policy_title(name), **_looks(name))
+    looks = _looks(name)
+    return Line2D([], [], label=policy_title(name), **{**looks, "ms": min(looks["ms"], 10.0)})

@@ -1,18 +1,18 @@
 """Frames as a GIF or as a video."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
 
 from PIL import Image
 
-Target = str | os.PathLike[str] | IO[bytes]  # where a picture goes: a path or an open file
+from jaxmem.extras import how_to_get
+from jaxmem.whole_files import Target, write_to, written_whole
 
 REST = 3.0  # seconds for which the last frame stays
 
@@ -26,8 +26,9 @@ def save_gif(target: Target, frames: Sequence[Image.Image], seconds: float) -> N
     colours = frames[-1].quantize(128, dither=Image.Dither.NONE)
     drawn = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
     each = max(20, round(1000 * seconds / len(frames)))
+    film = BytesIO()
     drawn[0].save(
-        target,
+        film,
         format="GIF",
         save_all=True,
         append_images=drawn[1:],
@@ -35,6 +36,7 @@ def save_gif(target: Target, frames: Sequence[Image.Image], seconds: float) -> N
         loop=0,
         optimize=False,
     )
+    write_to(target, film.getvalue())
 
 
 def ffmpeg() -> str | None:
@@ -55,19 +57,21 @@ def save_mp4(path: Path | str, frames: Sequence[Image.Image], seconds: float) ->
         seconds: from the first frame to the last, which then stays for a while.
     Raises:
         ValueError: there is no ffmpeg, or it fails.
+        OSError: the file cannot be written.
     """
     program = ffmpeg()
     if program is None:
         raise ValueError(
-            "an MP4 needs ffmpeg, which is not here: install it, or pip install imageio-ffmpeg"
+            f"an MP4 needs ffmpeg, which is not here: install it, or {how_to_get('demo')}"
         )
     rate = max(1.0, len(frames) / seconds)
     width, height = frames[0].size
     command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{width}x{height}", "-r", f"{rate:.3f}", "-i", "-", "-an"]
     command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-movflags", "+faststart"]
-    with TemporaryFile() as said:
-        with subprocess.Popen([*command, str(path)], stdin=subprocess.PIPE, stderr=said) as made:
+    with TemporaryFile() as said, written_whole(path) as film:
+        command += ["-f", "mp4", film.name]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said) as made:
             assert made.stdin is not None
             with suppress(BrokenPipeError):  # it has stopped, and says why
                 for frame in _with_rest(frames, rate):

@@ -9,6 +9,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import jax
@@ -19,8 +20,10 @@ from jaxmem.workloads.foretelling import foretold
 from jaxmem.workloads.requests import Requests
 from jaxmem.workloads.scenario import scenario_requests
 from jaxmem.workloads.traces import (
+    SPLITS,
     Recording,
     load_library,
+    most_before,
     quantise,
     read_trace,
     split_range,
@@ -28,7 +31,6 @@ from jaxmem.workloads.traces import (
     window_requests,
     window_starts,
 )
-from jaxmem.workloads.traces.recording import SPLITS
 
 MAX_CELLS = 2**31 - 1
 LENGTH = 320  # requests in a sequence
@@ -55,6 +57,7 @@ class Workload:
     fixed: bool = False  # one sequence, all of it for testing
     judged_at_end: bool = False  # fragmentation is that of the final memory, not a mean over time
     distinct: tuple[tuple[str, int], ...] = ()  # sequences that a split has, where there is a limit
+    slack: float | None = None  # of a recording: the arena over what is live at its peak
     notes: tuple[str, ...] = ()  # what a reader of the results must know
 
     def requests(self, split: str, seed: int, sequences: int) -> Requests:
@@ -230,17 +233,20 @@ def _scenario(cells: int | None, layout=EXAMPLE_LAYOUT, sizes=EXAMPLE_SIZES) -> 
 
 def _trace(
     cells: int | None,
-    path: str | None = None,
+    path: str | PathLike[str] | None = None,
     name: str | None = None,
     slack: float = 1.1,
     episodes: str = "whole",
     window: int | None = None,
+    live: bool = True,
     foretell: bool = False,
 ) -> Workload:
     if (path is None) == (name is None):
         raise ValueError("workload trace needs workload.path=FILE or workload.name=RECORDING")
+    if not isinstance(path, str | PathLike | None):
+        raise ValueError(f"workload.path is {path!r}; it must be a file")
     recording = read_trace(path) if path is not None else load_library(name or "")
-    return recorded(recording, cells, slack, episodes, window, foretell)
+    return recorded(recording, cells, slack, episodes, window, live, foretell)
 
 
 def recorded(
@@ -249,49 +255,60 @@ def recorded(
     slack: float = 1.1,
     episodes: str = "whole",
     window: int | None = None,
+    live: bool = True,
     foretell: bool = False,
 ) -> Workload:
     """The workload of a recording; the other arguments are the options of `trace`."""
     if episodes not in ("whole", "windows"):
         raise ValueError(f"workload.episodes is {episodes!r}; it must be whole or windows")
+    _check_option("trace", "live", live, True)
     _check_option("trace", "foretell", foretell, False)
-    cells = cells or 1024
     quantised = quantise(recording, cells, slack)
     described = f"{recording.name}: {quantised.describe()}"
     notes = tuple(described.splitlines())
+    about = {
+        "name": "trace",
+        "cells": quantised.cells,
+        "hinted": foretell,
+        "foretell": foretell,
+        "slack": float(slack),
+    }
     if episodes == "whole":
         return Workload(
-            name="trace",
-            cells=cells,
             draw=lambda split, key, sequences, length: whole(quantised),
             length=quantised.requests,
             warmup=0,
-            hinted=foretell,
-            foretell=foretell,
             fixed=True,
             notes=notes,
+            **about,
         )
+    before = most_before(recording) if live else 0
     parts = {split: len(split_range(quantised.requests, split)) for split in SPLITS}
-    length = min(LENGTH, *parts.values()) if window is None else window
+    # A window of fewer requests than there are blocks before it would say little for its price.
+    length = min(max(LENGTH, before), *parts.values()) if window is None else window
     distinct = tuple(
         (split, len(window_starts(quantised, split, length))) for split in ("validation", "test")
     )
+    begin = (
+        f"in a memory with the blocks that are live then: the policy places them (up to "
+        f"{before:,}) first, in the order of their birth, and this is not counted"
+        if live
+        else "in an empty memory (workload.live=false)"
+    )
     return Workload(
-        name="trace",
-        cells=cells,
-        draw=lambda split, key, sequences, length: window_requests(
-            quantised, split, key, sequences, length
+        draw=lambda split, key, sequences, total: window_requests(
+            quantised, split, key, sequences, total - before, before
         ),
-        length=length,
-        warmup=min(WARMUP, length // 5),
-        hinted=foretell,
-        foretell=foretell,
+        length=before + length,
+        warmup=before + min(WARMUP, length // 5),
         distinct=distinct,
         notes=(
             *notes,
-            f"episodes are windows of {length} requests that start empty; the first 60 % of the "
-            "recording are for training, the next 15 % for validation, the last 25 % for testing",
+            f"episodes are windows of {length:,} requests that start {begin}",
+            "the first 60 % of the recording are for training, the next 15 % for validation, the "
+            "last 25 % for testing",
             f"test windows overlap: only {parts['test'] // length} of them lie apart, so the "
             "intervals are about this recording, not about programs like it",
         ),
+        **about,
     )

@@ -26,7 +26,7 @@ UPLOADS = {
 def test_every_format_that_is_safe_is_a_task(kind):
     task = uploaded_task(UPLOADS[kind], "mine", 256, 1.1)
     assert (task.length, task.cells) == (3, 256)
-    assert "arena 330 bytes" in task.notes[0]
+    assert "peak live is 300 bytes, which take 231 cells" in task.notes[0]
 
 
 @pytest.mark.parametrize(

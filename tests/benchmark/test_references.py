@@ -175,7 +175,7 @@ def test_a_compiler_that_fails_is_quoted_in_one_line(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("name", "module"), [("numba", "numba"), ("cartpole", "gymnax")])
 def test_without_its_package_a_reference_says_what_to_install(name, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(Unavailable, match=f"{module} cannot be imported .pip install"):
+    with pytest.raises(Unavailable, match=f"{module} cannot be imported .uv run --extra bench"):
         build(name, *drawn(7, seed=0), 7, 1, observe=False)
 
 

@@ -89,9 +89,7 @@ def test_nothing_comes_from_the_cache_on_disk_while_compiling_is_timed(tmp_path)
             jax.config.update(name, value)
 
 
-def test_an_interruption_waits_for_the_end_of_a_compilation():
-    # A job in the background of a shell ignores interrupts.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def test_an_interruption_waits_for_the_end_of_a_compilation(signals):
     done = []
 
     def compile_something():
@@ -99,13 +97,17 @@ def test_an_interruption_waits_for_the_end_of_a_compilation():
             os.kill(os.getpid(), signal.SIGINT)
             done.append("compiled")
 
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            compile_something()
-        assert done == ["compiled"]
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        compile_something()
+    assert done == ["compiled"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interruption_that_is_ignored_stays_ignored_while_something_compiles(signals):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interrupts_held():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 SETTINGS = (

@@ -237,7 +237,7 @@ def test_an_uploaded_trace_has_the_figures_of_compare(visitor, shots, tmp_path):
     visitor.page.screenshot(path=shots / "compare.png")
     names = [*TITLES]
     options = {"path": str(trace), "slack": 1.1}
-    found = compare(names, "trace", cells=1024, **options).results["policies"]
+    found = compare(names, "trace", **options).results["policies"]
     for name, title in TITLES.items():
         assert shown[title][0] == f"{found[name]['failed_requests']['mean']:.2f}"
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,12 @@ import time
 
 import pytest
 import yaml
+from rich.console import Console
 from toy_learner import FEW_SEQUENCES, in_place_of_pqn
 
 from jaxmem.cli import main
+from jaxmem.commands.kept import KeptRun
+from jaxmem.configuration import configure
 from jaxmem.metrics import MetricsFile
 
 TOY = ["learner=pqn", "learner.steps=2368", "learner.arenas=8", "learner.rollout=8"]
@@ -87,9 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_files(whole, tmp_path, monkeypatch, ca
     assert "resume=run: that run is finished" in capsys.readouterr().err
 
 
-def test_sigterm_saves_first_and_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys):
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
-        pytest.skip("SIGTERM is ignored here")
+def test_sigterm_saves_first_and_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys, signals):
     with monkeypatch.context() as dying:
         after_reports(dying, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert main(["train", *TOY, "checkpoint.seconds=1000", "out=run"]) == 143
@@ -102,9 +104,7 @@ def test_sigterm_saves_first_and_says_how_to_go_on(whole, tmp_path, monkeypatch,
     assert found == whole
 
 
-def test_an_interrupted_run_has_results_and_goes_on(whole, tmp_path, monkeypatch, capsys):
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        pytest.skip("interrupts are ignored here")
+def test_an_interrupted_run_has_results_and_goes_on(whole, tmp_path, monkeypatch, capsys, signals):
     with monkeypatch.context() as dying:
         after_reports(dying, 6, lambda: os.kill(os.getpid(), signal.SIGINT))
         assert main(["train", *TOY, "out=run"]) == 0
@@ -115,6 +115,30 @@ def test_an_interrupted_run_has_results_and_goes_on(whole, tmp_path, monkeypatch
     assert "resume=run goes on" in " ".join(capsys.readouterr().out.split())
     assert main(["train", "resume=run"]) == 0
     assert files_of(left) == whole
+
+
+def test_after_a_loss_that_is_not_finite_the_command_that_is_printed_works(capsys):
+    """It is finished: there is nothing to resume, and what it has learnt is kept."""
+    spoilt = ["learner.learning_rate=1e38", "learner.final_learning_rate=0.001"]
+    assert main(["train", *TOY, *spoilt, "overwrite=true", "out=a run"]) == 0
+    told = capsys.readouterr().out
+    kept = "the loss was no longer finite; the best policy so far is kept"
+    assert kept in " ".join(told.split())
+    assert "resume=" not in told
+    (printed,) = [line for line in told.splitlines() if line.startswith("jaxmem train ")]
+    _, *words = shlex.split(printed)
+    rates = ["learner.learning_rate=1e+37", "learner.final_learning_rate=0.0001"]
+    assert words == ["train", *TOY, *rates]
+    config = configure("train", words[1:])
+    assert (config["out"], config["learner"]["learning_rate"]) == (None, 1e37)
+    assert main(["train", "resume=a run"]) == 2
+    assert "that run is finished; its results are in a run" in capsys.readouterr().err
+
+
+def test_how_to_go_on_is_told_as_a_shell_takes_it():
+    config = configure("train", ["out=a run=1"])
+    kept = KeptRun(config, "jaxmem train", "train", "comb", Console(), anew=True)
+    assert kept.how_to_go_on == "jaxmem train 'resume=a run=1'"
 
 
 def test_what_a_stopped_run_left_is_not_overwritten_by_mistake(tmp_path, monkeypatch, capsys):

@@ -87,15 +87,19 @@ BAD = {
     "mixed.csv": (b"op,id,size\r\na,1,5\rf,1,0\n", "line 2: "),
     "cut.gz": (gzip.compress(b"op,id,size\na,1,5\n")[:-9], ": the gzip data are truncated"),
     "cut.zip": (b"PK\x03\x04\x00\x00", "cut.zip: a store of jaxmem that is damaged"),
+    "untraced.log": (
+        b"==5== Memcheck, a memory error detector\n",
+        "log without --trace-malloc=yes",
+    ),
     "cut.bin": (b"memray\x00\x0b\x00\x00", "memray cannot read the recording"),
     "hostile.pickle": (HOSTILE, "byte 16: refused: the pickle asks for 'posix.mkdir'"),
     "claim.pickle": (b"\x80\x04\x8d" + struct.pack("<Q", 10**10), "claims 10,000,000,000 bytes"),
     "claim.rep": (b"1\n1\n10000000000\n1\na 0 5\n", "line 6: the file ends after 1 operations"),
     "cut.pickle": (pickle.dumps({"device_traces": []})[:-3], "the pickle is truncated"),
-    "other.pickle": (pickle.dumps([1]), "no device_traces in the pickle"),
+    "other.pickle": (pickle.dumps([1]), "no device_traces in the file"),
     "alone-live-range.txt": (b"HloLiveRange (max 3):\n", "the other half is missing"),
-    "a picture": (b"\x89PNG\r\n\x1a\n", "line 1: not UTF-8 text"),
-    "zeros": (bytes(10**6), "line 1: more than 4096 bytes in one line"),
+    "a picture": (b"\x89PNG\r\n\x1a\n", "line 1: it is a picture"),
+    "zeros": (bytes(10**6), "line 1: it is no text"),
 }
 
 

@@ -1,6 +1,7 @@
 """`jaxmem trace info`: what it leaves, what it says, and what it refuses."""
 
 import json
+import pickle
 
 import jax.numpy as jnp
 import pytest
@@ -17,7 +18,8 @@ KEYS = {
     *("command", "trace", "events", "requests", "alignment", "peak_live", "peak_live_asked"),
     *("live_blocks", "never_freed", "rank_correlation", "headroom", "factors", "failed_requests"),
     *("failed_bytes", "high_water_mark", "arena_needed", "threshold", "conventions"),
-    *("sizes", "live", "versions", "device"),
+    *("sizes", "live", "versions", "device", "stacked", "most_holes", "offline_method"),
+    *("lower_bound", "by_best_fit", "notes", "verdict"),
 }
 SHIPPED = saved_scorer._SHIPPED
 BUFFERS = "id,lower,upper,size\n" + "\n".join(
@@ -55,7 +57,7 @@ def test_a_recording_leaves_figures_a_table_and_one_picture(trace, tmp_path, cap
     assert main(["trace", "info", "small.csv", "alignment=1", "out=info"]) == 0
     printed = capsys.readouterr().out
     made = {file.name for file in (tmp_path / "info").iterdir()}
-    assert made == {"config.yaml", "results.json", "table.md", "info.png"}
+    assert made == {"config.yaml", "results.json", "table.md", "info.png", "offsets.csv"}
     results = json.loads((tmp_path / "info" / "results.json").read_text(encoding="utf-8"))
     assert set(results) >= KEYS
     assert (results["events"], results["requests"]) == (120, 60)
@@ -73,6 +75,9 @@ def test_a_recording_leaves_figures_a_table_and_one_picture(trace, tmp_path, cap
     for text in ("first-fit", "segregated", "offline", f"{headroom['bounded']['best']:.4f}"):
         assert text in table
         assert text in printed
+    # The command ends with the verdict, which the table has too.
+    assert " ".join(printed.split()).endswith(results["verdict"])
+    assert results["verdict"] in table
     with Image.open(tmp_path / "info" / "info.png") as picture:
         assert picture.size == (2000, 1560)
 
@@ -87,9 +92,80 @@ def test_policies_and_alignment_can_be_chosen(trace, tmp_path):
     assert results["peak_live"] > results["peak_live_asked"]
 
 
-def figures_of(tmp_path, names) -> dict:
-    command = ["trace", "info", "small.csv", "alignment=1", f"policies=[{names}]", "out=info"]
-    assert main(command) == 0
+def test_the_offline_packing_is_written_out(trace, tmp_path):
+    assert main(["trace", "info", "small.csv", "policies=[best]", "alignment=4", "out=info"]) == 0
+    results = json.loads((tmp_path / "info" / "results.json").read_text(encoding="utf-8"))
+    lines = (tmp_path / "info" / "offsets.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "id,lower,upper,size,offset"
+    rows = [[int(field) for field in line.split(",")] for line in lines[1:]]
+    assert [row[:4] for row in rows] == [
+        [number, number, min(number + 2 + number % 5, 60), 1 + number % 7] for number in range(60)
+    ]
+    assert all(offset % 4 == 0 for *_, offset in rows)
+    height = max(offset + -(-size // 4) * 4 for *_, size, offset in rows)
+    assert height == results["headroom"]["offline"] * results["peak_live"]
+    for number, (_, lower, _, size, offset) in enumerate(rows):
+        for _, _, end, length, place in rows[:number]:
+            assert end <= lower or place + length <= offset or offset + size <= place
+
+
+def test_the_alignment_is_that_of_the_source_unless_it_is_chosen(trace, tmp_path):
+    assert figures_of(tmp_path, "first", alignment=None)["alignment"] == 1  # MiniMalloc's columns
+    (tmp_path / "small.csv").write_text("op,id,size\na,1,40\na,2,7\n", encoding="utf-8")
+    results = figures_of(tmp_path, "first", alignment=None)
+    assert (results["alignment"], results["notes"]) == (16, [])
+
+
+def test_a_recording_too_large_for_units_of_16_bytes_is_played_in_larger_ones(trace, tmp_path):
+    text = "op,id,size\na,1,40000000000\na,2,1024\nf,1,\n"
+    (tmp_path / "small.csv").write_text(text, encoding="utf-8")
+    results = figures_of(tmp_path, "first", alignment=None)
+    assert results["alignment"] == 32
+    assert results["headroom"]["bounded"] == {"first": 1.0}
+    assert results["notes"] == [
+        "Played in units of 32 bytes: in units of 16, which are usual for such recordings, there "
+        "are more than an arena holds."
+    ]
+    assert results["notes"][0] in (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+
+
+def test_a_snapshot_of_cuda_memory_stands_beside_pytorchs_own_allocator(trace, tmp_path, capsys):
+    trace_of = [
+        {"action": "segment_alloc", "addr": 0, "size": 2**21},
+        {"action": "segment_alloc", "addr": 2**21, "size": 20 * 2**20},
+        {"action": "alloc", "addr": 0, "size": 1000},
+        {"action": "alloc", "addr": 2**21, "size": 3 * 2**20},
+        {"action": "segment_free", "addr": 2**30, "size": 2**21},
+    ]
+    idle = [{"action": "alloc", "addr": 0, "size": 512}]
+    segments = [{"device": 1, "total_size": size * 2**20, "blocks": []} for size in (2, 20)]
+    snapshot = {"segments": segments, "device_traces": [idle, trace_of]}
+    for name, device in (("small.csv", ""), ("small.csv", "device=1"), ("cuda.npz", "")):
+        if name == "small.csv":
+            (tmp_path / name).write_bytes(pickle.dumps(snapshot))
+            command = ["trace", "import", name, "out=cuda.npz", "overwrite=true"]
+            assert main(command) == 0
+        more = [device] if device else []
+        command = ["trace", "info", name, "policies=[best]", "out=info", "overwrite=true"]
+        assert main([*command, *more]) == 0
+        results = json.loads((tmp_path / "info" / "results.json").read_text(encoding="utf-8"))
+        assert (results["alignment"], results["requests"]) == (512, 2)
+        assert results["peak_live"] == 1024 + 3 * 2**20
+        # The third segment was there from the beginning until the last event.
+        assert results["caching_allocator"] == {"recorded": 24 * 2**20, "by_its_rules": 22 * 2**20}
+        ratio = 24 * 2**20 / results["peak_live"]
+        assert results["headroom"]["caching_allocator"]["recorded"] == ratio
+        table = (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+        assert f"| PyTorch, recorded | {ratio:.4f} |" in table
+        assert "Recording: events of other devices, left out (device=0 takes theirs): 1." in table
+        assert "PyTorch's own allocator had reserved" in capsys.readouterr().out
+
+
+def figures_of(tmp_path, names, alignment: int | None = 1) -> dict:
+    """The results of small.csv; by default in single bytes."""
+    chosen = [] if alignment is None else [f"alignment={alignment}"]
+    command = ["trace", "info", "small.csv", *chosen, f"policies=[{names}]", "out=info"]
+    assert main([*command, "overwrite=true"]) == 0
     return json.loads((tmp_path / "info" / "results.json").read_text(encoding="utf-8"))
 
 
@@ -139,7 +215,12 @@ def test_the_learned_policy_of_the_package_is_played_by_name(trace, tmp_path, mo
         (["small.csv", "overwrite=maybe"], "overwrite is 'maybe'"),
         (["absent.csv"], "absent.csv: cannot be read (no such file"),
         (["empty.csv"], "empty.csv, line 1: the file is empty"),
-        (["huge.csv", "alignment=1"], "units of 1 bytes live at once"),
+        (["huge.csv", "alignment=1"], "units of 1 bytes live at once; an arena holds"),
+        (["huge.csv", "alignment=1"], "take alignment=4"),
+        (["huge.csv", "alignment=2"], "an arena of 1.2 x peak live needs more than"),
+        (["vast.csv"], "in units of at most 2,097,152 bytes it cannot be played"),
+        (["small.csv", "device=1"], "device=1 is for snapshots of CUDA memory"),
+        (["small.csv", "device=x"], "device is 'x'; it must be the number of a CUDA device"),
         ([], "trace info: which file?"),
     ],
 )
@@ -147,6 +228,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(trace, tmp_path, capsys, argum
     (tmp_path / "empty.csv").touch()
     (tmp_path / "bad.safetensors").write_bytes(b"half of a file")
     (tmp_path / "huge.csv").write_text("op,id,size\na,1,4000000000\n", encoding="utf-8")
+    (tmp_path / "vast.csv").write_text(f"op,id,size\na,1,{2**60}\n", encoding="utf-8")
     before = set(tmp_path.iterdir())
     assert main(["trace", "info", *arguments]) == 2
     heard = capsys.readouterr()

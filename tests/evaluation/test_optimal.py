@@ -120,5 +120,5 @@ def test_without_ortools_the_extra_is_named(monkeypatch):
         raise ImportError(f"No module named {name!r}")
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(ImportError, match=r"pip install 'jaxmem\[optimal\]'"):
+    with pytest.raises(ImportError, match=r"uv run --extra optimal python"):
         smallest_arena([1, 2], [2, 1])

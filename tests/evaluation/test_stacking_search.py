@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxmem.evaluation import offline_packing, stacking_search
-from jaxmem.evaluation.offline_packing import _Stack, offline_height
+from jaxmem.evaluation.offline_packing import _Stack
+from jaxmem.evaluation.packing import check_packing
 from jaxmem.evaluation.stacking_search import (
     BEYOND,
     LEAST_PARTS,
@@ -76,6 +77,9 @@ def test_the_height_is_that_of_the_order_found_and_never_below_what_is_live(seed
     assert sorted(found.tolist()) == list(range(30))
     assert found.dtype == np.int64
     assert height == dropped(size, birth, death, found)
+    start = stacking_search.dropped(blocks, found)
+    check_packing(start, size, death)
+    assert (start + size).max() == height
     begun = dropped(size, birth, death, order)
     assert most_live(size, birth, death) <= height < begun
     assert heard == [f"stacking offline: {begun / most_live(size, birth, death):.3f}, 0%"]
@@ -164,7 +168,8 @@ def test_heights_beyond_int32_are_those_of_the_orders(monkeypatch):
     monkeypatch.setattr(offline_packing, "PLACED", 120)
     size, lifetime = np.array([3, 2**31, 2**32, 2]), np.array([2, 1, NEVER, NEVER])
     recording = Recording("huge", size, lifetime)
-    assert offline_height(recording, size) == (2**32 + 2, 4)
+    packing = offline_packing.offline_packing(recording, size)
+    assert (packing.height, packing.stacked) == (2**32 + 2, 4)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -174,10 +179,14 @@ def test_the_offline_height_is_between_what_is_live_and_what_the_orders_give(see
     monkeypatch.setattr(offline_packing, "PLACED", 1200)
     life = death - birth
     lifetime = np.where(death == 40, NEVER, life)
-    height, stacked = offline_height(Recording("made", size, lifetime), size)
-    assert stacked == 40
+    packing = offline_packing.offline_packing(Recording("made", size, lifetime), size)
+    assert packing.stacked == 40
+    check_packing(packing.start, size, death)
+    assert (packing.start + size).max() == packing.height
     orders = [np.argsort(-key, kind="stable") for key in (size * life, size, life)]
     rounds = offline_packing.PLACED // 120
     alone = [_Stack(size, birth, death, order).height for order in orders]
-    again = [offline_packing._lowest(size, birth, death, order, rounds, 0)[0] for order in orders]
-    assert most_live(size, birth, death) <= height <= min(again) <= min(alone)
+    again = [
+        offline_packing._lowest(size, birth, death, order, rounds, 0).height for order in orders
+    ]
+    assert most_live(size, birth, death) <= packing.height <= min(again) <= min(alone)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmem.evaluation.headroom import Headroom
+from jaxmem.evaluation.packing import Packing
 from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
 from jaxmem.policies.saved_scorer import save_scorer
 from jaxmem.workloads.requests import NEVER
@@ -34,10 +35,10 @@ def headroom(events, policies, report):
         bounded=needed,
         failed=failed,
         failed_bytes=failed,
-        offline=peak,
-        stacked=len(events.units),
+        offline=Packing(np.zeros(len(events.units), np.int64), peak, len(events.units), "stacks"),
         threshold=1,
         most_holes=3,
+        by_best_fit={},
     )
 
 

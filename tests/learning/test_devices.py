@@ -28,9 +28,13 @@ def started(file, learner, devices, *processes, own_devices=None):
 
 
 def done(*programs):
-    for program in programs:
-        said, _ = program.communicate(timeout=500)
-        assert program.returncode == 0, said
+    try:
+        for program in programs:
+            said, _ = program.communicate(timeout=250)
+            assert program.returncode == 0, said
+    finally:
+        for program in programs:
+            program.kill()
 
 
 def leaves_of(file):

@@ -169,5 +169,5 @@ def test_without_recordings_there_is_nothing_to_learn_from():
 
 def test_without_cma_the_extra_is_named(streams, monkeypatch):
     monkeypatch.setitem(sys.modules, "cma", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxmem\[evolution\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"uv run --extra evolution python"):
         next(evolve(streams, NOTHING))

@@ -11,7 +11,7 @@ from toy_learner import SETTINGS, in_place_of_pqn
 
 from jaxmem.learning import loop
 from jaxmem.learning.checkpoint import Checkpointing, Checkpoints
-from jaxmem.learning.stopping import Terminated
+from jaxmem.learning.stopping import Stop, Terminated
 from jaxmem.learning.train import train
 
 WORKLOAD = "comb"
@@ -131,10 +131,8 @@ def test_a_run_killed_between_two_validations_goes_on_from_there(whole, tmp_path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_first(whole, tmp_path, number):
+def test_a_signal_saves_first(whole, tmp_path, number, signals):
     before = signal.getsignal(number)
-    if before is signal.SIG_IGN:
-        pytest.skip("the signal is ignored here, as in a background job")
     heard = Heard(4, lambda: os.kill(os.getpid(), number))
     if number == signal.SIGTERM:
         with pytest.raises(Terminated, match="terminated after 512 steps"):
@@ -145,6 +143,15 @@ def test_a_signal_saves_first(whole, tmp_path, number):
         assert result.steps == 512
     assert signal.getsignal(number) is before
     assert_the_same(run(tmp_path, seconds=1e9), whole)
+
+
+def test_what_is_ignored_when_a_run_begins_stays_ignored(signals):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # as by `nohup`, or in the background of a script
+        with Stop() as stop:
+            os.kill(os.getpid(), number)
+        assert stop.heard is None
+        assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_a_broken_newest_checkpoint_costs_only_itself(whole, tmp_path, told):

@@ -224,5 +224,5 @@ def test_a_killed_process_leaves_its_trials_to_the_next(opened, tmp_path):
 
 def test_without_optuna_the_extra_is_named(opened, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingExtraError, match=r"needs optuna, .* pip install 'jaxmem\[sweep\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs optuna: uv run --extra sweep"):
         opened()

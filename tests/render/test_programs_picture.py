@@ -1,5 +1,6 @@
 """The picture of many recordings."""
 
+import numpy as np
 import pytest
 
 from jaxmem.render.trace_study import Program, draw_programs
@@ -22,6 +23,25 @@ def test_every_program_has_a_row_and_every_policy_a_dot(tmp_path):
     names = {text.get_text() for text in figure.legends[0].get_texts()}
     assert names == {"first-fit", "best-fit", "learned", "offline"}
     assert (tmp_path / "programs.png").stat().st_size > 5_000
+
+
+def test_no_mark_hides_another_where_all_need_the_same(tmp_path):
+    same = dict.fromkeys(["first", "best", "two_ended", "learned", "offline"], 1.1)
+    programs = [Program(name, "one", same) for name in "abc"]
+    figure = draw_programs(tmp_path / "programs.png", programs)
+    [axes] = figure.axes
+    marks = [line for line in axes.get_lines() if line.get_marker() in ("o", "D")]
+    points = axes.transData.transform(
+        [[line.get_xdata()[0], line.get_ydata()[0]] for line in marks]
+    )
+    heights = np.sort(points[:, 1])
+    # In points, the unit of the sizes of marks; neighbours touch at most.
+    apart = np.diff(heights) * 72 / figure.dpi
+    assert len(apart) == 3 * 4 - 1
+    assert apart.min() >= marks[0].get_markersize()
+    strokes = [line for line in axes.get_lines() if line.get_marker() == "|"]
+    assert all(line.get_markersize() > 3 * marks[0].get_markersize() for line in strokes)
+    assert len(strokes) == 3
 
 
 def test_nothing_cannot_be_drawn(tmp_path):

@@ -22,11 +22,20 @@ RESULTS = {
     "largest": 4001,
     "never_freed": 1 / 3,
     "rank_correlation": None,
-    "headroom": {"unbounded": {"best": 1.25}, "bounded": {"best": 1.5}, "offline": 1.0},
+    "headroom": {
+        "unbounded": {"best": 1.25},
+        "bounded": {"best": 1.5},
+        "offline": 1.0,
+        "lower_bound": 1.0,
+    },
     "factors": [1.02, 1.2],
     "failed_requests": {"best": {"1.02": 0.0, "1.2": 0.001}},
     "threshold": 256,
     "stacked": 2,
+    "offline_method": "annealed",
+    "by_best_fit": {},
+    "notes": [],
+    "verdict": "best-fit needs 50.0 % over peak live.",
     "conventions": {"bounded": "one hole at the start"},
     "sizes": [
         {
@@ -74,7 +83,10 @@ def test_an_axis_of_bytes_has_a_few_ticks_at_powers_of_two(high):
 def test_the_table_of_a_recording():
     page = trace_markdown(RESULTS)
     assert "| best-fit | 1.2500 | 1.5000 | 0.00 | <0.01 |" in page
-    assert "| offline | - | 1.0000 | - | - |" in page
+    assert "| offline (annealed) | - | 1.0000 | - | - |" in page
+    assert "| lower bound | - | 1.0000 | - | - |" in page
+    assert "The offline packing meets the lower bound" in page
+    assert "\nbest-fit needs 50.0 % over peak live.\n" in page
     assert "| 1 B to 2 B | 3 | 3 | 2 | 1 to never | 30.0 % |" in page
     assert "rank correlation of size and lifetime: not defined" in page
     assert "at most 1 block and 4,096 bytes (4 KiB) live" in page
@@ -87,4 +99,41 @@ def test_the_table_for_a_terminal_is_a_view_of_the_same():
     table = trace_table(RESULTS, 80)
     cells = [list(column.cells) for column in table.columns]
     assert [str(row[0]) for row in cells] == ["best-fit", "1.2500", "1.5000", "0.00", "<0.01"]
+    assert [str(row[1]) for row in cells[:1]] == ["offline (annealed)"]
     assert table.width == 80
+
+
+CUDA = {
+    **RESULTS,
+    "headroom": {
+        "unbounded": {"best": 1.25},
+        "bounded": {"best": 1.5, "learned": 1.4},
+        "offline": 1.4,
+        "lower_bound": 1.0,
+        "caching_allocator": {"recorded": 1.75, "by_its_rules": 1.6},
+    },
+    "failed_requests": {name: {"1.02": 0.0, "1.2": 0.0} for name in ("best", "learned")},
+    "offline_method": "learned",
+    "by_best_fit": {"learned": 0.995},
+    "notes": ["Recording: left out: 3."],
+}
+
+
+def test_what_pytorch_reserves_stands_beside_the_policies():
+    page = trace_markdown(CUDA)
+    assert "| PyTorch, recorded | 1.7500 | - | - | - |" in page
+    assert "| PyTorch, by its rules | 1.6000 | - | - | - |" in page
+    assert "one stream, default settings, segments are kept" in page
+    assert "PyTorch" not in trace_markdown(RESULTS)
+
+
+def test_the_table_says_who_found_the_packing_and_when_learned_is_best_fit():
+    page = trace_markdown(CUDA)
+    assert "| offline (learned) | - | 1.4000 |" in page
+    assert "meets the lower bound" not in page
+    assert "| learned (is best-fit) | - | 1.4000 |" in page
+    assert "best fit places 99.5 % of its requests" in page
+    assert "Recording: left out: 3." in page
+    played = trace_markdown({**CUDA, "by_best_fit": {"learned": 0.9}})
+    assert "| learned | - | 1.4000 |" in played
+    assert "is best-fit" not in played

@@ -91,5 +91,5 @@ def test_without_the_package_a_zstd_file_says_what_to_install(tmp_path, monkeypa
     path = tmp_path / "trace.csv.zst"
     path.write_bytes(zstd(CONTENT))
     monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'jaxmem\[traces\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs zstandard: uv run --extra traces"):
         read_trace(path)

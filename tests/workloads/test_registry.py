@@ -199,11 +199,29 @@ def test_windows_are_drawn_by_seed(countable):
 
 
 def test_windows_are_as_long_as_the_shortest_split_allows(countable):
-    assert workload("trace", name=RECORDING, episodes="windows").length == min(
+    short = workload("trace", name=RECORDING, episodes="windows", live=False)
+    assert short.length == min(
         LENGTH, len(split_range(load_library(RECORDING).requests, "validation"))
     )
-    long = workload("trace", name="valgrind_gcc_cc1_O2", episodes="windows")
+    long = workload("trace", name="valgrind_gcc_cc1_O2", episodes="windows", live=False)
     assert (long.length, long.warmup) == (LENGTH, WARMUP)
+
+
+def test_windows_begin_with_what_is_live_unless_told_otherwise():
+    """29 blocks live at once before a request: they are placed first, and do not count."""
+    live, empty = (
+        workload("trace", name=RECORDING, episodes="windows", live=live) for live in (True, False)
+    )
+    assert (live.length, live.warmup) == (empty.length + 29, empty.warmup + 29)
+    assert any("up to 29) first" in note for note in live.notes)
+    assert any("in an empty memory (workload.live=false)" in note for note in empty.notes)
+    windows = [np.asarray(task.requests("test", 0, 5).size) for task in (live, empty)]
+    np.testing.assert_array_equal(windows[0][:, 29:], windows[1])
+
+
+def test_a_window_has_as_many_requests_as_blocks_before_it():
+    task = workload("trace", name="python_patterns", episodes="windows")
+    assert (task.length, task.warmup) == (2 * 1230, 1230 + WARMUP)
 
 
 def test_an_alias_is_another_name():
@@ -247,6 +265,8 @@ def test_an_alias_is_another_name():
         (["trace"], {"name": "torch_cpu_mlp"}, "did you mean .*torch_cpu_mlp_train"),
         (["trace"], {"name": RECORDING, "episodes": "parts"}, "episodes is 'parts'.*or windows"),
         (["trace"], {"name": RECORDING, "slack": 0}, "slack 0"),
+        (["trace"], {"name": RECORDING, "live": 1}, "live is 1; it must be true or false"),
+        (["trace", 20], {"name": RECORDING}, "has 30 blocks live at once, .*33 cells or more"),
         (["trace"], {"name": RECORDING, "episodes": "windows", "window": 10**6}, "at most"),
     ],
 )

@@ -79,7 +79,7 @@ def test_blocks_from_before_the_recording_come_first_in_the_order_of_addresses()
     assert recording.site.tolist() == [-1, -1, -1, 0, 1, 0]
     assert recording.about.program == "PyTorch on CUDA device 0"
     assert set(recording.about.notes) == {
-        "events of other devices, left out: 1",
+        "events of other devices, left out (device=1 takes theirs): 1",
         "blocks from before the recording began, put at its beginning in the order of addresses: 3",
         "allocations of zero bytes, counted as one byte: 1",
     }
@@ -188,7 +188,7 @@ def test_nesting_and_sharing_do_no_harm():
         read(tuples, 10_000)
     blocks = [block(512, address=512 * n) for n in range(2000)]
     shared = {"segments": [{"device": 0, "blocks": blocks}] * 2000}
-    trace = [event("alloc", 2**40, 5)]
+    trace = [event("alloc", 2**40, 5), event("free_requested", 2**40, 5)]
     assert read({**shared, "device_traces": [trace]}, 10_000).requests == 2001
 
 
@@ -200,16 +200,19 @@ def test_of_a_strangers_pickle_no_more_is_read_than_is_allowed():
 
 
 FAULTS = {
-    "a list": ([], "no device_traces in the pickle"),
-    "no traces": ({"segments": []}, "no device_traces in the pickle"),
+    "a list": ([], "no device_traces in the file"),
+    "no traces": ({"segments": []}, "no device_traces in the file"),
     "no events": ({"device_traces": [[], []]}, "no event in the snapshot; .*_record_memory_hist"),
+    "no allocation or free": (
+        {"device_traces": [[{"action": "snapshot"}]]},
+        "no event in the snapshot; .*max_entries=100000",
+    ),
     "no dict": ({"device_traces": [[3]]}, r"device_traces\[0\], event 0: it is no dict"),
     "no address": ({"device_traces": [[{"action": "alloc", "size": 3}]]}, "addr is None"),
     "a text": ({"device_traces": [[event("alloc", 1, "5")]]}, "size is a str"),  # pyright: ignore
     "negative": ({"device_traces": [[event("alloc", 1, -5)]]}, "event 0: size is -5"),
     "huge": ({"device_traces": [[event("alloc", 1, 2**63)]]}, "size is 9223372036854775808"),
     "a negative address": ({"device_traces": [[event("alloc", -1, 5)]]}, "addr is -1"),
-    "no allocation": ({"device_traces": [[{"action": "snapshot"}]]}, "no allocation"),
     "too much": ({"device_traces": [[event("alloc", n, 2**62) for n in (1, 2)]]}, "more than 2"),
 }
 

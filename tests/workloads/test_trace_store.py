@@ -100,6 +100,14 @@ def other_about(store: Path, **entries) -> Path:
     return altered(store, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
 
 
+def test_a_store_from_before_that_says_nothing_of_what_was_reserved_is_read(store):
+    with np.load(store) as kept:
+        about = json.loads(kept["about"].tobytes())
+    del about["reserved"]
+    altered(store, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
+    assert read_trace(store).about == ABOUT
+
+
 FAULTS = {
     "another version": (lambda s: altered(s, version=np.array([2])), r"version.npy: version \[2\]"),
     "no integers": (lambda s: altered(s, size=np.ones(3)), r"size.npy: float64 of shape \(3,\)"),
@@ -110,6 +118,8 @@ FAULTS = {
     "other events": (lambda s: other_about(s, events=6), "it says events '6' and has 5"),
     "no name": (lambda s: other_about(s, name=None), "about.npy: name missing or of a wrong kind"),
     "notes no list": (lambda s: other_about(s, notes="x"), "about.npy: notes are no list of texts"),
+    "reserved a text": (lambda s: other_about(s, reserved="x"), "reserved is no number of bytes"),
+    "reserved below 0": (lambda s: other_about(s, reserved=-1), "reserved is no number of bytes"),
     "objects": (lambda s: altered(s, size=np.array([{}, 1, 2], object)), "object of shape"),
     "no JSON": (lambda s: altered(s, about=np.ones(9, "u1")), "damaged, or another zip file"),
 }
@@ -146,7 +156,7 @@ def test_another_zip_file_is_refused(tmp_path):
     path = tmp_path / "other.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme", "text")
-    with pytest.raises(TraceError, match="damaged, or another zip file"):
+    with pytest.raises(TraceError, match="a zip file, of 'readme'; unzip it"):
         read_trace(path)
 
 

@@ -103,3 +103,11 @@ def test_a_program_that_jax_compiles_now_is_read(tmp_path):
     assert files
     recording = read_trace(files[0])
     assert recording.peak_live >= 2 * 32 * 32 * 4
+
+
+def test_values_of_zero_bytes_are_left_out_and_counted(dump):
+    empty = " value: <93 empty @0> (size=0,offset=0): f32[0]{0}\n\nTotal"
+    recording = read_trace(dump(places=PLACES.replace("\nTotal", empty)))
+    assert recording.requests == read_trace(dump()).requests
+    note = "values of zero bytes, for which XLA asks for no memory, left out: 1"
+    assert note in recording.about.notes

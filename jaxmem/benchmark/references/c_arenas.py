@@ -15,6 +15,7 @@ from jaxmem.benchmark.references.reference import Unavailable
 
 SOURCE = Path(__file__).with_name("arenas.c")
 FLAGS = ("-O3", "-march=native", "-std=c11", "-shared", "-fPIC")
+PATIENCE = 300  # seconds that a compiler may take
 
 
 class CArenas:
@@ -82,13 +83,17 @@ def _compiled(compiler: tuple[str, ...]):
         library = Path(folder) / "arenas.so"
         command = [*compiler, *FLAGS, str(SOURCE), "-o", str(library)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=PATIENCE
+            )
             if done.returncode:
                 said = done.stderr.splitlines() or [f"exit status {done.returncode}"]
                 reason = next((line for line in said if "error" in line), said[0])
                 raise Unavailable(f"{command[0]} does not compile {SOURCE.name}: {reason}")
             # Once loaded, the library is needed no more in its folder.
             function = ctypes.CDLL(str(library)).play
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"{command[0]} has not compiled in {PATIENCE} seconds") from None
         except OSError as error:
             raise Unavailable(f"{command[0]} makes nothing that runs here: {error}") from error
     function.restype = ctypes.c_int64

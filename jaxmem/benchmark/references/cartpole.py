@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.benchmark.references.reference import Unavailable
+from jaxmem.extras import how_to_get
 
 
 class CartPole:
@@ -64,6 +65,4 @@ def _gymnax():
             raise Unavailable(f"gymnax is {found}; its step is as here from 1.0 on, below 2")
         return importlib.import_module("gymnax")
     except ImportError as error:
-        raise Unavailable(
-            f"gymnax cannot be imported (pip install 'gymnax>=1,<2' six): {error}"
-        ) from error
+        raise Unavailable(f"gymnax cannot be imported ({how_to_get('bench')}): {error}") from error

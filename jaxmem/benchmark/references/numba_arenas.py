@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from jaxmem.benchmark.references.reference import Unavailable
+from jaxmem.extras import how_to_get
 
 
 class NumbaArenas:
@@ -60,7 +61,7 @@ def _numba():
     try:
         return importlib.import_module("numba")
     except ImportError as error:
-        raise Unavailable(f"numba cannot be imported (pip install numba): {error}") from error
+        raise Unavailable(f"numba cannot be imported ({how_to_get('bench')}): {error}") from error
 
 
 @functools.cache

@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
+from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
+from jaxmem.commands import terminal
 from jaxmem.commands.multirun.jobs import Job, Sweep, progress, sweep_of
 from jaxmem.commands.multirun.launching import launch, launcher_of
 from jaxmem.commands.multirun.work import HERE, OUTPUT, Stopped, work
 from jaxmem.configuration import UsageError
-from jaxmem.run_folder import RESULTS, is_finished, new_path
+from jaxmem.locks import Lock, TakenError
+from jaxmem.run_folder import LOCK, RESULTS, is_finished, new_path
+from jaxmem.whole_files import unwritable, write_whole
 
 VERBS = ("train", "compare")
 RECORD = "multirun.yaml"
@@ -26,7 +30,7 @@ def run(verb: str, words: Sequence[str], command: str) -> int:
         words: the overrides, without the flag.
         command: as it was given, for the record.
     """
-    console = Console(highlight=False)
+    console = terminal()
     if verb not in VERBS:
         raise UsageError(f"jaxmem {verb} takes no -m; {' and '.join(VERBS)} do")
     sweep = sweep_of(verb, words)
@@ -34,16 +38,49 @@ def run(verb: str, words: Sequence[str], command: str) -> int:
     if (folder / RESULTS).exists():
         raise UsageError(f"out={folder} holds a run; a sweep needs a folder of its own")
     name, launcher = launcher_of(verb, sweep.launcher, folder, work)
-    states = {job.name: _state(sweep, job, folder) for job in sweep.jobs}
-    _record(folder, command, name, sweep.jobs)
-    for job, state in states.items():
-        if told := STATES.get(state):
-            console.print(f"{job}: {told}")
-    missing = [job for job in sweep.jobs if states[job.name] != "finished"]
+    lock = _made(folder)
+    try:
+        states = {job.name: _state(sweep, job, folder) for job in sweep.jobs}
+        _record(folder, command, name, sweep.jobs)
+        for job, state in states.items():
+            if told := STATES.get(state):
+                console.print(f"{job}: {told}")
+        missing = [job for job in sweep.jobs if states[job.name] != "finished"]
+        if missing:
+            where = f", by {name}; what they say is in {folder}/JOB/{OUTPUT}"
+            told = "" if name == HERE else where
+            console.print(f"{_jobs(len(missing))} to run in {folder}{told}")
+        return _launched(sweep, missing, folder, name, launcher, console)
+    finally:
+        lock.release()
+
+
+def _made(folder: Path) -> Lock:
+    """Makes the folder; the lock keeps a second sweep from it, each job has its own."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Lock(folder / LOCK)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"out={folder} cannot be written: {reason}") from None
+    except TakenError as holder:
+        raise UsageError(
+            f"{folder}: another sweep is at work there ({holder}); take another out=DIR, or wait "
+            "for its end"
+        ) from None
+
+
+def _launched(
+    sweep: Sweep,
+    missing: Sequence[Job],
+    folder: Path,
+    name: str,
+    launcher: Launcher,
+    console: Console,
+) -> int:
+    """Starts the jobs that are missing and waits for them; the exit status."""
     reasons: dict[str, str] = {}
     if missing:
-        where = "" if name == HERE else f", by {name}; what they say is in {folder}/JOB/{OUTPUT}"
-        console.print(f"{_jobs(len(missing))} to run in {folder}{where}")
         try:
             returned = launch(launcher, missing)
         except (Stopped, KeyboardInterrupt) as stop:
@@ -65,13 +102,9 @@ def _record(folder: Path, command: str, launcher: str, jobs: Sequence[Job]) -> N
     asked = {"launcher": launcher, "jobs": {job.name: list(job.overrides) for job in jobs}}
     line = " ".join(command.splitlines())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECORD).write_text(
-            f"# {line}\n{yaml.safe_dump(asked, sort_keys=False)}", encoding="utf-8"
-        )
+        write_whole(folder / RECORD, f"# {line}\n{yaml.safe_dump(asked, sort_keys=False)}")
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"out={folder} cannot be written: {reason}") from None
+        raise UsageError(unwritable(error)) from None
 
 
 def _report(sweep: Sweep, folder: Path, reasons: Mapping[str, str], console: Console) -> int:

@@ -14,7 +14,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from jaxmem.configuration import UsageError, configuration_folder, configure, parsed
+from jaxmem.configuration import UsageError, configuration_folder, configure
+from jaxmem.overrides import parsed
+from jaxmem.read_back import BrokenFileError, read_mapping
 from jaxmem.run_folder import CHECKPOINTS, CONFIG, is_finished
 
 LONGEST = 120  # characters of a name; file systems take 255 bytes
@@ -116,7 +118,8 @@ def _values(text: str, override: Override) -> list[str]:
         raise UsageError(f"{text!r} stands for no value at all")
     if len(set(values)) < len(values):
         raise UsageError(f"{text!r} has the same value twice")
-    return values
+    # A launcher reads them once more, and as Hydra does.
+    return [str(read.input_line) for read in parsed(values)]
 
 
 def _names(differing: list[list[str]]) -> list[str]:
@@ -144,11 +147,11 @@ def progress(job: Job, folder: Path) -> Literal["new", "stopped", "finished"]:
     if not file.exists():
         return "new"
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
+        found = read_mapping(file)
+    except (OSError, BrokenFileError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from None
     wanted = yaml.safe_load(yaml.safe_dump(job.config))
-    if differing := _differing(wanted, found if isinstance(found, dict) else {}):
+    if differing := _differing(wanted, found):
         raise UsageError(
             f"{folder} holds a run with another {', '.join(differing[:3])}; take another out=DIR, "
             "or overwrite=true"

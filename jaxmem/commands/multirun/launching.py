@@ -15,10 +15,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf.errors import OmegaConfBaseException
 
 from jaxmem.commands.multirun.jobs import LAUNCHER, Job
-from jaxmem.configuration import UsageError, configuration_folder, parsed, quoted
+from jaxmem.configuration import UsageError, configuration_folder
+from jaxmem.extras import how_to_get
 from jaxmem.names import nearest
+from jaxmem.overrides import parsed, quoted
 
-EXTRA = "pip install 'jaxmem[launchers]'"
+EXTRA = "launchers"
 # What a run says and leaves behind is its own affair, not Hydra's.
 QUIET = (
     *("hydra/hydra_logging=none", "hydra/job_logging=none"),
@@ -48,7 +50,8 @@ def launcher_of(
             if override.key_or_group == LAUNCHER and name not in known:
                 raise UsageError(
                     f"unknown {LAUNCHER} {name!r}{nearest(name, known)} "
-                    f"(joblib, submitit_local and submitit_slurm come with {EXTRA})"
+                    "(joblib, submitit_local and submitit_slurm come with the extra launchers: "
+                    f"{how_to_get(EXTRA)})"
                 )
         try:
             config = compose(verb, [*QUIET, *where, *overrides], return_hydra_config=True)
@@ -59,7 +62,7 @@ def launcher_of(
             )
         except (HydraException, OmegaConfBaseException) as error:
             reason = str(error).splitlines()[0].rstrip(".")
-            missing = "" if "submitit_local" in known else f"; it comes with {EXTRA}"
+            missing = "" if "submitit_local" in known else f"; it needs more: {how_to_get(EXTRA)}"
             raise UsageError(f"{' '.join(overrides)}: {reason}{missing}") from None
     return str(config.hydra.runtime.choices[LAUNCHER]), launcher
 

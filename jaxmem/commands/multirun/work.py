@@ -12,8 +12,9 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
+from rich.text import Text
 
+from jaxmem.commands import terminal
 from jaxmem.configuration import UsageError, configure
 from jaxmem.run_folder import CHECKPOINTS, RESULTS, is_finished
 
@@ -48,12 +49,16 @@ def work(config: DictConfig) -> str | None:
         given["overwrite"] = True
     here = hydra.runtime.choices["hydra/launcher"] == HERE
     if here:
-        Console().rule(f"{hydra.sweep.subdir}", align="left")
+        terminal().rule(Text(str(hydra.sweep.subdir)), align="left")
     with _own_output(folder / OUTPUT, here), _requeued():
         try:
             status = import_module(f"jaxmem.commands.{verb}").run(given, shlex.join(words))
         except UsageError as error:
             line = " ".join(str(error).split())
+            print(f"jaxmem: {line}", file=sys.stderr)
+            return line
+        except OSError as error:
+            line = f"{error.filename or 'files'}: {error.strerror or error}"
             print(f"jaxmem: {line}", file=sys.stderr)
             return line
         except Exception as error:  # the other jobs are not to be lost with it

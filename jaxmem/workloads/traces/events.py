@@ -9,14 +9,15 @@ import numpy as np
 
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces.about import About
+from jaxmem.workloads.traces.bounds import MOST_REQUESTS
 from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
 from jaxmem.workloads.traces.source import Source, TraceError, printable, stem
 
-MOST_REQUESTS = 2**28
 NO_SITE = -1
 ZERO = "allocations of zero bytes, counted as one byte"
 FAILED = "allocations that failed, left out"
 UNKNOWN_FREE = "frees of blocks from before the recording began, left out"
+OTHER = "lines that are no event, left out"
 MISSED_FREE = "blocks whose free is not in the file: they end where their address is used again"
 
 

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from jaxmem.workloads.traces.bounds import LONGEST_LINE, LONGEST_PASSED
 from jaxmem.workloads.traces.source import Source, TraceError
 
-LONGEST_LINE = 4096  # bytes
 NUMBER = re.compile(r"-?[0-9]{1,40}")
 
 
@@ -51,8 +51,12 @@ class Lines:
         """Reads to the end of a line that is too long, of which `raw` is the beginning."""
         if not self.log:
             raise self.fault(f"more than {LONGEST_LINE} bytes in one line; a trace is CSV text")
+        length = len(raw)
         while raw and not raw.endswith(b"\n"):
             raw = self.source.readline(LONGEST_LINE)
+            length += len(raw)
+            if length > LONGEST_PASSED:
+                raise self.fault(f"more than {LONGEST_PASSED:,} bytes in one line; this is no log")
 
     def _decode(self, raw: bytes) -> str:
         coding = "utf-8-sig" if self.number == 1 else "utf-8"

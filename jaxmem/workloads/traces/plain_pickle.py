@@ -2,20 +2,24 @@
 
 Python's own unpickler imports and calls whatever a pickle asks for. This one knows no instruction
 that does: a pickle that asks for a class is refused, and the class is named. Every length that a
-pickle claims is compared with what is there before anything is made of it.
+pickle claims is compared with what is there before anything is made of it, and what has been made
+is weighed, since a kilobyte of packed data can ask for a million dicts.
 """
 
 import struct
+import sys
 from collections.abc import Callable
 from pickletools import opcodes
 from typing import Any
 
+from jaxmem.workloads.traces.bounds import MOST_STEPS, PICKLED_EACH, STEPS_EACH
 from jaxmem.workloads.traces.source import Source, TraceError, shown
 
-MOST_BYTES, MOST_OBJECTS = 2**31, 200_000_000  # of a file of one's own
-BYTES_EACH, OBJECTS_EACH = 512, 64  # for each event that is read of a stranger's
 LONGEST_NUMBER = 9  # bytes of an integer: 64 bits and a sign
 REPORTED = 2**18  # instructions after which is told how far we are
+WEIGHED = 2**12  # instructions after which the memory is compared with what is allowed
+SLOT = 8  # bytes that a place in a list takes
+MARK = 40  # bytes, an integer and its slot
 KEYS = frozenset({str, int})  # of dicts; to hash deeply nested tuples would overflow C's stack
 STOP, RECALL = ord("."), ord("h")
 
@@ -27,13 +31,13 @@ def read_plain_pickle(source: Source, what: str) -> Any:
         what: it is, for messages.
     Raises:
         TraceError: it asks for a class, has an instruction that plain data do not need, is
-            truncated, or too large.
+            truncated, or too large, as it lies there or once it is unpickled.
     """
     source.unit, source.number = "byte", 0
-    most_bytes, most_objects = MOST_BYTES, MOST_OBJECTS
+    most_bytes, most_steps = source.most_bytes, MOST_STEPS
     if source.most is not None:
-        most_bytes, most_objects = BYTES_EACH * source.most, OBJECTS_EACH * source.most
-    return _Machine(source, source.whole(most_bytes, what), what, most_objects).run()
+        most_bytes, most_steps = PICKLED_EACH * source.most, STEPS_EACH * source.most
+    return _Machine(source, source.whole(most_bytes, what), what, most_steps).run()
 
 
 class _Machine:
@@ -45,12 +49,15 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []  # where in the stack lists, dicts and tuples begin
         self.memo: list[Any] = []
+        self.weight = 0  # bytes that the objects take, but for the stack and the memo
 
     def run(self) -> Any:
         """What is on the stack when the program stops."""
         data, stack, memo = self.data, self.stack, self.memo
         try:
             for done in range(self.most):
+                if done % WEIGHED == 0:
+                    self._weigh()
                 if done % REPORTED == 0:
                     self.source.reached(self.at, len(data))
                 code = data[self.at]
@@ -70,6 +77,15 @@ class _Machine:
                 raise self._fault("the pickle is truncated here; copy the file again") from None
             raise self._fault("the pickle is damaged here; copy the file again") from None
         raise self._fault(f"too long: of {self.what} at most {self.most:,} objects are read")
+
+    def _weigh(self) -> None:
+        """Raises TraceError if the objects take more memory than is allowed."""
+        slots = SLOT * (len(self.stack) + len(self.memo)) + MARK * len(self.marks)
+        if self.weight + slots > self.source.most_bytes:
+            raise self._fault(
+                f"too large: {self.what} may take {self.source.most_bytes:,} bytes of memory, and "
+                "this one takes more"
+            )
 
     def _fault(self, message: str) -> TraceError:
         return self.source.fault(message, max(self.at - 1, 0))
@@ -108,6 +124,19 @@ class _Machine:
         """The next unsigned number of so many bytes."""
         return int.from_bytes(self.take(width), "little")
 
+    def push(self, value: Any) -> None:
+        """Puts a new object on the stack."""
+        self.weight += sys.getsizeof(value)
+        self.stack.append(value)
+
+    def target(self, kind: type) -> Any:
+        """What lies on top and is about to grow; raises TypeError if it is of another kind."""
+        value = self.stack[-1]
+        if type(value) is not kind:
+            raise TypeError
+        self.weight -= sys.getsizeof(value)
+        return value
+
     def mark(self) -> None:
         self.marks.append(len(self.stack))
 
@@ -120,35 +149,43 @@ class _Machine:
 
     def text(self, width: int) -> None:
         """Pushes a text whose length has `width` bytes."""
-        self.stack.append(self.take(self.number(width)).decode("utf-8", "replace"))
+        self.push(self.take(self.number(width)).decode("utf-8", "replace"))
 
     def long(self) -> None:
         """Pushes an integer of up to 64 bits."""
         count = self.number(1)
         if count > LONGEST_NUMBER:
             raise self._fault(f"a number of {count} bytes; numbers have at most 64 bits")
-        self.stack.append(int.from_bytes(self.take(count), "little", signed=True))
+        self.push(int.from_bytes(self.take(count), "little", signed=True))
 
     def append_all(self) -> None:
         items = self.since_mark()
-        _of(list, self.stack[-1]).extend(items)
+        grown = self.target(list)
+        grown.extend(items)
+        self.weight += sys.getsizeof(grown)
 
     def append(self) -> None:
         item = self.stack.pop()
-        _of(list, self.stack[-1]).append(item)
+        grown = self.target(list)
+        grown.append(item)
+        self.weight += sys.getsizeof(grown)
 
     def set_all(self) -> None:
         items = self.since_mark()
         keys, values = items[::2], items[1::2]
         if len(keys) != len(values) or not KEYS.issuperset(map(type, keys)):
             raise TypeError
-        _of(dict, self.stack[-1]).update(zip(keys, values, strict=True))
+        grown = self.target(dict)
+        grown.update(zip(keys, values, strict=True))
+        self.weight += sys.getsizeof(grown)
 
     def set(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         if type(key) not in KEYS:
             raise TypeError
-        _of(dict, self.stack[-1])[key] = value
+        grown = self.target(dict)
+        grown[key] = value
+        self.weight += sys.getsizeof(grown)
 
     def tuple_of(self, count: int) -> None:
         """Makes the top `count` objects one tuple."""
@@ -156,6 +193,7 @@ class _Machine:
         if len(items) < count:
             raise IndexError
         self.stack[-count:] = [items]
+        self.weight += sys.getsizeof(items)
 
     def remember(self, key: int) -> None:
         """Gives the top object a number: one that is known, or the next."""
@@ -168,24 +206,17 @@ class _Machine:
         self.stack.append(self.memo[key])
 
 
-def _of(kind: type, value: Any) -> Any:
-    """The value; raises TypeError if it is of another kind."""
-    if type(value) is not kind:
-        raise TypeError
-    return value
-
-
 def _push(value: Any) -> Callable[[_Machine], None]:
     return lambda machine: machine.stack.append(value)
 
 
 def _push_new(kind: type) -> Callable[[_Machine], None]:
-    return lambda machine: machine.stack.append(kind())
+    return lambda machine: machine.push(kind())
 
 
 def _push_unpacked(layout: str) -> Callable[[_Machine], None]:
     packed = struct.Struct(layout)
-    return lambda machine: machine.stack.append(packed.unpack(machine.take(packed.size))[0])
+    return lambda machine: machine.push(packed.unpack(machine.take(packed.size))[0])
 
 
 STEPS: dict[int, Callable[[_Machine], Any]] = {
@@ -195,8 +226,8 @@ STEPS: dict[int, Callable[[_Machine], Any]] = {
     ord("N"): _push(None),
     0x88: _push(True),
     0x89: _push(False),
-    ord("K"): lambda machine: machine.stack.append(machine.number(1)),
-    ord("M"): lambda machine: machine.stack.append(machine.number(2)),
+    ord("K"): lambda machine: machine.stack.append(machine.number(1)),  # Python has these already
+    ord("M"): lambda machine: machine.push(machine.number(2)),
     ord("J"): _push_unpacked("<i"),
     ord("G"): _push_unpacked(">d"),
     0x8A: _Machine.long,
@@ -210,7 +241,7 @@ STEPS: dict[int, Callable[[_Machine], Any]] = {
     ord("e"): _Machine.append_all,
     ord("s"): _Machine.set,
     ord("u"): _Machine.set_all,
-    ord("t"): lambda machine: machine.stack.append(tuple(machine.since_mark())),
+    ord("t"): lambda machine: machine.push(tuple(machine.since_mark())),
     0x85: lambda machine: machine.tuple_of(1),
     0x86: lambda machine: machine.tuple_of(2),
     0x87: lambda machine: machine.tuple_of(3),

@@ -8,11 +8,11 @@ from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any, Self
 
+from jaxmem.workloads.traces.bounds import MOST_BYTES
 from jaxmem.workloads.traces.packing import DAMAGE, PACKED, unpacked
 
 HEAD = 2**16  # bytes by which a format is told
 PIECE = 2**20  # bytes that are read at once
-MOST_UNPACKED = 2**36  # bytes that a packed file is unpacked into on disk
 ALLOWED = (
     "a trace is a CSV file with the header op,id,size (events) or id,lower,upper,size "
     "(MiniMalloc), or of another format of jaxmem trace import, plain, gzip or zstd"
@@ -21,7 +21,7 @@ ALLOWED = (
 # That are no part of a recording's name; XLA's before the .txt that they end in.
 SUFFIXES = (
     *("-live-range.txt", "-buffer-assignment.txt", ".csv", ".npz", ".bin", ".pickle", ".pkl"),
-    *(".rep", ".trace", ".mtrace", ".log", ".txt"),
+    *(".rep", ".script", ".trace", ".mtrace", ".log", ".txt", ".pt.trace.json", ".json"),
 )
 
 Report = Callable[[int, int], None]  # bytes of the file that were read, and that there are
@@ -34,20 +34,26 @@ class TraceError(ValueError):
 class Source:
     """The unpacked bytes of a trace file, and where in them the reader is."""
 
-    def __init__(self, file: BufferedReader, name: str, where: str, most: int | None) -> None:
+    def __init__(
+        self, file: BufferedReader, name: str, where: str, most: int | None, most_bytes: int
+    ) -> None:
         """
         Args:
             file: the file as it is stored.
             name: of the file, without its folder.
             where: what it is called in messages.
             most: lines or events that are read of it; None: all.
+            most_bytes: that it is unpacked into where it is packed, and that are kept in memory
+                where it must be there whole.
         Raises:
             MissingExtraError: it is packed in a way that needs a package that is not there.
         """
-        self.name, self.where, self.most = name, where, most
+        self.name, self.where, self.most, self.most_bytes = name, where, most, most_bytes
         self.path: Path | None = None  # where the file is; None: in memory
         self.format = ""  # the name of the format that it is read as
+        self.device: int | None = None  # whose memory is read; None: that with the most events
         self.unit, self.number = "byte", 0  # the place in it, lines counted from 1, bytes from 0
+        self._unpacked = 0  # bytes that were read
         self._size, self._report = 0, None  # bytes of the file, and who is told how far we are
         try:
             stream, self.packing = unpacked(file)
@@ -59,7 +65,9 @@ class Source:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, report: Report | None = None) -> Iterator[Self]:
+    def open(
+        cls, path: Path, report: Report | None = None, most_bytes: int = MOST_BYTES
+    ) -> Iterator[Self]:
         """The file at a path; `report` is told how much of it has been read.
 
         Raises TraceError where it cannot be opened.
@@ -72,14 +80,14 @@ class Source:
         with file:
             size = os.fstat(file.fileno()).st_size
             counted = _Counted(file, size, report)
-            source = cls(BufferedReader(counted, PIECE), path.name, where, None)
+            source = cls(BufferedReader(counted, PIECE), path.name, where, None, most_bytes)
             source.path, source._size, source._report = path, size, report
             yield source
 
     @classmethod
-    def of_bytes(cls, data: bytes, name: str, most: int) -> Self:
+    def of_bytes(cls, data: bytes, name: str, most: int, most_bytes: int = MOST_BYTES) -> Self:
         """A file in memory, of which at most so many lines or events are read."""
-        return cls(BufferedReader(BytesIO(data)), name, printable(name), most)
+        return cls(BufferedReader(BytesIO(data)), name, printable(name), most, most_bytes)
 
     def _beginning(self, stream: BufferedReader) -> tuple[bytes, Exception | None]:
         """The first bytes, HEAD of them where there are, and what went wrong after them."""
@@ -105,13 +113,18 @@ class Source:
         """The next line with its end, or its first `most` bytes; empty at the end of the file."""
         return self._read(self._stream.readline, most)
 
+    def piece(self) -> bytes:
+        """The next bytes, PIECE of them or what is left; empty at the end of the file."""
+        return self._read(self._stream.read, PIECE)
+
     def whole(self, most: int, what: str) -> bytes:
         """Every byte that is left; raises TraceError if there are more than `most`.
 
         Memory grows with what is there, whatever the file says of its own size.
         """
+        most = min(most, self.most_bytes)
         pieces = bytearray()
-        while piece := self._read(self._stream.read, PIECE):
+        while piece := self.piece():
             pieces += piece
             if len(pieces) > most:
                 raise self.fault(f"too long: of {what} at most {most:,} bytes are read", most)
@@ -139,14 +152,12 @@ class Source:
 
     def _unpack_into(self, path: Path) -> None:
         with path.open("wb") as file:
-            while piece := self._read(self._stream.read, PIECE):
-                if file.tell() + len(piece) > MOST_UNPACKED:
-                    raise self.fault(f"unpacked, it has more than {MOST_UNPACKED:,} bytes")
+            while piece := self.piece():
                 file.write(piece)
 
     def _read(self, read: Callable[[int], bytes], most: int) -> bytes:
         try:
-            return read(most)
+            piece = read(most)
         except DAMAGE:
             raise self.fault(
                 f"the {self.packing} data are truncated or damaged here; pack or copy the file "
@@ -154,6 +165,14 @@ class Source:
             ) from None
         except OSError as error:
             raise unreadable(self.where, error) from None
+        self._unpacked += len(piece)
+        if self.packing and self._unpacked > self.most_bytes:
+            remedy = f"; unpack it yourself ({self.packing} -d)" if self.path else ""
+            raise self.fault(
+                f"too long: of what a packed file is unpacked into, at most {self.most_bytes:,} "
+                f"bytes are read{remedy}"
+            )
+        return piece
 
 
 def unreadable(where: str, error: OSError | ValueError) -> TraceError:

@@ -5,33 +5,37 @@ UTF-8), `size` int64[R] in bytes, `lifetime` int32[R] in requests, `site` int32[
 """
 
 import json
-import os
+import re
 import struct
 import zlib
 from dataclasses import asdict, fields
 from io import BytesIO
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any
-from zipfile import BadZipFile, ZipFile
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 
+from jaxmem.whole_files import written_whole
 from jaxmem.workloads.traces.about import About
-from jaxmem.workloads.traces.events import MOST_REQUESTS
-from jaxmem.workloads.traces.recording import Recording
+from jaxmem.workloads.traces.bounds import MOST_ABOUT, MOST_REQUESTS, MOST_STORED, STORED_EACH
+from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
 from jaxmem.workloads.traces.source import PIECE, Source, TraceError, printable, shown
 
 VERSION = 1
 SUFFIX = ".npz"
 MAGIC = b"PK\x03\x04"
-MOST_BYTES = 2**33  # of a store, packed
-MOST_ABOUT = 2**20  # bytes
 WHAT = "a store of jaxmem"
-# What zipfile, zlib and NumPy raise over a file that is no npz, or no longer one.
+# What zipfile, zlib, json and NumPy raise over a file that is no npz, or no longer one.
 DAMAGE = (
-    *(BadZipFile, EOFError, KeyError, NotImplementedError, OSError, OverflowError, RuntimeError),
-    *(SyntaxError, TokenError, ValueError, struct.error, zlib.error),
+    *(BadZipFile, EOFError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError),
+    *(RecursionError, RuntimeError, TypeError, ValueError, struct.error, zlib.error),
+)
+# Of an array, format 1.0. NumPy itself parses it as Python, which hostile text makes costly.
+ARRAY_MAGIC = b"\x93NUMPY\x01\x00"
+HEADER = re.compile(
+    r"\{'descr': '([<>|=][a-zA-Z]\d{0,9})', 'fortran_order': (?:True|False), "
+    r"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n"
 )
 
 
@@ -52,15 +56,8 @@ def write_store(path: Path, recording: Recording) -> None:
     }
     if recording.site is not None:
         arrays["site"] = recording.site.astype("<i4")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def read_store(source: Source) -> Recording:
@@ -70,10 +67,13 @@ def read_store(source: Source) -> Recording:
         TraceError: it is damaged, no store, or of a version that this program does not know.
     """
     most = MOST_REQUESTS if source.most is None else source.most
-    data = source.whole(MOST_BYTES if source.most is None else 64 * most + MOST_ABOUT, WHAT)
+    stored = MOST_STORED if source.most is None else STORED_EACH * most + MOST_ABOUT
+    data = source.whole(stored, WHAT)
     try:
         with ZipFile(BytesIO(data)) as archive:
             store = _Store(source, archive)
+            if not store.has("version"):
+                raise TraceError(f"{source.where}: {_other_zip(archive.namelist())}")
             version = store.array("version", "<i8", 1)
             if version.tolist() != [VERSION]:
                 raise store.fault(f"version {version.tolist()}; this jaxmem reads {VERSION}")
@@ -102,6 +102,18 @@ def read_store(source: Source) -> Recording:
     return recording
 
 
+def _other_zip(names: list[str]) -> str:
+    """What a zip file is that is no store, and what can be done with it."""
+    if any(name.endswith("data.pkl") for name in names):
+        return (
+            "a file of torch.save, which holds no recording; a snapshot of CUDA memory is what "
+            "torch.cuda.memory._dump_snapshot(FILE) writes"
+        )
+    held = shown(names[0]) if names else "nothing"
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return f"a zip file, of {held}{more}; unzip it, and give what was in it"
+
+
 class _Store:
     """The arrays of a store, each read within bounds."""
 
@@ -122,12 +134,13 @@ class _Store:
         Memory grows with what is there, not with what the header says there is.
         """
         self.member = f"{name}.npy"
+        if self.archive.getinfo(self.member).compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise self.fault("packed in another way than NumPy packs; write it again")
         with self.archive.open(self.member) as file:
-            np.lib.format.read_magic(file)
-            shape, _, found = np.lib.format.read_array_header_1_0(file)
+            shape, found = self._header(file)
             if found != np.dtype(kind) or len(shape) != 1:
                 raise self.fault(f"{found} of shape {shape}; it must be a vector of {kind}")
-            if not 0 <= shape[0] <= most:
+            if shape[0] > most:
                 raise self.fault(f"too long: {shape[0]:,} entries; at most {most:,} are read")
             wanted, data = shape[0] * found.itemsize, bytearray()
             while piece := file.read(min(PIECE, wanted + 1 - len(data))):
@@ -135,6 +148,19 @@ class _Store:
         if len(data) != wanted:
             raise self.fault(f"its header says {wanted:,} bytes and it has {len(data):,} or more")
         return np.frombuffer(data, found)
+
+    def _header(self, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and kind of an array, at which the file is then."""
+        prefix = file.read(len(ARRAY_MAGIC) + 2)
+        magic, length = prefix[:-2], int.from_bytes(prefix[-2:], "little")
+        header = HEADER.fullmatch(file.read(length).decode("latin-1"))
+        if magic != ARRAY_MAGIC or header is None:
+            raise self.fault(
+                "it does not begin as NumPy begins a vector of numbers; it is damaged: copy the "
+                "store or import the recording again"
+            )
+        shape = tuple(int(side) for side in header[2].split(",") if side.strip())
+        return shape, np.dtype(header[1])
 
     def about(self) -> dict[str, Any]:
         """What the store says of itself, once each entry is of the right kind."""
@@ -151,4 +177,7 @@ class _Store:
         if wrong:
             raise self.fault(f"{', '.join(wrong)} missing or of a wrong kind")
         cleaned = {name: printable(about[name]) for name in texts}
-        return {**about, **cleaned, "notes": tuple(map(printable, notes))}
+        reserved = about.get("reserved", 0)  # older stores do not tell
+        if type(reserved) is not int or not 0 <= reserved <= LARGEST_SIZE:
+            raise self.fault("reserved is no number of bytes")
+        return {**about, **cleaned, "notes": tuple(map(printable, notes)), "reserved": reserved}

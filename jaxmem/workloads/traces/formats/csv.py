@@ -1,25 +1,56 @@
-"""CSV with a header: events `op,id,size`, or MiniMalloc's buffers `id,lower,upper,size`."""
+"""CSV with a header: events `op,id,size`, or MiniMalloc's buffers `id,lower,upper,size`.
+
+Events may have a column more, `site`: any text, the same for allocations from the same place in the
+program. MiniMalloc's own columns `alignment`, `gaps`, `hint` and `offset` are left out, and its
+older names are read too (`converter.cc`): there a buffer is live up to `end` and at `end` itself.
+"""
 
 from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from jaxmem.workloads.traces.events import Events, recording_of
+from jaxmem.workloads.traces.events import ZERO, Events, recording_of
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.lines import Lines, whole_number
 from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
-from jaxmem.workloads.traces.source import Source, TraceError, shown
+from jaxmem.workloads.traces.source import Source, shown
 
 EVENT_COLUMNS = ("op", "id", "size")
 BUFFER_COLUMNS = ("id", "lower", "upper", "size")
+SITE = "site"
+# Columns of buffers that are left out: what is said of those that say something.
+LEFT_OUT = {
+    "alignment": "buffers with an alignment, which is left out",
+    "gaps": "buffers with gaps, which are left out: they are live from beginning to end",
+    "hint": "buffers with a hint, which is left out",
+    "offset": "buffers with an offset, a place in a packing, which is left out",
+}
+NOTHING = {"alignment": ("", "1"), "gaps": ("",), "hint": ("", "-1"), "offset": ("",)}
+OPTIONAL = {EVENT_COLUMNS: (SITE,), BUFFER_COLUMNS: tuple(LEFT_OUT)}
+END = "end"  # the last time at which a buffer is live
+OLD_NAMES = {"buffer": "id", "buffer_id": "id", "begin": "lower", "start": "lower", END: "upper"}
 HEADERS = f"{','.join(EVENT_COLUMNS)} (events) or {','.join(BUFFER_COLUMNS)} (MiniMalloc)"
 
 
-def _columns(head: bytes) -> list[str]:
-    """The names in the first line that is not blank."""
-    first = head.decode("utf-8-sig", "replace").strip().partition("\n")[0]
-    return sorted(name.strip() for name in first.split(","))
+def _is_header(columns: list[str], wanted: tuple[str, ...]) -> bool:
+    """Whether these are the columns wanted, in any order, with none twice."""
+    names = [name.strip() for name in columns]
+    if wanted == BUFFER_COLUMNS:
+        names = [OLD_NAMES.get(name, name) for name in names]
+    allowed = {*wanted, *OPTIONAL[wanted]}
+    return len(set(names)) == len(names) and set(wanted) <= set(names) <= allowed
+
+
+def _told_by(wanted: tuple[str, ...]) -> Callable[[bytes], bool]:
+    """Tells by the first line that is not blank."""
+
+    def told(head: bytes) -> bool:
+        first = head.decode("utf-8-sig", "replace").strip().partition("\n")[0]
+        return _is_header(first.split(","), wanted)
+
+    return told
 
 
 def _read(source: Source, wanted: tuple[str, ...]) -> Recording:
@@ -30,7 +61,7 @@ def _read(source: Source, wanted: tuple[str, ...]) -> Recording:
         raise lines.fault(f"the file is empty; the first line must be {','.join(wanted)}", 1)
     header_line = lines.number
     columns = [name.strip() for name in header.split(",")]
-    if sorted(columns) != sorted(wanted):
+    if not _is_header(columns, wanted):
         raise lines.fault(f"unknown header {shown(header)}; it must be {','.join(wanted)}")
     read = _read_events if wanted == EVENT_COLUMNS else _read_buffers
     recording = read(lines, columns)
@@ -39,21 +70,9 @@ def _read(source: Source, wanted: tuple[str, ...]) -> Recording:
     return recording
 
 
-def no_trace(source: Source) -> TraceError:
-    """The error for a file that is of no format: what is wrong with its first line."""
-    lines = Lines(source)
-    header = next(lines.texts, None)
-    if header is None:
-        return lines.fault(f"the file is empty; the first line must be {HEADERS}", 1)
-    return lines.fault(
-        f"unknown header {shown(header)}; it must be {HEADERS}, or the file one of another format "
-        "of jaxmem trace import"
-    )
-
-
 def _rows(lines: Lines, columns: list[str], wanted: tuple[str, ...]) -> Iterator[list[str]]:
-    """The fields of each line, in the order of `wanted`."""
-    order = [columns.index(name) for name in wanted]
+    """The fields of each line, in the order of `wanted`; of columns not there, empty texts."""
+    order = [columns.index(name) if name in columns else -1 for name in wanted]
     for text in lines:
         fields = [field.strip() for field in text.split(",")]
         if len(fields) != len(columns):
@@ -61,20 +80,21 @@ def _rows(lines: Lines, columns: list[str], wanted: tuple[str, ...]) -> Iterator
                 f"{len(fields)} fields in {shown(text)}; the header {','.join(columns)} "
                 f"asks for {len(columns)}"
             )
+        fields.append("")
         yield [fields[position] for position in order]
 
 
 def _read_events(lines: Lines, columns: list[str]) -> Recording | None:
     events = Events(lines.source)
     past = _Past()
-    for op, block, text in _rows(lines, columns, EVENT_COLUMNS):
+    for op, block, text, site in _rows(lines, columns, (*EVENT_COLUMNS, SITE)):
         if op == "a":
             if block in events.live:
                 raise lines.fault(
                     f"id {shown(block)} is allocated while it is still live; "
                     "an id may be used again only after its free"
                 )
-            events.allocate(block, _size(lines, text))
+            events.allocate(block, _size(lines, text), site or None)
             past.allocated(block)
         elif op == "f":
             request = events.live.get(block)
@@ -125,20 +145,29 @@ class _Buffers:
 
 def _read_buffers(lines: Lines, columns: list[str]) -> Recording | None:
     buffers = _Buffers()
-    for name, first, end, size in _rows(lines, columns, BUFFER_COLUMNS):
-        lower, upper = _time(lines, "lower", first), _time(lines, "upper", end)
+    counted: Counter[str] = Counter()
+    called = {OLD_NAMES.get(name, name): name for name in columns}
+    columns, inclusive = list(called), END in columns
+    begins, ends = called["lower"], called["upper"]
+    for name, first, end, text, *others in _rows(lines, columns, (*BUFFER_COLUMNS, *LEFT_OUT)):
+        lower, upper = _time(lines, begins, first), _time(lines, ends, end) + inclusive
+        size = _size(lines, text)
+        counted[ZERO] += size == 0
+        for (column, what), other in zip(LEFT_OUT.items(), others, strict=True):
+            counted[what] += other not in NOTHING[column]
         if upper <= lower:
-            raise lines.fault(f"lower {lower} and upper {upper}; upper must be larger than lower")
+            must = "be at least" if inclusive else "be larger than"
+            raise lines.fault(f"{begins} {first} and {ends} {end}; {ends} must {must} {begins}")
         buffers.name.append(buffers.names.setdefault(name, len(buffers.names)))
         buffers.lower.append(lower)
         buffers.upper.append(upper)
-        buffers.size.append(_size(lines, size))
+        buffers.size.append(size or 1)
         buffers.line.append(lines.number)
     if not buffers.size:
         return None
     _check_reuse(lines, buffers)
     requests = requests_of_buffers(buffers.lower, buffers.upper, buffers.size)
-    return recording_of(lines.source, *requests)
+    return recording_of(lines.source, *requests, counted=counted)
 
 
 def requests_of_buffers(lower, upper, size) -> tuple[np.ndarray, np.ndarray]:
@@ -176,8 +205,8 @@ def _check_reuse(lines: Lines, buffers: _Buffers) -> None:
 
 def _size(lines: Lines, text: str) -> int:
     value = whole_number(text)
-    if value is None or not 1 <= value <= LARGEST_SIZE:
-        raise lines.fault(f"size {shown(text)}; a size is a whole number of bytes from 1 to 2^62")
+    if value is None or not 0 <= value <= LARGEST_SIZE:
+        raise lines.fault(f"size {shown(text)}; a size is a whole number of bytes from 0 to 2^62")
     return value
 
 
@@ -190,11 +219,12 @@ def _time(lines: Lines, column: str, text: str) -> int:
 
 EVENTS = Format(
     "events",
-    lambda head: _columns(head) == sorted(EVENT_COLUMNS),
+    _told_by(EVENT_COLUMNS),
     lambda source: _read(source, EVENT_COLUMNS),
 )
 MINIMALLOC = Format(
     "minimalloc",
-    lambda head: _columns(head) == sorted(BUFFER_COLUMNS),
+    _told_by(BUFFER_COLUMNS),
     lambda source: _read(source, BUFFER_COLUMNS),
+    alignment=1,
 )

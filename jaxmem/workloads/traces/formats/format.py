@@ -14,3 +14,4 @@ class Format(NamedTuple):
     told_by: Callable[[bytes], bool]  # whether a file that begins so, unpacked, is of this format
     read: Callable[[Source], Recording]
     from_strangers: bool = True  # reading it is safe whatever is in it
+    alignment: int = 16  # bytes to which the allocators of such programs round sizes

@@ -1,8 +1,9 @@
-"""Traces of the malloc exercise of Computer Systems: A Programmer's Perspective (`.rep`).
+"""Traces of the malloc lab of Computer Systems: A Programmer's Perspective (`.rep`), and scripts.
 
 Four numbers, a line each (heap size or weight, ids, operations, weight or heap size), then
 `a id size` allocates, `r id size` reallocates, `f id` frees. An id is given out once or, after its
-free, again.
+free, again. The scripts of Stanford's CS107 (`.script`) have the same operations, no numbers
+before them, and comments that begin with #.
 """
 
 import re
@@ -15,7 +16,7 @@ from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
 from jaxmem.workloads.traces.source import Source, shown
 
 HEADER = 4  # numbers, of which the third says how many operations follow
-BEGINS = re.compile(rb"(?:\s*\d+[ \t\r]*\n)*\s*a +-?\d+ +-?\d+(?:\s|$)")
+BEGINS = re.compile(rb"(?:\s*(?:\d+[ \t\r]*|#[^\n]*)\n)*\s*a +-?\d+ +-?\d+(?:\s|$)")
 FIELDS = {"a": 3, "r": 3, "f": 2}
 
 
@@ -52,6 +53,8 @@ def _fields(lines: Lines, header: list[int]) -> Iterator[list[str]]:
     """The fields of each operation; the numbers before the first one are put into `header`."""
     begun = False
     for text in lines:
+        if text.startswith("#"):
+            continue
         fields = text.split()
         if not begun and len(fields) == 1:
             header.append(_number(lines, "a header of", text, 0))

@@ -6,7 +6,7 @@
 
 import re
 
-from jaxmem.workloads.traces.events import FAILED, Events
+from jaxmem.workloads.traces.events import FAILED, OTHER, Events
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.lines import Lines
 from jaxmem.workloads.traces.recording import Recording
@@ -17,7 +17,6 @@ LINE = re.compile(
     r"(?P<block>0x[0-9a-f]{1,16}|\(nil\))(?: (?P<size>0x[0-9a-f]{1,30}|0))?"
 )
 BEGINS = re.compile(rb"\s*= Start\s|\s*@ [^\n]+ [-+<>] 0x")
-OTHER = "lines that are no event, left out"
 
 
 def _read(source: Source) -> Recording:

@@ -1,38 +1,60 @@
-"""PyTorch's CUDA memory snapshots: pickles of `torch.cuda.memory._snapshot()`.
+"""PyTorch's CUDA memory snapshots: pickles of `torch.cuda.memory._snapshot()`, or JSON of it.
 
 A snapshot holds the last events of each device and how its memory looked at the end. A block is
 taken when it is allocated and free when PyTorch can give its place to another (free_completed).
 """
 
+import json
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from jaxmem.workloads.traces.events import Events
+from jaxmem.workloads.traces.formats.cuda_segments import dicts, reserved_bytes
 from jaxmem.workloads.traces.formats.format import Format
 from jaxmem.workloads.traces.plain_pickle import read_plain_pickle
 from jaxmem.workloads.traces.recording import LARGEST_SIZE, Recording
-from jaxmem.workloads.traces.source import Source
+from jaxmem.workloads.traces.source import Source, TraceError
 
 WHAT = "a CUDA memory snapshot"
+RECORD = (
+    "call torch.cuda.memory._record_memory_history(max_entries=100000) before what is to be "
+    "recorded, and torch.cuda.memory._dump_snapshot(FILE) after it"
+)
+PICKLE = b"\x80"
+# By the key that comes first, as torch writes them or sorted.
+JSON = re.compile(
+    rb'\s*(\{\s*"(segments|device_traces|allocator_settings|external_annotations)"\s*:'
+    rb'|\[\s*\{\s*"(device|active_size|address|segment_type)"\s*:)'
+)
+ALIGNMENT = 512  # bytes to which PyTorch's caching allocator rounds
+MOST_NAMED = 16  # devices in a message
 MOST_FRAMES = 64  # calls of a stack by which sites are told apart
 FREES = ("free_completed", "free")  # the second in snapshots of PyTorch 1
+MOVES = ("alloc", *FREES)
 ACTIVE = ("active_allocated", "active_awaiting_free", "active_pending_free")
 OTHER_DEVICES = "events of other devices, left out"
 BEFORE = "blocks from before the recording began, put at its beginning in the order of addresses"
 
 
 def _read(source: Source) -> Recording:
-    snapshot = read_plain_pickle(source, WHAT)
+    snapshot = _content(source)
     traces = _traces(source, snapshot)
-    device = max(range(len(traces)), key=lambda number: len(traces[number]))
+    moves = _moves(traces)
+    device = _device(source, traces, moves)
     trace = traces[device]
-    events = Events(source)
-    events.counted[OTHER_DEVICES] = sum(map(len, traces)) - len(trace)
     source.unit = f"device_traces[{device}], event"
     for number, event in enumerate(trace):
         source.number = number
         _check(source, event)
     before = _blocks_before(trace, _active(snapshot, device))
+    _check_recorded(source, device, trace, before)
+    events = Events(source)
+    others = [str(other) for other, count in enumerate(moves) if count and other != device]
+    others = [*others[:MOST_NAMED], *(["..."] if len(others) > MOST_NAMED else [])]
+    choice = f" (device={' or '.join(others)} takes theirs)" if others else ""
+    events.counted[OTHER_DEVICES + choice] = sum(map(len, traces)) - len(trace)
     events.counted[BEFORE] = len(before)
     source.number = 0
     for block in sorted(before):
@@ -43,20 +65,85 @@ def _read(source: Source) -> Recording:
             events.allocate(event["addr"], event["size"], _site(event.get("frames")))
         elif event["action"] in FREES:
             events.free(event["addr"])
-    return events.recording(f"PyTorch on CUDA device {device}")
+    recording = events.recording(f"PyTorch on CUDA device {device}")
+    reserved = reserved_bytes(trace, snapshot.get("segments"), device)
+    if reserved < recording.peak_live:  # the snapshot does not tell of all segments
+        return recording
+    return replace(recording, about=replace(recording.about, reserved=reserved))
+
+
+def _content(source: Source) -> Any:
+    """What the file holds, pickle or JSON."""
+    if JSON.match(source.head) is None:
+        return read_plain_pickle(source, WHAT)
+    if source.most is not None:  # a short text can stand for much more memory
+        raise TraceError(
+            f"{source.where}: a snapshot in JSON is not read here; jaxmem trace import makes a "
+            "store of it, which is"
+        )
+    try:
+        return json.loads(source.whole(source.most_bytes, WHAT))
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise TraceError(f"{source.where}: {WHAT} in JSON that is damaged ({reason})") from None
 
 
 def _traces(source: Source, snapshot: Any) -> list[list[Any]]:
     """The events of each device; raises TraceError where there are none."""
+    if isinstance(snapshot, list) and any("blocks" in segment for segment in dicts(snapshot)):
+        raise TraceError(
+            f"{source.where}: a list of segments, as torch.cuda.memory_snapshot() returns; it has "
+            f"no events: {RECORD}"
+        )
     traces = snapshot.get("device_traces") if isinstance(snapshot, dict) else None
     if isinstance(traces, list) and all(isinstance(trace, list) for trace in traces):
+        return traces
+    raise TraceError(
+        f"{source.where}: no device_traces in the file: it is no snapshot of CUDA memory"
+    )
+
+
+def _device(source: Source, traces: list[list[Any]], moves: list[int]) -> int:
+    """The device asked for, or that with the most allocations and frees; raises TraceError."""
+    if source.device is None:
         if any(traces):
-            return traces
-        raise source.fault(
-            "no event in the snapshot; they are kept after "
-            "torch.cuda.memory._record_memory_history()"
+            return max(range(len(traces)), key=lambda number: (moves[number], len(traces[number])))
+        raise TraceError(f"{source.where}: no event in the snapshot; {RECORD}")
+    if source.device < len(traces) and moves[source.device]:
+        return source.device
+    there = ", ".join([str(number) for number, count in enumerate(moves) if count][:MOST_NAMED])
+    raise TraceError(
+        f"{source.where}: device={source.device} has no allocation or free in the snapshot; "
+        f"devices that have: {there or 'none'}"
+    )
+
+
+def _moves(traces: list[list[Any]]) -> list[int]:
+    """How many allocations and frees are among the events of each device."""
+    counted: dict[int, int] = {}  # by trace: the same one may stand in the list a million times
+    for trace in traces:
+        if id(trace) not in counted:
+            counted[id(trace)] = sum(map(_is_move, dicts(trace)))
+    return [counted[id(trace)] for trace in traces]
+
+
+def _is_move(event: dict[str, Any]) -> bool:
+    return event.get("action") in MOVES
+
+
+def _check_recorded(source: Source, device: int, trace: list[Any], before: dict[int, int]) -> None:
+    """Raises TraceError where the recording shows no program, only what was there before it."""
+    moves = list(filter(_is_move, trace))
+    if not moves:
+        raise TraceError(f"{source.where}: no event in the snapshot; {RECORD}")
+    allocations = sum(event["action"] == "alloc" for event in moves)
+    # A history of one event is what is kept where nobody has asked for more.
+    if not allocations or (len(trace) == 1 and before):
+        raise TraceError(
+            f"{source.where}: nothing was recorded on device {device}: its history has "
+            f"{len(trace):,} event{'s' * (len(trace) > 1)}, {allocations} of them an allocation; "
+            f"{RECORD}"
         )
-    raise source.fault("no device_traces in the pickle: it is no snapshot of CUDA memory")
 
 
 def _check(source: Source, event: Any) -> None:
@@ -74,12 +161,12 @@ def _check(source: Source, event: Any) -> None:
 def _active(snapshot: dict[str, Any], device: int) -> Iterator[tuple[int, int]]:
     """Address and bytes of the blocks that were taken when the snapshot was made."""
     met: set[int] = set()  # the same list may stand in a million segments
-    for segment in _dicts(snapshot.get("segments")):
+    for segment in dicts(snapshot.get("segments")):
         blocks, address = segment.get("blocks"), segment.get("address")
         if segment.get("device", device) != device or id(blocks) in met:
             continue
         met.add(id(blocks))
-        for block in _dicts(blocks):
+        for block in dicts(blocks):
             size, start = block.get("size"), block.get("address", address)
             asked = block.get("requested_size", size)
             if not (isinstance(size, int) and isinstance(start, int) and isinstance(asked, int)):
@@ -107,15 +194,10 @@ def _blocks_before(trace: list[Any], active: Iterable[tuple[int, int]]) -> dict[
     return before | {start: size for start, size in active if start not in met and size > 0}
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    """The dicts in a list; none where it is no list."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
 def _site(frames: Any) -> tuple[tuple[str, int], ...] | None:
     """The stack of calls that led to an allocation."""
     known: list[tuple[str, int]] = []
-    for call in _dicts(frames[:MOST_FRAMES] if isinstance(frames, list) else None):
+    for call in dicts(frames[:MOST_FRAMES] if isinstance(frames, list) else None):
         file, line = call.get("filename"), call.get("line")
         if isinstance(file, str) and isinstance(line, int):
             known.append((file, line))
@@ -126,4 +208,9 @@ def _short(value: Any) -> str:
     return repr(value) if isinstance(value, int | float | None) else f"a {type(value).__name__}"
 
 
-PYTORCH_CUDA = Format("pytorch-cuda", lambda head: head[:1] == b"\x80", _read)
+PYTORCH_CUDA = Format(
+    "pytorch-cuda",
+    lambda head: head.startswith(PICKLE) or JSON.match(head) is not None,
+    _read,
+    alignment=ALIGNMENT,
+)

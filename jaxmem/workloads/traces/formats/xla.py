@@ -25,6 +25,7 @@ VALUE = re.compile(
 )
 PROVIDED = re.compile(r", (parameter \d|constant|thread-local)")
 ELSEWHERE = "values in parameters, constants and thread-local memory, left out"
+EMPTY = "values of zero bytes, for which XLA asks for no memory, left out"
 
 
 class _Place(NamedTuple):
@@ -52,7 +53,7 @@ def _read(source: Source) -> Recording:
             f"{source.where}: the other half is missing: sizes are in NAME-{PLACES}, lifetimes in "
             f"NAME-{RANGES} beside it, plain and both with the NAME that XLA gave them"
         )
-    with Source.open(twin) as beside:
+    with Source.open(twin, most_bytes=source.most_bytes) as beside:
         ranges, places = (source, beside) if kind == RANGES else (beside, source)
         placed, elsewhere = _places(places)
         buffers = sorted(_buffers(ranges, placed))
@@ -78,6 +79,7 @@ def _places(source: Source) -> tuple[dict[str, _Place], Counter[str]]:
             size = int(value[3])
             if size > LARGEST_SIZE:
                 raise lines.fault(f"size {size}; a size is at most 2^62 bytes")
+            left_out[EMPTY] += not size and not provided
             if size and not provided:
                 name = value[1] + (value[2] or "{}")
                 placed[name] = _Place(allocation, int(value[4]), size)
@@ -118,4 +120,5 @@ XLA = Format(
     lambda head: head.startswith(tuple(BEGINS.values())),
     _read,
     from_strangers=False,  # it comes in two files
+    alignment=1,
 )

@@ -1,0 +1,63 @@
+"""What `jaxmem trace info` found, in one sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxmem.render.palette import policy_title
+
+LITTLE = 0.01  # of the memory, below which a gain is not worth the words
+
+
+def trace_verdict(results: Mapping[str, Any]) -> str:
+    """Whether better placement has something to gain on a recording, and who gains it.
+
+    Args:
+        results: of results.json; what is gained is told beside best-fit, or where that has not
+            played, beside the first policy.
+    """
+    found = results["headroom"]
+    needed = found["bounded"]
+    name = "best" if "best" in needed else next(iter(needed))
+    title, usual = policy_title(name), needed[name]
+    return f"{title} needs {_beyond(usual)} over peak live, {_rest(found, name)}{_pytorch(found)}."
+
+
+def _rest(found: Mapping[str, Any], name: str) -> str:
+    """The sentence beyond what the policy `name` needs."""
+    needed, offline = found["bounded"], found["offline"]
+    usual = needed[name]
+    if usual == found["lower_bound"]:
+        return "which is the least there can be: nothing is left to gain"
+    if usual == offline:
+        return f"and no better packing was found: at most {_saved(1, usual)} is left to gain"
+    head = f"the best packing found {_beyond(offline)}: "
+    if 1 - offline / usual < LITTLE:
+        return head + f"little is left to gain, {_saved(offline, usual)} of the memory"
+    head += f"with every lifetime known, {_saved(offline, usual)} of the memory could be saved"
+    rival = min(needed, key=lambda each: needed[each])
+    if needed[rival] == usual:
+        return head + ", and no other policy that played saves any of it"
+    return head + f"; {policy_title(rival)}, which knows none, saves {_saved(needed[rival], usual)}"
+
+
+def _pytorch(found: Mapping[str, Any]) -> str:
+    """What PyTorch's allocator had reserved, where the recording tells it."""
+    recorded = found.get("caching_allocator", {}).get("recorded")
+    if recorded is None:
+        return ""
+    return f"; PyTorch's own allocator had reserved {_beyond(recorded)} over peak live"
+
+
+def _beyond(ratio: float) -> str:
+    return _percent(ratio - 1)
+
+
+def _saved(ratio: float, usual: float) -> str:
+    return _percent(1 - ratio / usual)
+
+
+def _percent(share: float) -> str:
+    """A share in %; one that is not zero does not look like it."""
+    if share == 0:
+        return "0 %"
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "less than 0.1 %"
