@@ -89,6 +89,8 @@ def run(config: dict[str, Any], command: str) -> int:
             "seed": result.seed,
             "finished": finished,
             "validation_references": result.references,
+            "start": result.start,
+            "kept_at": result.kept_at,
             "curve": [dataclasses.asdict(point) for point in result.curve],
         },
     }
@@ -115,6 +117,8 @@ def draw_curve(result: TrainResult, folder: RunFolder) -> None:
         [point.steps for point in result.curve],
         [point.failed for point in result.curve],
         result.references,
+        start=result.start,
+        kept=result.kept_at,
         episodes=result.episodes,
         ylabel="failed requests, validation (%)",
     )
