@@ -29,8 +29,6 @@ class Watching:
     total: int = 0  # environment steps of the whole run
     references: dict[str, float] = field(default_factory=dict)  # % failed, by fit
     curve: list[Any] = field(default_factory=list)  # of `Report`
-    start: tuple[str, float] | None = None  # the rule that it starts from; known at the end
-    kept: int | None = None  # steps of the point that is kept; likewise
 
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         """The fits' failures, and the steps to come."""
@@ -84,7 +82,6 @@ def learn(job: Job, watching: Watching, task: Workload, states: int, seed: int) 
     watching.job = job
     job.report("compiling (half a minute, or more) …", 0.0)
     result = train(task, "branching", seed=seed, states=states, listeners=[watching], **SMALL)
-    watching.start, watching.kept = result.start, result.kept_at
     job.doing = "testing …"
     requests = task.requests("test", seed, SEQUENCES)
     fits = {name: failed_share(policy(name), requests, task) for name in CLASSICAL}
@@ -107,8 +104,6 @@ def curve_picture(watching: Watching) -> bytes:
             [point.steps for point in points],
             [point.failed for point in points],
             dict(watching.references),
-            start=watching.start,
-            kept=watching.kept,
             ylabel="failed requests, validation (%)",
         )
     return picture.getvalue()

@@ -68,7 +68,7 @@ def _curve() -> None:
     if not watching.references:
         return
     points = len(watching.curve)
-    drawn = looks.memo("curve", (id(watching), points, watching.kept), lambda: learning.curve_picture(watching))
+    drawn = looks.memo("curve", (id(watching), points), lambda: learning.curve_picture(watching))
     looks.picture(drawn, "failed requests on validation sequences, while learning")
 
 
