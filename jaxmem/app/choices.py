@@ -1,5 +1,6 @@
 """What can be chosen on the page, found without JAX, so that it can be painted at once."""
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,10 +30,13 @@ class Preset(NamedTuple):
 
 
 def title(name: str) -> str:
-    """What people read for a policy."""
-    return f"{policy_title(name)} (trained here)" if name == TRAINED else policy_title(name)
+    """What people read for a policy, with whether it has learned."""
+    if name == TRAINED:
+        return f"{policy_title(name)} (trained here)"
+    return f"{policy_title(name)} (learned)" if name in shipped() else policy_title(name)
 
 
+@functools.cache
 def shipped() -> tuple[str, ...]:
     """The policies that come with the package, the generalist first."""
     folder = Path(jaxmem.__file__).parent / "policies" / "shipped"

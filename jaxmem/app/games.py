@@ -77,6 +77,11 @@ class Mind:
     seen: Thoughts
     card: Card
 
+    @property
+    def scale(self) -> str:
+        """What the figures of the places say."""
+        return f"above the bar, beside the best place: {worth.scale(self.card.training)}"
+
     def says(self, now: int, start: int) -> str:
         """Why it placed request `now` at cell `start`, in words."""
         candidates, values = self.seen.start[now], self.seen.value[now]

@@ -18,7 +18,7 @@ POLL = 0.6  # seconds between two looks at work that is going on
 PAGE = """<style>
 .block-container { padding-top: 2.6rem; max-width: none; }
 [data-testid="stMarkdownContainer"] > p, [data-testid="stMarkdownContainer"] li { max-width: 62rem; }
-[data-baseweb="tag"] { background: #e4e7eb !important; color: #1f2328 !important; }
+[data-tag] { background-color: #e4e7eb !important; color: #1f2328 !important; }
 [data-testid="stTabs"] button p { font-size: 1rem; }
 .jm-picture { overflow-x: auto; margin: .4rem 0 .8rem; }
 .jm-picture img { width: 100%; min-width: 34rem; display: block; }
@@ -72,15 +72,15 @@ def playing(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
 
     def begin(name: str) -> None:
         done = list(names).index(name)
-        first = "the first visit compiles a program for each kind of policy, later ones find it"
         place.progress(
             done / len(names),
-            text=f"{choices.title(name)} is compiled and plays: {done + 1} of {len(names)} "
-            f"policies ({first})",
+            text=f"{choices.title(name)} is compiled and plays: policy {done + 1} of {len(names)}. "
+            "The first visit compiles what later ones find in the cache: half a minute, about.",
         )
 
-    with st.spinner("Waking JAX …" if "woken" not in st.session_state else "Playing …",
-                    show_time=True):  # fmt: skip
+    woken = "woken" in st.session_state
+    said = "Playing …" if woken else "JAX is being imported; then the policies are compiled …"
+    with st.spinner(said, show_time=True):
         yield begin
     st.session_state.woken = True
     place.empty()

@@ -197,7 +197,8 @@ def _results(
             who = st.session_state.trained if trained else games.player(name, game.source)
             played[name] = games.play(game, who)
             if first:
-                waiting.html("".join(row(game, run, None, 0) for run in played.values()))
+                shown = "".join(row(game, run, None, 0) for run in played.values())
+                waiting.html(shown + strip.axis(game.task.cells))
             thoughts[name] = games.think(game, who, played[name])
         return game, played, thoughts
 
@@ -211,16 +212,18 @@ def _board(game: Any, played: dict[str, Any], thoughts: dict[str, Any], pace: fl
         preset = choices.presets().get(state.play_preset)
         state.play_of, state.play_step = game, min(preset.step if preset else 0, last)
     _advance(last)
-    st.toggle("Place the requests yourself", key="play_yours")
-    if state.play_yours:
-        yours.show(game)
-    left, right = st.columns([1, 5], vertical_alignment="bottom")
+    left, middle, right = st.columns([1, 6, 2], vertical_alignment="center")
     playing = state.get("playing", False)
     left.button(
         "Pause" if playing else "Play", key="play_button", on_click=_toggle, args=(last,),
         icon=f":material/{'pause' if playing else 'play_arrow'}:",
     )  # fmt: skip
-    right.slider("Step", 0, last, key="play_step", on_change=_pause)
+    middle.slider(
+        "Step", 0, last, key="play_step", on_change=_pause, label_visibility="collapsed"
+    )
+    right.toggle("Place the requests yourself", key="play_yours")
+    if state.play_yours:
+        yours.show(game)
     now = state.play_step
     size = int(game.size[now]) if now < last else 0
     st.markdown(
@@ -230,7 +233,7 @@ def _board(game: Any, played: dict[str, Any], thoughts: dict[str, Any], pace: fl
         else f"**After the last of {last} {'request' if last == 1 else 'requests'}.**"
     )
     rows = [row(game, run, thoughts.get(name), now) for name, run in played.items()]
-    st.html("".join(rows) + strip.legend())
+    st.html("".join(rows) + strip.axis(game.task.cells) + strip.legend())
     everyone = list(played.values())
     if state.play_yours and (mine := yours.played(game)) is not None:
         everyone.append(mine)

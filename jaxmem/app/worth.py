@@ -72,9 +72,16 @@ def in_unit(training: dict[str, Any], more: float) -> str:
     return f"{more:.2g} {unit}, discounted by {settings.get('gamma', 1.0):g} a request"
 
 
+def scale(training: dict[str, Any]) -> str:
+    """What the figures of the places are differences of, in words."""
+    if _taught(training):
+        return "log of how often its teachers would choose it"
+    return in_unit(training, 0).split(" ", 1)[1]
+
+
 def _taught(training: dict[str, Any]) -> bool:
     """Whether other policies were its teachers: its values are log-probabilities then."""
-    return "learner" not in training
+    return training.get("learner") == "imitation"
 
 
 def _times(more: float) -> str:
