@@ -69,11 +69,17 @@ def presets() -> dict[str, Preset]:
     return {
         # Both from `experiments/telling_sequences.py`, which says how they were chosen.
         "Where the fits fail and learning does not": Preset(
-            "64", "", "13, 14, 14, 16, free:2, 1, 2, 1, free:3, 14, free:1, 15, free:4, free:8", 8,
+            "64",
+            "",
+            "13, 14, 14, 16, free:2, 1, 2, 1, free:3, 14, free:1, 15, free:4, free:8",
+            8,
             f"The beginning of a sequence of large-short-lived, {CHOSEN}",
         ),
         "Where best-fit loses": Preset(
-            "64", "", "12, 13, 8, free:1, 13, 13, 1, free:5, 15", 6,
+            "64",
+            "",
+            "12, 13, 8, free:1, 13, 13, 1, free:5, 15",
+            6,
             f"Best-fit puts request 6 into the tightest hole, and so cuts a longer one that the "
             f"fifth leaves. The beginning of a sequence of large-short-lived, {CHOSEN}",
         ),

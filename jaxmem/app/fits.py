@@ -111,4 +111,6 @@ def picture(rule: Rule) -> str:
     blocks = [Stretch(at, many, BEFORE - k) for k, (at, many) in enumerate(LAYOUT)]
     memory = with_holes([*blocks, Stretch(FIRST_START, SIZES[0], 0)], CELLS)
     goes = Stretch(rule.start, SIZES[1], 1)
-    return strip.bar(memory, lifetime_colours([NEVER] * len(SIZES)), goes, colour=policy_colour(rule.name))
+    return strip.bar(
+        memory, lifetime_colours([NEVER] * len(SIZES)), goes, colour=policy_colour(rule.name)
+    )

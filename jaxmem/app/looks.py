@@ -17,7 +17,8 @@ from jaxmem.render import strip, web_table
 POLL = 0.6  # seconds between two looks at work that is going on
 PAGE = """<style>
 .block-container { padding-top: 2.6rem; max-width: none; }
-[data-testid="stMarkdownContainer"] > p, [data-testid="stMarkdownContainer"] li { max-width: 62rem; }
+[data-testid="stMarkdownContainer"] > p, [data-testid="stMarkdownContainer"] li {
+  max-width: 62rem; }
 [data-tag] { background-color: #e4e7eb !important; color: #1f2328 !important; }
 [data-testid="stTabs"] button p { font-size: 1rem; }
 .jm-picture { overflow-x: auto; margin: .4rem 0 .8rem; }

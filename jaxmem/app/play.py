@@ -178,9 +178,7 @@ def _results(
     if first:
         # The memory is there at once; what the policies make of it when JAX is awake.
         blocks = [Stretch(at, many, BEFORE - k) for k, (at, many) in enumerate(wanted["layout"])]
-        waiting.html(
-            strip.bar(with_holes(blocks, wanted["cells"])) + strip.axis(wanted["cells"])
-        )
+        waiting.html(strip.bar(with_holes(blocks, wanted["cells"])) + strip.axis(wanted["cells"]))
     # JAX is imported here, when the page has been painted.
     from jaxmem.app import games
 
@@ -218,9 +216,7 @@ def _board(game: Any, played: dict[str, Any], thoughts: dict[str, Any], pace: fl
         "Pause" if playing else "Play", key="play_button", on_click=_toggle, args=(last,),
         icon=f":material/{'pause' if playing else 'play_arrow'}:",
     )  # fmt: skip
-    middle.slider(
-        "Step", 0, last, key="play_step", on_change=_pause, label_visibility="collapsed"
-    )
+    middle.slider("Step", 0, last, key="play_step", on_change=_pause, label_visibility="collapsed")
     right.toggle("Place the requests yourself", key="play_yours")
     if state.play_yours:
         yours.show(game)

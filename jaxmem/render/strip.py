@@ -25,8 +25,8 @@ from jaxmem.render.palette import (
 )
 
 STYLE = f"""<style>
-.jm-head {{ display: flex; flex-wrap: wrap; gap: 0 .8em; align-items: baseline; margin: .5rem 0 .2rem;
-  font-size: .92rem; color: {INK}; }}
+.jm-head {{ display: flex; flex-wrap: wrap; gap: 0 .8em; align-items: baseline;
+  margin: .5rem 0 .2rem; font-size: .92rem; color: {INK}; }}
 .jm-head b {{ border-left: .35em solid; padding-left: .4em; }}
 .jm-head .muted {{ color: {MUTED}; }}
 .jm-head .failed {{ color: {FAILED}; font-weight: 600; }}

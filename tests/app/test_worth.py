@@ -18,7 +18,9 @@ def card(training=BRANCHING, margin=0.1, guide="best"):
 
 def test_a_place_that_is_left_for_another_is_told_with_what_that_saves_and_not_the_margin():
     said = reason(card(), PLACES, VALUES, start=20, guided=7)
-    assert said == "not where its guide, best-fit, would: 0.5 failed requests saved among the next 40"
+    assert (
+        said == "not where its guide, best-fit, would: 0.5 failed requests saved among the next 40"
+    )
     assert "0.1 " not in said
 
 
