@@ -107,7 +107,7 @@ def draw_learning_curve(
         if seen.any():
             labels[policy] = _draw_curve(axes, at, failed, seen, policy_colour(policy))
             for place in np.flatnonzero(seen & (at == kept))[:1]:
-                _mark_kept(axes, at[place], failed[place])
+                _mark_kept(axes, float(at[place]), float(failed[place]))
         else:
             axes.set_xticks([])
             axes.text(0.5, 0.06, "no validation yet", transform=axes.transAxes, ha="center",
