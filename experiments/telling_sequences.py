@@ -34,7 +34,10 @@ def main() -> None:
     requests = task.requests("test", 0, SEQUENCES)
     players = {
         **{name: policy(name) for name in CLASSICAL},
-        **{name: policy("segregated", np.int32(choice)) for name, choice in GUIDES.items()},
+        **{
+            name: policy("segregated", np.array(choice, np.int32))
+            for name, choice in GUIDES.items()
+        },
         **{name: load_policy(name) for name in LEARNED},
     }
     fails = {
@@ -53,7 +56,7 @@ def main() -> None:
         found = np.flatnonzero(learned & which)
         print(f"{title}: {len(found):,} of {SEQUENCES:,}; the shortest:")
         for number in found[np.argsort(at[found], kind="stable")][:SHOWN]:
-            print(f"  {number:>6}: {typed(size[number], lifetime[number], at[number] + 1)}")
+            print(f"  {number:>6}: {typed(size[number], lifetime[number], int(at[number]) + 1)}")
 
 
 def first_failure(start: np.ndarray) -> np.ndarray:
