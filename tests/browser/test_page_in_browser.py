@@ -148,9 +148,8 @@ def test_the_page_opens_where_the_fits_fail_and_learning_does_not(chromium, serv
     for width, height in ((1400, 1000), (1920, 1080), (400, 800)):
         visitor = Visitor(chromium, server[0], viewport={"width": width, "height": height})
         visitor.says("generalist (learned) can.")
+        visitor.figures()
         assert visitor.page.get_by_text("no hole holds 15").count() == len(TITLES)
-        visitor.page.wait_for_selector(AT_REST)
-        visitor.page.wait_for_timeout(500)
         visitor.page.screenshot(path=shots / f"play_{width}.png")
         table = visitor.page.locator(".jm-table").bounding_box()
         assert table["x"] + table["width"] <= width
