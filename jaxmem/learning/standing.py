@@ -36,6 +36,15 @@ class Standing:
         """Failures at the last validation, in %; None: there was none yet."""
         return self.curve[-1].failed if self.curve else None
 
+    def kept_at(self, late_after: float) -> int | None:
+        """Steps of the point of the curve whose network is kept; None: there is no point yet.
+
+        Args:
+            late_after: steps from which on a network is a late one.
+        """
+        among = [at for at in self.curve if not self.late or at.steps > late_after]
+        return next((at.steps for at in among if at.failed == self.best_failed), None)
+
     def about(self) -> dict[str, Any]:
         """All but the network, as JSON can hold it."""
         return {

@@ -9,13 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning.devices import ALL, check_devices
 from jaxmem.learning.guides import chosen_guide, guides_for, in_words
 from jaxmem.learning.learners import Config, check_training, environment_of, q_of
 from jaxmem.learning.members import groups_of
 from jaxmem.learning.standing import INTERRUPTED, Report, Standing
-from jaxmem.learning.training import Keeping, Listener, Trained, Training
+from jaxmem.learning.training import (
+    LATE,
+    VALIDATION_SEQUENCES,
+    Keeping,
+    Listener,
+    Trained,
+    Training,
+)
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.saved import Card, choice_of
@@ -38,6 +46,8 @@ class TrainResult:
     seconds: float
     seed: int
     guide: str = ""  # the rule that the policy follows where nothing is worth more
+    start: tuple[str, float] | None = None  # the rule that training starts from, and its failures
+    kept_at: int | None = None  # steps after which the network was as it is kept
     note: str = ""  # why the run ended early, if it did
 
     @property
@@ -195,8 +205,9 @@ class Maker:
         def guided(rule: Policy, margin: float) -> Policy:
             return self._guided(standing.best, Guide(rule, np.float32(margin)))
 
-        rule, margin, told = None, 0.0, ""
+        rule, margin, told, start = None, 0.0, "", None
         if self.guides:
+            start = self._start()
             rules = [rule for rule, _ in self.guides]
             place, margin = chosen_guide(guided, rules, task, self.seed)
             rule, told = rules[place], in_words(self.guides[place][1], margin)
@@ -232,5 +243,13 @@ class Maker:
             seconds=trained.seconds,
             seed=self.seed,
             guide=told,
+            start=start,
+            kept_at=standing.kept_at(LATE * config.updates * config.steps_per_update),
             note=standing.note,
         )
+
+    def _start(self) -> tuple[str, float]:
+        """The guide of training in words, and what it fails alone where the curve was measured."""
+        rule, sentence = self.guides[0]
+        validation = self.job.task.requests("validation", self.seed, VALIDATION_SEQUENCES)
+        return sentence, failed_share(rule, validation, self.job.task)
