@@ -1,5 +1,6 @@
 """What can be chosen on the page, found without JAX, so that it can be painted at once."""
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from jaxmem.render.palette import POLICY_TITLES, policy_title
 RULES = tuple(name for name in POLICY_TITLES if name != "learned")
 TRAINED = "learned"  # the policy that was trained on this page
 MOST = {"play_policies": 8, "race_policies": 6, "compare_policies": 24}  # chosen at once
+CHOSEN = "chosen to show the difference; averages over many sequences are in Compare."
 NO_DRAW = ("scenario", "trace", "segregated-lifetimes")  # typed, uploaded, an alias
 PLAYED = ("first", "second", "best", "worst", "generalist")  # at the beginning
 
@@ -23,13 +25,18 @@ class Preset(NamedTuple):
     cells: str
     layout: str
     sizes: str
+    step: int = 0  # that is shown first: so many requests are answered
+    said: str = ""  # about it
 
 
 def title(name: str) -> str:
-    """What people read for a policy."""
-    return f"{policy_title(name)} (trained here)" if name == TRAINED else policy_title(name)
+    """What people read for a policy, with whether it has learned."""
+    if name == TRAINED:
+        return f"{policy_title(name)} (trained here)"
+    return f"{policy_title(name)} (learned)" if name in shipped() else policy_title(name)
 
 
+@functools.cache
 def shipped() -> tuple[str, ...]:
     """The policies that come with the package, the generalist first."""
     folder = Path(jaxmem.__file__).parent / "policies" / "shipped"
@@ -60,12 +67,28 @@ def presets() -> dict[str, Preset]:
     file = configuration_folder() / "workload" / "scenario.yaml"
     example = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {
+        # Both from `experiments/telling_sequences.py`, which says how they were chosen.
+        "Where the fits fail and learning does not": Preset(
+            "64",
+            "",
+            "13, 14, 14, 16, free:2, 1, 2, 1, free:3, 14, free:1, 15, free:4, free:8",
+            8,
+            f"The beginning of a sequence of large-short-lived, {CHOSEN}",
+        ),
+        "Where best-fit loses": Preset(
+            "64",
+            "",
+            "12, 13, 8, free:1, 13, 13, 1, free:5, 15",
+            6,
+            f"Best-fit puts request 6 into the tightest hole, and so cuts a longer one that the "
+            f"fifth leaves. The beginning of a sequence of large-short-lived, {CHOSEN}",
+        ),
         "The example: holes of five sizes": Preset(
             "100", layout_text(example["layout"]), sizes_text(example["sizes"])
         ),
-        # Knuth, The Art of Computer Programming, volume 1, section 2.5, has two holes like these.
-        "Where best-fit loses": Preset("60", "0:3, 29:4, 57:3", "20, 22, 5"),
-        "Where first-fit loses": Preset("40", "0:2, 22:4, 38:2", "12, 20"),
+        # Knuth, The Art of Computer Programming, volume 1, section 2.5, has two pairs like these.
+        "Two holes where best-fit loses": Preset("60", "0:3, 29:4, 57:3", "20, 22, 5"),
+        "Two holes where first-fit loses": Preset("40", "0:2, 22:4, 38:2", "12, 20"),
         "Blocks come and go": Preset(
             "64", "", "4, 12, 4, 12, 4, 12, 4, free:2, free:4, free:6, 3, 11, 14, 12, 16"
         ),

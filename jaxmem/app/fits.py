@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jaxmem.render import strip
 from jaxmem.render.memory import BEFORE, Stretch, with_holes
-from jaxmem.render.palette import policy_colour
+from jaxmem.render.palette import NEVER, lifetime_colours, policy_colour
 
 CELLS = 64
 LAYOUT = ((0, 4), (12, 3), (27, 2), (36, 2), (48, 2), (56, 1))
@@ -111,4 +111,6 @@ def picture(rule: Rule) -> str:
     blocks = [Stretch(at, many, BEFORE - k) for k, (at, many) in enumerate(LAYOUT)]
     memory = with_holes([*blocks, Stretch(FIRST_START, SIZES[0], 0)], CELLS)
     goes = Stretch(rule.start, SIZES[1], 1)
-    return strip.bar(memory, len(SIZES), goes, colour=policy_colour(rule.name))
+    return strip.bar(
+        memory, lifetime_colours([NEVER] * len(SIZES)), goes, colour=policy_colour(rule.name)
+    )

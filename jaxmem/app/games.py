@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.app import worth
 from jaxmem.app.typed import MOST_CELLS, MOST_REQUESTS, Layout, Sizes, Unclear
 from jaxmem.arena.making import UNROLLED_CELLS
 from jaxmem.evaluation.hindsight import replay
@@ -22,7 +23,6 @@ from jaxmem.evaluation.tuning import tuned
 from jaxmem.policies import TUNED, Policy, policy
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.policies.saved import SHIPPED, Card, load_policy, read_policy
-from jaxmem.render.palette import policy_title
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import Requests
 
@@ -72,10 +72,22 @@ class Played:
 
 @dataclass(frozen=True)
 class Mind:
-    """What a learned player saw, and how it decides."""
+    """What a learned player saw, and what it decides by."""
 
     seen: Thoughts
-    guide: str  # in words
+    card: Card
+
+    @property
+    def scale(self) -> str:
+        """What the figures of the places say."""
+        return f"above the bar, beside the best place: {worth.scale(self.card.training)}"
+
+    def says(self, now: int, start: int) -> str:
+        """Why it placed request `now` at cell `start`, in words."""
+        candidates, values = self.seen.start[now], self.seen.value[now]
+        return worth.reason(
+            self.card, candidates, values, start=start, guided=int(self.seen.guided[now])
+        )
 
 
 @dataclass(frozen=True)
@@ -181,11 +193,7 @@ def think(game: Game, who: Player, played: Played) -> Mind | None:
     start = np.full(MOST_REQUESTS, -1, np.int32)
     start[: game.length] = played.start
     found = thoughts(who.policy, who.card.q, start, requests, task, _capacity(task.cells))
-    seen = Thoughts(*(column[: game.length] for column in found))
-    if who.card.guide is None:
-        return Mind(seen, "it takes what it likes best")
-    guide = policy_title(who.card.guide)
-    return Mind(seen, f"it leaves its guide, {guide}, for a place worth {who.card.margin:.2g} more")
+    return Mind(Thoughts(*(column[: game.length] for column in found)), who.card)
 
 
 def _capacity(cells: int) -> int:

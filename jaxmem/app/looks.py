@@ -3,7 +3,8 @@
 import base64
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
@@ -15,7 +16,10 @@ from jaxmem.render import strip, web_table
 
 POLL = 0.6  # seconds between two looks at work that is going on
 PAGE = """<style>
-.block-container { padding-top: 2.6rem; max-width: 76rem; }
+.block-container { padding-top: 2.6rem; max-width: none; }
+[data-testid="stMarkdownContainer"] > p, [data-testid="stMarkdownContainer"] li {
+  max-width: 62rem; }
+[data-tag] { background-color: #e4e7eb !important; color: #1f2328 !important; }
 [data-testid="stTabs"] button p { font-size: 1rem; }
 .jm-picture { overflow-x: auto; margin: .4rem 0 .8rem; }
 .jm-picture img { width: 100%; min-width: 34rem; display: block; }
@@ -60,6 +64,27 @@ def policies(key: str) -> None:
     st.multiselect(
         "Policies", names, key=key, format_func=choices.title, max_selections=choices.MOST[key]
     )
+
+
+@contextmanager
+def playing(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
+    """Says, while policies play, which it is and how far that is; gives what is told of each."""
+    place = st.empty()
+
+    def begin(name: str) -> None:
+        done = list(names).index(name)
+        place.progress(
+            done / len(names),
+            text=f"{choices.title(name)} is compiled and plays: policy {done + 1} of {len(names)}. "
+            "The first visit compiles what later ones find in the cache: half a minute, about.",
+        )
+
+    woken = "woken" in st.session_state
+    said = "Playing …" if woken else "JAX is being imported; then the policies are compiled …"
+    with st.spinner(said, show_time=True):
+        yield begin
+    st.session_state.woken = True
+    place.empty()
 
 
 def memo(key: str, wanted: Any, compute: Callable[[], Any]) -> Any:

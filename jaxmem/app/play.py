@@ -1,6 +1,7 @@
 """The Play tab: a memory, what is asked for, and what each policy makes of it, step by step."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -35,8 +36,8 @@ def show() -> None:
         return
     waiting = st.empty()
     try:
-        with st.spinner("The policies are playing …", show_time=True):
-            game, played, thoughts = _results(wanted, waiting)
+        with looks.playing(wanted["policies"]) as begin:
+            game, played, thoughts = _results(wanted, waiting, begin)
     except Unclear as unclear:
         waiting.warning(str(unclear))
         return
@@ -66,10 +67,25 @@ def _begin() -> None:
 
 
 def _controls() -> None:
+    """What a visitor chooses first: the board is to be seen without scrolling."""
+    state = st.session_state
+    left, right = st.columns([2, 3])
+    with left:
+        st.selectbox("Begin with", [*choices.presets(), OWN], key="play_preset", on_change=_take)
+    with right:
+        looks.policies("play_policies")
+    chosen = choices.presets().get(state.play_preset)
+    if chosen is not None and chosen.said:
+        st.caption(chosen.said)
+    with st.expander("A memory and requests of my own"):
+        _own_fields()
+
+
+def _own_fields() -> None:
+    """The fields that say what is played."""
     state = st.session_state
     left, right = st.columns([3, 2])
     with left:
-        st.selectbox("Begin with", [*choices.presets(), OWN], key="play_preset", on_change=_take)
         a, b = st.columns([1, 3])
         a.text_input("Memory (cells)", key="play_cells", on_change=_own)
         b.text_input("Blocks already there (start:size, …)", key="play_layout", on_change=_own)
@@ -89,7 +105,6 @@ def _controls() -> None:
             )
             b.number_input("Requests", 1, MOST_REQUESTS, key="play_count")
             c.number_input("Seed", 0, 2**31 - 1, key="play_seed")
-    looks.policies("play_policies")
 
 
 def _take() -> None:
@@ -97,7 +112,7 @@ def _take() -> None:
     preset = choices.presets().get(st.session_state.play_preset)
     if preset is not None:
         state = st.session_state
-        state.play_cells, state.play_layout, state.play_sizes = preset
+        state.play_cells, state.play_layout, state.play_sizes = preset[:3]
         state.play_source = TYPED
 
 
@@ -150,19 +165,20 @@ def _standard_cells(name: str) -> int:
     return workload(name).cells
 
 
-def _results(wanted: dict[str, Any], waiting: Any) -> tuple[Any, Any, Any]:
+def _results(
+    wanted: dict[str, Any], waiting: Any, begin: Callable[[str], None]
+) -> tuple[Any, Any, Any]:
     """The game, and what each policy played and thought; kept until something else is wanted.
 
     Args:
         waiting: a place for what there is to be seen until then.
+        begin: is told which policy plays next.
     """
     first = "memo game" not in st.session_state
     if first:
         # The memory is there at once; what the policies make of it when JAX is awake.
         blocks = [Stretch(at, many, BEFORE - k) for k, (at, many) in enumerate(wanted["layout"])]
-        waiting.html(
-            strip.bar(with_holes(blocks, wanted["cells"]), 1) + strip.axis(wanted["cells"])
-        )
+        waiting.html(strip.bar(with_holes(blocks, wanted["cells"])) + strip.axis(wanted["cells"]))
     # JAX is imported here, when the page has been painted.
     from jaxmem.app import games
 
@@ -174,11 +190,13 @@ def _results(wanted: dict[str, Any], waiting: Any) -> tuple[Any, Any, Any]:
             game = games.typed_game(wanted["cells"], wanted["layout"], wanted["sizes"])
         played, thoughts = {}, {}
         for name in wanted["policies"]:
+            begin(name)
             trained = name == choices.TRAINED
             who = st.session_state.trained if trained else games.player(name, game.source)
             played[name] = games.play(game, who)
             if first:
-                waiting.html("".join(row(game, run, None, 0) for run in played.values()))
+                shown = "".join(row(game, run, None, 0) for run in played.values())
+                waiting.html(shown + strip.axis(game.task.cells))
             thoughts[name] = games.think(game, who, played[name])
         return game, played, thoughts
 
@@ -189,27 +207,29 @@ def _board(game: Any, played: dict[str, Any], thoughts: dict[str, Any], pace: fl
     state = st.session_state
     last = game.length
     if state.get("play_of") is not game:
-        state.play_of, state.play_step = game, 0
+        preset = choices.presets().get(state.play_preset)
+        state.play_of, state.play_step = game, min(preset.step if preset else 0, last)
     _advance(last)
-    st.toggle("Place the requests yourself", key="play_yours")
-    if state.play_yours:
-        yours.show(game)
-    left, right = st.columns([1, 5], vertical_alignment="bottom")
+    left, middle, right = st.columns([1, 6, 2], vertical_alignment="center")
     playing = state.get("playing", False)
     left.button(
-        "⏸ Pause" if playing else "▶ Play", key="play_button", on_click=_toggle, args=(last,)
-    )
-    right.slider("Step", 0, last, key="play_step", on_change=_pause)
+        "Pause" if playing else "Play", key="play_button", on_click=_toggle, args=(last,),
+        icon=f":material/{'pause' if playing else 'play_arrow'}:",
+    )  # fmt: skip
+    middle.slider("Step", 0, last, key="play_step", on_change=_pause, label_visibility="collapsed")
+    right.toggle("Place the requests yourself", key="play_yours")
+    if state.play_yours:
+        yours.show(game)
     now = state.play_step
     size = int(game.size[now]) if now < last else 0
     st.markdown(
         f"**Request {now + 1} of {last} asks for {size} {'cell' if size == 1 else 'cells'}.** "
-        "The dashed frame is where it goes."
+        + _outcome(played, now)
         if now < last
         else f"**After the last of {last} {'request' if last == 1 else 'requests'}.**"
     )
     rows = [row(game, run, thoughts.get(name), now) for name, run in played.items()]
-    st.html("".join(rows))
+    st.html("".join(rows) + strip.axis(game.task.cells) + strip.legend())
     everyone = list(played.values())
     if state.play_yours and (mine := yours.played(game)) is not None:
         everyone.append(mine)
@@ -218,11 +238,26 @@ def _board(game: Any, played: dict[str, Any], thoughts: dict[str, Any], pace: fl
         st.rerun(scope="app")  # with a fragment that redraws itself, or one that does not
 
 
+def _outcome(played: dict[str, Any], now: int) -> str:
+    """Who can place request `now` and who cannot, in a sentence."""
+    placed = [choices.title(name) for name, run in played.items() if run.start[now] >= 0]
+    failed = [choices.title(name) for name, run in played.items() if run.start[now] < 0]
+    if not failed:
+        return "The dashed frame is where it goes."
+    if not placed:
+        return "No policy has a hole for it."
+    return f"{_listed(failed)} cannot place it; {_listed(placed)} can."
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def _toggle(last: int) -> None:
     state = st.session_state
     state.playing = not state.get("playing", False)
     state.moved = time.monotonic()
-    if state.playing and state.play_step >= last:
+    if state.playing and state.play_step >= last - 1:
         state.play_step = 0
 
 

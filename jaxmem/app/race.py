@@ -1,6 +1,7 @@
 """The Race tab: several policies on the same sequence, address over time, side by side."""
 
 import tempfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ def show() -> None:
         st.warning("No policy is chosen: take at least one.")
         return
     try:
-        with st.spinner("The policies are playing …", show_time=True):
-            game, starts = looks.memo("race", wanted, lambda: _play(games, wanted))
+        with looks.playing(wanted["policies"]) as begin:
+            game, starts = looks.memo("race", wanted, lambda: _play(games, wanted, begin))
     except Unclear as unclear:
         st.warning(str(unclear))
         return
@@ -75,12 +76,15 @@ def _wanted() -> dict[str, Any]:
     }
 
 
-def _play(games: Any, wanted: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def _play(
+    games: Any, wanted: dict[str, Any], begin: Callable[[str], None]
+) -> tuple[Any, dict[str, Any]]:
     game = games.drawn_game(
         wanted["workload"], wanted["cells"], (), wanted["count"], wanted["seed"]
     )
     starts = {}
     for name in wanted["policies"]:
+        begin(name)
         trained = name == choices.TRAINED
         who = st.session_state.trained if trained else games.player(name, game.source)
         starts[name] = games.play(game, who).start

@@ -4,11 +4,11 @@ from typing import Any
 
 from jaxmem.render import strip, web_table
 from jaxmem.render.memory import Stretch, memory_at
-from jaxmem.render.palette import policy_colour
+from jaxmem.render.palette import lifetime_colours, policy_colour
 
 
 def row(game: Any, run: Any, thought: Any, now: int) -> str:
-    """One policy at one moment."""
+    """One policy at one moment; addresses are told below all of them."""
     cells, last = game.task.cells, game.length
     memory = memory_at(now, run.start, game.size, game.lifetime, cells, game.task.layout)
     placed = int((run.start[:now] >= 0).sum())
@@ -28,11 +28,12 @@ def row(game: Any, run: Any, thought: Any, now: int) -> str:
     said += f": no hole holds {size}" if fails else ""
     lane = ""
     if thought is not None and goes is not None:
-        told += f" · {thought.guide}"
+        told += f" · {thought.says(now, goes.start)} · {thought.scale}"
         lane = strip.thoughts(_candidates(thought, now), goes.size, cells, goes.start, colour)
     above = strip.head(strip.Head(run.name, told, said))
-    drawn = strip.bar(memory, last, goes, size if fails else None, colour)
-    return above + lane + drawn + strip.axis(cells)
+    shades = lifetime_colours(game.lifetime)
+    drawn = strip.bar(memory, shades, goes, size if fails else None, colour)
+    return above + lane + drawn
 
 
 def _candidates(thought: Any, now: int) -> list[strip.Candidate]:

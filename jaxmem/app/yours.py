@@ -7,6 +7,7 @@ import streamlit as st
 
 from jaxmem.render import strip
 from jaxmem.render.memory import Stretch, fits, legal_ends, memory_at
+from jaxmem.render.palette import lifetime_colours
 
 YOU = "you"
 
@@ -20,7 +21,7 @@ def show(game: Any) -> None:
     told = f"placed {now - failed} of {now}" + (" · done" if now == last else "")
     st.html(
         strip.head(strip.Head(YOU, told, f"{failed} failed" if failed else ""))
-        + strip.bar(memory, last)
+        + strip.bar(memory, lifetime_colours(game.lifetime))
         + strip.axis(cells)
     )
     if now < last:

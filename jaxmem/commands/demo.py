@@ -53,7 +53,7 @@ def server_arguments(config: dict[str, Any]) -> list[str]:
         "logger.hideWelcomeMessage": "true",
         "runner.magicEnabled": "false",
         "theme.base": "light",
-        "theme.primaryColor": "#0072b2",
+        "theme.primaryColor": "#59636e",
     }
     return [f"--{name}={value}" for name, value in options.items()]
 

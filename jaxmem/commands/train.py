@@ -128,6 +128,8 @@ def _results(result: TrainResult, comparison: Comparison, command: str) -> dict[
             "seed": result.seed,
             "finished": not result.interrupted,
             "validation_references": result.references,
+            "start": result.start,
+            "kept_at": result.kept_at,
             "curve": [dataclasses.asdict(point) for point in result.curve],
         },
     }
@@ -148,6 +150,8 @@ def draw_curve(result: TrainResult, folder: RunFolder) -> None:
         [point.steps for point in result.curve],
         [point.failed for point in result.curve],
         result.references,
+        start=result.start,
+        kept=result.kept_at,
         episodes=result.episodes,
         ylabel="failed requests, validation (%)",
     )

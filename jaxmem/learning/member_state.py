@@ -38,6 +38,15 @@ class MemberState:
         """Failures at the last validation, in %; None: there was none yet."""
         return self.curve[-1].failed if self.curve else None
 
+    def kept_at(self, late_after: float) -> int | None:
+        """Returns the steps of the point of the curve whose network is kept; None: there is none.
+
+        Args:
+            late_after: steps from which on a network is a late one.
+        """
+        among = [at for at in self.curve if not self.late or at.steps > late_after]
+        return next((at.steps for at in among if at.failed == self.best_failed), None)
+
     def add(self, point: ValidationPoint, network: Any, late: bool) -> None:
         """Lengthens the curve, and keeps the network where it is the best."""
         if point.failed < self.best_failed or late > self.late:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem.evaluation.run import failed_share
 from jaxmem.learning.base_policies import BasePolicy, choose_base_policy, in_words
 from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.member_state import INTERRUPTED, MemberState, ValidationPoint
@@ -31,6 +32,8 @@ class TrainResult:
     seconds: float
     seed: int
     guide: str = ""  # the rule that the policy follows where nothing is worth more
+    start: tuple[str, float] | None = None  # the rule that training starts from, and its failures
+    kept_at: int | None = None  # steps after which the network was as it is kept
     note: str = ""  # why the run ended early, if it did
 
     @property
@@ -108,8 +111,22 @@ def result_of(
         seconds=seconds,
         seed=config.seed,
         guide=told,
+        start=_start(config, base_policies),
+        kept_at=member.kept_at(
+            config.evaluation.late * settings.updates * settings.steps_per_update
+        ),
         note=member.note,
     )
+
+
+def _start(config: TrainConfig, base_policies: Sequence[BasePolicy]) -> tuple[str, float] | None:
+    """The rule of training in words, and what it fails alone where the curve was measured."""
+    if not base_policies:
+        return None
+    sequences = config.evaluation.validation_sequences
+    validation = config.task.requests("validation", config.seed, sequences)
+    failed = failed_share(base_policies[0].rule, validation, config.task)
+    return base_policies[0].sentence, failed
 
 
 def _following(config: TrainConfig, network: Any, rule: Policy | None, margin: float) -> Policy:

@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from jaxmem.render.palette import GRID, MUTED, policy_colour, policy_title
+from jaxmem.render.palette import GRID, INK, MUTED, policy_colour, policy_title
 from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
 
 Values = Sequence[float] | np.ndarray
+START = "its start"  # the label of the rule that training starts from
 
 
 def short_count(count: float) -> str:
@@ -60,6 +61,8 @@ def draw_learning_curve(
     series: Values,
     references: Mapping[str, float],
     *,
+    start: tuple[str, float] | None = None,
+    kept: float | None = None,
     episodes: int | None = None,
     policy: str = "learned",
     ylabel: str = "failed requests (%)",
@@ -75,6 +78,8 @@ def draw_learning_curve(
         steps: int[N], environment steps at each validation; N may be 0 or 1.
         series: float[N], failed requests in %; NaN leaves a gap.
         references: failed requests in % of other policies on the same sequences; NaN is left out.
+        start: the rule that training starts from, in words, and its failures in %: a solid line.
+        kept: steps of the point whose network is kept, which gets a ring.
         episodes: episodes played by the last step, told beside the steps.
         policy: whose curve it is: its name gives colour and label.
     Raises:
@@ -89,20 +94,28 @@ def draw_learning_curve(
         figure = new_figure(WIDTH, 5.2)
         axes = figure.subplots()
         figure.suptitle(title, x=0.01, ha="left")
-        low, high = _scale(failed[seen], list(known.values()))
+        low, high = _scale(failed[seen], [*known.values(), *([start[1]] if start else [])])
         axes.set_ylim(low, high)
         right = float(at[seen].max()) if seen.any() else 0.0
         axes.set_xlim(0, right if right > 0 else 1)
         labels = {name: value for name, value in known.items() if name != policy}
         for name, value in labels.items():
             axes.axhline(value, color=policy_colour(name), lw=1.4, ls=(0, (5, 2)), zorder=2)
+        if start:
+            axes.axhline(start[1], color=INK, lw=1.6, zorder=2.5, label="start")
+            labels[START] = start[1]
         if seen.any():
             labels[policy] = _draw_curve(axes, at, failed, seen, policy_colour(policy))
+            for place in np.flatnonzero(seen & (at == kept))[:1]:
+                _mark_kept(axes, float(at[place]), float(failed[place]))
         else:
             axes.set_xticks([])
             axes.text(0.5, 0.06, "no validation yet", transform=axes.transAxes, ha="center",
                       color=MUTED, bbox={"fc": "white", "lw": 0})  # fmt: skip
         _dress(axes, ylabel, right, episodes)
+        if start:
+            axes.set_title(f"Training starts from {start[0].split(' (tuned on')[0]}", color=MUTED,
+                           weight="normal", fontsize=9.5)  # fmt: skip
         _label_lines(figure, axes, labels, policy)
         return save_figure(figure, path)
 
@@ -119,6 +132,15 @@ def _draw_curve(
     axes.plot(at[dots], failed[dots], "o", color=colour, ms=4.5, zorder=3)
     axes.plot(at[seen][-1:], failed[seen][-1:], "o", color=colour, ms=8, zorder=4, clip_on=False)
     return float(failed[seen][-1])
+
+
+def _mark_kept(axes: Axes, steps: float, failed: float) -> None:
+    """A ring around the point whose network is kept."""
+    axes.plot(steps, failed, "o", ms=14, mfc="none", mew=2, color=INK, zorder=5, clip_on=False,
+              label="kept")  # fmt: skip
+    axes.annotate(f"kept: {failed:.2f} %", (steps, failed), (-4, -18), weight="bold", ha="right",
+                  textcoords="offset points", zorder=5, bbox={"fc": "white", "lw": 0, "pad": 1},
+                  )  # fmt: skip
 
 
 def _scale(failed: np.ndarray, references: list[float]) -> tuple[float, float]:
@@ -158,7 +180,8 @@ def _label_lines(figure: Figure, axes: Axes, labels: dict[str, float], policy: s
     ends = [min(labels[name], high) for name in names]
     for name, end, beside in zip(names, ends, spread(ends, 14 * point, low, high), strict=True):
         off = labels[name] > high  # above the scale: an arrow instead of a line to its end
-        leader = {"arrowstyle": "-", "color": policy_colour(name), "lw": 1.6, "relpos": (0, 0.5)}
+        colour = INK if name == START else policy_colour(name)
+        leader = {"arrowstyle": "-", "color": colour, "lw": 1.6, "relpos": (0, 0.5)}
         axes.annotate(
             f"{policy_title(name)} {labels[name]:.2f} %",
             xy=(1.0, end),
@@ -171,5 +194,5 @@ def _label_lines(figure: Figure, axes: Axes, labels: dict[str, float], policy: s
             arrowprops=None if off else {**leader, "shrinkA": 2, "shrinkB": 0},
         )
         if off:
-            axes.text(1.02, beside, "\N{UPWARDS ARROW}", color=policy_colour(name), weight="bold",
+            axes.text(1.02, beside, "\N{UPWARDS ARROW}", color=colour, weight="bold",
                       transform=axes.get_yaxis_transform(), va="center", ha="center")  # fmt: skip

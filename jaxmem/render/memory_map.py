@@ -13,7 +13,17 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from jaxmem.render import style
 from jaxmem.render.memory import Layout, holes, in_words, memory_at
-from jaxmem.render.palette import EDGE, FAILED, HOLE, MUTED, NEVER, WASTED, count, text_on
+from jaxmem.render.palette import (
+    EDGE,
+    FAILED,
+    HOLE,
+    MUTED,
+    NEVER,
+    UNTOLD,
+    WASTED,
+    count,
+    text_on,
+)
 from jaxmem.render.style import DENSITY, WIDTH, failure_title
 
 SHORT = 40  # a sequence of so few requests has its blocks labelled one by one
@@ -158,7 +168,7 @@ def blocks_of(
     time = np.arange(len(start))
     end = time + lifetime
     live = np.flatnonzero((start >= 0) & (time < last) & (end > first))
-    scaled = norm(np.maximum(lifetime[live], 1)) if norm is not None else np.full(len(live), 0.55)
+    scaled = norm(np.maximum(lifetime[live], 1)) if norm is not None else np.full(len(live), UNTOLD)
     return Blocks(
         request=live,
         left=np.maximum(time[live], first),
@@ -226,7 +236,7 @@ def _draw_left_behind(
     """The memory after the last request, a strip for each policy, requests labelled."""
     figure = style.new_figure(WIDTH, 1.15 + 1.25 * len(starts))
     panels = list(figure.subplots(len(starts), 1, squeeze=False, sharex=True).flat)
-    shades = style.sequential_map()(np.linspace(0.0, 0.9, max(len(size), 2)))
+    shades = style.sequential_map()(np.full(max(len(size), 1), UNTOLD))  # dark is: lives long
     for axes, (name, start) in zip(panels, starts.items(), strict=True):
         axes.set(xlim=(0, cells), ylim=(0, 1.62), yticks=[])
         axes.spines["left"].set_visible(False)

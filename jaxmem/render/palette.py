@@ -1,7 +1,8 @@
 """Colours and titles, the same in every picture, on the page and in a terminal; plain strings."""
 
+import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 NEVER = 2**30  # a lifetime from here on: the block is never freed
 
@@ -45,6 +46,8 @@ POLICY_TITLES = {
     "learned": "learned",
 }
 
+SPAN = 40  # the dark end of the shades lives so many times as long as the pale one, at least
+UNTOLD = 0.55  # the shade of blocks that are all never freed
 # Pale green over blue to navy, evenly darker: ColorBrewer's YlGnBu without its palest part, which
 # would pass for a hole, and respaced so that equal steps are equal steps of lightness to the eye.
 SHADES = (
@@ -80,13 +83,35 @@ def shade(share: float) -> str:
 
 
 def block_shade(request: int, requests: int) -> str:
-    """The colour of a block that is told by its number: early requests pale, late ones dark.
+    """The colour of a block in a terminal, where lifetimes are not known: late requests dark.
 
     Args:
         request: from 0.
         requests: in the whole sequence.
     """
     return shade(0.9 * request / max(requests - 1, 1))
+
+
+def lifetime_colours(lifetimes: Iterable[int]) -> list[str]:
+    """A colour for each block, dark if it lives long, by the logarithm of its lifetime.
+
+    Blocks that are never freed are the darkest; where that is said of all, they are all alike.
+
+    Args:
+        lifetimes: requests, at least 1; `NEVER` or more: never freed.
+    """
+    known = [int(lifetime) for lifetime in lifetimes]
+    mortal = [lifetime for lifetime in known if lifetime < NEVER]
+    if not mortal:
+        return [shade(UNTOLD)] * len(known)
+    low, high = lifetime_range(mortal)
+    return [shade(math.log(max(lifetime, 1) / low) / math.log(high / low)) for lifetime in known]
+
+
+def lifetime_range(mortal: Iterable[int]) -> tuple[int, int]:
+    """The lifetimes at the pale and at the dark end of the shades, from those of some blocks."""
+    lifetimes = [max(int(lifetime), 1) for lifetime in mortal]
+    return min(lifetimes), max(max(lifetimes), SPAN * min(lifetimes))
 
 
 def text_on(colour: str | Sequence[float]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxmem.render import palette
 from jaxmem.render.memory import Layout
-from jaxmem.render.palette import NEVER, policy_colour, policy_title, shade
+from jaxmem.render.palette import lifetime_colours, policy_colour, policy_title, shade
 
 TEMPLATE = Path(__file__).with_name("race.html")
 COLOURS = ("INK", "MUTED", "EDGE", "HOLE", "LAYOUT", "HATCH", "FAILED", "WASTED")
@@ -45,16 +45,5 @@ def race_page(
     page = TEMPLATE.read_text(encoding="utf-8")
     for name in COLOURS:
         page = page.replace(name, getattr(palette, name))
+    page = page.replace("PALE", shade(0.0)).replace("DARK", shade(1.0))
     return page.replace("RACE", data)
-
-
-def lifetime_colours(lifetime: np.ndarray) -> list[str]:
-    """A colour for each block, dark if it lives long, by the logarithm of its lifetime."""
-    lifetime = np.asarray(lifetime, np.float64)
-    mortal = lifetime[lifetime < NEVER]
-    if mortal.size == 0:
-        return [shade(0.55)] * len(lifetime)
-    low = max(mortal.min(), 1.0)
-    high = max(mortal.max(), 4 * low)
-    share = np.log(np.maximum(lifetime, 1.0) / low) / np.log(high / low)
-    return [shade(value) for value in share]

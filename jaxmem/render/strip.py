@@ -18,15 +18,15 @@ from jaxmem.render.palette import (
     LAYOUT,
     MUTED,
     WASTED,
-    block_shade,
     policy_colour,
     policy_title,
+    shade,
     text_on,
 )
 
 STYLE = f"""<style>
-.jm-head {{ display: flex; flex-wrap: wrap; gap: 0 .8em; align-items: baseline; margin: .2rem 0;
-  font-size: .92rem; color: {INK}; }}
+.jm-head {{ display: flex; flex-wrap: wrap; gap: 0 .8em; align-items: baseline;
+  margin: .5rem 0 .2rem; font-size: .92rem; color: {INK}; }}
 .jm-head b {{ border-left: .35em solid; padding-left: .4em; }}
 .jm-head .muted {{ color: {MUTED}; }}
 .jm-head .failed {{ color: {FAILED}; font-weight: 600; }}
@@ -48,6 +48,10 @@ STYLE = f"""<style>
 .jm-axis span {{ position: absolute; transform: translateX(-50%); }}
 .jm-axis span:first-child {{ transform: none; }}
 .jm-axis span:last-child {{ transform: translateX(-100%); }}
+.jm-legend {{ display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; color: {MUTED};
+  font: .78rem/1.5 system-ui, sans-serif; margin: .2rem 0 .6rem; }}
+.jm-legend i {{ display: inline-block; box-sizing: border-box; width: 1.8em; height: .95em;
+  margin-right: .45em; vertical-align: -.1em; border-radius: 2px; }}
 .jm-thoughts {{ position: relative; height: 3.4rem; margin: 0 1px; }}
 .jm-thoughts > div {{ position: absolute; border-bottom: 4px solid; min-width: 3px;
   font: .68rem/1 system-ui, sans-serif; text-align: center; white-space: nowrap; }}
@@ -74,7 +78,7 @@ class Candidate(NamedTuple):
 
 def bar(
     memory: Sequence[Stretch],
-    requests: int,
+    shades: Sequence[str] = (),
     goes: Stretch | None = None,
     failed: int | None = None,
     colour: str = INK,
@@ -83,14 +87,14 @@ def bar(
 
     Args:
         memory: in address order, without a gap.
-        requests: of the sequence: the scale of the colours.
+        shades: the colour of the block of each request, `#rrggbb`, as of `lifetime_colours`.
         goes: where the request that waits will lie, as a block of it.
         failed: cells of a request that fits nowhere: the free cells, of no use to it, are red.
         colour: of the frame around `goes`.
     """
     cells = memory[-1].end
     parts = [
-        _stretch(stretch, cells, requests, failed is not None, _has(stretch, goes))
+        _stretch(stretch, cells, shades, failed is not None, _has(stretch, goes))
         for stretch in memory
     ]
     if goes is not None:
@@ -108,7 +112,9 @@ def _has(hole: Stretch, goes: Stretch | None) -> bool:
     return goes is not None and hole.start <= goes.start < hole.end
 
 
-def _stretch(stretch: Stretch, cells: int, requests: int, wasted: bool, hidden: bool) -> str:
+def _stretch(
+    stretch: Stretch, cells: int, shades: Sequence[str], wasted: bool, hidden: bool
+) -> str:
     where = f"cells {stretch.start} to {stretch.end - 1}"
     if stretch.owner == FREE:
         # What goes into the hole would hide a part of its number.
@@ -122,7 +128,7 @@ def _stretch(stretch: Stretch, cells: int, requests: int, wasted: bool, hidden: 
             f'<div class="before" style="{_at(stretch, cells)}" '
             f'title="{stretch.size} there before: {where}"></div>'
         )
-    colour, label = block_shade(stretch.owner, requests), f"{stretch.owner + 1}"
+    colour, label = shades[stretch.owner], f"{stretch.owner + 1}"
     return (
         f'<div class="block" style="{_at(stretch, cells)};background:{colour};'
         f'color:{text_on(colour)}" title="request {label}, {stretch.size} cells: {where}">'
@@ -148,6 +154,21 @@ def axis(cells: int) -> str:
     ticks = [*range(0, cells - step // 2, step), cells]
     marks = "".join(f'<span style="left:{_percent(tick, cells)}">{tick:,}</span>' for tick in ticks)
     return f'<div class="jm-axis">{marks}</div>'
+
+
+def legend() -> str:
+    """What the looks of a bar mean."""
+    pale, dark = shade(0.0), shade(1.0)
+    keys = (
+        (f"background:linear-gradient(90deg,{pale},{dark})", "a block: dark if it lives long"),
+        (f"background:repeating-linear-gradient(45deg,{LAYOUT} 0 5px,{HATCH} 5px 6px)",
+         "there before"),
+        (f"background:{HOLE};border:1px solid {EDGE}", "free (cells)"),
+        (f"border:2px dashed {INK}", "where the request goes"),
+        (f"background:{WASTED}", "free, and of no use: the request fails"),
+    )  # fmt: skip
+    parts = (f'<span><i style="{look}"></i>{escape(said)}</span>' for look, said in keys)
+    return f'<div class="jm-legend">{"".join(parts)}</div>'
 
 
 def head(above: Head) -> str:

@@ -29,6 +29,7 @@ from jaxmem.render.palette import (
     NEVER,
     SHADES,
     WASTED,
+    lifetime_range,
     policy_title,
 )
 from jaxmem.whole_files import Target as Target
@@ -134,8 +135,7 @@ def lifetime_scale(lifetime: np.ndarray) -> LogNorm | None:
     mortal = lifetime[lifetime < NEVER]
     if mortal.size == 0:
         return None
-    low = max(int(mortal.min()), 1)
-    return LogNorm(low, max(int(mortal.max()), 4 * low))
+    return LogNorm(*lifetime_range(mortal))
 
 
 def draw_lifetime_scale(

@@ -1,4 +1,4 @@
-"""Tables as HTML: they scroll sideways on a phone, and the first column stays in sight."""
+"""Tables as HTML: on a phone every row is a small table of its own, so nothing is cut off."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -21,6 +21,18 @@ STYLE = f"""<style>
 .jm-table .best {{ font-weight: 700; }}
 .jm-table .better {{ color: #0b6e4f; }}
 .jm-table .worse {{ color: {FAILED}; }}
+.jm-table .interval {{ display: block; font-size: .86em; font-weight: 400; color: {MUTED}; }}
+@media (max-width: 640px) {{
+  .jm-table table, .jm-table tbody {{ display: block; }}
+  .jm-table thead {{ display: none; }}
+  .jm-table tr {{ display: grid; grid-template-columns: 1fr 1fr; gap: 0 1rem; padding: .4rem 0;
+    border-bottom: 1px solid {EDGE}; }}
+  .jm-table td {{ border: 0; padding: .1rem 0 .1rem .5rem; text-align: left; }}
+  .jm-table td:first-child {{ grid-column: 1 / -1; font-weight: 700; }}
+  .jm-table td::before {{ content: attr(data-of); display: block; font-size: .8em;
+    font-weight: 400; color: {MUTED}; white-space: normal; }}
+  .jm-table td:first-child::before {{ display: none; }}
+}}
 .jm-note {{ font: .8rem/1.4 system-ui, sans-serif; color: {MUTED}; margin: 0 0 .3rem; }}
 </style>"""
 
@@ -43,7 +55,7 @@ def table(
         notes: sentences below.
     """
     head = "".join(f"<th>{escape(title)}</th>" for title in ("policy", *header))
-    body = "".join(_row(name, cells) for name, cells in rows)
+    body = "".join(_row(name, header, cells) for name, cells in rows)
     below = "".join(f'<p class="jm-note">{escape(note)}</p>' for note in notes)
     return (
         f'<div class="jm-table"><table><thead><tr>{head}</tr></thead>'
@@ -51,10 +63,21 @@ def table(
     )
 
 
-def _row(name: str, cells: Sequence[Cell]) -> str:
-    figures = "".join(f'<td class="{cell.look}">{escape(cell.text)}</td>' for cell in cells)
+def _row(name: str, header: Sequence[str], cells: Sequence[Cell]) -> str:
+    figures = "".join(
+        f'<td class="{cell.look}" data-of="{escape(title)}">{_figure(cell.text)}</td>'
+        for title, cell in zip(header, cells, strict=True)
+    )
     colour = f"border-left-color:{policy_colour(name)}"
     return f'<tr><td style="{colour}">{escape(policy_title(name))}</td>{figures}</tr>'
+
+
+def _figure(text: str) -> str:
+    """A figure, with the interval that may follow it, "3.5 [3.4, 3.6] *", on a line below."""
+    value, bracket, rest = text.partition(" [")
+    interval, _, mark = rest.partition("]")
+    below = f' <span class="interval">[{escape(interval)}]</span>' if bracket else ""
+    return escape(value + mark) + below
 
 
 def comparison_table(results: Results) -> str:

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxmem.app import fits, games
-from jaxmem.app.typed import Unclear
+from jaxmem.app import choices, fits, games
+from jaxmem.app.typed import Unclear, sizes_of
 from jaxmem.evaluation.compare import MEASURES, compare
 from jaxmem.policies import CLASSICAL
 from jaxmem.workloads.registry import EXAMPLE_LAYOUT, EXAMPLE_SIZES, workload
@@ -78,7 +78,31 @@ def test_what_a_learned_policy_thinks_explains_what_it_does(example):
         guided = candidates == mind.seen.guided[request]
         leaves = values[best] > np.nanmax(values[guided]) + who.card.margin
         assert start == (candidates[best] if leaves else mind.seen.guided[request])
-    assert "guide" in mind.guide
+    assert "where its guide, segregated, would" in mind.says(0, int(played.start[0]))
+    assert "log of how often" in mind.scale
+
+
+def test_the_page_begins_where_the_fits_fail_and_the_learned_policy_does_not():
+    preset = next(iter(choices.presets().values()))
+    failed = failures_of(preset, (*CLASSICAL, "generalist"))
+    assert [failed[name] for name in CLASSICAL] == [[preset.step]] * len(CLASSICAL)
+    assert failed["generalist"] == []
+
+
+def test_where_best_fit_loses_the_learned_policy_wins():
+    preset = choices.presets()["Where best-fit loses"]
+    failed = failures_of(preset, ("best", "first", "generalist", "large-short-lived"))
+    assert failed == {
+        "best": [preset.step], "first": [], "generalist": [], "large-short-lived": [],
+    }  # fmt: skip
+
+
+def failures_of(preset, names):
+    """The requests, from 0, that each policy does not place."""
+    cells = int(preset.cells)
+    game = games.typed_game(cells, (), sizes_of(preset.sizes, cells))
+    played = {name: games.play(game, games.player(name, game.source)) for name in names}
+    return {name: np.flatnonzero(run.start < 0).tolist() for name, run in played.items()}
 
 
 def test_a_rule_does_not_think(example):

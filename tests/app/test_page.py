@@ -25,6 +25,17 @@ PAGE = Path(jaxmem.app.__file__).parent / "page.py"
 FITS = ["first", "second", "best", "worst"]
 
 
+EXAMPLE = "The example: holes of five sizes"
+
+
+def on_the_example(**state) -> AppTest:
+    """A page on which the student project's example has been chosen."""
+    app = page(**state)
+    app.selectbox(key="play_preset").set_value(EXAMPLE).run()
+    assert not app.exception
+    return app
+
+
 def page(**state) -> AppTest:
     """A visitor's page after its first run, with these values in its fields."""
     app = AppTest.from_file(PAGE, default_timeout=120)
@@ -49,10 +60,20 @@ def table(app: AppTest) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def example():
-    return page()
+    return on_the_example()
 
 
-def test_the_page_opens_on_the_example_with_the_figures_of_compare(example):
+def test_the_page_opens_where_the_fits_fail_at_the_request_that_shows_it():
+    app = page(play_policies=[*FITS, "generalist"])
+    assert app.slider(key="play_step").value == 8
+    (said,) = [element.value for element in app.markdown if "Request 9 of 9" in element.value]
+    assert said.endswith("best-fit and worst-fit cannot place it; generalist (learned) can.")
+    assert html(app).count("1 failed: no hole holds 15") == len(FITS)
+    assert "request 9 goes to cells 49 to 63" in html(app)
+    assert "chosen to show the difference" in app.caption[0].value
+
+
+def test_the_example_has_the_figures_of_compare(example):
     found = compare(FITS, "scenario").results["policies"]
     titles = {"first-fit": "first", "second-fit": "second", "best-fit": "best"}
     for title, name in {**titles, "worst-fit": "worst"}.items():
@@ -66,7 +87,7 @@ def test_the_page_opens_on_the_example_with_the_figures_of_compare(example):
 
 
 def test_a_step_shows_where_the_request_goes():
-    app = page()
+    app = on_the_example()
     assert "request 1 goes to cells 15 to 22" in html(app)  # first-fit
     assert "request 1 goes to cells 30 to 37" in html(app)  # second-fit
     app.slider(key="play_step").set_value(1).run()
@@ -86,10 +107,13 @@ def test_what_is_typed_is_played():
 def test_a_preset_fills_the_fields():
     app = page()
     app.selectbox(key="play_preset").set_value("Where best-fit loses").run()
+    placed = {title: cells[0] for title, cells in table(app).items()}
+    assert (placed["first-fit"], placed["best-fit"]) == ("7", "6")
+    app.selectbox(key="play_preset").set_value("Two holes where best-fit loses").run()
     assert app.text_input(key="play_cells").value == "60"
     placed = {title: cells[0] for title, cells in table(app).items()}
     assert (placed["first-fit"], placed["best-fit"]) == ("3", "2")
-    app.selectbox(key="play_preset").set_value("Where first-fit loses").run()
+    app.selectbox(key="play_preset").set_value("Two holes where first-fit loses").run()
     placed = {title: cells[0] for title, cells in table(app).items()}
     assert (placed["first-fit"], placed["best-fit"]) == ("1", "2")
 
@@ -142,7 +166,7 @@ def test_no_policy_gets_a_friendly_sentence(example):
 
 
 def test_two_visitors_do_not_disturb_each_other():
-    one, other = page(), page()
+    one, other = on_the_example(), on_the_example()
     one.text_input(key="play_sizes").set_value("8").run()
     other.run()
     assert other.text_input(key="play_sizes").value == "8, 12, 5, 9, 11, 4, 6"
@@ -211,7 +235,7 @@ def test_a_comparison_is_worked_at_beside_the_page_and_shown():
     app.run()
     found = job.result.results["policies"]
     shown = table(app)["first-fit"]
-    assert shown[0].startswith(f"{found['first']['failed_requests']['mean']:.2f} [")
+    assert shown[0].startswith(f"{found['first']['failed_requests']['mean']:.2f} <")
     assert 'src="data:image/png;base64,' in html(app)
 
 

@@ -51,16 +51,18 @@ def test_a_row_of_a_learned_policy_shows_what_it_thinks_and_when_it_follows_its_
     seen = SimpleNamespace(
         start=np.array([[0, 4, -1]] * 3), value=np.array([[1.5, 1.25, np.nan]] * 3)
     )
-    mind = SimpleNamespace(seen=seen, guide="it leaves its guide, best-fit, for 0.1 more")
+    mind = SimpleNamespace(
+        seen=seen, says=lambda now, start: f"why {now} at {start}", scale="requests saved"
+    )
     shown = row(GAME, played("learned"), mind, 0)
     assert "cell 0: 1.5000, taken" in shown
     assert "cell 4: 1.2500" in shown
-    assert "it leaves its guide, best-fit" in shown
+    assert "why 0 at 0 · requests saved" in shown
     assert "thoughts" not in row(GAME, played("learned"), mind, 1)  # nothing fits: no candidate
 
 
 def test_the_best_figure_of_a_column_is_bold_where_they_differ():
     shown = figures([played("best"), played("first", holes_per_cell=0.1)])
-    assert '<td class="best">0.100</td>' in shown
+    assert '<td class="best" data-of="holes per cell">0.100</td>' in shown
     assert shown.count('class="best"') == 1
     assert "33.33" in shown

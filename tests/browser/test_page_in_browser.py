@@ -44,6 +44,7 @@ TALL = {"width": 1280, "height": 2200}  # Streamlit scrolls inside: what is belo
 PATIENCE = 600_000  # milliseconds: a busy machine compiles for long
 UPLOAD = 2  # MB
 AT_REST = '[data-test-script-state="notRunning"]'  # what is shown is not that of the step before
+EXAMPLE = "The example: holes of five sizes"
 TITLES = {"first": "first-fit", "second": "second-fit", "best": "best-fit", "worst": "worst-fit"}
 
 
@@ -110,8 +111,17 @@ class Visitor:
     def open(self, tab: str) -> None:
         self.page.get_by_role("tab", name=tab, exact=True).click()
 
+    def choose(self, preset: str) -> None:
+        """Begins with another memory, and waits until it is played."""
+        self.page.get_by_label("Begin with").click()
+        self.page.get_by_role("option", name=preset).click()
+        self.says("Request 1 of 7")
+        self.figures()
+
     def type(self, label: str, text: str) -> None:
         field = self.page.get_by_label(label)
+        if not field.is_visible():
+            self.page.get_by_text("A memory and requests of my own").click()
         field.fill(text)
         field.press("Enter")
 
@@ -134,12 +144,27 @@ def visitor(chromium, server):
     one.context.close()
 
 
-def test_the_page_opens_on_the_example_with_the_figures_of_compare(chromium, server, shots):
+def test_the_page_opens_where_the_fits_fail_and_learning_does_not(chromium, server, shots):
+    for width, height in ((1400, 1000), (1920, 1080), (400, 800)):
+        visitor = Visitor(chromium, server[0], viewport={"width": width, "height": height})
+        visitor.says("generalist (learned) can.")
+        visitor.figures()
+        assert visitor.page.get_by_text("no hole holds 15").count() == len(TITLES)
+        visitor.page.screenshot(path=shots / f"play_{width}.png")
+        table = visitor.page.locator(".jm-table").bounding_box()
+        assert table["x"] + table["width"] <= width
+        inside = "table => table.scrollWidth <= table.clientWidth"
+        assert visitor.page.locator(".jm-table").evaluate(inside)
+        visitor.context.close()
+
+
+def test_the_example_has_the_figures_of_compare(chromium, server, shots):
     address, began = server
     arrived = time.monotonic()
     visitor = Visitor(chromium, address)
     visitor.page.wait_for_selector(".jm-bar")
     painted = time.monotonic()
+    visitor.choose(EXAMPLE)
     found = compare(list(TITLES), "scenario").results["policies"]
     shown = visitor.figures()
     ready = time.monotonic()
@@ -149,7 +174,7 @@ def test_the_page_opens_on_the_example_with_the_figures_of_compare(chromium, ser
             for measure in ("failed_requests", "holes_per_cell", "external_fragmentation")
         )
         assert shown[title][:4] == ["5", f"{failed:.2f}", f"{holes:.3f}", f"{external:.3f}"]
-    visitor.page.screenshot(path=shots / "play.png")
+    visitor.page.screenshot(path=shots / "example.png")
     times = {
         "server up after (s)": round(arrived - began, 2),
         "first paint after the visit (s)": round(painted - arrived, 2),
@@ -170,7 +195,7 @@ def test_the_page_opens_on_the_example_with_the_figures_of_compare(chromium, ser
 
 
 def test_a_scenario_can_be_typed_and_played(visitor, shots):
-    visitor.figures()
+    visitor.choose(EXAMPLE)
     visitor.type("Memory (cells)", "40")
     visitor.says("does not lie inside the memory")
     visitor.type("Blocks already there", "0:2, 22:4, 38:2")
@@ -178,12 +203,12 @@ def test_a_scenario_can_be_typed_and_played(visitor, shots):
     visitor.says("Request 1 of 2 asks for 12 cells.")
     placed = {name: cells[0] for name, cells in visitor.figures().items()}
     assert (placed["first-fit"], placed["best-fit"]) == ("1", "2")
-    visitor.page.get_by_role("button", name="▶ Play").click()
+    visitor.page.get_by_role("button", name=re.compile("Play$")).click()
     visitor.says("After the last of 2 requests.")
 
 
 def test_a_person_places_beside_the_policies(visitor, shots):
-    visitor.figures()
+    visitor.choose(EXAMPLE)
     visitor.type("Sizes (cells)", "8, 12")
     visitor.says("Request 1 of 2 asks for 8 cells.")
     visitor.page.get_by_text("Place the requests yourself").click()

@@ -122,3 +122,12 @@ def test_without_members_there_is_nothing_to_report(study, config, capsys):
     shutil.rmtree(Path(config.out) / "members")
     write_report(Path(config.out), OmegaConf.to_container(config), Console())
     assert "no member is finished yet" in capsys.readouterr().out
+
+
+def test_the_picture_shows_a_sequence_of_the_median_difference(study):
+    from placement_report import typical
+
+    best = {"failed_requests": np.array([9.0, 4.0, 6.0, 5.0, 7.0])}
+    learned = {"failed_requests": np.array([1.0, 3.5, 4.0, 3.0, 7.0])}
+    # Differences -8, -0.5, -2, -2, 0: the median, -2, twice; best-fit's median is 6.
+    assert typical(learned, best) == 2

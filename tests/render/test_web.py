@@ -13,11 +13,12 @@ from jaxmem.render.race_player import race_page
 from jaxmem.render.style import sequential_map
 
 EVIL = "</script><img src=x onerror=alert(1)>"
+SHADES = ["#112233"] * 3
 MEMORY = [Stretch(0, 5, 0), Stretch(5, 3, FREE), Stretch(8, 2, -2)]
 
 
 def test_a_bar_has_every_stretch_where_it_lies():
-    drawn = strip.bar(MEMORY, requests=3)
+    drawn = strip.bar(MEMORY, SHADES)
     found = re.findall(r'class="(\w+) ?\w*" style="left:([\d.]+)%;width:([\d.]+)%', drawn)
     assert [(kind, float(left), float(width)) for kind, left, width in found] == [
         ("block", 0, 50), ("free", 50, 30), ("before", 80, 20),
@@ -26,15 +27,15 @@ def test_a_bar_has_every_stretch_where_it_lies():
 
 
 def test_where_a_request_goes_is_framed_and_its_hole_has_no_number():
-    drawn = strip.bar(MEMORY, requests=3, goes=Stretch(5, 2, 1), colour="#123456")
+    drawn = strip.bar(MEMORY, SHADES, goes=Stretch(5, 2, 1), colour="#123456")
     assert "request 2 goes to cells 5 to 6" in drawn
     assert "border-color:#123456" in drawn
     assert ">3</span>" not in drawn
 
 
 def test_free_cells_are_red_where_a_request_fails():
-    assert "wasted" in strip.bar(MEMORY, requests=3, failed=4)
-    assert "wasted" not in strip.bar(MEMORY, requests=3)
+    assert "wasted" in strip.bar(MEMORY, SHADES, failed=4)
+    assert "wasted" not in strip.bar(MEMORY, SHADES)
 
 
 def test_the_chosen_candidate_stands_out_and_the_best_stands_highest():
@@ -101,8 +102,9 @@ def test_a_comparison_is_a_table_of_all_its_figures():
     }
     drawn = web_table.comparison_table(results)
     assert drawn.index(">learned</td>") < drawn.index(">first-fit</td>")
-    assert "3.60 [3.50, 3.70]" in drawn
-    assert '<td class="better">-2.90 [-3.00, -2.80] *</td>' in drawn
+    assert '>3.60 <span class="interval">[3.50, 3.70]</span></td>' in drawn
+    assert '>-2.90 * <span class="interval">[-3.00, -2.80]</span></td>' in drawn
+    assert drawn.count('data-of="failed requests (%)"') == 2
     assert "two_ended: &lt;b&gt;" in drawn
 
 
@@ -115,7 +117,14 @@ def test_shades_are_those_of_the_pictures():
     assert text_on(shade(1.0)) == "#ffffff"
 
 
+def test_blocks_that_live_long_are_dark_and_those_that_are_never_freed_the_darkest():
+    pale, middle, dark = palette.lifetime_colours([1, 8, NEVER])
+    assert (pale, dark) == (shade(0.0), shade(1.0))
+    assert middle == shade(np.log(8) / np.log(palette.SPAN))
+    assert set(palette.lifetime_colours([NEVER] * 3)) == {shade(palette.UNTOLD)}
+
+
 def test_a_bar_of_a_game_has_a_block_for_each_request_that_lives():
     start, size = np.array([0, -1, 4]), np.array([4, 9, 2])
     memory = memory_at(3, start, size, np.full(3, NEVER), 8)
-    assert re.findall(r'title="request (\d+),', strip.bar(memory, 3)) == ["1", "3"]
+    assert re.findall(r'title="request (\d+),', strip.bar(memory, SHADES)) == ["1", "3"]
