@@ -6,8 +6,10 @@ that one compiled program serves all that is typed.
 """
 
 import functools
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -130,6 +132,15 @@ def player(name: str, source: Workload) -> Player:
         return Player(policy(name))
     except ValueError as error:
         raise Unclear(str(error)) from error
+
+
+@functools.lru_cache(maxsize=8)
+def player_of(file: bytes) -> Player:
+    """The policy that was trained on the page, from its file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "policy.safetensors")
+        path.write_bytes(file)
+        return Player(load_policy(path), read_policy(path)[1])
 
 
 @functools.cache

@@ -52,6 +52,9 @@ def server_arguments(config: dict[str, Any]) -> list[str]:
         "client.showErrorDetails": "none",
         "logger.hideWelcomeMessage": "true",
         "runner.magicEnabled": "false",
+        # Each look at work that goes on is a run, after which Streamlit would search the memory
+        # for garbage: seconds with JAX in it, in which nobody gets an answer.
+        "runner.postScriptGC": "false",
         "theme.base": "light",
         "theme.primaryColor": "#0072b2",
     }

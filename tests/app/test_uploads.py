@@ -5,7 +5,8 @@ import pickle
 
 import pytest
 
-from jaxmem.app.judging import MOST_LINES, uploaded_task
+from jaxmem.app.asked import Uploaded
+from jaxmem.app.judging import MOST_LINES, task_of
 from jaxmem.app.typed import Unclear
 
 SNAPSHOT = {
@@ -24,7 +25,7 @@ UPLOADS = {
 
 @pytest.mark.parametrize("kind", UPLOADS)
 def test_every_format_that_is_safe_is_a_task(kind):
-    task = uploaded_task(UPLOADS[kind], "mine", 256, 1.1)
+    task = task_of(Uploaded(UPLOADS[kind], "mine", 256, 1.1))
     assert (task.length, task.cells) == (3, 256)
     assert "arena 330 bytes" in task.notes[0]
 
@@ -42,5 +43,5 @@ def test_every_format_that_is_safe_is_a_task(kind):
 )
 def test_what_is_not_read_gets_a_sentence(data, said):
     with pytest.raises(Unclear, match="mine") as caught:
-        uploaded_task(data, "mine", 256, 1.1)
+        task_of(Uploaded(data, "mine", 256, 1.1))
     assert said in str(caught.value)
