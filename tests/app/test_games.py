@@ -1,14 +1,17 @@
 """A game on the page has the figures of `jaxmem compare`, whatever is typed."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import jaxmem
 from jaxmem.app import fits, games
 from jaxmem.app.typed import Unclear
 from jaxmem.evaluation.compare import MEASURES, compare
 from jaxmem.policies import CLASSICAL
+from jaxmem.policies.saved import read_policy
 from jaxmem.workloads.registry import EXAMPLE_LAYOUT, EXAMPLE_SIZES, workload
 
 RULES = ("first", "second", "best", "worst", "next", "two_ended", "segregated")
@@ -79,6 +82,13 @@ def test_what_a_learned_policy_thinks_explains_what_it_does(example):
         leaves = values[best] > np.nanmax(values[guided]) + who.card.margin
         assert start == (candidates[best] if leaves else mind.seen.guided[request])
     assert "guide" in mind.guide
+
+
+def test_the_file_of_a_policy_that_was_trained_on_the_page_is_a_player():
+    file = Path(jaxmem.__file__).parent / "policies" / "shipped" / "geometric.safetensors"
+    found = games.player_of(file.read_bytes())
+    assert found.policy.name == "learned"
+    assert found.card == read_policy("geometric")[1]
 
 
 def test_a_rule_does_not_think(example):

@@ -245,10 +245,10 @@ def test_a_run_shows_its_curve_can_be_stopped_and_leaves_a_policy_to_play(chores
     assert 'src="data:image/png;base64,' in html(app)
     app.button(key="train_job_stop_button").click().run()
     job.wait(120)
-    app.session_state.tab = "Play"  # without having seen the result
+    app.session_state.tab = "About"  # without having seen the result
     app.run()
     assert app.session_state.play_policies[0] == choices.TRAINED
-    assert "learned" in table(app)
+    assert app.session_state.trained == job.result.policy
     app.session_state.tab = "Train"
     app.run()
     assert app.success[0].value.startswith("25,000 steps in 1 s.")
