@@ -7,9 +7,11 @@ that one compiled program serves all that is typed.
 
 import functools
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +30,22 @@ from jaxmem.render.palette import policy_title
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import Requests
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Of two visitors who want the same program at once, the second finds what the first has compiled.
+_TURN = threading.RLock()
+
 SEED = 0  # of what is drawn by a policy, and of the sequences that rules are tuned on
+
+
+def _in_turn(work: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(work)
+    def alone(*arguments: P.args, **options: P.kwargs) -> R:
+        with _TURN:
+            return work(*arguments, **options)
+
+    return alone
 
 
 @dataclass(frozen=True)
@@ -118,6 +135,7 @@ def drawn_game(name: str, cells: int | None, layout: Layout, length: int, seed: 
     return Game(task, source, requests)
 
 
+@_in_turn
 def player(name: str, source: Workload) -> Player:
     """The player with this name, tuned to a workload where it has something to tune.
 
@@ -158,6 +176,7 @@ def _tuned(name: str, source: Workload) -> Player:
     return _TUNED[key]
 
 
+@_in_turn
 def play(game: Game, who: Player) -> Played:
     """What a player makes of a game.
 
@@ -172,6 +191,7 @@ def play(game: Game, who: Player) -> Played:
     return _played(who.policy.name, trajectory, game)
 
 
+@_in_turn
 def follow(game: Game, starts: Sequence[int], name: str = "you") -> Played:
     """What becomes of a game when its requests are placed at `starts`, those after them nowhere.
 
@@ -184,6 +204,7 @@ def follow(game: Game, starts: Sequence[int], name: str = "you") -> Played:
     return _played(name, replay(told, requests, task, _capacity(task.cells)), game)
 
 
+@_in_turn
 def think(game: Game, who: Player, played: Played) -> Mind | None:
     """What a learned player saw in its candidates; of others, and of an mlp, nothing."""
     if who.card is None or not isinstance(who.card.q, CandidateQ):

@@ -82,11 +82,13 @@ class Visitor:
         field.press("Enter")
 
     def upload(self, file: Path | dict) -> None:
-        """Chooses a file in the Compare tab."""
+        """Chooses a file in the Compare tab, and waits until the server has it."""
         self.open("Compare")
         self.page.get_by_text("my own trace").click()
-        self.page.set_input_files("input[type=file]", file)
-        self.says(file.name if isinstance(file, Path) else Path(file["name"]).name)
+        with self.page.expect_response(lambda answer: "upload_file" in answer.url):
+            self.page.set_input_files("input[type=file]", file)
+        self.page.wait_for_timeout(300)  # the page tells the server that it has sent a file
+        self.page.wait_for_selector(AT_REST)
 
     def figures(self) -> dict[str, list[str]]:
         """The rows of the table that is shown, by policy, once the page is at rest."""
