@@ -14,6 +14,7 @@ from jaxmem.app.worker import PREPARE, STOP, WORK
 
 # -P: nothing is imported from the folder in which the server was started.
 COMMAND = (sys.executable, "-P", "-c", "from jaxmem.app.worker import main; main()")
+AT_ONCE = 2  # pieces of work of all visitors together: more would only make each slower
 GONE = "gone"  # heard last of a process that has ended
 MOST_MEMORY = 3 * 2**30  # bytes that a process may have had and be kept: compiled programs pile up
 
@@ -88,9 +89,10 @@ class Pool:
         self._lock = threading.Lock()
 
     def prepare(self, modules: Iterable[str]) -> None:
-        """Starts a process if none waits, which imports these modules already."""
+        """Starts a process that imports these modules already, unless there are enough."""
         with self._lock:
-            if not any(one.alive for one in self._waiting):
+            alive = [one for one in self._all if one.alive]
+            if len(alive) < AT_ONCE and not any(one in alive for one in self._waiting):
                 one = self._started()
                 one.prepare(modules)
                 self._waiting.append(one)

@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jaxmem.app.pool import GONE, POOL, Worker
+from jaxmem.app.pool import AT_ONCE, GONE, POOL, Worker
 from jaxmem.app.worker import Stopped
 
-AT_ONCE = 2  # pieces of work of all visitors together: more would only make each slower
 TICK = 0.2  # seconds between two looks at what has changed
 AWAY = 2.5  # seconds after which a visitor who is not there has gone; until then, a lost connection
 GRACE = 1.5  # seconds in which work that was asked to stop may do so by itself

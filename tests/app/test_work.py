@@ -10,7 +10,7 @@ import pytest
 
 from jaxmem.app import work
 from jaxmem.app.bounds import limited_memory
-from jaxmem.app.pool import Pool
+from jaxmem.app.pool import AT_ONCE, Pool
 from jaxmem.app.work import Job
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills as Unix does")
@@ -134,12 +134,12 @@ def test_a_process_that_dies_is_told_and_replaced():
 
 def test_those_who_wait_see_their_place_and_what_is_done_now(tmp_path):
     end = str(tmp_path / "end")
-    jobs = [job("go_on_until", end) for _ in range(work.AT_ONCE)]
+    jobs = [job("go_on_until", end) for _ in range(AT_ONCE)]
     wait_until(lambda: all(each.doing == "going on" for each in jobs))
     first = job("whose")
     wait_until(lambda: first.doing.startswith("waiting"))
     second = job("whose")
-    now = "; ".join(["a chore (going on, 50%)"] * work.AT_ONCE)
+    now = "; ".join(["a chore (going on, 50%)"] * AT_ONCE)
     wait_until(lambda: second.doing == f"waiting, number 2 in the queue; now: {now}")
     first.stop()
     wait_until(lambda: first.done)
@@ -153,7 +153,7 @@ def test_those_who_wait_see_their_place_and_what_is_done_now(tmp_path):
 def test_those_who_wait_and_go_are_not_waited_for(monkeypatch, tmp_path):
     monkeypatch.setattr(work, "AWAY", 0.3)
     end = str(tmp_path / "end")
-    jobs = [job("go_on_until", end) for _ in range(work.AT_ONCE)]
+    jobs = [job("go_on_until", end) for _ in range(AT_ONCE)]
     wait_until(lambda: all(each.doing == "going on" for each in jobs))
     assert finished(job("whose", present=lambda: False)).result is None
     assert not any(each.done for each in jobs)
@@ -182,3 +182,14 @@ def test_memory_can_be_bounded_for_a_while():
     with pytest.raises(MemoryError), limited_memory(2**24):
         bytearray(2**28)
     assert len(bytearray(2**28)) == 2**28
+
+
+def test_a_process_gets_ready_while_nothing_is_asked_for_yet(pool):
+    for _ in range(3):
+        pool.prepare(["chores"])
+    one = pool.take()
+    assert [one] == pool._all
+    pool.prepare(["chores"])
+    pool.prepare(["chores"])
+    assert len(pool._all) == AT_ONCE
+    pool.give_back(one)
