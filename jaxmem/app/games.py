@@ -34,7 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # Of two visitors who want the same program at once, the second finds what the first has compiled.
-_TURN = threading.RLock()
+_TURN = threading.Lock()
 
 SEED = 0  # of what is drawn by a policy, and of the sequences that rules are tuned on
 

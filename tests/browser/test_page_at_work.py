@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("streamlit", reason="the page needs streamlit")
 pytest.importorskip("playwright.sync_api", reason="a browser needs playwright")
 
-from visitor import Visitor, served
+from visitor import AT_REST, Visitor, served
 
 pytestmark = pytest.mark.browser
 
@@ -119,7 +119,6 @@ def test_hindsight_is_searched(visitor):
     visitor.open("Compare")
     visitor.page.get_by_text("Also search with hindsight").click()
     visitor.press("Compare")
-    visitor.figures()
     visitor.page.locator(".jm-table th", has_text="way to hindsight").wait_for()
 
 
@@ -136,9 +135,7 @@ def test_a_policy_that_was_trained_here_plays_in_every_tab(visitor, shots):
         visitor.press("Download the policy")
     assert b"jaxmem-policy" in Path(started.value.path()).read_bytes()
     visitor.open("Play")
-    visitor.page.locator(".jm-head", has_text="learned (trained here)").or_(
-        visitor.page.locator(".jm-head", has_text="learned")
-    ).first.wait_for()
+    visitor.page.locator(".jm-head", has_text="learned").first.wait_for()
     assert "learned" in visitor.figures()
     visitor.open("Race")
     film = visitor.page.frame_locator("iframe")
@@ -158,31 +155,32 @@ def test_a_film_can_be_taken_home_as_mp4(visitor):
 
 
 @pytest.mark.slow
-def test_work_takes_no_longer_than_it_may(chromium, shots, tmp_path):
+@pytest.mark.parametrize(("tab", "most"), [("Compare", COMPARED), ("Train", TRAINED)])
+def test_work_takes_no_longer_than_it_may(chromium, shots, tmp_path, tab, most):
     """On two quiet cores; the times are left in timings.json beside the screenshots."""
-    kept = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
-    kept |= {"XLA_FLAGS": "", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
-    found = {}
+    kept = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "XLA_FLAGS": ""}
+    kept |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
+    sign = {"Compare": "Also search with hindsight", "Train": "A network learns"}[tab]
+    times = []
     for programs in ("without compiled programs", "with compiled programs"):
-        for tab, end in (("Compare", "way"), ("Train", "On fresh sequences the policy fails")):
-            # A server of its own: nothing is in its memory.
-            with served(shots / "timed.log", **kept) as address:
-                one = Visitor(chromium, address)
-                one.figures()
-                one.open(tab)
-                one.says({"Compare": "Requests from", "Train": "A network learns"}[tab])
-                before = time.monotonic()
-                one.press(tab)
-                if tab == "Compare":
-                    one.page.locator(".jm-table", has_text="worst-fit").wait_for()
-                else:
-                    one.says(end)
-                found[tab, programs] = time.monotonic() - before
-                note(shots, f"{tab}, {programs}", found[tab, programs])
-                one.context.close()
-    assert found["Compare", "without compiled programs"] < COMPARED_FIRST
-    assert found["Compare", "with compiled programs"] < COMPARED
-    assert found["Train", "with compiled programs"] < TRAINED
+        # A server of its own: nothing is in its memory.
+        with served(shots / "timed.log", **kept) as address:
+            one = Visitor(chromium, address)
+            one.figures()
+            one.open(tab)
+            one.says(sign)
+            one.page.wait_for_selector(AT_REST)
+            before = time.monotonic()
+            one.press(tab)
+            if tab == "Compare":
+                one.page.locator(".jm-table", has_text="worst-fit").wait_for()
+            else:
+                one.says("On fresh sequences the policy fails")
+            times.append(time.monotonic() - before)
+            note(shots, f"{tab}, {programs}", times[-1])
+            one.context.close()
+    assert times[1] < most
+    assert tab == "Train" or times[0] < COMPARED_FIRST
 
 
 def note(shots: Path, what: str, seconds: float) -> None:
