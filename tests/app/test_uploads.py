@@ -29,7 +29,7 @@ UPLOADS = {
 def test_every_format_that_is_safe_is_a_task(kind):
     task = task_of(Uploaded(UPLOADS[kind], "mine", 256, 1.1))
     assert (task.length, task.cells) == (3, 256)
-    assert "arena 330 bytes" in task.notes[0]
+    assert "256 cells of 1.3 bytes; peak live is 300 bytes" in task.notes[0]
 
 
 @pytest.mark.parametrize(
