@@ -34,7 +34,11 @@ def guides_for(name: str | None, task: Workload, seed: int) -> list[tuple[Policy
 
 
 def chosen_guide(
-    guided: Callable[[Policy, float], Policy], rules: Sequence[Policy], task: Workload, seed: int
+    guided: Callable[[Policy, float], Policy],
+    rules: Sequence[Policy],
+    task: Workload,
+    seed: int,
+    sequences: int = SEQUENCES,
 ) -> tuple[int, float]:
     """Which guide at play, and which margin, fail least on validation sequences.
 
@@ -45,8 +49,9 @@ def chosen_guide(
     Args:
         guided: of a rule and a margin, the policy that has them.
         rules: that on which training improved first, which is taken where others do no better.
+        sequences: of the validation, on which is chosen.
     """
-    validation = task.requests("validation", seed, SEQUENCES)
+    validation = task.requests("validation", seed, sequences)
     choices = [(place, margin) for place in range(len(rules)) for margin in reversed(MARGINS)]
     alone = len(rules) - 1
     if alone and rules[alone].name == BEST:  # no guide in training: never left, and first of equals

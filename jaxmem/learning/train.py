@@ -12,6 +12,7 @@ import numpy as np
 from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning.devices import ALL, check_devices
+from jaxmem.learning.guides import SEQUENCES as CHOOSING
 from jaxmem.learning.guides import chosen_guide, guides_for, in_words
 from jaxmem.learning.learners import Config, check_training, environment_of, q_of
 from jaxmem.learning.members import groups_of
@@ -73,6 +74,7 @@ def train(
     devices: int | str = ALL,
     listeners: Sequence[Listener] = (),
     keeping: Keeping | None = None,
+    choosing: int = CHOOSING,
     **settings: Any,
 ) -> TrainResult:
     """Trains a Q-network to place the requests of a workload.
@@ -85,6 +87,7 @@ def train(
         devices: that share the arenas, or "all": as many as can share them evenly.
         listeners: are told how the run goes; this one is member 0.
         keeping: where checkpoints are kept; a run that finds some goes on from them.
+        choosing: validation sequences on which guide and margin are chosen at the end.
         settings: of the learner, as `steps=2_000_000` (see `PQNConfig`, `DQNConfig`,
             `BranchingConfig`).
 
@@ -97,7 +100,7 @@ def train(
     """
     task = workload_from(on, cells, options or {})
     _, config = check_training(task, learner, seed=seed, holes=holes, reward=reward, **settings)
-    job = Job(task, learner, holes, reward, devices)
+    job = Job(task, learner, holes, reward, devices, choosing)
     return job.train([seed], [config], listeners, lambda program: keeping)[0]
 
 
@@ -110,6 +113,7 @@ class Job:
     holes: int
     reward: str
     devices: int | str  # that share the arenas of a member, or "all"
+    choosing: int = CHOOSING  # validation sequences on which guide and margin are chosen
 
     @functools.cached_property
     def guides(self) -> Callable[[str | None, int], list[tuple[Policy, str]]]:
@@ -209,7 +213,7 @@ class Maker:
         if self.guides:
             start = self._start()
             rules = [rule for rule, _ in self.guides]
-            place, margin = chosen_guide(guided, rules, task, self.seed)
+            place, margin = chosen_guide(guided, rules, task, self.seed, self.job.choosing)
             rule, told = rules[place], in_words(self.guides[place][1], margin)
         steps = curve[-1].steps if curve else 0
         return TrainResult(
