@@ -241,7 +241,7 @@ def training(
         if not clock.allows(what):
             break
         report(what)
-        settings = {"guide": "best"} if learner == "branching" else {}
+        settings: dict[str, Any] = {"guide": "best"} if learner == "branching" else {}
         config = train_config(WORKLOAD, learner, arenas=arenas, devices=1, **settings)
         rules = (policy("best") if learner == "branching" else None,) * count
         members = Members(config, tuple(range(count)), (config.settings,), rules)

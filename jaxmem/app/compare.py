@@ -4,12 +4,13 @@ from typing import Any
 
 import streamlit as st
 
-from jaxmem.app import choices, looks
-from jaxmem.app.typed import Unclear
-from jaxmem.app.work import Job
+from jaxmem.app import choices, looks, watch
+from jaxmem.app.asked import Drawn, Judged, Recorded, Uploaded
 from jaxmem.render.web_table import comparison_table
 
 DRAWN, RECORDED, UPLOADED = "a workload", "a recording of the library", "my own trace"
+JOB = "compare_job"
+JUDGE = "jaxmem.app.judging.judge"
 SEQUENCES = (64, 256, 1024)
 CELLS = (0, 256, 512, 1024, 2048, 4096)  # that a recording is cut into; 0: as many as it needs
 BEGIN = ("first", "best", "second", "worst", "two_ended", "segregated", "generalist")
@@ -34,12 +35,12 @@ def show() -> None:
     _begin()
     wanted = _controls()
     place = st.container()
+    watch.prepare("jaxmem.app.judging")
     if st.session_state.pop("compare_asked", False):
-        _start(wanted)
-    job: Job | None = st.session_state.get("compare_job")
-    busy = job is not None and not job.done
+        _start(wanted["upload"])
+    busy = watch.busy(JOB)
     place.button("Compare", key="compare_button", type="primary", disabled=busy, on_click=_ask)
-    looks.watch("compare_job", _finished)
+    watch.show(JOB, _finished)
 
 
 def _begin() -> None:
@@ -94,43 +95,32 @@ def _ask() -> None:
     st.session_state.compare_asked = True
 
 
-def _start(wanted: dict[str, Any]) -> None:
+def _start(upload: Any) -> None:
     """Begins a comparison, or says what is missing."""
     state = st.session_state
-    source, upload = state.compare_source, wanted["upload"]
+    source = state.compare_source
     if source == UPLOADED and upload is None:
         st.warning("No trace yet: choose a file first.")
         return
     if not state.compare_policies:
         st.warning("No policy is chosen: take at least one.")
         return
-    with st.spinner("Reading …"):
-        from jaxmem.app import judging  # JAX is imported here, when it is first needed
-
-        cells = state.compare_grain or None
-        try:
-            if source == DRAWN:
-                task = judging.drawn_task(state.compare_workload, state.compare_cells or None)
-            elif source == RECORDED:
-                task = judging.recorded_task(state.compare_recording, cells, state.compare_slack)
-            else:
-                task = judging.uploaded_task(
-                    upload.getvalue(), upload.name, cells, state.compare_slack
-                )
-        except Unclear as unclear:
-            st.warning(str(unclear))
-            return
+    grain, slack = state.compare_grain or None, state.compare_slack
+    if source == DRAWN:
+        asked = Drawn(state.compare_workload, state.compare_cells or None)
+    elif source == RECORDED:
+        asked = Recorded(state.compare_recording, grain, slack)
+    else:
+        asked = Uploaded(upload.getvalue(), upload.name, grain, slack)
     policies = [
-        state.trained.policy if name == choices.TRAINED else name for name in state.compare_policies
+        state.trained if name == choices.TRAINED else name for name in state.compare_policies
     ]
     sequences, seed = int(state.compare_sequences), int(state.compare_seed)
     hindsight = bool(state.compare_hindsight)
-    state.compare_job = Job(
-        lambda job: judging.judge(job, task, policies, sequences, seed, hindsight)
-    )
+    watch.begin(JOB, "a comparison", JUDGE, asked, policies, sequences, seed, hindsight)
 
 
-def _finished(judged: Any) -> None:
+def _finished(judged: Judged) -> None:
     st.html(comparison_table(judged.results))
     looks.picture(judged.comparison, "failed requests of each policy, and how they are spread")
     looks.picture(judged.memory, "address over time under the policies that fail least")

@@ -6,8 +6,12 @@ that one compiled program serves all that is typed.
 """
 
 import functools
-from collections.abc import Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +30,22 @@ from jaxmem.policies.saved import SHIPPED, Card, load_policy, read_policy
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import Requests
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Of two visitors who want the same program at once, the second finds what the first has compiled.
+_TURN = threading.Lock()
+
 SEED = 0  # of what is drawn by a policy, and of the sequences that rules are tuned on
+
+
+def _in_turn(work: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(work)
+    def alone(*arguments: P.args, **options: P.kwargs) -> R:
+        with _TURN:
+            return work(*arguments, **options)
+
+    return alone
 
 
 @dataclass(frozen=True)
@@ -128,6 +147,7 @@ def drawn_game(name: str, cells: int | None, layout: Layout, length: int, seed: 
     return Game(task, source, requests)
 
 
+@_in_turn
 def player(name: str, source: Workload) -> Player:
     """The player with this name, tuned to a workload where it has something to tune.
 
@@ -142,6 +162,15 @@ def player(name: str, source: Workload) -> Player:
         return Player(policy(name))
     except ValueError as error:
         raise Unclear(str(error)) from error
+
+
+@functools.lru_cache(maxsize=8)
+def player_of(file: bytes) -> Player:
+    """The policy that was trained on the page, from its file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "policy.safetensors")
+        path.write_bytes(file)
+        return Player(load_policy(path), read_policy(path)[1])
 
 
 @functools.cache
@@ -159,6 +188,7 @@ def _tuned(name: str, source: Workload) -> Player:
     return _TUNED[key]
 
 
+@_in_turn
 def play(game: Game, who: Player) -> Played:
     """What a player makes of a game.
 
@@ -173,6 +203,7 @@ def play(game: Game, who: Player) -> Played:
     return _played(who.policy.name, trajectory, game)
 
 
+@_in_turn
 def follow(game: Game, starts: Sequence[int], name: str = "you") -> Played:
     """What becomes of a game when its requests are placed at `starts`, those after them nowhere.
 
@@ -185,6 +216,7 @@ def follow(game: Game, starts: Sequence[int], name: str = "you") -> Played:
     return _played(name, replay(told, requests, task, _capacity(task.cells)), game)
 
 
+@_in_turn
 def think(game: Game, who: Player, played: Played) -> Mind | None:
     """What a learned player saw in its candidates; of others, and of an mlp, nothing."""
     if who.card is None or not isinstance(who.card.q, CandidateQ):

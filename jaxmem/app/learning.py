@@ -1,117 +1,92 @@
 """What the Train tab computes: a small training run that can be watched and stopped."""
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from io import BytesIO
+from pathlib import Path
 from typing import Any
 
-from jaxmem.app.games import Player
-from jaxmem.app.typed import Unclear
-from jaxmem.app.work import DRAWING, Job
+from jaxmem.app.asked import Begun, Drawn, Learned, Point
+from jaxmem.app.judging import task_of
+from jaxmem.app.worker import Watched
 from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tuning import least_failing
+from jaxmem.learning.config import EvaluationConfig
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.train import train
 from jaxmem.policies import CLASSICAL, policy
 from jaxmem.policies.saved import save_policy
-from jaxmem.render import draw_learning_curve
-from jaxmem.workloads.registry import Workload, workload
 
 SEQUENCES = 256  # that the policy is tested on
-# A small run has few gradient steps: less averaging, or the average would lag behind.
-SMALL = {"arenas": 512, "averaging": 0.99}
+# A small run has few gradient steps: less averaging, or the average would lag behind. To choose the
+# margin on the usual 1024 sequences would take longer than all the learning.
+SMALL = {
+    "arenas": 512,
+    "averaging": 0.99,
+    "evaluation": EvaluationConfig(selection_sequences=256),
+}
 
 
-@dataclass
-class Watching:
-    """Hears how a run goes: its curve so far, for a page that looks on."""
+class Teller:
+    """Hears how a run goes, and tells the page."""
 
-    job: Job | None = None
-    total: int = 0  # environment steps of the whole run
-    references: dict[str, float] = field(default_factory=dict)  # % failed, by fit
-    curve: list[Any] = field(default_factory=list)  # of `ValidationPoint`
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._steps = 0  # environment steps of the whole run
 
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         """The fits' failures, and the steps to come."""
         del members  # there is one
-        self.references, self.total = references, steps
-        self._tell("compiled; learning …", 0.0)
+        self._steps = steps
+        self._watched.tell(Begun(references, steps))
+        self._watched.report("compiled; learning …", 0.0)
 
     def report(self, member: int, at: Any) -> None:
         """One more point of the curve."""
         del member
-        self.curve.append(at)
-        self._tell(
-            f"{at.steps:,} of {self.total:,} steps: {at.failed:.2f} % of the requests fail …",
-            at.steps / max(self.total, 1),
+        self._watched.tell(Point(at.steps, at.failed))
+        self._watched.report(
+            f"{at.steps:,} of {self._steps:,} steps: {at.failed:.2f} % of the requests fail …",
+            at.steps / max(self._steps, 1),
+            keeps=True,
         )
-
-    def _tell(self, doing: str, share: float) -> None:
-        if self.job is None:
-            return
-        self.job.doing, self.job.share = doing, share
-        if self.job.stopping:
+        if self._watched.stopping:
             # As Ctrl-C does: the run ends, and what was learnt so far is kept.
             raise KeyboardInterrupt
 
 
-def task_of(name: str, cells: int | None) -> Workload:
-    """The workload to learn; raises `Unclear`."""
-    try:
-        return workload(name, cells)
-    except ValueError as error:
-        raise Unclear(str(error)) from error
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What a run comes to."""
-
-    result: TrainResult
-    failed: float  # % of the requests of test sequences
-    best: str  # the fit that fails least on them
-    best_failed: float  # %
-
-
-def learn(job: Job, watching: Watching, task: Workload, states: int, seed: int) -> Learned:
+def learn(watched: Watched, asked: Drawn, states: int, seed: int) -> Learned:
     """Trains a policy by branching on so many labelled states, and tests it.
 
     Args:
-        job: is told how far it is; stopping it keeps the best policy so far.
-        watching: hears the curve.
+        watched: is told how far it is, and the curve; stopping it keeps the best policy so far.
+
+    Raises:
+        Unclear: the workload cannot be drawn in so many cells.
     """
-    watching.job = job
-    job.report("compiling (half a minute, or more) …", 0.0)
-    result = train(task, "branching", seed=seed, states=states, listeners=[watching], **SMALL)
-    job.doing = "testing …"
+    task = task_of(asked)
+    watched.report("compiling (half a minute, or more) …", 0.0)
+    teller = Teller(watched)
+    result = train(task, "branching", seed=seed, states=states, listeners=[teller], **SMALL)
+    watched.report("testing …", keeps=True)
     requests = task.requests("test", seed, SEQUENCES)
     fits = {name: failed_share(policy(name), requests, task) for name in CLASSICAL}
     best = least_failing(fits)
-    return Learned(result, failed_share(result.policy, requests, task), best, fits[best])
+    return Learned(
+        policy=_file(result),
+        steps=result.steps,
+        seconds=result.seconds,
+        sentences=tuple(filter(None, (result.guide, result.note))),
+        failed=failed_share(result.policy, requests, task),
+        best=best,
+        best_failed=fits[best],
+        start=result.start,
+        kept_at=result.kept_at,
+    )
 
 
-def player_of(result: TrainResult) -> Player:
-    """The policy that was trained, for the other tabs."""
-    return Player(result.policy, result.card)
-
-
-def curve_picture(watching: Watching) -> bytes:
-    """The curve so far, beside the fits: PNG."""
-    points = list(watching.curve)  # the run adds to it meanwhile
-    picture = BytesIO()
-    with DRAWING:
-        draw_learning_curve(
-            picture,
-            [point.steps for point in points],
-            [point.failed for point in points],
-            dict(watching.references),
-            ylabel="failed requests, validation (%)",
-        )
-    return picture.getvalue()
-
-
-def policy_file(result: TrainResult, folder: Any) -> bytes:
-    """The policy as a file that `jaxmem compare` takes, written in a folder of its own."""
-    path = folder / "policy.safetensors"
-    save_policy(path, result.policy.parameters.network, result.card)
-    return path.read_bytes()
+def _file(result: TrainResult) -> bytes:
+    """The policy as a file that `jaxmem compare` takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "policy.safetensors")
+        save_policy(path, result.policy.parameters.network, result.card)
+        return path.read_bytes()

@@ -1,4 +1,4 @@
-"""What every tab draws alike: bars, tables, pictures, and work that is going on."""
+"""What every tab draws alike: styles, pictures, the field for policies, and what goes wrong."""
 
 import base64
 import logging
@@ -10,11 +10,9 @@ from typing import Any
 
 import streamlit as st
 
-from jaxmem.app import choices
-from jaxmem.app.work import Job
+from jaxmem.app import choices, words
 from jaxmem.render import strip, web_table
 
-POLL = 0.6  # seconds between two looks at work that is going on
 PAGE = """<style>
 .block-container { padding-top: 2.6rem; max-width: none; }
 [data-testid="stMarkdownContainer"] > p, [data-testid="stMarkdownContainer"] li {
@@ -29,7 +27,7 @@ PAGE = """<style>
 
 def begin() -> None:
     """The styles; before anything that needs them."""
-    st.html(strip.STYLE + web_table.STYLE + PAGE)
+    st.html(strip.STYLE + web_table.STYLE + words.STYLE + PAGE)
 
 
 def guarded(draw: Callable[[], None]) -> Callable[[], None]:
@@ -94,42 +92,3 @@ def memo(key: str, wanted: Any, compute: Callable[[], Any]) -> Any:
         kept = (wanted, compute())
         st.session_state[f"memo {key}"] = kept
     return kept[1]
-
-
-def watch(
-    key: str, finished: Callable[[Any], None], going: Callable[[], None] | None = None
-) -> None:
-    """Shows how far the job kept under `key` is, with a button that stops it, then its result.
-
-    Args:
-        finished: draws the result.
-        going: draws what there is so far, while it goes on.
-    """
-    job: Job | None = st.session_state.get(key)
-    if job is None:
-        return
-    # A fragment that redraws itself; when the work is done, all is drawn once more, at rest.
-    drawn = guarded(lambda: _watched(key, finished, going))
-    st.fragment(drawn, run_every=None if job.done else POLL, key=f"{key}_shown")()
-
-
-def _watched(key: str, finished: Callable[[Any], None], going: Callable[[], None] | None) -> None:
-    job: Job = st.session_state[key]
-    if not job.done:
-        doing = "stopping" if job.stopping else job.doing
-        st.progress(0.0 if job.share is None else min(max(job.share, 0.0), 1.0), text=doing)
-        st.button("Stop", key=f"{key}_stop_button", on_click=job.stop, disabled=job.stopping)
-        st.session_state[f"{key}_seen"] = True
-        if going is not None:
-            going()
-        return
-    if st.session_state.pop(f"{key}_seen", False):
-        st.rerun(scope="app")
-    if isinstance(job.fault, ValueError):
-        st.warning(str(job.fault))
-    elif job.fault is not None:
-        st.error(f"This did not work ({type(job.fault).__name__}); the page goes on.")
-    elif job.result is None:
-        st.info("Stopped.")
-    else:
-        finished(job.result)

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import streamlit as st
 
-from jaxmem.app import looks
+from jaxmem.app import looks, trained
 
 TABS = ("Play", "Race", "Compare", "Train", "About")
 # Streamlit forgets the widgets of a closed tab, unless their values are set again.
@@ -25,6 +25,7 @@ def main() -> None:
         if name.startswith(KEPT) and not name.endswith(BUTTONS):
             st.session_state[key] = st.session_state[key]
     looks.begin()
+    trained.adopt()
     st.markdown("#### jaxmem: where in memory should a block go?")
     tabs = st.tabs(TABS, key="tab", on_change="rerun")
     for name, tab in zip(TABS, tabs, strict=True):

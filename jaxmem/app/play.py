@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from jaxmem.app import choices, looks, yours
+from jaxmem.app import choices, looks, words, yours
 from jaxmem.app.rows import figures, row
 from jaxmem.app.typed import (
     MOST_REQUESTS,
@@ -32,14 +32,15 @@ def show() -> None:
     try:
         wanted = _wanted()
     except Unclear as unclear:
-        st.warning(str(unclear))
+        words.warning(str(unclear))
         return
     waiting = st.empty()
     try:
         with looks.playing(wanted["policies"]) as begin:
             game, played, thoughts = _results(wanted, waiting, begin)
     except Unclear as unclear:
-        waiting.warning(str(unclear))
+        with waiting:
+            words.warning(str(unclear))
         return
     waiting.empty()
     pace = PACE if st.session_state.get("playing") else None
@@ -192,7 +193,8 @@ def _results(
         for name in wanted["policies"]:
             begin(name)
             trained = name == choices.TRAINED
-            who = st.session_state.trained if trained else games.player(name, game.source)
+            mine = st.session_state.trained if trained else None
+            who = games.player_of(mine) if mine else games.player(name, game.source)
             played[name] = games.play(game, who)
             if first:
                 shown = "".join(row(game, run, None, 0) for run in played.values())

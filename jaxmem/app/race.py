@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from jaxmem.app import choices, looks
+from jaxmem.app import choices, looks, words
 from jaxmem.app.typed import MOST_CELLS, Unclear
 from jaxmem.extras import how_to_get
 from jaxmem.render.palette import count
@@ -34,7 +34,7 @@ def show() -> None:
         with looks.playing(wanted["policies"]) as begin:
             game, starts = looks.memo("race", wanted, lambda: _play(games, wanted, begin))
     except Unclear as unclear:
-        st.warning(str(unclear))
+        words.warning(str(unclear))
         return
     cells, layout = game.task.cells, game.task.layout
     st.iframe(
@@ -86,7 +86,8 @@ def _play(
     for name in wanted["policies"]:
         begin(name)
         trained = name == choices.TRAINED
-        who = st.session_state.trained if trained else games.player(name, game.source)
+        mine = st.session_state.trained if trained else None
+        who = games.player_of(mine) if mine else games.player(name, game.source)
         starts[name] = games.play(game, who).start
     return game, starts
 

@@ -1,6 +1,7 @@
 """`jaxmem demo`."""
 
 import importlib.util
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ def run(config: dict[str, Any], command: str) -> int:
     check_free(config["address"], config["port"])
     host = "localhost" if config["address"] in ("0.0.0.0", "::") else config["address"]
     print(f"jaxmem demo: http://{host}:{config['port']} (Ctrl-C ends it)", flush=True)
+    # The page and what works for it are several processes: they share an accelerator, if there is
+    # one.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     # Imported late: a wrong setting should not wait for it.
     from streamlit.web import cli
 
@@ -52,6 +56,9 @@ def server_arguments(config: dict[str, Any]) -> list[str]:
         "client.showErrorDetails": "none",
         "logger.hideWelcomeMessage": "true",
         "runner.magicEnabled": "false",
+        # Each look at work that goes on is a run, after which Streamlit would search the memory
+        # for garbage: seconds with JAX in it, in which nobody gets an answer.
+        "runner.postScriptGC": "false",
         "theme.base": "light",
         "theme.primaryColor": "#59636e",
     }

@@ -1,14 +1,17 @@
 """A game on the page has the figures of `jaxmem compare`, whatever is typed."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import jaxmem
 from jaxmem.app import choices, fits, games
 from jaxmem.app.typed import Unclear, sizes_of
 from jaxmem.evaluation.compare import MEASURES, compare
 from jaxmem.policies import CLASSICAL
+from jaxmem.policies.saved import read_policy
 from jaxmem.workloads.registry import EXAMPLE_LAYOUT, EXAMPLE_SIZES, workload
 
 RULES = ("first", "second", "best", "worst", "next", "two_ended", "segregated")
@@ -103,6 +106,13 @@ def failures_of(preset, names):
     game = games.typed_game(cells, (), sizes_of(preset.sizes, cells))
     played = {name: games.play(game, games.player(name, game.source)) for name in names}
     return {name: np.flatnonzero(run.start < 0).tolist() for name, run in played.items()}
+
+
+def test_the_file_of_a_policy_that_was_trained_on_the_page_is_a_player():
+    file = Path(jaxmem.__file__).parent / "policies" / "shipped" / "geometric.safetensors"
+    found = games.player_of(file.read_bytes())
+    assert found.policy.name == "learned"
+    assert found.card == read_policy("geometric")[1]
 
 
 def test_a_rule_does_not_think(example):

@@ -1,10 +1,9 @@
 """The page, without a browser: what is typed, what is shown, and that nothing takes it down."""
 
-import contextlib
 import re
 import time
+from html import escape as html_escape
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,10 +12,9 @@ pytest.importorskip("streamlit", reason="the page needs streamlit")
 from streamlit.testing.v1 import AppTest
 
 import jaxmem.app
-from jaxmem.app import choices, learning, play, yours
+from jaxmem.app import choices, play, yours
+from jaxmem.app.pool import Pool
 from jaxmem.evaluation.compare import compare
-from jaxmem.learning.train import TrainResult
-from jaxmem.policies.saved import load_policy, read_policy
 
 # Streamlit's own, and none of ours: it asks asyncio for what Python 3.14 will not have.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:streamlit.*")
@@ -50,6 +48,11 @@ def html(app: AppTest) -> str:
     """All HTML on the page but for its styles."""
     found = [element.proto.body for element in app.get("html")]
     return "\n".join(body for body in found if "<style>" not in body)
+
+
+def warnings(app: AppTest) -> list[str]:
+    """What the page says cannot be done, as HTML."""
+    return re.findall(r'<div class="jm-words warning"[^>]*>(.*?)</div>', html(app))
 
 
 def table(app: AppTest) -> dict[str, list[str]]:
@@ -123,7 +126,7 @@ def test_random_holes_are_typed_into_the_field():
     before = app.text_input(key="play_layout").value
     app.button(key="play_holes_button").click().run()
     assert app.text_input(key="play_layout").value not in ("", before)
-    assert not app.warning
+    assert not warnings(app)
     assert table(app)
 
 
@@ -131,7 +134,7 @@ def test_requests_can_be_drawn_from_a_workload():
     app = page()
     app.radio(key="play_source").set_value("a workload").run()
     assert any("Request 1 of 120" in element.value for element in app.markdown)
-    assert not app.warning
+    assert not warnings(app)
     assert "memory of 112 cells" in html(app)
 
 
@@ -151,16 +154,17 @@ def test_an_odd_input_gets_a_friendly_sentence_and_the_page_lives(example, field
     example.text_input(key=field).set_value(text).run()
     assert not example.exception
     assert not example.error
-    (said,) = example.warning
-    assert len(said.value) > 20
+    (said,) = warnings(example)
+    assert len(said) > 20
+    assert html_escape(text.strip()) == text.strip() or text not in said
     example.text_input(key=field).set_value(kept).run()
-    assert not example.warning
+    assert not warnings(example)
     assert table(example)["first-fit"][0] == "5"
 
 
 def test_no_policy_gets_a_friendly_sentence(example):
     example.multiselect(key="play_policies").set_value([]).run()
-    assert "take at least one" in example.warning[0].value
+    assert "take at least one" in warnings(example)[0]
     example.multiselect(key="play_policies").set_value(FITS).run()
     assert table(example)
 
@@ -230,8 +234,9 @@ def test_policies_race_on_one_sequence():
 def test_a_comparison_is_worked_at_beside_the_page_and_shown():
     app = page(tab="Compare", compare_policies=["first", "best"], compare_sequences=64)
     app.button(key="compare_button").click().run()
+    assert app.button(key="compare_button").disabled
     job = app.session_state.compare_job
-    job.wait(120)
+    job.wait(240)
     app.run()
     found = job.result.results["policies"]
     shown = table(app)["first-fit"]
@@ -239,33 +244,50 @@ def test_a_comparison_is_worked_at_beside_the_page_and_shown():
     assert 'src="data:image/png;base64,' in html(app)
 
 
-def test_a_run_shows_its_curve_can_be_stopped_and_leaves_a_policy_to_play(monkeypatch):
-    def learn(job, watching, task, states, seed):
-        """As if a network had been trained until somebody stops it."""
-        watching.job = job
-        watching.started({"first": 7.0}, states, [seed])
-        with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                watching.report(seed, SimpleNamespace(steps=states // 2, failed=5.0))
-                time.sleep(0.1)
-        policy, (_, card) = load_policy("geometric", "learned"), read_policy("geometric")
-        result = TrainResult(policy, card, (), {"first": 7.0}, states // 2, 0, 1.0, seed)
-        return learning.Learned(result, 5.0, "first", 7.0)
+@pytest.fixture
+def chores(monkeypatch):
+    """Processes that find `tests/app/chores.py`, and the Train tab with a chore for its work."""
+    pool = Pool()
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setattr("jaxmem.app.work.POOL", pool)
+    monkeypatch.setattr("jaxmem.app.watch.POOL", pool)
+    monkeypatch.setattr("jaxmem.app.train.LEARN", "chores.learn")
+    yield pool
+    pool.close()
 
-    monkeypatch.setattr(learning, "learn", learn)
+
+def test_a_run_shows_its_curve_can_be_stopped_and_leaves_a_policy_to_play(chores):
     app = page(tab="Train")
     app.button(key="train_button").click().run()
     job = app.session_state.train_job
     assert app.button(key="train_button").disabled
-    while not app.session_state.train_watching.curve:
-        assert not job.done, job.fault
+    while not job.keeps:
+        assert not job.done, job.fault or job.refusal
         time.sleep(0.01)
+    app.run()
+    assert "25,000 of 50,000 steps" in html(app)
+    assert 'src="data:image/png;base64,' in html(app)
     app.button(key="train_job_stop_button").click().run()
     job.wait(120)
+    app.session_state.tab = "About"  # without having seen the result
+    app.run()
+    assert app.session_state.play_policies[0] == choices.TRAINED
+    assert app.session_state.trained == job.result.policy
+    app.session_state.tab = "Train"
     app.run()
     assert app.success[0].value.startswith("25,000 steps in 1 s.")
     assert "fails 5.00 % of the requests" in app.success[0].value
-    assert choices.TRAINED in app.session_state.play_policies
+
+
+def test_what_cannot_be_done_is_said_as_text_and_not_as_markdown(chores, monkeypatch):
+    monkeypatch.setattr("jaxmem.app.train.LEARN", "chores.refuse_in_markdown")
+    app = page(tab="Train")
+    app.button(key="train_button").click().run()
+    app.session_state.train_job.wait(60)
+    app.run()
+    assert "![x](http://a.example/b) &lt;img src=c&gt;" in html(app)
+    assert "](http" not in "".join(element.value for element in [*app.markdown, *app.caption])
+    assert not app.warning
 
 
 def test_a_tab_that_fails_does_not_take_the_page_with_it(monkeypatch, caplog):

@@ -2,10 +2,13 @@
 
 import gzip
 import pickle
+import sys
 
 import pytest
 
-from jaxmem.app.judging import MOST_LINES, uploaded_task
+from jaxmem.app import judging
+from jaxmem.app.asked import Uploaded
+from jaxmem.app.judging import MOST_LINES, task_of
 from jaxmem.app.typed import Unclear
 
 SNAPSHOT = {
@@ -24,7 +27,7 @@ UPLOADS = {
 
 @pytest.mark.parametrize("kind", UPLOADS)
 def test_every_format_that_is_safe_is_a_task(kind):
-    task = uploaded_task(UPLOADS[kind], "mine", 256, 1.1)
+    task = task_of(Uploaded(UPLOADS[kind], "mine", 256, 1.1))
     assert (task.length, task.cells) == (3, 256)
     assert "peak live is 300 bytes, which take 231 cells" in task.notes[0]
 
@@ -42,5 +45,14 @@ def test_every_format_that_is_safe_is_a_task(kind):
 )
 def test_what_is_not_read_gets_a_sentence(data, said):
     with pytest.raises(Unclear, match="mine") as caught:
-        uploaded_task(data, "mine", 256, 1.1)
+        task_of(Uploaded(data, "mine", 256, 1.1))
     assert said in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no bound on memory here")
+def test_an_upload_that_would_take_much_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(judging, "MOST_MEMORY", 2**24)
+    dicts = b"\x80\x02(" + b"}" * 2_500_000 + b"t."  # 200 MB in a few kilobytes
+    with pytest.raises(Unclear, match="mine: too large once it is unpacked"):
+        task_of(Uploaded(gzip.compress(dicts), "mine", 256, 1.1))
+    assert task_of(Uploaded(UPLOADS["events"], "mine", 256, 1.1)).length == 3

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from jaxmem.learning.guides import ALONE
+from jaxmem.learning.base_policies import ALONE
 
 from jaxmem.app.worth import in_unit, reason, scale
 from jaxmem.policies.saved import Card

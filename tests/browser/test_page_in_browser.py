@@ -6,14 +6,7 @@ Needs playwright and a Chromium (Debian's: `apt-get install chromium`); skipped 
 
 import gzip
 import json
-import os
-import re
-import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -21,127 +14,14 @@ import pytest
 pytest.importorskip("streamlit", reason="the page needs streamlit")
 pytest.importorskip("playwright.sync_api", reason="a browser needs playwright")
 
-from playwright.sync_api import sync_playwright
+from visitor import UPLOAD, Visitor
 
 from jaxmem.evaluation.compare import compare
 from jaxmem.workloads.traces import read_trace
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium"),
-]
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-TALL = {"width": 1280, "height": 2200}  # Streamlit scrolls inside: what is below would not be seen
-PATIENCE = 600_000  # milliseconds: a busy machine compiles for long
-UPLOAD = 2  # MB
-AT_REST = '[data-test-script-state="notRunning"]'  # what is shown is not that of the step before
+pytestmark = pytest.mark.browser
 EXAMPLE = "The example: holes of five sizes"
 TITLES = {"first": "first-fit", "second": "second-fit", "best": "best-fit", "worst": "worst-fit"}
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory):
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(shots):
-    """The address of a page served by `jaxmem demo`, and the moment at which it was started."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-c", "from jaxmem.cli import main; raise SystemExit(main())"]
-    began = time.monotonic()
-    with (shots / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "demo", f"port={port}", f"upload={UPLOAD}"], stdout=log, stderr=log
-        )
-    address = f"http://localhost:{port}"
-    try:
-        while not _answers(f"{address}/_stcore/health"):
-            assert process.poll() is None, (shots / "server.log").read_text()
-            assert time.monotonic() - began < 120
-            time.sleep(0.05)
-        yield address, began
-        assert process.poll() is None, "the server died"
-    finally:
-        process.terminate()
-        process.wait(30)
-    assert "Traceback" not in (shots / "server.log").read_text()
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=1) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-class Visitor:
-    """Somebody with a browser window of their own, who notes what it asks for."""
-
-    def __init__(self, chromium, address: str, **window):
-        self.context = chromium.new_context(**{"viewport": TALL, **window})
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.asked: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(address)
-
-    def open(self, tab: str) -> None:
-        self.page.get_by_role("tab", name=tab, exact=True).click()
-
-    def choose(self, preset: str) -> None:
-        """Begins with another memory, and waits until it is played."""
-        self.page.get_by_label("Begin with").click()
-        self.page.get_by_role("option", name=preset).click()
-        self.says("Request 1 of 7")
-        self.figures()
-
-    def type(self, label: str, text: str) -> None:
-        field = self.page.get_by_label(label)
-        if not field.is_visible():
-            self.page.get_by_text("A memory and requests of my own").click()
-        field.fill(text)
-        field.press("Enter")
-
-    def figures(self) -> dict[str, list[str]]:
-        """The rows of the table that is shown, by policy, once the page is at rest."""
-        self.page.wait_for_selector(".jm-table")
-        self.page.wait_for_selector(AT_REST)
-        rows = self.page.locator(".jm-table tbody tr").all_inner_texts()
-        return {row.split("\t")[0].strip(): [cell.strip() for cell in row.split("\t")[1:]]
-                for row in rows}  # fmt: skip
-
-    def says(self, text: str) -> None:
-        self.page.get_by_text(text).first.wait_for()
-
-
-@pytest.fixture
-def visitor(chromium, server):
-    one = Visitor(chromium, server[0])
-    yield one
-    one.context.close()
 
 
 def test_the_page_opens_where_the_fits_fail_and_learning_does_not(chromium, server, shots):
@@ -224,7 +104,7 @@ def test_a_person_places_beside_the_policies(visitor, shots):
 def test_odd_inputs_get_a_friendly_sentence(visitor, text):
     visitor.figures()
     visitor.type("Sizes (cells)", text)
-    visitor.page.get_by_test_id("stAlert").wait_for()
+    visitor.page.get_by_role("alert").wait_for()
     visitor.type("Sizes (cells)", "5")
     visitor.says("Request 1 of 1 asks for 5 cells.")
 
@@ -252,11 +132,8 @@ def test_an_uploaded_trace_has_the_figures_of_compare(visitor, shots, tmp_path):
     ]
     trace.write_text("op,id,size\n" + "".join(blocks), encoding="utf-8")
     assert read_trace(trace).requests == 90
-    visitor.open("Compare")
-    visitor.page.get_by_text("my own trace").click()
-    visitor.page.set_input_files("input[type=file]", trace)
-    visitor.says("tiny.csv")
-    visitor.page.get_by_role("button", name="Compare", exact=True).click()
+    visitor.upload(trace)
+    visitor.press("Compare")
     shown = visitor.figures()
     visitor.page.wait_for_timeout(1500)
     visitor.page.screenshot(path=shots / "compare.png")
@@ -280,13 +157,8 @@ def test_an_uploaded_trace_has_the_figures_of_compare(visitor, shots, tmp_path):
 def test_a_hostile_file_gets_a_friendly_sentence(visitor, name, data, said):
     if data is None:
         data = gzip.compress(b"op,id,size\n" + b"a,1,8\nf,1,0\n" * 3_000_000)
-    visitor.open("Compare")
-    visitor.page.get_by_text("my own trace").click()
-    visitor.page.set_input_files(
-        "input[type=file]", {"name": name, "mimeType": "text/csv", "buffer": data}
-    )
-    visitor.says(Path(name).name)
-    visitor.page.get_by_role("button", name="Compare", exact=True).click()
+    visitor.upload({"name": name, "mimeType": "text/csv", "buffer": data})
+    visitor.press("Compare")
     visitor.says(said)
     visitor.open("About")
     visitor.says("Takes the shortest hole")
@@ -301,25 +173,6 @@ def test_an_upload_that_is_too_large_is_refused(visitor, tmp_path, shots):
     visitor.page.set_input_files("input[type=file]", large)
     visitor.says(f"File must be {UPLOAD}")
     visitor.page.screenshot(path=shots / "too_large.png")
-
-
-@pytest.mark.slow
-def test_a_policy_is_trained_and_played(visitor, shots):
-    visitor.figures()
-    visitor.open("Train")
-    visitor.page.get_by_role("button", name="Train", exact=True).click()
-    visitor.page.get_by_text(re.compile("of .* steps: .* % of the requests fail")).wait_for()
-    visitor.page.wait_for_timeout(2500)
-    visitor.page.screenshot(path=shots / "training.png")
-    stop = visitor.page.get_by_role("button", name="Stop")
-    if stop.is_visible():
-        stop.click()
-    visitor.says("On fresh sequences the policy fails")
-    visitor.page.wait_for_timeout(1500)
-    visitor.page.screenshot(path=shots / "trained.png")
-    visitor.open("Play")
-    visitor.page.locator(".jm-head", has_text="learned").wait_for()
-    assert "learned" in visitor.figures()
 
 
 def test_two_visitors_do_not_disturb_each_other(chromium, server):

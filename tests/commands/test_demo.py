@@ -27,6 +27,10 @@ def test_nobody_is_counted_or_asked_and_no_window_is_opened():
     assert "--browser.serverAddress=localhost" in arguments("address=0.0.0.0")
 
 
+def test_no_search_for_garbage_after_every_run_holds_up_the_answers():
+    assert "--runner.postScriptGC=false" in arguments()
+
+
 def test_uploads_are_bounded():
     assert "--server.maxUploadSize=16" in arguments()
     assert "--server.maxUploadSize=3" in arguments("upload=3")
