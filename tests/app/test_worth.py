@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from jaxmem.learning.base_policies import ALONE
 
 from jaxmem.app.worth import in_unit, reason, scale
+from jaxmem.learning.base_policies import ALONE
 from jaxmem.policies.saved import Card
 
 BRANCHING = {"learner": "branching", "reward": "failures", "settings": {"horizon": 40}}

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
-from jaxmem.learning.standing import Report, Standing, standing_of
 from safetensors.numpy import load_file, save_file
 from test_summarize import write_seeds
 
@@ -26,6 +25,7 @@ from jaxmem.commands.multirun.jobs import Job, progress
 from jaxmem.configuration import UsageError, configure
 from jaxmem.evaluation.summary import summary_of
 from jaxmem.learning.checkpoint import Checkpoints
+from jaxmem.learning.member_state import MemberState, ValidationPoint
 from jaxmem.learning.space import Choice, Range
 from jaxmem.learning.study import Study
 from jaxmem.policies.carded import read_carded
@@ -168,8 +168,8 @@ def cases_of_runs(original: Path) -> Callable:
 
 CONFIG = configure("train", ["learner=pqn", "workload=comb", "seed=1"])
 STATE = {"network": jnp.arange(6.0).reshape(2, 3), "key": jax.random.key(3)}
-POINT = Report(64, 2, 1.0, 64.0, 0.5, 20.0, 5.0)
-ABOUT = {"updates": 1, "standings": [Standing(None, 5.0, False, [POINT]).about()]}
+POINT = ValidationPoint(64, 2, 1.0, 64.0, 0.5, 20.0, 5.0)
+ABOUT = {"updates": 1, "standings": [MemberState(None, 5.0, False, [POINT]).as_json()]}
 
 
 def cases_of_checkpoints(original: Path) -> Callable:
@@ -181,7 +181,7 @@ def cases_of_checkpoints(original: Path) -> Callable:
 
     def check(about):
         for kept in about["standings"]:
-            standing_of(None, kept)
+            MemberState.from_json(None, kept)
 
     def case(chance: random.Random, folder: Path) -> None:
         shutil.copytree(original, folder, dirs_exist_ok=True)
