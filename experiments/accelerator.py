@@ -384,7 +384,8 @@ def draw(path: Path, results: dict[str, Any]) -> None:
             axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
             axes.yaxis.set_major_formatter(lambda value, _: short_count(value))
             axes.grid(color=GRID)
-            axes.legend(frameon=False)
+            if axes.lines:
+                axes.legend(frameon=False)
         panels[0].set_ylabel("environment steps / s")
         save_figure(figure, path)
 
