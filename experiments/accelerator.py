@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import jax
 import numpy as np
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
@@ -380,9 +380,11 @@ def draw(path: Path, results: dict[str, Any]) -> None:
                     axes.plot(*zip(*points, strict=True), "o-", color=shade, label=f"{size} cells")
             axes.set(xscale="log", yscale="log", xlabel="arenas side by side")
             axes.set_title(title, loc="left", color=INK)
-            axes.xaxis.set_major_locator(LogLocator(base=10))
-            axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
-            axes.yaxis.set_major_formatter(lambda value, _: short_count(value))
+            axes.xaxis.set_major_locator(FixedLocator(sorted({row["arenas"] for row in rows})))
+            axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_minor_locator(NullLocator())
+                axis.set_major_formatter(lambda value, _: short_count(value))
             axes.grid(color=GRID)
             if axes.lines:
                 axes.legend(frameon=False)
