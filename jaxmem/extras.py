@@ -13,7 +13,7 @@ class MissingExtraError(ValueError):
 
 
 def extra(module: str, name: str, asked: str) -> Any:
-    """The module.
+    """Imports the module.
 
     Args:
         name: of the extra that brings it.
@@ -31,7 +31,7 @@ def extra(module: str, name: str, asked: str) -> Any:
 
 
 def how_to_get(name: str, program: str = "jaxmem ...") -> str:
-    """What to type for an extra, where this package was installed as it was.
+    """Says what to type for an extra, where this package was installed as it was.
 
     Args:
         program: what is run with it.
@@ -43,5 +43,5 @@ def how_to_get(name: str, program: str = "jaxmem ...") -> str:
 
 
 def is_clone() -> bool:
-    """Whether the package is used where its sources are, not as it was installed from a wheel."""
+    """Tells whether the package is used where its sources are, not as installed from a wheel."""
     return (PACKAGE.parent / "pyproject.toml").is_file()

@@ -11,7 +11,7 @@ PACKAGES = ("jaxmem", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def surroundings() -> dict[str, Any]:
-    """`versions` by package and `device` in words, as they stand in results.json."""
+    """Returns `versions` by package and `device` in words, as they stand in results.json."""
     devices = jax.devices()
     return {
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},

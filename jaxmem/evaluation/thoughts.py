@@ -32,7 +32,7 @@ def thoughts(
     workload: Workload,
     capacity: int | None = None,
 ) -> Thoughts:
-    """What a policy thinks at every request of one sequence, placed as it was.
+    """Returns what a policy thinks at every request of one sequence, placed as it was.
 
     Args:
         policy: a learned one, and `q` its Q-function.

@@ -21,7 +21,7 @@ class History(NamedTuple):
 
 
 def history_of(recording: Recording) -> History:
-    """What is known of each request; blocks that die at the same time do so before it is made.
+    """Collects what is known of each request; blocks that die together do so before it is made.
 
     Where the recording has no call sites, blocks of the same size are alike.
     """

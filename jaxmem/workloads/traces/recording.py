@@ -65,7 +65,7 @@ class Recording:
 
 
 def most_live(size: np.ndarray, lifetime: np.ndarray) -> float:
-    """The largest sum of `size` over the blocks live at one request, in the dtype of `size`."""
+    """Finds the largest sum of `size` over the blocks live at one request, in `size`'s dtype."""
     # Partial sums of int64 may wrap; the live total itself fits, so the result is exact.
     change = size.copy()
     end = np.arange(size.size) + lifetime

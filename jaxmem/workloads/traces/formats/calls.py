@@ -23,7 +23,7 @@ NAMES = (*SIZE_OF, "free")
 
 
 def arguments_of(name: str) -> int:
-    """How many arguments a call has at least."""
+    """Tells how many arguments a call has at least."""
     return 1 if name == "free" else max(SIZE_OF[name]) + 1
 
 
