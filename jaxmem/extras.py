@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 class MissingExtraError(ValueError):
-    """What was asked for needs a package that is not there: the message says how to get it."""
+    """A package that is needed is not there: the message says how to get it."""
 
 
 def extra(module: str, name: str, asked: str) -> Any:

@@ -30,7 +30,7 @@ PLAIN_NAME = re.compile(r"[\w-]*")
 
 
 class UsageError(ValueError):
-    """What a user asked for cannot be done: one line that says what was given and what may be."""
+    """A user asks for what cannot be done: one line says what was given and what may be."""
 
 
 def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:

@@ -1,4 +1,4 @@
-"""What the program prints: nothing that a terminal or a pipe does may cost what was computed."""
+"""Standard output: nothing that a terminal or a pipe does may cost what was computed."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What the program says of itself: its verbs, and what can be set of each."""
+"""Help texts: the verbs of the program, and what can be set of each."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every arena answers, however it stores memory: where a request fits, and what is there.
+"""The questions that every arena answers, however it stores memory: fits, and what is there.
 
 Written for one arena and made for `vmap`. Every rule chooses a hole and takes its low end, ties go
 to the lowest address, and `NOWHERE` is the start of a request that no hole is long enough for.
@@ -17,7 +17,7 @@ NOWHERE = -1  # the start of a request that is not placed
 
 @struct.dataclass
 class Neighbour:
-    """What lies beside each of K holes, on one side; all zero beside a wall."""
+    """The blocks beside each of K holes, on one side; all zero beside a wall."""
 
     wall: jax.Array  # bool[K]   the arena ends here
     size: jax.Array  # int32[K]  cells of the block that ends the hole
@@ -39,7 +39,7 @@ class Holes:
 
 @struct.dataclass
 class Parts:
-    """What lives in each of S stretches of the arena."""
+    """The live blocks in each of S stretches of the arena."""
 
     cells: jax.Array  # int32[S]  live cells
     blocks: jax.Array  # int32[S]  live blocks that begin in the stretch

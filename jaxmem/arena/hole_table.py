@@ -22,7 +22,7 @@ BEYOND = 2**31 - 1  # an address after all others
 
 
 class Order(struct.PyTreeNode):
-    """Which hole a rule chooses, in numbers: one compiled program plays all rules.
+    """A rule's choice of hole, in numbers: one compiled program plays all rules.
 
     Of the holes that fit it is the one with the least
 

@@ -1,4 +1,4 @@
-"""How full and how fragmented an arena is."""
+"""Measures of how full and how fragmented an arena is."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Where runs of free cells are: the searches behind the fits, on sets of cells.
+"""Runs of free cells: the searches behind the fits, on sets of cells.
 
 A run is a maximal stretch of neighbouring cells of a set, which among the free cells is a hole. The
 runs of the cells at which s free cells start correspond to the holes that hold s, in order.

@@ -18,7 +18,7 @@ Program = TypeVar("Program", bound=Timed)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured, and how long."""
+    """The settings to measure, and for how long."""
 
     player: Policy
     settings: tuple[Setting, ...]

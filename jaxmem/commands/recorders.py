@@ -32,7 +32,7 @@ VALGRIND_OPTIONS = (
 
 
 class Recorder(NamedTuple):
-    """How a command is recorded."""
+    """The way to record a command."""
 
     kind: str  # of RECORDERS, and the format of what it writes
     name: str  # of the recording

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_out(config: dict[str, Any], name: str) -> Path:
-    """Returns the file that is to be written.
+    """Checks that the file can be written, and returns its path.
 
     Args:
         name: of the recording, by which the file is called where no `out` is given.

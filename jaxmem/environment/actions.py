@@ -1,4 +1,4 @@
-"""What an agent can choose, and the start address that each choice means.
+"""The choices of an agent, and the start address that each choice means.
 
 Every action space ends with one action, *refuse*, that is legal only when nothing fits: so there is
 always exactly one legal action or more, and an agent never learns to refuse what could be served.

@@ -32,7 +32,7 @@ STARTS = ("first", "random")
 
 @struct.dataclass
 class Params:
-    """What an episode is played on; every leaf may be vmapped."""
+    """The parameters of an episode; every leaf may be vmapped."""
 
     requests: Requests  # P sequences of T requests
     initial: Arena  # the arena when an episode starts, with the workload's layout in it

@@ -1,4 +1,4 @@
-"""What an agent is shown: candidate placements, packed or as rows of features, or the bitmap.
+"""The observation of an agent: candidate placements, packed or as rows of features, or the bitmap.
 
 Lengths and times enter as logarithms, log2(1 + x) over a fixed scale, because what matters about
 them is their ratio: a hole of 3 cells or 6, a block of age 10 or 100. The names and the order of

@@ -1,4 +1,4 @@
-"""What a step is worth."""
+"""The reward of a step."""
 
 from collections.abc import Callable
 

@@ -11,7 +11,7 @@ from jaxmem.workloads.requests import Requests
 
 @struct.dataclass
 class Situation:
-    """What a policy decides on: the arena and the request, never the future."""
+    """The arena and the request that a policy decides on, never the future."""
 
     arena: Arena
     size: jax.Array  # int32[]  cells asked for

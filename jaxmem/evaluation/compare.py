@@ -42,7 +42,7 @@ SHOWN = MEASURES[:7]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found, and what it was found on."""
+    """The results of a comparison, and what they were found on."""
 
     workload: Workload
     results: dict[str, Any] = field(repr=False)  # as in results.json

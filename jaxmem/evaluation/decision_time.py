@@ -1,4 +1,4 @@
-"""How long a policy takes to decide."""
+"""The time that a policy takes to decide."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What better placement could save on a recording: each rule's memory over the peak live bytes."""
+"""The memory that better placement could save: each rule's on a recording, over peak live bytes."""
 
 import os
 import threading

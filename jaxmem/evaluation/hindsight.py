@@ -1,4 +1,4 @@
-"""What could have been reached, had every lifetime been known: bounds to judge policies by."""
+"""Bounds to judge policies by: what could have been reached, had every lifetime been known."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How low a recording can be stacked by who knows every lifetime: a simple offline heuristic.
+"""A simple offline heuristic: it knows every lifetime, and stacks a recording as low as it can.
 
 Blocks are rectangles, time by address. In some order each is put at the lowest address at which it
 overlaps none that are there: by size as in Pisarchyk & Lee 2020 (arXiv 2001.03288), by lifetime, or

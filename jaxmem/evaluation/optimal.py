@@ -78,7 +78,7 @@ def smallest_arena(
 
 
 def _peak(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> int:
-    """Counts the most cells asked for at once, which no placement can do with less than."""
+    """Finds the most cells asked for at once, which no placement can do with less than."""
     return max(int(size[(birth <= now) & (now < death)].sum()) for now in birth)
 
 

@@ -182,7 +182,7 @@ class Played(struct.PyTreeNode):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of a replay."""
+    """The outcome of a replay."""
 
     failed: np.ndarray  # bool[R]  no hole was long enough; False from where it was stopped
     start: np.ndarray  # int64[R]  units, of each block; NOWHERE if it failed or was not played

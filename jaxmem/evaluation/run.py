@@ -23,7 +23,7 @@ CHUNK = 256  # sequences played at once: one shape to compile for validation and
 
 @struct.dataclass
 class Trajectory:
-    """What happened on P sequences; the arena is seen before each placement, and at the end."""
+    """The play of P sequences; the arena is seen before each placement, and at the end."""
 
     start: jax.Array  # int32[P, T]  cell, NOWHERE: failed, or the episode had ended
     active: jax.Array  # bool[P, T]  False: the episode had ended before this request

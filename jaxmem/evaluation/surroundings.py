@@ -1,4 +1,4 @@
-"""What a result was computed with: versions and device, to stand beside the figures."""
+"""The versions and the device that a result was computed with, to stand beside the figures."""
 
 import os
 import platform

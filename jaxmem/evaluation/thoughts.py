@@ -1,4 +1,4 @@
-"""What a learned policy sees in every placement that it could have chosen."""
+"""A learned policy's view of every placement that it could have chosen."""
 
 import functools
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Whether an arena is so tight that something fails in it: else there is nothing to learn."""
+"""A check that an arena is so tight that something fails in it: else there is nothing to learn."""
 
 import dataclasses
 import functools

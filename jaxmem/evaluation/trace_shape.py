@@ -1,4 +1,4 @@
-"""What a recording asks for, in a few numbers: sizes, lifetimes, and what is live when."""
+"""A recording's requests in a few numbers: sizes, lifetimes, and what is live when."""
 
 from typing import Any
 

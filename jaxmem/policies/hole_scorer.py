@@ -40,7 +40,7 @@ class Known(struct.PyTreeNode):
 
 
 class Live(struct.PyTreeNode):
-    """What is live."""
+    """The live units and blocks."""
 
     units: jax.Array  # int32[]
     blocks: jax.Array  # int32[]

@@ -20,7 +20,7 @@ class Guide(struct.PyTreeNode):
 
 
 class Parameters(struct.PyTreeNode):
-    """What a learned policy plays with."""
+    """The parameters that a learned policy plays with."""
 
     network: Any  # as flax has it
     guide: Guide | None

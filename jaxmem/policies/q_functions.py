@@ -21,7 +21,7 @@ from jaxmem.policies.scoring import candidate_values
 
 
 class QFunction(Protocol):
-    """What learners and players ask; every implementation is hashable, so programs are shared.
+    """The Q-function that learners and players ask; each is hashable, so programs are shared.
 
     `seen` is what the network reads of a situation, and `taken` what it reads of one action there;
     both are pytrees.

@@ -26,7 +26,7 @@ MOST_MARGIN = 1e30  # in reward
 
 @dataclass(frozen=True)
 class Card:
-    """What a saved policy is and where it comes from."""
+    """The contents and the origin of a saved policy."""
 
     holes: int  # K, the holes that a scorer chooses from
     widths: tuple[int, ...]  # hidden layers of the network

@@ -23,7 +23,7 @@ from jaxmem.render.search import brief
 
 
 class Standing(Protocol):
-    """Where a training run stands."""
+    """The state of a training run."""
 
     @property
     def steps(self) -> int: ...  # environment steps done

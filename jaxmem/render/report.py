@@ -16,7 +16,7 @@ MAIN = "failed_requests"  # policies are sorted by it, and its difference is sho
 
 
 class Measure(NamedTuple):
-    """How a measure is written."""
+    """The format of a measure."""
 
     title: str
     unit: str  # "" where it is a share or a ratio

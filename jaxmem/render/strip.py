@@ -62,7 +62,7 @@ STYLE = f"""<style>
 
 
 class Head(NamedTuple):
-    """What stands above a bar: whose it is, and figures; `failed` of them in red."""
+    """The line above a bar: whose it is, and figures; `failed` of them in red."""
 
     policy: str
     figures: str

@@ -1,4 +1,4 @@
-"""How fast everything is: the tables and the pictures of a bench, from its results.json."""
+"""The speed of everything: the tables and the pictures of a bench, from its results.json."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

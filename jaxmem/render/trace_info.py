@@ -1,4 +1,4 @@
-"""What `jaxmem trace info` found, for a file and for a terminal: views of its results.json."""
+"""The findings of `jaxmem trace info`, for a file and for a terminal: views of its results.json."""
 
 from collections.abc import Mapping
 from typing import Any

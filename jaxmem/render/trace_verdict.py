@@ -1,4 +1,4 @@
-"""What `jaxmem trace info` found, in one sentence."""
+"""The findings of `jaxmem trace info`, in one sentence."""
 
 from collections.abc import Mapping
 from typing import Any

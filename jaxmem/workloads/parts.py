@@ -1,4 +1,4 @@
-"""What generators are made of: draws, rounds of requests, and lists of live blocks."""
+"""Parts of generators: draws, rounds of requests, and lists of live blocks."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What requests ask for at once, which no placement changes."""
+"""Peaks of what requests ask for at once, which no placement changes."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -42,7 +42,7 @@ Draw = Callable[[str, jax.Array, int, int], Requests]  # split, key, sequences, 
 
 @dataclass(frozen=True)
 class Workload:
-    """Where requests come from and what they are judged on."""
+    """A source of requests, and the conditions that policies are judged under."""
 
     name: str
     cells: int  # size of the arena

@@ -1,4 +1,4 @@
-"""What every reference simulator is to its caller."""
+"""The interface of every reference simulator to its caller."""
 
 from typing import Protocol
 

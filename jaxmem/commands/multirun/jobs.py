@@ -35,7 +35,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a command with -m asks for."""
+    """The jobs that a command with -m asks for, and how they are launched."""
 
     jobs: tuple[Job, ...]  # at least one
     launcher: tuple[str, ...]  # overrides that choose and set Hydra's launcher

@@ -111,7 +111,7 @@ def whole(quantised: QuantisedRecording) -> Requests:
 
 
 class _Rounding:
-    """What the blocks of a recording take in cells of peak live / m bytes, for any m."""
+    """Sizes of a recording's blocks in cells of peak live / m bytes, for any m."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
@@ -125,7 +125,7 @@ class _Rounding:
         return np.asarray(taken, np.int64)[self._place]
 
     def peak(self, m: int) -> int:
-        """Counts the most cells that are live at once."""
+        """Finds the most cells that are live at once."""
         return int(most_live(self.sizes(m), self.recording.lifetime))
 
     def finest(self, cells: int, slack: Fraction, most: int = MOST_CELLS) -> int:

@@ -13,7 +13,7 @@ LARGEST_SIZE = 2**62  # bytes, of a block and of all live ones: sums stay inside
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What one program asked for, in order: R requests, counted from 0.
+    """The requests of one program, in order: R of them, counted from 0.
 
     A block freed before request j, the next allocation, has lifetime j - its own number.
     Raises ValueError if the arrays do not fit together or a value is out of range.

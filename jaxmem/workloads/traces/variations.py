@@ -9,7 +9,7 @@ from jaxmem.workloads.traces.recording import Recording
 
 
 class Variety(NamedTuple):
-    """How far a varied recording may lie from the true one."""
+    """The limits on how far a varied recording may lie from the true one."""
 
     sizes: float = 0.15  # standard deviation of the logarithm by which all blocks of a size change
     dropped: float = 0.15  # most of the requests, as a share, that do not come

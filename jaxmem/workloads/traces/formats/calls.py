@@ -1,4 +1,4 @@
-"""What the calls of C's allocator do to the blocks, for logs that have a line for each call."""
+"""Effects of C's allocator calls on the blocks, for logs that have a line for each call."""
 
 from collections.abc import Hashable, Sequence
 from math import prod

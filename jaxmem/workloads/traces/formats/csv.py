@@ -110,7 +110,7 @@ def _read_events(lines: Lines, columns: list[str]) -> Recording | None:
 
 
 class _Past:
-    """When blocks were freed, for the message about one that is freed again."""
+    """The times at which blocks were freed, for the message about one that is freed again."""
 
     def __init__(self) -> None:
         self.freed = array("q")  # line of the free of each request, 0: none

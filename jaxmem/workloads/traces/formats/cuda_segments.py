@@ -1,4 +1,4 @@
-"""What PyTorch's caching allocator had reserved while a snapshot of CUDA memory was recorded.
+"""The bytes that PyTorch's allocator had reserved while a snapshot of CUDA memory was recorded.
 
 It takes memory from the device in segments, of which it hands out blocks. A snapshot lists the
 segments that there are at its end, and its events those that came and went before.
@@ -14,7 +14,7 @@ GIVEN_BACK = ("segment_free", "segment_unmap")
 
 
 def reserved_bytes(trace: list[Any], segments: Any, device: int) -> int:
-    """Counts the most bytes reserved at once since the first event, over all streams and pools.
+    """Finds the most bytes reserved at once since the first event, over all streams and pools.
 
     Args:
         trace: the events of the device.

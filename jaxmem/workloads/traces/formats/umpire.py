@@ -37,7 +37,7 @@ class _Operation(NamedTuple):
 
 
 class _Allocator:
-    """What one allocator of the program did."""
+    """The calls of one allocator of the program."""
 
     def __init__(self, source: Source) -> None:
         self.events = Events(source)

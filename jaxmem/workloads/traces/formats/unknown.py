@@ -1,4 +1,4 @@
-"""What a file of no format probably is, and what to do: told by its first bytes."""
+"""Guesses at a file of no format, and what to do: told by its first bytes."""
 
 import re
 from collections.abc import Callable, Iterable

@@ -65,7 +65,7 @@ WITHOUT = (
 
 
 class _Sum(NamedTuple):
-    """What the calls of a log come to."""
+    """The sum of the calls of a log."""
 
     allocations: int = 0
     frees: int = 0

@@ -29,7 +29,7 @@ EMPTY = "values of zero bytes, for which XLA asks for no memory, left out"
 
 
 class _Place(NamedTuple):
-    """Where XLA has put a value."""
+    """The place of a value in XLA's memory."""
 
     allocation: int
     offset: int  # bytes
