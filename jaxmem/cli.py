@@ -97,7 +97,7 @@ def _run_with_program(verb: str, overrides: list[str], program: list[str], comma
 
 
 def _configuration(verb: str, words: list[str]) -> str:
-    """The whole configuration of a verb, as YAML.
+    """Shows the whole configuration of a verb, as YAML.
 
     Args:
         words: with `--cfg job` among them.
@@ -115,7 +115,7 @@ def _configuration(verb: str, words: list[str]) -> str:
 
 
 def _verb(words: list[str]) -> tuple[str, list[str]]:
-    """The verb that the words begin with, which may be of two words, and the others."""
+    """Splits the words into the verb, which may be of two words, and the others."""
     for many in (1, 2):
         if (verb := " ".join(words[:many])) in VERBS:
             return verb, words[many:]
@@ -126,12 +126,12 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _below(first: str) -> list[str]:
-    """The verbs of two words that begin with this one."""
+    """Lists the verbs of two words that begin with this one."""
     return [verb for verb in VERBS if verb.startswith(f"{first} ")]
 
 
 def _module(verb: str) -> str:
-    """What runs a verb."""
+    """Names the module that runs a verb."""
     return f"jaxmem.commands.{file_of(verb).removesuffix('.yaml')}"
 
 

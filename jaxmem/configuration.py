@@ -20,18 +20,18 @@ GROUPS = ("workload", "environment", "network", "learner")
 
 
 def configuration_folder() -> Path:
-    """The checkout's conf/ when the package is run from one, else the copy in the wheel."""
+    """Finds the checkout's conf/ when the package is run from one, else the copy in the wheel."""
     return (PACKAGE.parent if is_clone() else PACKAGE) / "conf"
 
 
 def choices_of(folder: Path, group: str) -> list[str]:
-    """The choices of a group; one in a subfolder is called by its path, as dqn/classic."""
+    """Lists the choices of a group; one in a subfolder is called by its path, as dqn/classic."""
     files = (folder / group).rglob("*.yaml")
     return sorted(file.relative_to(folder / group).with_suffix("").as_posix() for file in files)
 
 
 def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The configuration of a verb with Hydra overrides, as plain dicts, lists and numbers.
+    """Composes a verb's configuration with Hydra overrides: plain dicts, lists and numbers.
 
     Raises:
         UsageError: an override that does not parse, or names what is not there.
@@ -58,7 +58,7 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def chosen(verb: str, overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
-    """What `overrides` choose of each group, and the configuration with nothing else set.
+    """Returns what `overrides` choose of each group, and the configuration with nothing else set.
 
     Raises:
         UsageError: an override that does not parse, or names a choice that is not there.
@@ -71,17 +71,17 @@ def chosen(verb: str, overrides: Sequence[str]) -> tuple[dict[str, str], dict[st
 
 
 def file_of(verb: str) -> str:
-    """The file of the settings of a verb, in the folder of the configurations."""
+    """Names the file of the settings of a verb, in the folder of the configurations."""
     return f"{verb.replace(' ', '_')}.yaml"
 
 
 def _configurations() -> AbstractContextManager[None]:
-    """While it lasts, Hydra finds the configurations."""
+    """Lets Hydra find the configurations while it lasts."""
     return initialize_config_dir(config_dir=str(configuration_folder()), version_base="1.3")
 
 
 def _choosing(read: Sequence[Override]) -> list[str]:
-    """The overrides that choose one of a group, which must be there."""
+    """Returns the overrides that choose one of a group, which must be there."""
     found = []
     for override in read:
         group = override.key_or_group
@@ -94,7 +94,7 @@ def _choosing(read: Sequence[Override]) -> list[str]:
 def _composed(
     verb: str, overrides: Sequence[str], given: Sequence[str], **options: bool
 ) -> DictConfig:
-    """The configuration of a verb with overrides, which were given as `given`."""
+    """Composes the configuration of a verb with overrides, which were given as `given`."""
     try:
         return compose(file_of(verb), overrides=list(overrides), **options)
     except (HydraException, OmegaConfBaseException) as error:
@@ -109,14 +109,14 @@ def _check_choice(group: str, choice: str) -> None:
 
 
 def _swept(known: list[str]) -> list[str]:
-    """The keys under `sweep` or `space`, where there is one: the settings of the learner."""
+    """Lists the keys under `sweep` or `space`, where there is one: the learner's settings."""
     settings = [key.removeprefix("learner.") for key in known if key.startswith("learner.")]
     names = [name for name in settings if name != "name"]
     return [f"{above}.{name}" for above in OPEN if above in known for name in names]
 
 
 def _keys(config: DictConfig) -> list[str]:
-    """Every key and nested key."""
+    """Lists every key and nested key."""
     keys: list[str] = []
     for key, value in config.items():
         keys.append(str(key))

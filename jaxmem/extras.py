@@ -9,11 +9,11 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 class MissingExtraError(ValueError):
-    """What was asked for needs a package that is not there: the message says how to get it."""
+    """A package that is needed is not there: the message says how to get it."""
 
 
 def extra(module: str, name: str, asked: str) -> Any:
-    """The module.
+    """Imports the module.
 
     Args:
         name: of the extra that brings it.
@@ -31,7 +31,7 @@ def extra(module: str, name: str, asked: str) -> Any:
 
 
 def how_to_get(name: str, program: str = "jaxmem ...") -> str:
-    """What to type for an extra, where this package was installed as it was.
+    """Says what to type for an extra, where this package was installed as it was.
 
     Args:
         program: what is run with it.
@@ -43,5 +43,5 @@ def how_to_get(name: str, program: str = "jaxmem ...") -> str:
 
 
 def is_clone() -> bool:
-    """Whether the package is used where its sources are, not as it was installed from a wheel."""
+    """Tells whether the package is used where its sources are, not as installed from a wheel."""
     return (PACKAGE.parent / "pyproject.toml").is_file()

@@ -31,7 +31,7 @@ class Lock:
 
     @property
     def lost(self) -> bool:
-        """Whether somebody has deleted the file, as with the folder that it is in."""
+        """True if somebody has deleted the file, as with the folder that it is in."""
         return self._handle is not None and not _is_file(self._path, self._handle)
 
     def release(self) -> None:
@@ -46,7 +46,7 @@ class Lock:
 
 
 def _locked(path: Path) -> int | None:
-    """The open file that holds the lock; None: there are no such locks here."""
+    """Opens the file that holds the lock; None: there are no such locks here."""
     try:
         import fcntl
     except ImportError:

@@ -35,7 +35,7 @@ class Logger(Protocol):
 
 
 def check_loggers(names: Sequence[Any]) -> None:
-    """Whether all of these can be made.
+    """Checks that all of these can be made.
 
     Raises:
         ValueError: an unknown name, or one twice.
@@ -52,7 +52,7 @@ def check_loggers(names: Sequence[Any]) -> None:
 def loggers_of(
     names: Sequence[str], folder: Path, members: Members, tell: Callable[[str], None], *, anew: bool
 ) -> list[Logger]:
-    """The loggers with these names, checked by `check_loggers`.
+    """Makes the loggers with these names, checked by `check_loggers`.
 
     Args:
         folder: of the run.
@@ -94,7 +94,7 @@ class TensorBoard:
             writer.add_text("config", f"```yaml\n{text}```", 0)
 
     def report(self, member: int, at: Any) -> None:
-        """One point more on each curve of the member."""
+        """Adds a point to each curve of the member."""
         writer = self._writers[member]
         for name, value in _metrics(at).items():
             writer.add_scalar(name, value, at.steps, walltime=self._began + at.seconds)
@@ -150,7 +150,7 @@ class WeightsAndBiases:
         self._keep()
 
     def report(self, member: int, at: Any) -> None:
-        """What has not been told before: a run that goes on reports it again."""
+        """Reports what has not been told before: a run that goes on reports it again."""
         known = self._known[list(self._members)[member]]
         if at.steps <= known["steps"]:
             return
@@ -197,7 +197,7 @@ class _Careful:
 
 
 def _metrics(at: Any) -> dict[str, float]:
-    """A report, under the names that curves have."""
+    """Names the figures of a report as curves have them."""
     return {
         "failed_requests/validation": at.failed,
         "failed_requests/exploring": at.exploring_failed,

@@ -24,10 +24,10 @@ class MetricsFile:
         self._whole = False  # the file holds these lines and no others
 
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
-        """Where nothing is reported yet, there is nothing to write."""
+        """Writes nothing: nothing is reported yet."""
 
     def report(self, member: int, at: Any) -> None:
-        """One line more, or all of them, if the last could not be written."""
+        """Adds a line, or all of them, if the last could not be written."""
         known = {
             name: value for name, value in dataclasses.asdict(at).items() if name not in _TIMES
         }

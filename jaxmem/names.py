@@ -13,7 +13,7 @@ CLASSICAL = ("first", "second", "best", "worst")  # the four fits that every tex
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """The end of a message: what may have been meant, or all there is."""
+    """Ends a message: what may have been meant, or all there is."""
     known = list(known)
     near = difflib.get_close_matches(given, known, n=3, cutoff=0.5)
     if near:

@@ -30,11 +30,11 @@ PLAIN_NAME = re.compile(r"[\w-]*")
 
 
 class UsageError(ValueError):
-    """What a user asked for cannot be done: one line that says what was given and what may be."""
+    """A user asks for what cannot be done: one line says what was given and what may be."""
 
 
 def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """The overrides as Hydra reads them.
+    """Parses the overrides as Hydra reads them.
 
     Args:
         loader: knows the choices that learner=glob(*) stands for; with it, commas list values.
@@ -55,7 +55,7 @@ def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list
 
 
 def quoted(text: str) -> str:
-    """The text as an override writes one in which nothing has a meaning of its own."""
+    """Quotes the text as an override writes one in which nothing has a meaning of its own."""
     # Backslashes have one before a quote only, which the closing one is.
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text)
     return f"'{escaped}'"
@@ -69,7 +69,7 @@ def _read(parser: OverridesParser, line: str) -> Override | None:
 
 
 def _line(text: str, parser: OverridesParser, several: bool) -> str:
-    """The override as Hydra is to read it."""
+    """Writes the override as Hydra is to read it."""
     key, _, value = text.partition("=")
     name = key.lstrip("+")
     if name in AS_GIVEN and value not in ("", "null"):
@@ -82,7 +82,7 @@ def _line(text: str, parser: OverridesParser, several: bool) -> str:
 
 
 def _as_given(text: str, parser: OverridesParser, several: bool) -> str:
-    """An override whose value is taken as it stands, but for a text in quotes."""
+    """Writes an override whose value is taken as it stands, but for a text in quotes."""
     key, _, value = text.partition("=")
     override = _read(parser, text)
     if override is not None and value.startswith(QUOTES):
@@ -102,7 +102,7 @@ def _as_given(text: str, parser: OverridesParser, several: bool) -> str:
 
 
 def _as_names(text: str, parser: OverridesParser) -> str:
-    """An override that lists names and paths, each of which is taken as it stands."""
+    """Writes an override that lists names and paths, each of which is taken as it stands."""
     key, _, value = text.partition("=")
     override = _read(parser, text)
     if override is not None and override.is_sweep_override():
@@ -119,7 +119,7 @@ def _as_names(text: str, parser: OverridesParser) -> str:
 
 
 def _elements(listed: str) -> list[str]:
-    """What commas divide, each in quotes; a comma in quotes divides nothing."""
+    """Splits at commas, but for those in quotes, which divide nothing."""
     # The pattern also matches nothing at the end, where no comma is left open.
     found = [match[1] for match in ELEMENT.finditer(f"{listed},") if match[0]]
     return [
@@ -145,7 +145,7 @@ def _check_commas(text: str, names: list[str]) -> None:
 
 
 def _advice(text: str) -> str:
-    """How to write what Hydra cannot read."""
+    """Says how to write what Hydra cannot read."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         return "write key=value"
@@ -155,7 +155,7 @@ def _advice(text: str) -> str:
 
 
 def _in_quotes(key: str, value: str) -> str:
-    """The override as a shell takes it, with a value that Hydra takes as text."""
+    """Writes the override as a shell takes it, with a value that Hydra takes as text."""
     inner = f'"{value}"' if '"' not in value and not value.endswith("\\") else quoted(value)
     return shlex.quote(f"{key}={inner}")
 
@@ -179,7 +179,7 @@ def _check(text: str, override: Override) -> None:
 
 
 def _keys(value: Any) -> Iterator[str]:
-    """The keys of all dictionaries in a value."""
+    """Yields the keys of all dictionaries in a value."""
     if isinstance(value, dict):
         yield from map(str, value)
     for inner in _inner(value):
@@ -187,7 +187,7 @@ def _keys(value: Any) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts in a value but keys."""
+    """Yields all texts in a value but keys."""
     if isinstance(value, str):
         yield value
     for inner in _inner(value):

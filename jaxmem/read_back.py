@@ -18,7 +18,7 @@ class BrokenFileError(ValueError):
 
 
 def read_mapping(file: Path) -> dict[str, Any]:
-    """What a JSON or YAML file holds: a mapping from names to texts, numbers, lists and mappings.
+    """Reads a JSON or YAML file: a mapping from names to texts, numbers, lists and mappings.
 
     Raises:
         FileNotFoundError: there is none.
@@ -67,12 +67,12 @@ def _check_plain(file: Path, found: dict[Any, Any]) -> None:
 
 
 def is_number(value: object, low: float = -math.inf, high: float = math.inf) -> bool:
-    """Whether a value is a finite number within these bounds, and no bool."""
+    """Tells whether a value is a finite number within these bounds, and no bool."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return low <= value <= high and abs(value) < math.inf
 
 
 def brief(value: object) -> str:
-    """A value for a message, short whatever it is."""
+    """Shortens a value for a message, whatever it is."""
     return reprlib.repr(value)

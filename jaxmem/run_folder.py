@@ -123,7 +123,7 @@ class RunFolder:
         return self.path.is_dir() and not self._lock.lost
 
     def file(self, name: str) -> Path:
-        """The path of a file in the folder, which is made again where somebody has deleted it."""
+        """Returns the path of a file in the folder, made again if somebody has deleted it."""
         if not self._is_there():
             self._deleted = True
             self._lock.release()
@@ -134,27 +134,27 @@ class RunFolder:
         return self.path / name
 
     def write_config(self, config: dict[str, Any], command: str) -> None:
-        """config.yaml: what was asked for, with every default, below the command."""
+        """Writes config.yaml: what was asked for, with every default, below the command."""
         line = " ".join(command.splitlines())
         self._config = f"# {line}\n{yaml.safe_dump(config, sort_keys=False)}"
         self.write(CONFIG, self._config)
 
     def write_results(self, results: dict[str, Any]) -> None:
-        """results.json, and table.md if it compares policies."""
+        """Writes results.json, and table.md if it compares policies."""
         if "policies" in results:
             self.write_table(markdown_table(results))
         self.write(RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
 
     def write_table(self, markdown: str) -> None:
-        """table.md; of a command that compares no policies by their failures, its own."""
+        """Writes table.md; of a command that compares no policies by their failures, its own."""
         self.write("table.md", markdown)
 
     def write_packing(self, lines: Iterable[str]) -> None:
-        """offsets.csv: where each block of a recording lies in the best packing found."""
+        """Writes offsets.csv: where each block of a recording lies in the best packing found."""
         self.write(OFFSETS, "\n".join(lines) + "\n")
 
     def write_sequences(self, failed: Mapping[str, np.ndarray]) -> None:
-        """sequences.npz: failed requests in % of each test sequence (float64[P]), by policy.
+        """Writes sequences.npz: failed requests in % of each test sequence (float64[P]), by policy.
 
         In it are `policies` (str[K], their names) and `failed_requests` (float64[K, P]).
         """
@@ -173,7 +173,7 @@ class RunFolder:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the folder holds the results of a whole run: of a training that was not stopped."""
+    """Tells whether the folder holds results of a whole run: of a training not stopped."""
     try:
         results = read_mapping(folder / RESULTS)
         return "training" not in results or bool(results["training"]["finished"])
@@ -182,7 +182,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def new_path(name: str) -> Path:
-    """A folder under runs/ that does not exist yet: the name, and the time."""
+    """Names a folder under runs/ that does not exist yet: the name, and the time."""
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
     base = Path("runs") / f"{name}-{moment}"
     number, path = 1, base

@@ -34,7 +34,7 @@ class UnusableRunError(ValueError):
 
 
 def runs_below(folder: Path) -> tuple[list[Run], dict[str, str]]:
-    """Every run below `folder`, or in it, by name; members of a sweep in one program are runs.
+    """Reads all runs below `folder`, or in it, by name; members of a sweep in one program are runs.
 
     Returns:
         The runs, and why each of the other folders that hold a part of one is left out.
@@ -51,7 +51,7 @@ def runs_below(folder: Path) -> tuple[list[Run], dict[str, str]]:
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
-    """The folders with a configuration or results; hidden ones are other programs'."""
+    """Yields the folders with a configuration or results; hidden ones are other programs'."""
     for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         if CONFIG in files or RESULTS in files:
@@ -89,7 +89,7 @@ def _read(path: Path, name: str) -> list[Run]:
 
 
 def _sequences(file: Path) -> dict[str, np.ndarray]:
-    """Failed requests of each sequence, by policy, where they are kept."""
+    """Reads the failed requests of each sequence, by policy, where they are kept."""
     try:
         with zipfile.ZipFile(file) as archive:
             sizes = [member.file_size for member in archive.infolist()]
@@ -112,7 +112,7 @@ def _sequences(file: Path) -> dict[str, np.ndarray]:
 def _members(
     name: str, config: dict[str, Any], results: dict[str, Any], failed: dict[str, np.ndarray]
 ) -> list[Run]:
-    """The members of a sweep in one program, or of the best trial of a search.
+    """Reads the members of a sweep in one program, or of the best trial of a search.
 
     The sequences they are tested on are the same.
     """
@@ -138,7 +138,7 @@ def _members(
 
 
 def _check_config(config: dict[str, Any]) -> None:
-    """A configuration has a seed, and says by name what was played and trained."""
+    """Checks that a configuration has a seed, and says what was played and trained."""
     seed = config.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise UnusableRunError(f"broken: {CONFIG} has seed {brief(seed)}")
@@ -150,7 +150,7 @@ def _check_config(config: dict[str, Any]) -> None:
 
 
 def _check_figures(run: Run) -> None:
-    """Every policy has its mean, and the sequences that are kept are those it is the mean of."""
+    """Checks that each policy has its mean, and that kept sequences are those it is the mean of."""
     results = run.results
     if not isinstance(results["workload"], str):
         raise UnusableRunError(f"broken: {RESULTS} has workload {brief(results['workload'])}")

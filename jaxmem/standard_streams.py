@@ -1,4 +1,4 @@
-"""What the program prints: nothing that a terminal or a pipe does may cost what was computed."""
+"""Standard output: nothing that a terminal or a pipe does may cost what was computed."""
 
 import errno
 import os
@@ -66,5 +66,5 @@ def lenient_streams() -> Iterator[Lenient]:
 
 
 def is_lost(fault: OSError | None) -> bool:
-    """Whether something was to be printed and is lost, not just read by nobody."""
+    """Tells whether something was to be printed and is lost, not just read by nobody."""
     return fault is not None and fault.errno != errno.EPIPE

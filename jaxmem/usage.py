@@ -1,4 +1,4 @@
-"""What the program says of itself: its verbs, and what can be set of each."""
+"""Help texts: the verbs of the program, and what can be set of each."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ NAMES = ("name", "source")  # of the choice itself, which is no setting
 
 
 def help_of_all() -> str:
-    """Every verb in a line."""
+    """Lists every verb in a line."""
     return (
         "jaxmem: learn where in memory a block should go\n\n"
         f"usage: jaxmem VERB [key=value ...]\n\n{_lines(list(VERBS))}\n\n"
@@ -32,7 +32,7 @@ def help_of_all() -> str:
 
 
 def help_of_many(first: str, verbs: list[str]) -> str:
-    """The verbs of two words that begin with this one."""
+    """Lists the verbs of two words that begin with this one."""
     return (
         f"usage: jaxmem {first} VERB ...\n\n{_lines(verbs)}\n\n"
         f"jaxmem {verbs[0]} --help shows what can be set, and examples."
@@ -40,7 +40,7 @@ def help_of_many(first: str, verbs: list[str]) -> str:
 
 
 def help_of(name: str, overrides: list[str]) -> str:
-    """What can be set of a verb, with the settings of what `overrides` choose.
+    """Describes what can be set of a verb, with the settings of what `overrides` choose.
 
     Raises:
         UsageError: an override that does not parse, or names a choice that is not there.
@@ -79,13 +79,13 @@ def _lines(verbs: list[str]) -> str:
 
 
 def _about(group: Path, choice: str) -> str:
-    """The comment that the file of a choice begins with, after Hydra's own."""
+    """Returns the comment that the file of a choice begins with, after Hydra's own."""
     lines = (group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines()
     return next(line for line in lines if not line.startswith("# @")).removeprefix("# ")
 
 
 def _settings(group: Path, choice: str, values: dict[str, Any]) -> str:
-    """A line for each setting of a choice: how it is set, to what it is, and what it means."""
+    """Describes each setting of a choice in a line: how it is set, to what, and what it means."""
     comments = _comments(group, choice)
     lines = [f"  {group.name}={choice}"]
     for name in (name for name in values if name not in NAMES):
@@ -97,7 +97,7 @@ def _settings(group: Path, choice: str, values: dict[str, Any]) -> str:
 
 
 def _comments(group: Path, choice: str) -> dict[str, str]:
-    """What the files that a choice is made of say of each setting."""
+    """Collects what the files that a choice is made of say of each setting."""
     text = (group / f"{choice}.yaml").read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for base in yaml.safe_load(text).get("defaults", []):

@@ -1,4 +1,4 @@
-"""What can be asked of the program: its verbs, of one word or two, and how each is used."""
+"""The verbs of the program, of one word or two, and how each is used."""
 
 from typing import NamedTuple
 

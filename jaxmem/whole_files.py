@@ -11,7 +11,7 @@ Target = str | os.PathLike[str] | IO[bytes]  # where a picture goes: a path or a
 
 @contextmanager
 def written_whole(path: Path | str) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `path` when the `with` block ends, if it ends well.
+    """Opens a file that takes the place of `path` when the `with` block ends, if it ends well.
 
     Raises:
         OSError: it cannot be written; its filename is `path`.
@@ -49,6 +49,6 @@ def write_to(target: Target, content: bytes) -> None:
 
 
 def unwritable(error: OSError) -> str:
-    """The line for a user whose file could not be written."""
+    """Writes the line for a user whose file could not be written."""
     where = f"{error.filename} cannot be written" if error.filename else "nothing can be written"
     return f"{where}: {error.strerror or error}"

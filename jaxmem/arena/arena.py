@@ -1,4 +1,4 @@
-"""What every arena answers, however it stores memory: where a request fits, and what is there.
+"""The questions that every arena answers, however it stores memory: fits, and what is there.
 
 Written for one arena and made for `vmap`. Every rule chooses a hole and takes its low end, ties go
 to the lowest address, and `NOWHERE` is the start of a request that no hole is long enough for.
@@ -17,7 +17,7 @@ NOWHERE = -1  # the start of a request that is not placed
 
 @struct.dataclass
 class Neighbour:
-    """What lies beside each of K holes, on one side; all zero beside a wall."""
+    """The blocks beside each of K holes, on one side; all zero beside a wall."""
 
     wall: jax.Array  # bool[K]   the arena ends here
     size: jax.Array  # int32[K]  cells of the block that ends the hole
@@ -39,7 +39,7 @@ class Holes:
 
 @struct.dataclass
 class Parts:
-    """What lives in each of S stretches of the arena."""
+    """The live blocks in each of S stretches of the arena."""
 
     cells: jax.Array  # int32[S]  live cells
     blocks: jax.Array  # int32[S]  live blocks that begin in the stretch
@@ -69,7 +69,7 @@ class Arena(struct.PyTreeNode, abc.ABC):
         expiry: jax.Array,
         forecast: jax.Array | int = 0,
     ) -> Self:
-        """The arena with a block of `size` cells at `start`, live until the clock shows `expiry`.
+        """Places a block of `size` cells at `start`, live until the clock shows `expiry`.
 
         The placement must be legal (`allows`); with `start` = NOWHERE nothing is placed.
 
@@ -82,7 +82,7 @@ class Arena(struct.PyTreeNode, abc.ABC):
 
     @abc.abstractmethod
     def tick(self, now: jax.Array | int) -> Self:
-        """The arena without its dead when the clock shows `now` (int32[]), one more than before."""
+        """Frees the dead when the clock shows `now` (int32[]), one more than before."""
 
     def advance(
         self,
@@ -91,58 +91,58 @@ class Arena(struct.PyTreeNode, abc.ABC):
         expiry: jax.Array,
         forecast: jax.Array | int = 0,
     ) -> Self:
-        """The arena when the next request waits: `place`, and the clock ticks once."""
+        """Moves on to the next request: `place`, and the clock ticks once."""
         return self.place(start, size, expiry, forecast).tick(self.now + 1)
 
     @abc.abstractmethod
     def release(self, cell: jax.Array) -> Self:
-        """The arena without the block that covers `cell` (int32[]); unchanged if it is free."""
+        """Frees the block that covers `cell` (int32[]); changes nothing if the cell is free."""
 
     # Where a request of `size` cells (int32[], at least 1) may start: int32[], or NOWHERE
 
     @abc.abstractmethod
     def first(self, size: jax.Array) -> jax.Array:
-        """The lowest hole that fits."""
+        """Finds the lowest hole that fits."""
 
     @abc.abstractmethod
     def last(self, size: jax.Array) -> jax.Array:
-        """The highest start that fits: first fit seen from the other end of the arena."""
+        """Finds the highest start that fits: first fit seen from the other end of the arena."""
 
     @abc.abstractmethod
     def second(self, size: jax.Array) -> jax.Array:
-        """The second-lowest hole that fits, or the only one."""
+        """Finds the second-lowest hole that fits, or the only one."""
 
     @abc.abstractmethod
     def best(self, size: jax.Array) -> jax.Array:
-        """The shortest hole that fits."""
+        """Finds the shortest hole that fits."""
 
     @abc.abstractmethod
     def worst(self, size: jax.Array) -> jax.Array:
-        """The longest hole."""
+        """Finds the longest hole."""
 
     @abc.abstractmethod
     def next(self, size: jax.Array) -> jax.Array:
-        """The lowest start at or after the cursor, else the lowest of all."""
+        """Finds the lowest start at or after the cursor, else the lowest of all."""
 
     @abc.abstractmethod
     def high_end(self, start: jax.Array, size: jax.Array) -> jax.Array:
-        """The highest start (int32[]) in the hole that holds `start`; NOWHERE stays NOWHERE."""
+        """Finds the highest start (int32[]) in the hole of `start`; NOWHERE stays NOWHERE."""
 
     @abc.abstractmethod
     def numbered_start(self, size: jax.Array, number: jax.Array) -> jax.Array:
-        """The legal start with this number (int32[], from 0, by address); NOWHERE beyond them."""
+        """Finds the legal start of a number (int32[], from 0, by address); NOWHERE beyond them."""
 
     @abc.abstractmethod
     def start_count(self, size: jax.Array) -> jax.Array:
-        """The number of legal starts: int32[]."""
+        """Counts the legal starts: int32[]."""
 
     @abc.abstractmethod
     def allows(self, start: jax.Array, size: jax.Array) -> jax.Array:
-        """Whether a request may start at `start` (int32[], any number): bool[]."""
+        """Tells whether a request may start at `start` (int32[], any number): bool[]."""
 
     @abc.abstractmethod
     def legal_starts(self, size: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-        """Whether a request may start at each of the first `count` cells, and whether at any.
+        """Tells whether a request may start at each of the first `count` cells, and whether at any.
 
         Returns:
             bool[count] and bool[]; beyond the arena no cell is legal.
@@ -150,38 +150,38 @@ class Arena(struct.PyTreeNode, abc.ABC):
 
     @abc.abstractmethod
     def holes_that_fit(self, size: jax.Array, count: int) -> Holes:
-        """The first `count` holes in which the request fits, with what lies beside them."""
+        """Finds the first `count` holes in which the request fits, with what lies beside them."""
 
     # What is there
 
     @abc.abstractmethod
     def taken(self, count: int) -> jax.Array:
-        """Whether each of the first `count` cells is covered or outside the arena: bool[count]."""
+        """Tells which of the first `count` cells are covered or outside the arena: bool[count]."""
 
     @abc.abstractmethod
     def begins(self, count: int) -> jax.Array:
-        """Whether a block begins at each of the first `count` cells: bool[count]."""
+        """Tells whether a block begins at each of the first `count` cells: bool[count]."""
 
     @abc.abstractmethod
     def free_cells(self) -> jax.Array:
-        """Cells that no block covers: int32[]."""
+        """Counts the cells that no block covers: int32[]."""
 
     @abc.abstractmethod
     def live_blocks(self) -> jax.Array:
-        """The number of live blocks: int32[]."""
+        """Counts the live blocks: int32[]."""
 
     @abc.abstractmethod
     def largest_hole(self) -> jax.Array:
-        """Cells in the longest hole: int32[], 0 when nothing is free."""
+        """Measures the longest hole: int32[] cells, 0 when nothing is free."""
 
     @abc.abstractmethod
     def hole_count(self, at_least: jax.Array | int = 1) -> jax.Array:
-        """The number of holes of `at_least` (int32[]) cells or more: int32[]."""
+        """Counts the holes of `at_least` (int32[]) cells or more: int32[]."""
 
     @abc.abstractmethod
     def hole_histogram(self) -> jax.Array:
-        """Holes by length, in bins [1, 2) [2, 4) [4, 8) ... up to the capacity: int32[bins]."""
+        """Counts holes by length, in bins [1, 2) [2, 4) [4, 8) ... to the capacity: int32[bins]."""
 
     @abc.abstractmethod
     def parts(self, borders: jax.Array) -> Parts:
-        """What lives between each two neighbouring `borders` (int32[S + 1], rising): S parts."""
+        """Measures what lives between neighbouring `borders` (int32[S + 1], rising): S parts."""

@@ -52,7 +52,11 @@ class BitmapArena(Arena):
         block, dying = settle(
             now,
             lambda free, start, end, planes, now: (_between(free, start, end), planes.equal(now)),
-            *(self.free, start, end, self.expiry, now),
+            self.free,
+            start,
+            end,
+            self.expiry,
+            now,
         )
         at_once = block.all_or_none(expiry == now)
         free, heads = settle(now, _changed, self.free, self.heads, block, dying, at_once)
@@ -60,7 +64,7 @@ class BitmapArena(Arena):
         return arena.replace(free=free, heads=heads, now=now)
 
     def _request(self, start, size, expiry, forecast) -> list[jax.Array]:
-        """Where the block starts and ends, both 0 when it is placed nowhere, and its two times."""
+        """Returns the block's start and end, both 0 if it is placed nowhere, and its two times."""
         request = [jnp.asarray(number, jnp.int32) for number in (start, size, expiry, forecast)]
         chex.assert_rank(request, 0)
         start, size, expiry, forecast = settle(self.now, itself, request)
@@ -68,7 +72,7 @@ class BitmapArena(Arena):
         return [jnp.where(placed, start, 0), jnp.where(placed, start + size, 0), expiry, forecast]
 
     def _with_block(self, block: Bits, end: jax.Array, expiry, forecast) -> Self:
-        """The arena that remembers the block up to `end`, 0 for none, but does not hold it yet."""
+        """Notes the block up to `end`, 0 for none, in the planes; its cells stay free for now."""
         return self.replace(
             expiry=self.expiry.written(block, expiry),
             birth=self.birth.written(block, self.now),
@@ -207,17 +211,17 @@ class BitmapArena(Arena):
         return jax.vmap(part)(borders[:-1], borders[1:])
 
     def starts(self, size: jax.Array) -> Bits:
-        """The cells at which a request of `size` cells (int32[]) may start; none if it cannot."""
+        """Finds the cells at which a request of `size` cells (int32[]) may start, if any."""
         chex.assert_rank(size, 0)
         starts = runs.run_starts(self.free, size)
         return starts & starts.all_or_none(self._possible(size))
 
     def _possible(self, size: jax.Array) -> jax.Array:
-        """Whether a request of `size` cells (int32[]) would fit into the empty arena: bool[]."""
+        """Tells whether a request of `size` cells (int32[]) fits into the empty arena: bool[]."""
         return (size >= 1) & (size <= self.cells)
 
     def _neighbour(self, cell: jax.Array, exists: jax.Array, wall: jax.Array) -> Neighbour:
-        """The block that covers `cell` (int32[K]) beside each hole; `wall` (bool[K]): none does."""
+        """Describes the block on `cell` (int32[K]) beside each hole; none by a `wall` (bool[K])."""
         self._check_ages()
         seen, wall = exists & ~wall, exists & wall
         at = jnp.where(seen, cell, 0)
@@ -235,11 +239,11 @@ class BitmapArena(Arena):
             raise ValueError("this arena was made with ages=False: it cannot tell those of blocks")
 
     def _block_start(self, cell: jax.Array) -> jax.Array:
-        """The first cell (int32[]) of the live block that covers `cell` (int32[])."""
+        """Finds the first cell (int32[]) of the live block that covers `cell` (int32[])."""
         return (self.heads & self.free.below(cell + 1)).highest()
 
     def _block_end(self, cell: jax.Array) -> jax.Array:
-        """One past the last cell (int32[]) of the live block that covers `cell` (int32[])."""
+        """Finds one past the last cell (int32[]) of the live block that covers `cell` (int32[])."""
         borders = self.heads | self.free
         return jnp.minimum((borders & ~borders.below(cell + 1)).lowest(), self.cells)
 
@@ -248,11 +252,11 @@ class BitmapArena(Arena):
 
 
 def _between(like: Bits, low: jax.Array, high: jax.Array) -> Bits:
-    """The cells from `low` to below `high` (int32[]), in the shape of the set `like`."""
+    """Returns the cells from `low` to below `high` (int32[]), in the shape of the set `like`."""
     return like.below(high) & ~like.below(low)
 
 
 def _changed(free: Bits, heads: Bits, block: Bits, dying: Bits, at_once: Bits) -> tuple[Bits, Bits]:
-    """The free cells and the heads with `block`, without `dying` and what dies of the block."""
+    """Returns free cells and heads with `block`, without `dying` and what dies of the block."""
     dead = (dying & ~block) | (block & at_once)
     return (free & ~block) | dead, (heads | runs.low_ends(block)) & ~dead

@@ -37,7 +37,7 @@ class Bits(struct.PyTreeNode, abc.ABC):
         return jax.tree.map(operator.invert, self)
 
     def __rshift__(self, distance: int) -> Self:
-        """The set moved `distance` cells down: cell p of the result is cell p + distance."""
+        """Moves the set `distance` cells down: cell p of the result is cell p + distance."""
         words, near = divmod(distance, WORD)
         moved = self.words_down(words)
         if near == 0:
@@ -46,7 +46,7 @@ class Bits(struct.PyTreeNode, abc.ABC):
         return jax.tree.map(lambda word, next: (word >> by) | (next << back), moved, spill)
 
     def __lshift__(self, distance: int) -> Self:
-        """The set moved `distance` cells up: cell p + distance of the result is cell p."""
+        """Moves the set `distance` cells up: cell p + distance of the result is cell p."""
         words, near = divmod(distance, WORD)
         moved = self.words_up(words)
         if near == 0:
@@ -55,11 +55,11 @@ class Bits(struct.PyTreeNode, abc.ABC):
         return jax.tree.map(lambda word, before: (word << by) | (before >> back), moved, spill)
 
     def select(self, condition: jax.Array, other: Self) -> Self:
-        """This set where `condition` (bool[]) holds, `other` elsewhere."""
+        """Returns this set where `condition` (bool[]) holds, `other` elsewhere."""
         return jax.tree.map(lambda mine, its: jnp.where(condition, mine, its), self, other)
 
     def all_or_none(self, everything: jax.Array) -> Self:
-        """Every cell when `everything` (bool[]) holds, else none, in this set's shape."""
+        """Returns every cell when `everything` (bool[]) holds, else none, in this set's shape."""
         word = jnp.where(everything, jnp.uint32(_ONES), jnp.uint32(0))
         return jax.tree.map(lambda mine: jnp.broadcast_to(word, mine.shape), self)
 
@@ -69,7 +69,7 @@ class Bits(struct.PyTreeNode, abc.ABC):
         return WORD * len(self.words)
 
     def numbered(self, number: jax.Array) -> jax.Array:
-        """The cell with this number (int32[], from 0) in the set, or the capacity: int32[]."""
+        """Finds the cell of this number (int32[], from 0) in the set, or the capacity: int32[]."""
         words = self.stacked().words
         counts = _bit_count(words)
         # In every word as if the cell were there: the highest place with `rank` cells below it.
@@ -83,43 +83,43 @@ class Bits(struct.PyTreeNode, abc.ABC):
 
     @abc.abstractmethod
     def stacked(self) -> "StackedBits":
-        """The same set, all words in one array."""
+        """Returns the same set, all words in one array."""
 
     @abc.abstractmethod
     def cells(self, count: int) -> jax.Array:
-        """The first `count` cells one by one: bool[count]; beyond the capacity there are none."""
+        """Unpacks the first `count` cells: bool[count]; beyond the capacity there are none."""
 
     @abc.abstractmethod
     def words_down(self, distance: int) -> Self:
-        """The set moved down by whole words."""
+        """Moves the set down by whole words."""
 
     @abc.abstractmethod
     def words_up(self, distance: int) -> Self:
-        """The set moved up by whole words."""
+        """Moves the set up by whole words."""
 
     @abc.abstractmethod
     def any(self) -> jax.Array:
-        """Whether the set has a cell: bool[]."""
+        """Tells whether the set has a cell: bool[]."""
 
     @abc.abstractmethod
     def count(self) -> jax.Array:
-        """The number of cells in the set: int32[]."""
+        """Counts the cells in the set: int32[]."""
 
     @abc.abstractmethod
     def lowest(self) -> jax.Array:
-        """The lowest cell, or the capacity when the set is empty: int32[]."""
+        """Finds the lowest cell, or the capacity when the set is empty: int32[]."""
 
     @abc.abstractmethod
     def highest(self) -> jax.Array:
-        """The highest cell, or -1 when the set is empty: int32[]."""
+        """Finds the highest cell, or -1 when the set is empty: int32[]."""
 
     @abc.abstractmethod
     def has(self, cell: jax.Array) -> jax.Array:
-        """Whether `cell` (int32[...], inside the capacity) is in the set: bool[...]."""
+        """Tells whether `cell` (int32[...], inside the capacity) is in the set: bool[...]."""
 
     @abc.abstractmethod
     def below(self, cell: jax.Array | int) -> Self:
-        """The set of all cells lower than `cell` (int32[]), in this set's shape."""
+        """Returns the set of all cells lower than `cell` (int32[]), in this set's shape."""
 
 
 class UnrolledBits(Bits):
@@ -218,16 +218,16 @@ class StackedBits(Bits):
         return _bit(self.words[jnp.clip(cell // WORD, 0, len(self.words) - 1)], cell)
 
     def below(self, cell: jax.Array | int) -> Self:
-        """As for every set; `cell` may be int32[W], a border for each word."""
+        """Does as for every set; `cell` may be int32[W], a border for each word."""
         return self.replace(words=_low_bits(cell - self.firsts()))
 
     def firsts(self) -> jax.Array:
-        """The lowest cell of every word: int32[W]."""
+        """Returns the lowest cell of every word: int32[W]."""
         return WORD * jnp.arange(len(self.words), dtype=jnp.int32)
 
 
 def empty(capacity: int, *, unrolled: bool) -> Bits:
-    """The empty set over `capacity` cells (rounded up to whole words)."""
+    """Makes the empty set over `capacity` cells (rounded up to whole words)."""
     count = -(-capacity // WORD)
     if unrolled:
         return UnrolledBits(words=tuple(jnp.zeros((), jnp.uint32) for _ in range(count)))
@@ -235,7 +235,7 @@ def empty(capacity: int, *, unrolled: bool) -> Bits:
 
 
 def packed(cells: jax.Array) -> UnrolledBits:
-    """The set of the cells that are true in bool[N]."""
+    """Packs the cells that are true in bool[N] into a set."""
     places = jnp.arange(len(cells), dtype=jnp.uint32) % WORD
     bits = jnp.where(cells, jnp.uint32(1) << places, jnp.uint32(0))
     firsts = range(0, len(cells), WORD)
@@ -245,12 +245,12 @@ def packed(cells: jax.Array) -> UnrolledBits:
 
 
 def trailing_zeros(word: jax.Array) -> jax.Array:
-    """Cells below the lowest in each word: int32[...], 32 where there is none."""
+    """Counts the cells below the lowest in each word: int32[...], 32 where there is none."""
     return _bit_count((word & -word) - 1)
 
 
 def leading_zeros(word: jax.Array) -> jax.Array:
-    """Cells above the highest in each word: int32[...], 32 where there is none."""
+    """Counts the cells above the highest in each word: int32[...], 32 where there is none."""
     return jax.lax.clz(word).astype(jnp.int32)
 
 
@@ -263,7 +263,7 @@ def _bit(word: jax.Array, cell: jax.Array) -> jax.Array:
 
 
 def _low_bits(count: jax.Array) -> jax.Array:
-    """A word with its `count` lowest bits set; count may lie outside 0..32."""
+    """Returns a word with its `count` lowest bits set; count may lie outside 0..32."""
     # Nothing is said of a word moved by 32 bits or more, so that case is chosen away.
     inside = (jnp.uint32(1) << jnp.maximum(count, 0).astype(jnp.uint32)) - 1
     return jnp.where(count >= WORD, jnp.uint32(_ONES), inside)

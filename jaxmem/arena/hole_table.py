@@ -22,7 +22,7 @@ BEYOND = 2**31 - 1  # an address after all others
 
 
 class Order(struct.PyTreeNode):
-    """Which hole a rule chooses, in numbers: one compiled program plays all rules.
+    """A rule's choice of hole, in numbers: one compiled program plays all rules.
 
     Of the holes that fit it is the one with the least
 
@@ -54,7 +54,7 @@ class HoleTable(struct.PyTreeNode):
         return self.low.shape[0]
 
     def place(self, size: jax.Array, order: Order) -> tuple[Self, jax.Array]:
-        """The arena with a block of `size` units (int32[], at least 1), and where it starts.
+        """Places a block of `size` units (int32[], at least 1), and tells where it starts.
 
         Returns:
             The table, and int32[], NOWHERE if no hole fits; in an arena that grows only if the
@@ -97,7 +97,7 @@ class HoleTable(struct.PyTreeNode):
         return table, start
 
     def place_where(self, size: jax.Array, worth: jax.Array) -> tuple[Self, jax.Array]:
-        """The arena, which is bounded, with a block at the end of a hole that is worth most.
+        """Places a block at the end of a hole that is worth most, in an arena that is bounded.
 
         Args:
             size: int32[]  units, at least 1.
@@ -127,7 +127,7 @@ class HoleTable(struct.PyTreeNode):
         return table, start
 
     def free(self, start: jax.Array, size: jax.Array) -> Self:
-        """The arena without the block of `size` units at `start` (int32[] each).
+        """Frees the block of `size` units at `start` (int32[] each).
 
         Nothing is freed if `start` is NOWHERE.
         """
@@ -149,15 +149,15 @@ class HoleTable(struct.PyTreeNode):
         return table._with_hole(placed & ~beside_above & ~beside_below, begin, end)
 
     def holes(self) -> jax.Array:
-        """The number of holes: int32[]; the space without end above all blocks is none."""
+        """Counts the holes: int32[]; the space without end above all blocks is none."""
         return jnp.sum((self.low < self.high) & ~self._endless(), dtype=jnp.int32)
 
     def _endless(self) -> jax.Array:
-        """The slot of the space above all blocks, in an arena that grows: bool[H]."""
+        """Finds the slot of the space above all blocks, in an arena that grows: bool[H]."""
         return self.grows & (jnp.arange(self.slots) == 0)
 
     def _with_hole(self, wanted: jax.Array, low: jax.Array, high: jax.Array) -> Self:
-        """The arena with one more hole, from `low` to `high` (int32[]), if it is `wanted`."""
+        """Adds a hole, from `low` to `high` (int32[]), if it is `wanted`."""
         slot = jnp.arange(self.slots, dtype=jnp.int32)
         spare = (self.low == self.high) & (slot > 0)
         first = _least(jnp.where(spare, slot, self.slots))
@@ -170,7 +170,7 @@ class HoleTable(struct.PyTreeNode):
 
 
 def new_hole_table(cells: int | jax.Array, slots: int) -> HoleTable:
-    """An empty arena of `cells` units (int32[], 0: it grows) with H = `slots` slots.
+    """Makes an empty arena of `cells` units (int32[], 0: it grows) with H = `slots` slots.
 
     Raises:
         ValueError: fewer than two slots.
@@ -189,7 +189,7 @@ def new_hole_table(cells: int | jax.Array, slots: int) -> HoleTable:
 
 
 def _least(column: jax.Array) -> jax.Array:
-    """The least number of int32[H] or float32[H], alone."""
+    """Returns the least number of int32[H] or float32[H], alone."""
     # By halves, which a CPU takes many numbers of at once; XLA's own reduction goes one by one.
     while len(column) > 16:
         half = (len(column) + 1) // 2

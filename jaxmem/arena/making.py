@@ -25,7 +25,7 @@ def new_arena(
     blocks: int | None = None,
     ages: bool = True,
 ) -> Arena:
-    """An empty arena of `cells` cells with room for `capacity`, for times 0 .. `horizon`.
+    """Makes an empty arena of `cells` cells with room for `capacity`, for times 0 .. `horizon`.
 
     Args:
         cells: int or int32[], 1 .. capacity; may be traced.
@@ -63,7 +63,7 @@ def new_arena(
 
 
 def _chosen(representation: str, capacity: int, blocks: int | None) -> str:
-    """One of `unrolled`, `stacked` and `table`."""
+    """Chooses one of `unrolled`, `stacked` and `table`."""
     if representation == "auto":
         if capacity <= MAX_CELLS:
             return "unrolled" if capacity <= UNROLLED_CELLS else "stacked"
@@ -117,5 +117,5 @@ def _table(cells: jax.Array, capacity: int, horizon: int, blocks: int) -> BlockT
 
 
 def _forecast_bits(horizon: int) -> int:
-    """A prediction may lie a whole horizon ahead; what lies further is remembered as all ones."""
+    """Counts the bits for a prediction up to a horizon ahead; what lies further is all ones."""
     return (2 * horizon + 1).bit_length()

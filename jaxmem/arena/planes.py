@@ -27,7 +27,7 @@ class Planes(struct.PyTreeNode):
         return len(self.bits.words if isinstance(self.bits, StackedBits) else self.bits)
 
     def written(self, where: Bits, number: jax.Array) -> Self:
-        """With `number` (int32[], the largest that fits if it is larger) on the cells `where`."""
+        """Writes `number` (int32[], the largest that fits if it is larger) on the cells `where`."""
         number = jnp.minimum(number, 2**self.depth - 1)
         return self.replace(
             bits=self._each(
@@ -36,22 +36,22 @@ class Planes(struct.PyTreeNode):
         )
 
     def equal(self, number: jax.Array) -> Bits:
-        """The cells that carry `number` (int32[])."""
+        """Finds the cells that carry `number` (int32[])."""
         agree = self._each(lambda plane, bit: ~(plane ^ plane.all_or_none(bit)), number)
         if isinstance(agree, StackedBits):
             return agree.replace(words=jnp.bitwise_and.reduce(agree.words, axis=0))
         return functools.reduce(operator.and_, agree)
 
     def at(self, cell: jax.Array) -> jax.Array:
-        """The number on `cell` (int32[...]): int32[...]."""
+        """Reads the number on `cell` (int32[...]): int32[...]."""
         return self._sum(lambda plane: plane.has(cell).astype(jnp.int32))
 
     def total(self, where: Bits) -> jax.Array:
-        """The sum of the numbers on the cells `where`: int32[]."""
+        """Sums the numbers on the cells `where`: int32[]."""
         return self._sum(lambda plane: (plane & where).count())
 
     def _each(self, change: Callable[[Bits, jax.Array], Bits], number: jax.Array) -> Any:
-        """Every plane after `change(plane, bit)`, told its bit (bool[]) of `number` (int32[])."""
+        """Maps every plane by `change(plane, bit)`, told its bit (bool[]) of `number` (int32[])."""
         if isinstance(self.bits, StackedBits):
             places = jnp.arange(self.depth, dtype=jnp.int32)
             return jax.vmap(change)(self.bits, (number >> places) & 1 != 0)
@@ -60,7 +60,7 @@ class Planes(struct.PyTreeNode):
         )
 
     def _sum(self, measure: Callable[[Bits], jax.Array]) -> jax.Array:
-        """The sum of 2^b `measure(plane b)`."""
+        """Sums 2^b `measure(plane b)`."""
         if isinstance(self.bits, StackedBits):
             places = jnp.arange(self.depth, dtype=jnp.int32)
             measured = jax.vmap(lambda plane, place: measure(plane) << place)(self.bits, places)
@@ -71,7 +71,7 @@ class Planes(struct.PyTreeNode):
 
 
 def planes(cells: Bits, depth: int) -> Planes:
-    """Numbers of `depth` bits, all ones on `cells` and 0 elsewhere."""
+    """Makes numbers of `depth` bits, all ones on `cells` and 0 elsewhere."""
     if isinstance(cells, StackedBits):
         words = jnp.broadcast_to(cells.words, (depth, len(cells.words)))
         return Planes(bits=cells.replace(words=words))

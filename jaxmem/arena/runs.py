@@ -1,4 +1,4 @@
-"""Where runs of free cells are: the searches behind the fits, on sets of cells.
+"""Runs of free cells: the searches behind the fits, on sets of cells.
 
 A run is a maximal stretch of neighbouring cells of a set, which among the free cells is a hole. The
 runs of the cells at which s free cells start correspond to the holes that hold s, in order.
@@ -29,7 +29,7 @@ Search = Callable[[Bits], tuple[jax.Array, jax.Array]]  # the start and the leng
 
 
 def run_starts(free: Bits, size: jax.Array) -> Bits:
-    """The cells at which `size` (int32[], 1 .. capacity) free cells start.
+    """Finds the cells at which `size` (int32[], 1 .. capacity) free cells start.
 
     With runs[k] the starts of 2^k free cells and s - 1 = sum of some 2^k, the starts of s free
     cells are the free cells moved and cut by those runs: log2(cells) steps for any size.
@@ -46,17 +46,17 @@ def run_starts(free: Bits, size: jax.Array) -> Bits:
 
 
 def low_ends(starts: Bits) -> Bits:
-    """The lowest cell of each run: of legal starts, the one at the low end of each hole."""
+    """Finds the lowest cell of each run: of legal starts, the one at the low end of each hole."""
     return starts & ~(starts << 1)
 
 
 def high_ends(starts: Bits) -> Bits:
-    """The highest cell of each run: of legal starts, the one at the high end of each hole."""
+    """Finds the highest cell of each run: of legal starts, the one at the high end of each hole."""
     return starts & ~(starts >> 1)
 
 
 def shortest(free: Bits, size: jax.Array) -> jax.Array:
-    """The low end of the shortest hole of `size` (int32[], 1 .. capacity) cells or more: int32[].
+    """Finds the low end of the shortest hole of `size` (int32[], 1 .. capacity) or more: int32[].
 
     The lowest of several; the capacity if there is none. The request is made longer for as long as
     every hole that fits still holds it; the holes that one cell more would leave out are the
@@ -74,7 +74,7 @@ def shortest(free: Bits, size: jax.Array) -> jax.Array:
 
 
 def longest(free: Bits) -> tuple[jax.Array, jax.Array]:
-    """The first cell of the longest hole (int32[], the lowest of several) and its length int32[].
+    """Finds the longest hole: its first cell (int32[], the lowest of several), its length int32[].
 
     Where nothing is free: the capacity, and 0.
     """
@@ -91,12 +91,12 @@ def longest(free: Bits) -> tuple[jax.Array, jax.Array]:
 
 
 def _doublings(free: Bits) -> int:
-    """How often a run can double before it is longer than the capacity."""
+    """Counts how often a run can double before it is longer than the capacity."""
     return max(1, (free.capacity - 1).bit_length())
 
 
 def _runs(free: Bits) -> list[tuple[Bits, int]]:
-    """For each k, the cells at which 2^k free cells start."""
+    """Finds, for each k, the cells at which 2^k free cells start."""
     runs = [(free, 0)]
     for step in range(_doublings(free) - 1):
         run = runs[-1][0]
@@ -142,7 +142,7 @@ def _long_longest(free: StackedBits) -> tuple[jax.Array, jax.Array]:
 
 
 def _holes(free: StackedBits, within: Search) -> list[tuple[jax.Array, jax.Array]]:
-    """The holes among which the answer is: where they start and their lengths, 0 for no hole.
+    """Lists the holes among which the answer is: their starts and lengths, 0 for no hole.
 
     Three parts, the first two int32[W] twice and the last int32[] twice: the hole that `within`
     chooses of those in a word that reach none of its borders; the run at the top of each word; the
@@ -163,7 +163,7 @@ def _holes(free: StackedBits, within: Search) -> list[tuple[jax.Array, jax.Array
 
 
 def _top_runs(free: StackedBits) -> tuple[jax.Array, jax.Array]:
-    """The run at the top of each word: where it starts in the word, and where it ends: int32[W].
+    """Finds the run at the top of each word: its start in the word, and its end: int32[W].
 
     It may be empty, and it may end words later. Of a wholly free word it starts at the first cell.
     """

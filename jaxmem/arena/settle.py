@@ -9,7 +9,7 @@ from jax.custom_batching import custom_vmap
 
 
 def settle(clock: jax.Array, compute: Callable[..., Any], *operands: Any) -> Any:
-    """`compute(*operands)` (any pytrees), computed once and kept; `compute` closes over no array.
+    """Computes `compute(*operands)` (any pytrees) once; `compute` closes over no array.
 
     On a CPU, XLA fuses a chain of cheap integer operations into every one of its users and repeats
     it there: a placement that a hundred bit planes depend on is found a hundred times. A branch is
@@ -33,7 +33,7 @@ def settle(clock: jax.Array, compute: Callable[..., Any], *operands: Any) -> Any
 
     @settled.def_vmap
     def _all_arenas(axis_size: int, in_batched: Any, clock: jax.Array, *operands: Any):
-        """All arenas share one branch; `vmap` would make it a selection, which fusion crosses."""
+        """Shares a branch among all arenas; `vmap` would make a selection, which fusion crosses."""
         del axis_size
         axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched[1:]))
         if not any(jax.tree.leaves(in_batched[1:])):
@@ -46,5 +46,5 @@ def settle(clock: jax.Array, compute: Callable[..., Any], *operands: Any) -> Any
 
 
 def itself(value: Any) -> Any:
-    """What to `settle` when the value was computed elsewhere."""
+    """Returns `value`: what to `settle` when it was computed elsewhere."""
     return value

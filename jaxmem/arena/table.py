@@ -181,7 +181,7 @@ class BlockTable(Arena):
         return jnp.sum(self._lengths() >> bins[:, None] == 1, axis=1, dtype=jnp.int32)
 
     def parts(self, borders) -> Parts:
-        """What lives between each two neighbouring `borders`; `births` is a sum modulo 2**32."""
+        """Measures what lives between each two `borders`; `births` is a sum modulo 2**32."""
         starts, low, high = self._block_starts(), borders[:-1, None], borders[1:, None]
         cells = jnp.maximum(jnp.minimum(self.low, high) - jnp.maximum(starts, low), 0)
         begins = (low <= starts) & (starts < high) & (starts < self.low)
@@ -195,28 +195,28 @@ class BlockTable(Arena):
         return jnp.arange(len(self.low), dtype=jnp.int32)
 
     def _lengths(self) -> jax.Array:
-        """The length of the hole in each slot: int32[B + 1], 0 where there is none."""
+        """Returns the length of the hole in each slot: int32[B + 1], 0 where there is none."""
         return self.high - self.low
 
     def _fits(self, size: jax.Array | int) -> jax.Array:
-        """Whether the hole in each slot holds `size` (int32[]) cells: bool[B + 1]."""
+        """Tells whether the hole in each slot holds `size` (int32[]) cells: bool[B + 1]."""
         return (size >= 1) & (self._lengths() >= size)
 
     def _start_counts(self, size: jax.Array) -> jax.Array:
-        """The legal starts in the hole in each slot: int32[B + 1]."""
+        """Counts the legal starts in the hole in each slot: int32[B + 1]."""
         return jnp.where(self._fits(size), self._lengths() - size + 1, 0)
 
     def _block_starts(self) -> jax.Array:
-        """Where the block in each slot starts: int32[B + 1]."""
+        """Returns where the block in each slot starts: int32[B + 1]."""
         return _moved(self.high, 1)
 
     def _room(self, count: int) -> jax.Array:
-        """Free cells from each of the first `count` cells on, not above 0 if it is covered."""
+        """Counts the free cells from each of the first `count` on, not above 0 if it is covered."""
         cell = jnp.arange(count, dtype=jnp.int32)
         return self.high[jnp.searchsorted(self.low, cell, side="right") - 1] - cell
 
     def _without(self, dead: jax.Array) -> Self:
-        """The arena in which exactly the slots of `dead` (bool[B + 1]) are spare."""
+        """Makes exactly the slots of `dead` (bool[B + 1]) spare."""
         low = self._running(jnp.maximum, jnp.where(dead, 0, self.low))
         return self.replace(
             low=low,
@@ -225,7 +225,7 @@ class BlockTable(Arena):
         )
 
     def _running(self, join, column: jax.Array) -> jax.Array:
-        """Each number of `column` (int32[B + 1]) joined to all before it, by doubling."""
+        """Joins each number of `column` (int32[B + 1]) to all before it, by doubling."""
         reach = 1
         while reach < len(column):
             column = settle(self.now, itself, join(column, _moved(column, reach)))
@@ -233,7 +233,7 @@ class BlockTable(Arena):
         return column
 
     def _neighbour(self, slot: jax.Array, exists: jax.Array, wall: jax.Array) -> Neighbour:
-        """The block in `slot` (int32[K]) beside each hole; `wall` (bool[K]): there is none."""
+        """Describes the block in `slot` (int32[K]) beside each hole; none by a `wall` (bool[K])."""
         seen = exists & ~wall
         size = (self.low - self._block_starts())[slot]
         remaining = jnp.maximum(self.forecast[slot] - self.now, 0)
@@ -246,7 +246,7 @@ class BlockTable(Arena):
 
 
 def _moved(column: jax.Array, by: int) -> jax.Array:
-    """`column` with every number moved `by` slots up; zeros come in."""
+    """Moves every number of `column` `by` slots up; zeros come in."""
     return jax.lax.pad(column, jnp.zeros((), column.dtype), [(by, -by, 0)])
 
 
@@ -259,7 +259,7 @@ def _largest(column: jax.Array) -> jax.Array:
 
 
 def _folded(column: jax.Array, join) -> jax.Array:
-    """At most sixteen numbers with the same minimum or maximum as `column`.
+    """Returns at most sixteen numbers with the same minimum or maximum as `column`.
 
     A CPU does this on many numbers at once, and XLA's own reduction one by one.
     """

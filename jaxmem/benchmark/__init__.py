@@ -1,1 +1,1 @@
-"""How fast jaxmem is, beside what else one would write or use."""
+"""The speed of jaxmem, beside what else one would write or use."""

@@ -72,7 +72,7 @@ class Evaluation:
 
 
 def evaluated() -> tuple[Policy, ...]:
-    """Best fit, and the network of the default learner as it is before it learns anything."""
+    """Returns best fit, and the default learner's network before it learns anything."""
     widths = PQNConfig().widths
     untrained = Scorer(widths).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
     return policy("best"), learned(untrained, HOLES, widths)

@@ -58,7 +58,7 @@ def check_settings(player: Policy, observations: list[Any], representation: Any)
 
 
 def requests_for(cells: int, arenas: int) -> Requests:
-    """A sequence for each arena, at most `SEQUENCES`, of sizes up to a tenth of the arena."""
+    """Draws a sequence for each arena, at most `SEQUENCES`, of sizes up to a tenth of the arena."""
     drawn = _drawn(min(arenas, SEQUENCES))
     return drawn.replace(size=drawn.size * max(1, cells // 100))
 
@@ -107,13 +107,13 @@ class Rollout:
 
 
 def _arena(cells: int, requests: Requests, representation: str, ages: bool) -> Arena:
-    """An empty arena for the requests."""
+    """Makes an empty arena for the requests."""
     task = dataclasses.replace(workload(WORKLOAD), cells=cells)
     return initial_arena(task, requests, representation, ages)
 
 
 def _name_of(arena: Arena, cells: int, requests: Requests, ages: bool) -> str:
-    """How an arena stores memory, in one word, also where that was chosen for it."""
+    """Names how an arena stores memory, in one word, also where that was chosen for it."""
     shape = jax.tree.structure(arena)
     names = (name for name in REPRESENTATIONS if name != "auto")
     return next(
@@ -122,7 +122,7 @@ def _name_of(arena: Arena, cells: int, requests: Requests, ages: bool) -> str:
 
 
 def _arenas_alone(player: Policy, arenas: int) -> tuple[Start, Play]:
-    """The clock moves on, the dead are freed, the policy chooses, the block is placed."""
+    """Plays arenas alone: clock, frees of the dead, the policy's choice, the placement."""
 
     def play(failed, params):
         requests = params.requests
@@ -147,7 +147,7 @@ def _arenas_alone(player: Policy, arenas: int) -> tuple[Start, Play]:
 def _environments(
     player: Policy, setting: Setting, horizon: int, length: int
 ) -> tuple[Start, Play]:
-    """The environment's own step; observation, mask and state are carried on: none is left out."""
+    """Steps the environment itself; observation, mask and state go on: none is left out."""
     env = Environment(
         cells=setting.cells,
         horizon=horizon,

@@ -18,7 +18,7 @@ Program = TypeVar("Program", bound=Timed)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured, and how long."""
+    """The settings to measure, and for how long."""
 
     player: Policy
     settings: tuple[Setting, ...]
@@ -30,7 +30,7 @@ class Plan:
 
 
 def measure(plan: Plan, report: Report = lambda doing: None) -> dict[str, Any]:
-    """The contents of results.json: steps a second of everything, with what it was measured on.
+    """Measures what results.json holds: steps a second of everything, and what it was measured on.
 
     In each round everything is timed once, so that a machine that is slow for a while is slow for
     all, and ratios are taken within a round.
@@ -80,7 +80,7 @@ def _ready(build: Callable[[], Program], doing: str, report: Report) -> Program:
 
 
 def _references(plan: Plan, report: Report) -> tuple[dict[Key, Yardstick], dict[str, str]]:
-    """The yardsticks of all settings, and why some have none."""
+    """Builds the yardsticks of all settings, and says why some have none."""
     if not plan.references:
         return {}, {"references": "not asked for: references is false"}
     observations = [setting.observation for setting in plan.settings]

@@ -32,7 +32,7 @@ class Rate(NamedTuple):
 
 
 def time_for(program: Timed, seconds: float) -> Rate:
-    """How fast a program is over `seconds` or one call, whichever takes longer."""
+    """Measures how fast a program is over `seconds` or one call, whichever takes longer."""
     wall, cpu, calls = time.perf_counter(), time.process_time(), 0
     while calls == 0 or time.perf_counter() - wall < seconds:
         program.once()
@@ -43,13 +43,13 @@ def time_for(program: Timed, seconds: float) -> Rate:
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """The median of the rounds, and their lower and upper quartile."""
+    """Summarises the rounds: their median, lower and upper quartile."""
     low, median, high = np.percentile(values, [25, 50, 75])
     return {"median": float(median), "low": float(low), "high": float(high)}
 
 
 def rates(samples: Sequence[Rate]) -> dict[str, dict[str, float]]:
-    """The rounds of a program as they stand in results.json."""
+    """Returns the rounds of a program as they stand in results.json."""
     return {
         "steps_per_second": summary([sample.per_second for sample in samples]),
         "per_cpu_second": summary([sample.per_cpu_second for sample in samples]),
@@ -57,13 +57,13 @@ def rates(samples: Sequence[Rate]) -> dict[str, dict[str, float]]:
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """How many times as fast we are: the median of the ratios within each round."""
+    """Returns how many times as fast we are: the median of the ratios within each round."""
     return float(np.median(np.asarray(ours) / np.asarray(theirs)))
 
 
 @contextmanager
 def compiled_afresh() -> Iterator[None]:
-    """Within it, no program comes from the cache on disk, so that compiling takes what it takes."""
+    """Keeps programs in the cache on disk from being used: compiling takes what it takes."""
     before = getattr(jax.config, CACHE)
     jax.config.update(CACHE, False)
     reset_cache()
@@ -76,7 +76,7 @@ def compiled_afresh() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Ctrl-C within it takes effect at its end.
+    """Holds Ctrl-C back until the `with` block ends.
 
     A program that XLA had just compiled when the interruption came is lost in a way that crashes
     Python when it exits.

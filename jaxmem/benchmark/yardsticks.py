@@ -48,7 +48,7 @@ class Yardstick:
 
 
 def beside(setting: Setting) -> dict[str, Key]:
-    """By name, the references to measure a setting by; none if they do not see what it does."""
+    """Names the references to measure a setting by; none if they do not see what it does."""
     if setting.observation not in OBSERVED:
         return {}
     arenas = min(setting.arenas, SEQUENCES)
@@ -59,7 +59,7 @@ def beside(setting: Setting) -> dict[str, Key]:
 
 
 def without(policy: str, observations: Iterable[str]) -> dict[str, str]:
-    """Why some settings have no reference, by policy or observation."""
+    """Says why some settings have no reference, by policy or observation."""
     if policy != POLICY:
         return {policy: f"the references play {POLICY}-fit, not {policy}"}
     return {
@@ -72,7 +72,7 @@ def without(policy: str, observations: Iterable[str]) -> dict[str, str]:
 def built(
     settings: Iterable[Setting], seconds: float, report: Callable[[str], None]
 ) -> tuple[dict[Key, Yardstick], dict[str, str]]:
-    """Every yardstick that the settings need, each once, and by name why some cannot be had."""
+    """Builds each yardstick the settings need, once, and says by name why some cannot be had."""
     yardsticks: dict[Key, Yardstick] = {}
     reasons: dict[str, str] = {}
     for key in dict.fromkeys(key for setting in settings for key in beside(setting).values()):
@@ -88,7 +88,7 @@ def built(
 
 
 def described(what: Key | Setting) -> str:
-    """A program in a few words: "c, 1,024 arenas of 100 cells, bitmap"."""
+    """Describes a program in a few words: "c, 1,024 arenas of 100 cells, bitmap"."""
     name = what.name if isinstance(what, Key) else "jaxmem"
     cells = f" of {count(what.cells, 'cell')}" if what.cells else ""
     observation = f", {what.observation}" if what.observation not in (None, "none") else ""
@@ -98,7 +98,7 @@ def described(what: Key | Setting) -> str:
 def ratios(
     setting: Setting, ours: Sequence[Rate], samples: Mapping[Key, Sequence[Rate]]
 ) -> dict[str, float | None]:
-    """How many times as fast as each reference, round by round; None where it was not timed.
+    """Returns how many times as fast as each reference we are, by rounds; None if not timed.
 
     All are compared by the clock on the wall but `c`, which has one thread: by CPU seconds.
     """

@@ -51,13 +51,13 @@ def run(config: dict[str, Any], command: str) -> int:
 
 
 def shortened(config: dict[str, Any], command: str) -> dict[str, Any]:
-    """The configuration with `QUICK` in it, but for what the command line sets."""
+    """Puts `QUICK` into the configuration, but for what the command line sets."""
     given = {word.partition("=")[0].lstrip("+") for word in shlex.split(command)}
     return {**config, **{key: value for key, value in QUICK.items() if key not in given}}
 
 
 def plan_of(config: dict[str, Any]) -> Plan:
-    """What a configuration asks for; raises UsageError for what cannot be measured."""
+    """Plans what a configuration asks for; raises UsageError for what cannot be measured."""
     cells, arenas = _wholes(config, "cells", MAX_CELLS), _wholes(config, "arenas", MAX_ARENAS)
     observations = check_list(config, "observation")
     if not observations:

@@ -71,21 +71,21 @@ def run(config: dict[str, Any], command: str) -> int:
 
 
 def rivals(config: dict[str, Any], task: Workload) -> list[Any]:
-    """The policies asked for; by default every rule that applies."""
+    """Returns the policies asked for; by default every rule that applies."""
     if config["policies"] is not None:
         return check_list(config, "policies")
     return [*FITS, *TUNED, *(["hint_fit"] if task.hinted else [])]
 
 
 def draw_pictures(comparison: Comparison, folder: RunFolder) -> None:
-    """Every picture that a comparison leaves."""
+    """Draws every picture that a comparison leaves."""
     draw_memory(comparison, folder)
     draw_comparison(folder.file("comparison.png"), comparison.results, comparison.failed)
     draw_fragments(comparison, folder)
 
 
 def draw_fragments(comparison: Comparison, folder: RunFolder) -> None:
-    """fragmentation.png: fragmentation and failures as time goes on."""
+    """Draws fragmentation.png: fragmentation and failures as time goes on."""
     shown, sequences = most_telling(comparison), comparison.requests.sequences
     draw_fragmentation(
         folder.file("fragmentation.png"),
@@ -97,7 +97,7 @@ def draw_fragments(comparison: Comparison, folder: RunFolder) -> None:
 
 
 def most_telling(comparison: Comparison) -> list[str]:
-    """The policies for a picture that has room for `PANELS`, fewest failures first."""
+    """Chooses the policies for a picture with room for `PANELS`, fewest failures first."""
     policies = comparison.results["policies"]
     failed = {name: row["failed_requests"]["mean"] for name, row in policies.items()}
     reference = comparison.results["reference"]
@@ -110,7 +110,7 @@ def most_telling(comparison: Comparison) -> list[str]:
 
 
 def draw_memory(comparison: Comparison, folder: RunFolder, most: int = REQUESTS) -> None:
-    """memory.png: the first test sequence, as the policies that fail least placed it."""
+    """Draws memory.png: the first test sequence, as the policies that fail least placed it."""
     shown = most_telling(comparison)
     requests, task = comparison.requests, comparison.workload
     last = min(task.length, most)
@@ -127,7 +127,7 @@ def draw_memory(comparison: Comparison, folder: RunFolder, most: int = REQUESTS)
 
 
 def show_memory(console: Console, comparison: Comparison) -> None:
-    """The memory that each policy leaves behind, in characters."""
+    """Shows the memory that each policy leaves behind, in characters."""
     requests, task = comparison.requests, comparison.workload
     text = placements_text(
         {name: start[0] for name, start in comparison.starts.items()},
@@ -141,5 +141,5 @@ def show_memory(console: Console, comparison: Comparison) -> None:
 
 
 def show(console: Console, results: dict[str, Any]) -> None:
-    """The table."""
+    """Shows the table."""
     console.print(rich_table(results, width=console.width), "")

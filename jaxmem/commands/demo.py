@@ -34,7 +34,7 @@ def run(config: dict[str, Any], command: str) -> int:
 
 
 def server_arguments(config: dict[str, Any]) -> list[str]:
-    """What Streamlit is told; raises UsageError for what cannot be."""
+    """Returns what Streamlit is told; raises UsageError for what cannot be."""
     address, port, upload = config["address"], config["port"], config["upload"]
     if not isinstance(address, str) or not address.strip():
         raise UsageError(f"address is {address!r}; localhost, or an address of this machine")

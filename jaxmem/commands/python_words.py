@@ -27,7 +27,7 @@ class PythonWords(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called: after the file or module that is run."""
+        """The name of the command: that of the file or module that is run."""
         if not self.target or self.target[0] == "-c":
             return "python"
         if self.target[0] == "-m":
@@ -36,7 +36,7 @@ class PythonWords(NamedTuple):
 
 
 def python_words(command: Sequence[str]) -> PythonWords | None:
-    """The command as one of Python; None where it is another program.
+    """Reads the command as one of Python; None where it is another program.
 
     `FILE.py ...` and `-m MODULE ...` stand for this interpreter with these words.
     """
@@ -49,7 +49,7 @@ def python_words(command: Sequence[str]) -> PythonWords | None:
 
 
 def _split(words: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The interpreter's own options, and what it runs: -Wd -Im a b is -Wd -I, and -m a b."""
+    """Splits the interpreter's own options off: -Wd -Im a b is -Wd -I, and -m a b."""
     options: list[str] = []
     while words and words[0].startswith("-") and words[0] != "-":
         word = words.pop(0)
@@ -70,5 +70,5 @@ def _split(words: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _first(words: list[str]) -> list[str]:
-    """The first word, which is taken from the others, where there is one."""
+    """Takes the first word from the others, where there is one."""
     return [words.pop(0)] if words else []

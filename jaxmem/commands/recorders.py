@@ -32,7 +32,7 @@ VALGRIND_OPTIONS = (
 
 
 class Recorder(NamedTuple):
-    """How a command is recorded."""
+    """The way to record a command."""
 
     kind: str  # of RECORDERS, and the format of what it writes
     name: str  # of the recording
@@ -41,7 +41,7 @@ class Recorder(NamedTuple):
 
 
 def recorder_of(command: Sequence[str], kind: str | None, objects: bool) -> Recorder:
-    """How to record a command, once all that it needs is there.
+    """Returns how to record a command, once all that it needs is there.
 
     Args:
         command: the program with its arguments, one or more words.
@@ -95,7 +95,7 @@ def _valgrind(command: list[str], name: str) -> Recorder:
 
 
 def _executable(program: str) -> str:
-    """The path of a program, as a shell finds it."""
+    """Finds the path of a program, as a shell does."""
     found = shutil.which(program)
     if found is not None:
         return found

@@ -64,7 +64,7 @@ def run(config: dict[str, Any], command: str) -> int:
 
 
 def players(config: dict[str, Any], task: Workload) -> list[Any]:
-    """The policies asked for; by default two fits, and what was trained for such a workload."""
+    """Returns the policies asked for; by default two fits, and one trained for such a workload."""
     if config["policies"] is not None:
         return check_list(config, "policies")
     trained = [name for name in (task.name, "generalist") if name in SHIPPED][:1]
@@ -72,7 +72,7 @@ def players(config: dict[str, Any], task: Workload) -> list[Any]:
 
 
 def race(played: Comparison, requests: int) -> list[Image]:
-    """The frames of the first `requests` requests."""
+    """Draws the frames of the first `requests` requests."""
     task = played.workload
     shown = min(task.length, requests)
     return draw_frames(
@@ -86,7 +86,7 @@ def race(played: Comparison, requests: int) -> list[Image]:
 
 
 def check_numbers(config: dict[str, Any]) -> tuple[float, int]:
-    """The seconds that a race takes, and the requests shown."""
+    """Returns the seconds that a race takes, and the requests shown."""
     seconds, requests = config["seconds"], config["requests"]
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not number or not 0 < seconds <= LONGEST:

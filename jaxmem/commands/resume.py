@@ -14,7 +14,7 @@ SHOWN = 8  # keys in a message
 
 
 def resumed(verb: str, config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
-    """What was asked for and how, of the run that `config` goes on with; else as given.
+    """Returns what the run that `config` goes on with was asked for, and how; else as given.
 
     Raises:
         UsageError: there is no such run, it is finished, or it is asked to change.
@@ -54,7 +54,7 @@ def resumed(verb: str, config: dict[str, Any], command: str) -> tuple[dict[str, 
 
 @contextmanager
 def read_from(resume: Any) -> Iterator[None]:
-    """Within it a configuration is checked; one of a run that goes on may hold anything.
+    """Guards checks of a configuration; one of a run that goes on may hold anything.
 
     Args:
         resume: the folder of that run; None: what is checked comes from the command line.

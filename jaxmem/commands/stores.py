@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_out(config: dict[str, Any], name: str) -> Path:
-    """The file that is to be written.
+    """Checks that the file can be written, and returns its path.
 
     Args:
         name: of the recording, by which the file is called where no `out` is given.
@@ -49,7 +49,7 @@ def check_out(config: dict[str, Any], name: str) -> Path:
 
 
 def check_device(config: dict[str, Any]) -> int | None:
-    """The device of a snapshot of CUDA memory that is asked for; None: that with most events."""
+    """Returns the device of a CUDA snapshot that is asked for; None: that with most events."""
     device = config["device"]
     if device is None or (type(device) is int and device >= 0):
         return device
@@ -80,7 +80,7 @@ def _unwritable(out: Path, error: Exception) -> UsageError:
 
 
 def _table(recording: "Recording") -> Table:
-    """What a recording holds, a line for each thing."""
+    """Lists what a recording holds, a line for each thing."""
     from jaxmem.workloads.traces.source import printable
 
     about = recording.about

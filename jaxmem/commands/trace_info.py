@@ -57,7 +57,7 @@ def run(config: dict[str, Any], command: str) -> int:
 
 
 def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[Events, list[str]]:
-    """The events of a recording, and what must be said of the units that it is played in.
+    """Returns the events of a recording, and what is to be said of the units it is played in.
 
     Args:
         alignment: bytes in a unit; None: that of its source, or the next that it can be played in.
@@ -81,7 +81,7 @@ def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[Events
 
 
 def results_of(events: Events, found: Headroom) -> dict[str, Any]:
-    """The results.json of a recording, but for what it was computed with."""
+    """Makes the results.json of a recording, but for what it was computed with."""
     recording, alignment = events.recording, events.alignment
     caching_allocator = _caching_allocator(recording)
     in_bytes = {
@@ -122,7 +122,7 @@ def results_of(events: Events, found: Headroom) -> dict[str, Any]:
 
 
 def _caching_allocator(recording: Recording) -> dict[str, int]:
-    """The bytes that PyTorch's allocator reserves: as recorded, where told, and by its rules.
+    """Computes the bytes that PyTorch's allocator reserves: as recorded, where told, and by rule.
 
     Nothing for what is no recording of it.
     """
@@ -136,18 +136,18 @@ def _caching_allocator(recording: Recording) -> dict[str, int]:
 
 
 def _over(amounts: dict[str, int], peak: int) -> dict[str, dict[str, float]]:
-    """What PyTorch's allocator reserves over peak live, for the `headroom` of results.json."""
+    """Divides what PyTorch's allocator reserves by peak live, for `headroom` in results.json."""
     ratios = {name: amount / peak for name, amount in amounts.items()}
     return {"caching_allocator": ratios} if ratios else {}
 
 
 def _by_text(shares: dict[str, dict[float, float]]) -> dict[str, dict[str, float]]:
-    """The same with keys as JSON has them."""
+    """Returns the same with keys as JSON has them."""
     return {name: {str(f): share for f, share in row.items()} for name, row in shares.items()}
 
 
 def check_policies(config: dict[str, Any]) -> list[str]:
-    """The policies asked for, which all play recordings in bytes."""
+    """Returns the policies asked for, which all play recordings in bytes."""
     names = [str(name) for name in check_list(config, "policies")]
     allowed = (*ORDERED, *SCORERS)
     if not names:
@@ -173,7 +173,7 @@ def check_policies(config: dict[str, Any]) -> list[str]:
 
 
 def check_alignment(config: dict[str, Any]) -> int | None:
-    """The bytes of a unit; None: those of the recording's source."""
+    """Returns the bytes of a unit; None: those of the recording's source."""
     alignment = config["alignment"]
     if alignment is None:
         return None

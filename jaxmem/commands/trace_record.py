@@ -47,7 +47,7 @@ def run(config: dict[str, Any], command: str) -> int:
 
 
 def _recorded(recorder: Recorder, program: str, console: Console) -> tuple["Recording", int]:
-    """The recording of one run, and its exit status; below 0, the signal that ended it.
+    """Records one run; returns also its exit status; below 0, the signal that ended it.
 
     Raises:
         UsageError: there is nothing to keep.
@@ -90,7 +90,7 @@ def _by_pipe(recorder: Recorder) -> tuple["Recording | str", int]:
 
 
 def _read(raw: Path, kind: str, report: "Report | None" = None) -> "Recording | str":
-    """What a recorder has written, or why it is no recording."""
+    """Returns what a recorder has written, or why it is no recording."""
     from jaxmem.workloads.traces import TraceError, read_trace
 
     try:
@@ -101,7 +101,7 @@ def _read(raw: Path, kind: str, report: "Report | None" = None) -> "Recording | 
 
 @contextmanager
 def _running(words: list[str], files: Sequence[int] = ()) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is no longer there after the `with` block.
+    """Runs a process that is no longer there after the `with` block.
 
     Args:
         files: those of ours that it has too.
@@ -132,7 +132,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """While the `with` block lasts, SIGTERM ends it as Ctrl-C does, so that nothing is left."""
+    """Lets SIGTERM end the `with` block as Ctrl-C does, so that nothing is left."""
 
     def leave(number: int, frame: object) -> None:
         raise SystemExit(BY_SIGNAL + number)
@@ -148,5 +148,5 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _told(code: int) -> str:
-    """What the end of a process means."""
+    """Tells what the end of a process means."""
     return f"exit status {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code)})"

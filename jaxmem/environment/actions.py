@@ -1,4 +1,4 @@
-"""What an agent can choose, and the start address that each choice means.
+"""The choices of an agent, and the start address that each choice means.
 
 Every action space ends with one action, *refuse*, that is legal only when nothing fits: so there is
 always exactly one legal action or more, and an agent never learns to refuse what could be served.
@@ -24,7 +24,7 @@ class Choices:
     legal: jax.Array  # bool[A]  True: may be taken
 
     def start_of(self, situation: Situation, action: jax.Array) -> jax.Array:
-        """The start (int32[]) that `action` (int32[]) means; an illegal action places nothing."""
+        """Returns the start (int32[]) that `action` (int32[]) means; an illegal one has none."""
         if self.starts is None:
             # Asked of the arena, not of the list: a look-up would keep what follows from being
             # computed for many arenas at once.
@@ -37,25 +37,25 @@ class Choices:
         return jnp.where(legal, start, NOWHERE).astype(jnp.int32)
 
     def meaning(self, start: jax.Array) -> jax.Array:
-        """Which legal actions place at `start` (int32[]): bool[A]; none at NOWHERE."""
+        """Tells which legal actions place at `start` (int32[]): bool[A]; none at NOWHERE."""
         starts = jnp.arange(len(self.legal) - 1) if self.starts is None else self.starts
         return jnp.append(starts == start, False) & self.legal
 
 
 def ends_of(found: Holes) -> Choices:
-    """The holes that were found, each at its low and its high end: A = 2 * K + 1."""
+    """Offers the holes that were found, each at its low and its high end: A = 2 * K + 1."""
     starts = jnp.stack([found.low, found.high], axis=-1).reshape(-1)
     return _with_refusal(starts, jnp.repeat(found.exists, 2))
 
 
 def holes_and_ends(situation: Situation, holes: int, cells: int) -> Choices:
-    """The first `holes` holes that fit, each at its low and its high end: A = 2 * holes + 1."""
+    """Offers the first `holes` holes that fit, each at both ends: A = 2 * holes + 1."""
     del cells
     return ends_of(situation.holes(holes))
 
 
 def addresses(situation: Situation, holes: int, cells: int) -> Choices:
-    """Every cell as a start address: A = cells + 1."""
+    """Offers every cell as a start address: A = cells + 1."""
     del holes
     # One cell more, and then *refuse* in its place: to append it would cost more than all the rest.
     legal, some = situation.arena.legal_starts(situation.size, cells + 1)
@@ -63,7 +63,7 @@ def addresses(situation: Situation, holes: int, cells: int) -> Choices:
 
 
 def fit_rules(situation: Situation, holes: int, cells: int) -> Choices:
-    """First, second, best, worst or next fit: A = 6."""
+    """Offers first, second, best, worst or next fit: A = 6."""
     del holes, cells
     starts = jnp.stack([getattr(situation.arena, rule)(situation.size) for rule in FIT_RULES])
     return _with_refusal(starts, starts >= 0)
@@ -77,7 +77,7 @@ ACTION_SPACES: dict[str, Callable[[Situation, int, int], Choices]] = {
 
 
 def action_count(space: str, holes: int, cells: int) -> int:
-    """A, the number of actions of an action space."""
+    """Returns A, the number of actions of an action space."""
     return {"holes": 2 * holes, "address": cells, "fit": len(FIT_RULES)}[space] + 1
 
 

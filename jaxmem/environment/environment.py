@@ -32,7 +32,7 @@ STARTS = ("first", "random")
 
 @struct.dataclass
 class Params:
-    """What an episode is played on; every leaf may be vmapped."""
+    """The parameters of an episode; every leaf may be vmapped."""
 
     requests: Requests  # P sequences of T requests
     initial: Arena  # the arena when an episode starts, with the workload's layout in it
@@ -108,7 +108,7 @@ class Environment:
 
     @property
     def needs_ages(self) -> bool:
-        """Whether the arenas must remember when blocks were placed: where holes are described."""
+        """True if the arenas must remember when blocks were placed: where holes are described."""
         return self.actions == "holes"
 
     @property
@@ -119,7 +119,7 @@ class Environment:
         return (self.cells + 1 + self.history,)
 
     def reset(self, key: jax.Array, params: Params) -> tuple[Any, State]:
-        """The start of an episode on a sequence that `key` chooses.
+        """Starts an episode on a sequence that `key` chooses.
 
         With `start` "random" the key also chooses the request, uniformly, at which the arena joins
         the sequence, without the blocks of the requests before it; the episode ends where the
@@ -136,7 +136,7 @@ class Environment:
         return self.reset_at(sequence, time, params)
 
     def reset_at(self, sequence: jax.Array, time: jax.Array, params: Params) -> tuple[Any, State]:
-        """A fresh arena that joins `sequence` (int32[]) at request `time` (int32[])."""
+        """Puts a fresh arena into `sequence` (int32[]) at request `time` (int32[])."""
         arena = params.initial.replace(now=jnp.asarray(time, jnp.int32))
         observation, state = self._decide(arena, sequence, params)
         if self.keep_last:
@@ -146,7 +146,7 @@ class Environment:
     def step(
         self, key: jax.Array | None, state: State, action: jax.Array, params: Params
     ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        """One request answered; a finished episode is followed by the next sequence at once.
+        """Answers one request; a finished episode is followed by the next sequence at once.
 
         Returns:
             Observation, state, reward float32[], terminated bool[], truncated bool[], and info of
@@ -163,7 +163,7 @@ class Environment:
     def step_at(
         self, state: State, start: jax.Array, params: Params
     ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        """As `step`, told the legal start (int32[], or NOWHERE) in place of an action."""
+        """Steps as `step`, told the legal start (int32[], or NOWHERE) in place of an action."""
         arena, reward, terminated, truncated, info = self._serve(state, start, params)
         over = settle(arena.now, itself, terminated | truncated)
         fresh = jax.tree.map(lambda new, old: jnp.where(over, new, old), params.initial, arena)
@@ -177,7 +177,7 @@ class Environment:
     def step_env(
         self, key: jax.Array | None, state: State, action: jax.Array, params: Params
     ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        """One request answered, without the auto-reset; the key is not used."""
+        """Answers one request, without the auto-reset; the key is not used."""
         del key
         start = self._start_of(state, action)
         arena, reward, terminated, truncated, info = self._serve(state, start, params)
@@ -187,7 +187,7 @@ class Environment:
         return observation, after, reward, terminated, truncated, info
 
     def render(self, state: State, width: int = 80, colour: bool | None = None) -> str:
-        """The memory and the request that waits, for a terminal; of one state, not of many.
+        """Shows the memory and the request that waits, for a terminal; of one state, not of many.
 
         Blocks are numbered by address, one character a cell where there is room.
 
@@ -215,7 +215,7 @@ class Environment:
         return Choices(state.starts, state.mask).start_of(state.situation, action)
 
     def _serve(self, state: State, start: jax.Array, params: Params):
-        """The arena when the next request waits, the reward, both ends, and info."""
+        """Returns the arena when the next request waits, the reward, both ends, and info."""
         situation = state.situation
         lifetime = params.requests.lifetime[state.sequence, situation.arena.now]
         arena = serve(situation, start, lifetime)
@@ -235,7 +235,7 @@ class Environment:
         return arena, reward, terminated, truncated, info
 
     def _decide(self, arena: Arena, sequence: jax.Array, params: Params) -> tuple[Any, State]:
-        """What is seen when the next request waits, and the state in which it does."""
+        """Returns what is seen when the next request waits, and the state in which it does."""
         situation = situation_at(arena, params.requests, sequence)
         if self.observation == "bitmap":
             choices = ACTION_SPACES[self.actions](situation, self.holes, self.cells)

@@ -1,4 +1,4 @@
-"""What an agent is shown: candidate placements, packed or as rows of features, or the bitmap.
+"""The observation of an agent: candidate placements, packed or as rows of features, or the bitmap.
 
 Lengths and times enter as logarithms, log2(1 + x) over a fixed scale, because what matters about
 them is their ratio: a hole of 3 cells or 6, a block of age 10 or 100. The names and the order of
@@ -112,7 +112,7 @@ class Packed(struct.PyTreeNode):
 
 
 def pack(situation: Situation, found: Holes) -> Packed:
-    """The situation, with its `found` holes, as a network will read it."""
+    """Packs the situation, with its `found` holes, as a network will read it."""
     arena = situation.arena
     sides = [(side.size, side.age, side.remaining) for side in (found.below, found.above)]
     columns = settle(arena.now, itself, [found.low, found.length, *sides[0], *sides[1]])
@@ -131,7 +131,7 @@ def pack(situation: Situation, found: Holes) -> Packed:
 
 
 def candidates(packed: Packed) -> jax.Array:
-    """A row for each action of `holes_and_ends`: float32[2 * K + 1, len(FEATURES)].
+    """Computes a row for each action of `holes_and_ends`: float32[2 * K + 1, len(FEATURES)].
 
     The rows of holes that do not exist, and the candidate part of *refuse*, are zero but for the
     flag; the global part stands in every row.
@@ -142,7 +142,7 @@ def candidates(packed: Packed) -> jax.Array:
 
 
 def rows(packed: Packed, situation: jax.Array, action: jax.Array) -> jax.Array:
-    """The features of some candidates of E situations: float32[M, len(FEATURES)].
+    """Computes the features of some candidates of E situations: float32[M, len(FEATURES)].
 
     Args:
         packed: batched over E.
@@ -162,7 +162,7 @@ def rows(packed: Packed, situation: jax.Array, action: jax.Array) -> jax.Array:
 
 
 def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:
-    """Taken cells (1.0), the request's size and `recent` (int32[H]) sizes before it, over `cells`.
+    """Lists taken cells (1.0), this size and the `recent` (int32[H]) before it, over `cells`.
 
     Returns:
         float32[cells + 1 + H]; cells outside a smaller arena count as taken.
@@ -175,7 +175,7 @@ def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:
 
 
 def _candidate(here: Packed, number: jax.Array, high: jax.Array) -> list[jax.Array]:
-    """The candidate features of M placements: float32[M] each.
+    """Computes the candidate features of M placements: float32[M] each.
 
     Args:
         here: one hole and its situation for each, int32[M] or [M, ...].
@@ -213,7 +213,7 @@ def _candidate(here: Packed, number: jax.Array, high: jax.Array) -> list[jax.Arr
 
 
 def _beside(wall: jax.Array, block: list[jax.Array], hint: jax.Array) -> list[jax.Array]:
-    """Features of what lies beside a hole, all arguments and results [M]."""
+    """Computes the features of what lies beside a hole, all arguments and results [M]."""
     size, age, remaining = block
     known = remaining > 0
     dies_with = jnp.where(known & (hint > 0), (remaining - hint) / 32.0, 0.0)
@@ -228,14 +228,14 @@ def _beside(wall: jax.Array, block: list[jax.Array], hint: jax.Array) -> list[ja
 
 
 def _in_bins(length: jax.Array) -> jax.Array:
-    """Which bin a hole falls into: int32[M, BINS], all zero for a length below 1."""
+    """Tells which bin a hole falls into: int32[M, BINS], all zero for a length below 1."""
     floors = 2 ** jnp.arange(BINS)
     at_least = (length[:, None] >= floors).astype(jnp.int32)
     return at_least - jnp.pad(at_least[:, 1:], ((0, 0), (0, 1)))
 
 
 def _histogram(arena: Arena) -> jax.Array:
-    """Holes by length, the longest in one bin without end: int32[BINS]."""
+    """Counts holes by length, the longest in one bin without end: int32[BINS]."""
     by_length = arena.hole_histogram()
     longest = jnp.sum(by_length[BINS - 1 :], keepdims=True)
     bins = jnp.append(jnp.pad(by_length, (0, BINS))[: BINS - 1], longest)
@@ -243,7 +243,7 @@ def _histogram(arena: Arena) -> jax.Array:
 
 
 def _overview(situation: Situation, fitting: jax.Array) -> jax.Array:
-    """The features of the whole arena: float32[len(_GLOBAL)]."""
+    """Computes the features of the whole arena: float32[len(_GLOBAL)]."""
     arena, hint = situation.arena, situation.hint
     numbers = [
         _log_cells(situation.size),
@@ -262,7 +262,7 @@ def _overview(situation: Situation, fitting: jax.Array) -> jax.Array:
 
 
 def _segments(situation: Situation) -> jax.Array:
-    """Share of live cells, blocks and mean age in each part of the arena: float32[3 * SEGMENTS]."""
+    """Computes the share of live cells, blocks and mean age of each part: float32[3 * SEGMENTS]."""
     arena = situation.arena
     borders = arena.cells * jnp.arange(SEGMENTS + 1) // SEGMENTS
     width = jnp.maximum(borders[1:] - borders[:-1], 1)

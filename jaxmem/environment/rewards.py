@@ -1,4 +1,4 @@
-"""What a step is worth."""
+"""The reward of a step."""
 
 from collections.abc import Callable
 
@@ -7,19 +7,19 @@ import jax.numpy as jnp
 
 
 def failures(placed: jax.Array, size: jax.Array, cells: jax.Array, full: jax.Array) -> jax.Array:
-    """-1 for every request that is not placed."""
+    """Gives -1 for every request that is not placed."""
     del size, cells, full
     return jnp.where(placed, 0.0, -1.0)
 
 
 def bytes_lost(placed: jax.Array, size: jax.Array, cells: jax.Array, full: jax.Array) -> jax.Array:
-    """Minus the share of the arena that a request not placed asked for."""
+    """Gives minus the share of the arena that a request not placed asked for."""
     del full
     return jnp.where(placed, 0.0, -size / cells)
 
 
 def classic(placed: jax.Array, size: jax.Array, cells: jax.Array, full: jax.Array) -> jax.Array:
-    """+0.1 for a placement, -1 for a failure, and -0.5 more when the arena is too full to go on."""
+    """Gives +0.1 for a placement, -1 for a failure, -0.5 more if the arena is too full to go on."""
     del size, cells
     return jnp.where(placed, 0.1, -1.0) - jnp.where(full, 0.5, 0.0)
 

@@ -11,7 +11,7 @@ from jaxmem.workloads.requests import Requests
 
 @struct.dataclass
 class Situation:
-    """What a policy decides on: the arena and the request, never the future."""
+    """The arena and the request that a policy decides on, never the future."""
 
     arena: Arena
     size: jax.Array  # int32[]  cells asked for
@@ -19,16 +19,16 @@ class Situation:
     kind: jax.Array  # int32[]  call site or class
 
     def live_with(self, start: jax.Array) -> jax.Array:
-        """Live cells with the request at `start` (int32[]), before the next tick: int32[]."""
+        """Counts live cells with the request at `start` (int32[]), before the tick: int32[]."""
         return measures.live_cells(self.arena) + jnp.where(start >= 0, self.size, 0)
 
     def holes(self, count: int) -> Holes:
-        """The first `count` holes in which the request fits."""
+        """Finds the first `count` holes in which the request fits."""
         return self.arena.holes_that_fit(self.size, count)
 
 
 def situation_at(arena: Arena, requests: Requests, sequence: jax.Array) -> Situation:
-    """The request that waits when the arena's clock shows its number; the last one stays."""
+    """Reads the request that waits when the arena's clock shows its number; the last one stays."""
     time = jnp.minimum(arena.now, requests.length - 1)
     return Situation(
         arena=arena,
@@ -39,7 +39,7 @@ def situation_at(arena: Arena, requests: Requests, sequence: jax.Array) -> Situa
 
 
 def serve(situation: Situation, start: jax.Array, lifetime: jax.Array) -> Arena:
-    """The arena when the next request waits, with this one at `start` (int32[], or NOWHERE).
+    """Moves the arena on to the next request, with this one at `start` (int32[], or NOWHERE).
 
     Args:
         lifetime: int32[]  requests for which the block lives, this one included.

@@ -32,7 +32,7 @@ def make(
     representation: str = "auto",
     **options: Any,
 ) -> tuple[Environment, Params]:
-    """The environment and parameters of a task, on training sequences of its workload.
+    """Makes the environment and parameters of a task, on training sequences of its workload.
 
     Args:
         on: a workload or its name; `cells` and `options` are then its own.
@@ -62,7 +62,7 @@ def make(
 
 
 def tasks() -> tuple[str, ...]:
-    """The names that `make` knows without further options."""
+    """Lists the names that `make` knows without further options."""
     return tuple(name for name in NAMES if name != "trace")
 
 
@@ -75,7 +75,7 @@ def params_of(
     ages: bool = True,
     capacity: int | None = None,
 ) -> Params:
-    """Environment parameters for one split of a workload; `capacity` as in `initial_arena`."""
+    """Makes environment parameters for a split of a workload; `capacity` as in `initial_arena`."""
     requests = task.requests(split, seed, sequences)
     return Params(
         requests=requests,
@@ -92,7 +92,7 @@ def initial_arena(
     ages: bool = True,
     capacity: int | None = None,
 ) -> Arena:
-    """The arena of a workload before the first request, with its layout in it.
+    """Makes the arena of a workload before the first request, with its layout in it.
 
     Arenas of different sizes have one shape where they have one `capacity` (default: the cells).
 
@@ -113,7 +113,7 @@ def initial_arena(
 
 @jax.jit
 def _with_layout(arena: Arena, layout: jax.Array) -> Arena:
-    """The arena with blocks (start, size) that never die: int32[L, 2]."""
+    """Adds blocks (start, size) that never die to the arena: int32[L, 2]."""
 
     def place(arena: Arena, block: jax.Array) -> tuple[Arena, None]:
         return arena.place(block[0], block[1], jnp.int32(NEVER)), None

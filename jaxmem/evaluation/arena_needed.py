@@ -17,7 +17,7 @@ from jaxmem.workloads.requests import Requests
 
 
 def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: int) -> np.ndarray:
-    """Cells that the policy needs for each sequence: float64[P].
+    """Finds the cells that the policy needs for each sequence: float64[P].
 
     The whole sequence is played, without early ends, by bisection between the peak live cells and
     an arena that is large enough: a smaller arena that happens to do is missed where failures do
@@ -42,7 +42,7 @@ def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: i
 def smallest_served(
     served: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """The size from which on all is served, by bisection, of P arenas at once: int64[P].
+    """Bisects for the size from which on all is served, of P arenas at once: int64[P].
 
     Args:
         served: of sizes (int64[P]), whether each arena does: bool[P].
@@ -57,7 +57,7 @@ def smallest_served(
 
 
 def _capacity(policy: Policy, requests: Requests, seed: int) -> tuple[int, np.ndarray]:
-    """An arena in which nothing fails, and the peak live cells float64[P]."""
+    """Finds an arena in which nothing fails, and the peak live cells float64[P]."""
     peak = peak_live(requests)
     capacity = min(MAX_CELLS, max(WORD, 2 * int(peak.max())))
     while True:
@@ -74,7 +74,7 @@ def _capacity(policy: Policy, requests: Requests, seed: int) -> tuple[int, np.nd
 
 
 def _served(policy, requests: Requests, cells: jax.Array, capacity: int, seed: int) -> jax.Array:
-    """Whether every request of each sequence is placed in `cells` (int32[P]): bool[P]."""
+    """Tells whether every request of each sequence is placed in `cells` (int32[P]): bool[P]."""
     return _play_all(policy, requests, cells, jax.random.key(seed), capacity)
 
 

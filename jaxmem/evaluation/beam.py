@@ -44,7 +44,7 @@ class _Beam:
 
 
 def beam_search(requests: Requests, workload: Workload, width: int = WIDTH) -> jax.Array:
-    """Starts for P sequences of T requests, found by looking at all of them: int32[P, T].
+    """Finds starts for P sequences of T requests by looking at all of them: int32[P, T].
 
     NOWHERE where a request fails, and after the end of an episode. Nothing that fits is refused.
 
@@ -88,7 +88,7 @@ def _begun(initial: Arena, width: int, length: int) -> _Beam:
 
 
 def _answered(beam: _Beam, requests: Requests, sequence: jax.Array, stop) -> _Beam:
-    """The beam when the next request waits."""
+    """Moves the beam on to the next request."""
     stop_at_failure, stop_above = stop
     width, now = beam.valid.shape[0], beam.arena.now[0]
     situation = jax.vmap(lambda arena: situation_at(arena, requests, sequence))(beam.arena)
@@ -124,7 +124,7 @@ def _answered(beam: _Beam, requests: Requests, sequence: jax.Array, stop) -> _Be
 
 
 def _placements(situation: Situation, ended: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Where the request of one member may go: starts int32[2K + 1] and costs float32[2K + 1].
+    """Lists where one member's request may go: starts int32[2K + 1], costs float32[2K + 1].
 
     The last is to fail, which is possible only where nothing else is. What is not possible has an
     infinite cost and the start NOWHERE.
@@ -139,7 +139,7 @@ def _placements(situation: Situation, ended: jax.Array) -> tuple[jax.Array, jax.
 
 
 def _score(failed: jax.Array, cost: jax.Array) -> jax.Array:
-    """A number by which fewer failures come first, then less cost: float32[W * C], flat.
+    """Scores by a number: fewer failures come first, then less cost: float32[W * C], flat.
 
     Args:
         failed: int32[W]
@@ -153,7 +153,7 @@ def _score(failed: jax.Array, cost: jax.Array) -> jax.Array:
 
 
 def _deaths(requests: Requests, sequence: jax.Array) -> jax.Array:
-    """When the block of each request dies, at the end of the sequence at the latest: int32[T]."""
+    """Returns when each request's block dies, by the end of the sequence: int32[T]."""
     times = jnp.arange(requests.length, dtype=jnp.int32)
     return jnp.minimum(times + requests.lifetime[sequence], requests.length)
 
@@ -161,7 +161,7 @@ def _deaths(requests: Requests, sequence: jax.Array) -> jax.Array:
 def _contents(
     start: jax.Array, requests: Requests, sequence: jax.Array, now: jax.Array
 ) -> jax.Array:
-    """What of each member's past outlives the request at `now`, as a number: uint32[W].
+    """Sums up what of each member's past outlives the request at `now`, as a number: uint32[W].
 
     Two arenas have the same number when the same cells will be free at the same times; others may
     have it by chance, once in 2^32.
@@ -172,7 +172,7 @@ def _contents(
 
 
 def _mark(start: jax.Array, size: jax.Array, death: jax.Array, now: jax.Array) -> jax.Array:
-    """A number for a block that lives after the request at `now`, else 0: uint32[...]."""
+    """Marks a block that lives after the request at `now` by a number, others by 0: uint32[...]."""
     mark: Any = jnp.zeros((), jnp.uint32)
     for number in (death, size, start):
         # The finaliser of MurmurHash3 (Appleby 2011).
@@ -184,5 +184,5 @@ def _mark(start: jax.Array, size: jax.Array, death: jax.Array, now: jax.Array) -
 
 
 def _first_of_its_kind(numbers: jax.Array) -> jax.Array:
-    """Whether no number before it is the same: bool[M], for uint32[M]."""
+    """Tells whether no number before it is the same: bool[M], for uint32[M]."""
     return ~jnp.any(jnp.tril(numbers[:, None] == numbers[None, :], -1), axis=1)

@@ -48,7 +48,7 @@ class CachingAllocator:
         self._segment_of: dict[int, Segment] = {}  # start of each free block -> its segment
 
     def allocate(self, size: int) -> int:
-        """The address of a block of at least `size` bytes, 1 or more."""
+        """Allocates a block of at least `size` bytes, 1 or more, and returns its address."""
         size = max(ROUNDED, -(-size // ROUNDED) * ROUNDED)
         small = size <= SMALL
         pool = self._free[small]
@@ -65,7 +65,7 @@ class CachingAllocator:
         return start
 
     def free(self, start: int) -> None:
-        """The end of the block at an address that `allocate` has given."""
+        """Frees the block at an address that `allocate` has given."""
         end, segment = self._taken.pop(start)
         # Blocks of another segment may begin where this one ends.
         after = self._free_from.get(end) if end < segment.end else None
@@ -104,7 +104,7 @@ class CachingAllocator:
 
 
 def reserved_by_rules(recording: Recording) -> int:
-    """The bytes that the allocator has reserved at the end of a recording, which is the most."""
+    """Counts the bytes that the allocator has reserved at a recording's end, which is the most."""
     allocator = CachingAllocator()
     requests = recording.requests
     ending: dict[int, list[int]] = {}  # request before which blocks end -> their addresses

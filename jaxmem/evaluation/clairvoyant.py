@@ -10,7 +10,7 @@ from jaxmem.workloads.requests import Requests
 
 
 def knowing(requests: Requests) -> Requests:
-    """The same requests with their true lifetimes as hints.
+    """Returns the same requests with their true lifetimes as hints.
 
     What outlives the sequence dies at its end: nothing is asked for after it.
     """
@@ -19,12 +19,12 @@ def knowing(requests: Requests) -> Requests:
 
 
 def clairvoyant() -> Policy:
-    """The policy that takes the end with the least cost; for requests from `knowing`."""
+    """Makes the policy that takes the end with the least cost; for requests from `knowing`."""
     return Policy(parameters=None, name="clairvoyant", rule=_greedy)
 
 
 def _greedy(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
-    """The cheapest end of the first holes that fit."""
+    """Takes the cheapest end of the first holes that fit."""
     del parameters, key
     found = situation.holes(HINT_HOLES)
     return cheapest_end(found, contact_costs(situation, found))

@@ -42,7 +42,7 @@ SHOWN = MEASURES[:7]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found, and what it was found on."""
+    """The results of a comparison, and what they were found on."""
 
     workload: Workload
     results: dict[str, Any] = field(repr=False)  # as in results.json
@@ -180,7 +180,7 @@ def check_comparison(
 
 
 def find_policy(name: str) -> Policy:
-    """A policy by its name, or from the file or run folder that `name` is a path of.
+    """Finds a policy by its name, or reads the file or run folder that `name` is a path of.
 
     The policies that come with the package have names too.
 
@@ -194,7 +194,7 @@ def find_policy(name: str) -> Policy:
 
 
 def policy_file(name: str) -> Path | str | None:
-    """What `load_policy` is given for this name; None for a rule, or a name that nothing has."""
+    """Returns what `load_policy` takes for this name; None for a rule, or if nothing has it."""
     if name in NAMES or name in SHIPPED:
         return name if name in SHIPPED else None
     path = Path(name)
@@ -204,7 +204,7 @@ def policy_file(name: str) -> Path | str | None:
 
 
 def _unhinted(policies: Sequence[str | Policy], task: Workload) -> list[str]:
-    """A note on each saved policy that was trained without the hints that there are here."""
+    """Notes each saved policy that was trained without the hints that there are here."""
     named = [entry for entry in policies if isinstance(entry, str)] if task.hinted else []
     return [
         f"{name} was trained without hints: what they say here is new to it"
@@ -215,7 +215,7 @@ def _unhinted(policies: Sequence[str | Policy], task: Workload) -> list[str]:
 
 
 def _players(policies: Sequence[str | Policy]) -> dict[str, Policy | None]:
-    """The policies by name; None stands for one that must be tuned first."""
+    """Returns the policies by name; None stands for one that must be tuned first."""
     if not policies:
         raise ValueError(f"no policy to compare; known: {', '.join(NAMES)}, or a policy file")
     players: dict[str, Policy | None] = {}
@@ -243,7 +243,7 @@ def _judge(
     seed: int,
     measures: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """Every measure asked for: float64[P], timings float64[rounds]."""
+    """Takes every measure asked for: float64[P], timings float64[rounds]."""
     values = measure(trajectory, requests, task)
     if any(name.startswith("arena_needed") for name in measures):
         needed = arena_needed.arena_needed(player, requests, task, seed)
@@ -255,7 +255,7 @@ def _judge(
 
 
 def _strongest(values: dict[str, dict[str, np.ndarray]]) -> str:
-    """The classical fit that fails least here, which makes it the hardest to beat."""
+    """Names the classical fit that fails least here, which makes it the hardest to beat."""
     candidates = [name for name in values if name in CLASSICAL] or list(values)
     return least_failing({name: values[name]["failed_requests"].mean() for name in candidates})
 
@@ -263,7 +263,7 @@ def _strongest(values: dict[str, dict[str, np.ndarray]]) -> str:
 def _estimates(
     values: dict[str, dict[str, np.ndarray]], reference: str, measures: Sequence[str], seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Means, intervals and paired differences to the reference, by policy and measure."""
+    """Estimates means, intervals and paired differences to the reference, by policy and measure."""
     table: dict[str, dict[str, Any]] = {name: {} for name in values}
     for name in measures:
         columns = np.stack([played[name] for played in values.values()], axis=1)

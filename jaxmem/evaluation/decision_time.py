@@ -1,4 +1,4 @@
-"""How long a policy takes to decide."""
+"""The time that a policy takes to decide."""
 
 import time
 
@@ -17,7 +17,7 @@ ROUNDS = 31
 
 
 def decision_nanoseconds(policy: Policy, requests: Requests, workload: Workload) -> np.ndarray:
-    """Wall nanoseconds a decision, batched over arenas: float64[ROUNDS], one for each timing.
+    """Times a decision, batched over arenas: wall nanoseconds, float64[ROUNDS], one each.
 
     The situations are those in the middle of the sequences, after first fit.
     """
@@ -35,7 +35,7 @@ def decision_nanoseconds(policy: Policy, requests: Requests, workload: Workload)
 
 
 def _middle(requests: Requests, workload: Workload) -> Situation:
-    """ARENAS situations half way through their sequences."""
+    """Makes ARENAS situations half way through their sequences."""
     initial = initial_arena(workload, requests)
 
     @jax.jit

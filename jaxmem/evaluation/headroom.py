@@ -1,4 +1,4 @@
-"""What better placement could save on a recording: each rule's memory over the peak live bytes."""
+"""The memory that better placement could save: each rule's on a recording, over peak live bytes."""
 
 import os
 import threading
@@ -63,7 +63,7 @@ class Headroom:
     by_best_fit: dict[str, float]
 
     def ratios(self) -> dict[str, Any]:
-        """The `headroom` of results.json."""
+        """Returns the `headroom` of results.json."""
         return {
             "unbounded": {name: top / self.peak_live for name, top in self.unbounded.items()},
             "bounded": {name: cells / self.peak_live for name, cells in self.bounded.items()},
@@ -113,7 +113,7 @@ def headroom(
 
 
 def _share_by_best_fit(events: Events, cells: int) -> float:
-    """The share of the requests that best fit places for a learned policy in an arena: 0 .. 1."""
+    """Finds the share of requests that best fit places for a learned policy: 0 .. 1."""
     change = np.where(events.frees, -1, 1)
     units, blocks = (
         np.cumsum(change * amount)[~events.frees] - amount[~events.frees]
@@ -126,7 +126,7 @@ def _share_by_best_fit(events: Events, cells: int) -> float:
 def arena_needed(
     events: Events, player: Player, report: Callable[[str], None] = lambda doing: None
 ) -> int:
-    """The units of the smallest arena in which every request is placed, as `headroom` has it."""
+    """Finds the units of the smallest arena that places every request, as `headroom` has it."""
     arenas = _Arenas(events, "player", player)
     arenas.report = report
     for factor in FACTORS:
@@ -139,7 +139,7 @@ def _player(name: str, threshold: int) -> Player:
 
 
 def _cells(factor: float, peak: int) -> int:
-    """The arena of so many times the peak live units, rounded down."""
+    """Returns the arena of so many times the peak live units, rounded down."""
     return int(factor * peak)
 
 
@@ -217,7 +217,7 @@ class _Arenas:
         self.needed = self.needed_units()
 
     def lost(self, weight: np.ndarray) -> dict[float, float]:
-        """The weight (number[R]) of the requests that fail, in % of all, by arena / peak live."""
+        """Sums the weight (number[R]) of requests that fail, in % of all, by arena / peak live."""
         share = 100 * weight / weight.sum(dtype=np.float64)
         return {factor: float(share[failed].sum()) for factor, failed in self.failed.items()}
 
@@ -231,7 +231,7 @@ class _Arenas:
         return played.top
 
     def needed_units(self) -> int:
-        """By bisection between the smallest arena that does and the next one that does not."""
+        """Bisects between the smallest arena that does and the next one that does not."""
         while not any(self.known.values()):
             largest = max(self.known)
             _check_room(self.events, self.name, largest + 1)
@@ -245,7 +245,7 @@ class _Arenas:
         return int(smallest_served(served, np.array([low]), np.array([high]))[0])
 
     def does(self, cells: int) -> bool:
-        """Whether an arena of so many units is enough."""
+        """Tells whether an arena of so many units is enough."""
         self.known[cells] = self._replay(cells, "arena needed", until_failure=True).served
         return self.known[cells]
 

@@ -1,4 +1,4 @@
-"""What could have been reached, had every lifetime been known: bounds to judge policies by."""
+"""Bounds to judge policies by: what could have been reached, had every lifetime been known."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def bounds(
     others: Iterable[np.ndarray] = (),
     width: int = WIDTH,
 ) -> Bounds:
-    """How few requests can fail on P sequences, as far as a search finds.
+    """Finds how few requests can fail on P sequences, as far as a search does.
 
     The best placements found for a sequence are those of the beam search, of the clairvoyant greedy
     policy, of best-fit or of the `others`, whichever fails least there. They are replayed by the
@@ -83,7 +83,7 @@ def bounds(
 def replay(
     start: Any, requests: Requests, workload: Workload, capacity: int | None = None
 ) -> Trajectory:
-    """What happens when each request is placed at its `start` (int32[P, T]).
+    """Plays each request at its `start` (int32[P, T]).
 
     Args:
         capacity: of the arenas, as in `run`.
@@ -113,7 +113,7 @@ _AS_TOLD = Policy(parameters=None, name="as told", rule=_as_told)
 
 
 def way(failed: np.ndarray, found: Bounds, seed: int) -> Estimate | None:
-    """The share of the way from best-fit to hindsight that a policy has gone, in %.
+    """Estimates the share of the way from best-fit to hindsight that a policy has gone, in %.
 
         100 * (best-fit failed - policy failed) / (best-fit failed - hindsight failed)
 
@@ -134,7 +134,7 @@ def way(failed: np.ndarray, found: Bounds, seed: int) -> Estimate | None:
 def with_hindsight(
     results: dict[str, Any], failed: dict[str, np.ndarray], found: Bounds, seed: int
 ) -> dict[str, Any]:
-    """The results of a comparison with the bounds, and with the way that each policy has gone.
+    """Adds to a comparison's results the bounds, and the way that each policy has gone.
 
     Args:
         results: as in results.json.

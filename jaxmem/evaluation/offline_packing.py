@@ -1,4 +1,4 @@
-"""How low a recording can be stacked by who knows every lifetime: a simple offline heuristic.
+"""A simple offline heuristic: it knows every lifetime, and stacks a recording as low as it can.
 
 Blocks are rectangles, time by address. In some order each is put at the lowest address at which it
 overlaps none that are there: by size as in Pisarchyk & Lee 2020 (arXiv 2001.03288), by lifetime, or
@@ -25,7 +25,7 @@ PLACED = 200_000  # blocks placed in all, in every order and round
 def offline_packing(
     recording: Recording, size: np.ndarray, report: Callable[[str], None] = lambda doing: None
 ) -> Packing:
-    """The lowest stack found.
+    """Stacks the blocks as low as a search finds.
 
     The `MOST` blocks with the largest size x lifetime are stacked. What is left of a longer
     recording lies above them, where first fit puts it: a packing that exists, like every other.
@@ -71,7 +71,7 @@ def _lowest(
     rounds: int,
     peak: int,
 ) -> "_Stack":
-    """The lowest stack of so many, each made from the troubles of the one before.
+    """Finds the lowest of so many stacks, each made from the troubles of the one before.
 
     None follows one that is no higher than `peak`.
     """
@@ -112,13 +112,13 @@ class _Stack:
         return self.order[np.argsort(self.low, kind="stable")]
 
     def start(self, requests: int) -> np.ndarray:
-        """Where the blocks lie, by request: int64[R] units; 0 for those that are not stacked."""
+        """Returns where the blocks lie, by request: int64[R] units; 0 for those not stacked."""
         start = np.zeros(requests, np.int64)
         start[self.order] = self.low
         return start
 
     def _lowest_gap(self, number: int) -> int:
-        """The lowest address for a block beside those before it."""
+        """Finds the lowest address for a block beside those before it."""
         together = self.birth[:number] < self.death[number]
         together &= self.death[:number] > self.birth[number]
         below = self.low[:number][together]
@@ -132,7 +132,7 @@ class _Stack:
 
 
 def _first_fit(recording: Recording, size: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, int]:
-    """First fit with the requests of `kept` (int64[N], rising) alone: starts, int64[N], and the
+    """Plays first fit with the requests of `kept` (int64[N], rising) alone: starts, int64[N], the
     high-water mark, in units."""
     lifetime = recording.lifetime[kept]
     next_request = np.searchsorted(kept, kept + lifetime)

@@ -19,7 +19,7 @@ from jaxmem.extras import how_to_get
 def smallest_arena(
     size: Any, lifetime: Any, *, seconds: float = 10.0, seed: int = 0
 ) -> tuple[int, int, np.ndarray]:
-    """The smallest arena that serves all of one sequence of T requests.
+    """Finds the smallest arena that serves all of one sequence of T requests.
 
     Args:
         size: int[T]  cells, at least 1.
@@ -78,12 +78,12 @@ def smallest_arena(
 
 
 def _peak(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> int:
-    """The most cells that are asked for at once, which no placement can do with less than."""
+    """Finds the most cells asked for at once, which no placement can do with less than."""
     return max(int(size[(birth <= now) & (now < death)].sum()) for now in birth)
 
 
 def _first_fit(size: np.ndarray, death: np.ndarray) -> np.ndarray:
-    """First-fit in an arena without end, which is somewhere to begin: int64[T]."""
+    """Plays first-fit in an arena without end, which is somewhere to begin: int64[T]."""
     start = np.zeros(len(size), np.int64)
     for now, cells in enumerate(size):
         live = np.flatnonzero(death[:now] > now)
@@ -95,7 +95,7 @@ def _first_fit(size: np.ndarray, death: np.ndarray) -> np.ndarray:
 
 
 def _whole(name: str, given: Any) -> np.ndarray:
-    """int64[T], checked."""
+    """Checks what should be int64[T], and returns it."""
     values = np.asarray(given)
     if values.ndim != 1 or not len(values) or not np.issubdtype(values.dtype, np.integer):
         raise ValueError(

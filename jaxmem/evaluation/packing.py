@@ -22,7 +22,7 @@ class Packing(NamedTuple):
 
 
 def deaths_of(recording: Recording) -> np.ndarray:
-    """The request before which each block is freed, R for what is never freed: int64[R]."""
+    """Returns the request before which each block is freed, R if it is never freed: int64[R]."""
     requests = recording.requests
     return np.minimum(np.arange(requests, dtype=np.int64) + recording.lifetime, requests)
 
@@ -53,7 +53,7 @@ def check_packing(start: np.ndarray, size: np.ndarray, death: np.ndarray) -> Non
 
 
 def packing_lines(recording: Recording, start: np.ndarray, alignment: int) -> Iterator[str]:
-    """The lines of a CSV file: each block with when and where it is, sizes as they are asked for.
+    """Yields the lines of a CSV file: each block with when and where it is, sizes as asked for.
 
     A block is live for lower <= t < upper, where t counts requests; offsets are bytes.
     """

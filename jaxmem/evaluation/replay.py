@@ -81,7 +81,7 @@ class Events:
         return [jax.tree.map(lambda column, at=at: jnp.asarray(column[at]), cut) for at in parts]
 
     def padded(self, length: int, no_block: int) -> Chunk:
-        """All events and then, up to `length`, frees of the block `no_block`; NumPy arrays."""
+        """Returns all events, then, up to `length`, frees of the block `no_block`; NumPy arrays."""
         filled = (0, length - len(self.frees))
         history = history_of(self.recording)
         columns: dict[str, Any] = {
@@ -103,12 +103,12 @@ class Events:
 
 
 def units_of(recording: Recording, alignment: int) -> np.ndarray:
-    """The size of every request in units of `alignment` bytes, rounded up: int64[R]."""
+    """Rounds the size of every request up to units of `alignment` bytes: int64[R]."""
     return -(-recording.size // alignment)
 
 
 def events_of(recording: Recording, alignment: int, given: int = 0) -> Events:
-    """The events of a recording; for a scorer, best fit places the first `given` requests.
+    """Makes a recording's events; for a scorer, best fit places the first `given` requests.
 
     Frees after the last allocation change no figure and are left out.
 
@@ -136,7 +136,7 @@ def events_of(recording: Recording, alignment: int, given: int = 0) -> Events:
 
 
 def least_alignment(recording: Recording, alignment: int) -> int:
-    """The alignment, doubled until `ROOM` times the peak live bytes fit an arena."""
+    """Doubles the alignment until `ROOM` times the peak live bytes fit an arena."""
     while True:
         units = Recording(recording.name, units_of(recording, alignment), recording.lifetime)
         if units.peak_live * ROOM <= MOST_UNITS:
@@ -145,7 +145,7 @@ def least_alignment(recording: Recording, alignment: int) -> int:
 
 
 def _numbered(frees: np.ndarray, request: np.ndarray, requests: int) -> np.ndarray:
-    """The number of the block of each event: int32[E], as few numbers as can be."""
+    """Numbers the block of each event: int32[E], with as few numbers as can be."""
     own = [0] * requests
     returned: list[int] = []
     numbers, used = [], 0
@@ -170,7 +170,7 @@ class Played(struct.PyTreeNode):
 
     @classmethod
     def new(cls, cells: int | jax.Array, slots: int, blocks: int) -> "Played":
-        """An empty arena for L = `blocks` live blocks."""
+        """Makes an empty arena for L = `blocks` live blocks."""
         cells = jnp.asarray(cells, jnp.int32)
         return cls(
             table=new_hole_table(cells, slots),
@@ -182,7 +182,7 @@ class Played(struct.PyTreeNode):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of a replay."""
+    """The outcome of a replay."""
 
     failed: np.ndarray  # bool[R]  no hole was long enough; False from where it was stopped
     start: np.ndarray  # int64[R]  units, of each block; NOWHERE if it failed or was not played
@@ -231,7 +231,7 @@ def replay(
 def _advanced(
     state: Played, chunk: Chunk, player: Player
 ) -> tuple[Played, np.ndarray, np.ndarray, int]:
-    """The state after a chunk, with as many slots as it takes, what came of each event, the holes.
+    """Plays a chunk with as many slots as it takes: state, what came of each event, the holes.
 
     Of an event: whether it failed, bool[E], and the start of its block, int32[E].
     """
@@ -255,7 +255,7 @@ def _play(
 
 
 def step(state: Played, event: Chunk, player: Player) -> tuple[Played, jax.Array]:
-    """The arena after one event, and whether it was a request that failed: bool[]."""
+    """Plays one event, and tells whether it was a request that failed: bool[]."""
     start, known = state.start[event.block], event.known
 
     def place() -> tuple[HoleTable, jax.Array]:
@@ -277,17 +277,17 @@ def step(state: Played, event: Chunk, player: Player) -> tuple[Played, jax.Array
 
 
 def _slots_for(holes: int) -> int:
-    """Slots for so many holes, and for a quarter as many more to come."""
+    """Returns slots for so many holes, and for a quarter as many more to come."""
     return max(LEAST_SLOTS, _padded(holes + holes // 4))
 
 
 def _padded(count: int) -> int:
-    """The power of two above `count`: few shapes to compile."""
+    """Returns the power of two above `count`: few shapes to compile."""
     return 2 ** int(count).bit_length()
 
 
 def _with_slots(table: HoleTable, slots: int) -> HoleTable:
-    """The same holes in a table of so many slots, enough for them; slot 0 stays where it is."""
+    """Moves the holes to a table of so many slots, enough for them; slot 0 stays where it is."""
     if slots == table.slots:
         return table
     low, high = np.asarray(table.low), np.asarray(table.high)

@@ -37,16 +37,16 @@ class Rules:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What results.json says of them."""
+        """The entry of results.json on them."""
         means = {name: float(failed.mean()) for name, failed in self.failed.items()}
         return {"reference": self.reference, "rules": means}
 
     def beside(self, policies: Sequence[Policy]) -> np.ndarray:
-        """What policies of S seeds fail of the same requests, in %: float64[S, P]."""
+        """Measures what policies of S seeds fail of the same requests, in %: float64[S, P]."""
         return np.stack([self._shares(player) for player in policies])
 
     def figures(self, failed: np.ndarray) -> dict[str, Any]:
-        """Of such failures, and of what they are less those of the reference, the estimates."""
+        """Estimates such failures, and what they are less those of the reference."""
         paired = failed - self.failed[self.reference]
         return {
             "failed_requests": vars(estimate_over_seeds(failed, self._seed)),

@@ -23,7 +23,7 @@ CHUNK = 256  # sequences played at once: one shape to compile for validation and
 
 @struct.dataclass
 class Trajectory:
-    """What happened on P sequences; the arena is seen before each placement, and at the end."""
+    """The play of P sequences; the arena is seen before each placement, and at the end."""
 
     start: jax.Array  # int32[P, T]  cell, NOWHERE: failed, or the episode had ended
     active: jax.Array  # bool[P, T]  False: the episode had ended before this request
@@ -60,7 +60,7 @@ def _played(
     looks: bool,
     capacity: int | None = None,
 ) -> tuple[Any, ...]:
-    """The fields of a trajectory; those up to `active` if nobody looks."""
+    """Returns the fields of a trajectory; those up to `active` if nobody looks."""
     policy.check_plays(workload.cells)
     initial = initial_arena(workload, requests, capacity=capacity)
     requests = policy.told(requests, workload.hinted)
@@ -77,7 +77,7 @@ def _played(
 
 
 def chunks(sequences: int, most: int) -> Iterator[np.ndarray]:
-    """The rows of the sequences, at most so many at once: int64[min(most, sequences)] each.
+    """Yields rows of the sequences, at most so many at once: int64[min(most, sequences)] each.
 
     A last chunk that is shorter repeats sequences, so that its shape is compiled already.
     """
@@ -86,7 +86,7 @@ def chunks(sequences: int, most: int) -> Iterator[np.ndarray]:
 
 
 def joined(parts: list[Any], sequences: int) -> Any:
-    """What was found for each of `chunks`, in one: trees of [sequences, ...]."""
+    """Joins what was found for each of `chunks`: trees of [sequences, ...]."""
     whole = jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
     return jax.tree.map(lambda column: column[:sequences], whole)
 
@@ -121,7 +121,7 @@ def _play(
 
 
 def _see(arena: Arena, size: jax.Array) -> tuple[jax.Array, ...]:
-    """The fields of a trajectory from `live` on."""
+    """Measures the fields of a trajectory from `live` on."""
     return (
         measures.live_cells(arena),
         arena.hole_count(),
@@ -138,7 +138,7 @@ def failed_share(
     seed: int = 0,
     capacity: int | None = None,
 ) -> float:
-    """The mean of `failed_shares`: what choices are made by."""
+    """Averages `failed_shares`: what choices are made by."""
     return float(failed_shares(policy, requests, workload, seed, capacity).mean())
 
 
@@ -149,7 +149,7 @@ def failed_shares(
     seed: int = 0,
     capacity: int | None = None,
 ) -> np.ndarray:
-    """Failed requests in % of those counted, of each sequence: float64[P].
+    """Computes failed requests in % of those counted, of each sequence: float64[P].
 
     The same as `measure` says, by a program that looks at nothing else: half as long to compile.
     But where a failure ends the episode, what was still to be asked for has failed too: every
@@ -163,19 +163,19 @@ def failed_shares(
 
 
 def _counted(start: Any, active: Any, workload: Workload) -> tuple[np.ndarray, np.ndarray]:
-    """The requests that count, and those of them that failed: bool[P, T] each."""
+    """Marks the requests that count, and those of them that failed: bool[P, T] each."""
     counted = np.array(active)
     counted[:, : workload.warmup] = False
     return counted, counted & (np.asarray(start) < 0)
 
 
 def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """The sum of each row of `part` in % of that of `whole`: float64[P]."""
+    """Computes the sum of each row of `part` in % of that of `whole`: float64[P]."""
     return 100.0 * part.sum(axis=1) / np.maximum(whole.sum(axis=1), 1)
 
 
 def over_time(trajectory: Trajectory, workload: Workload) -> tuple[np.ndarray, np.ndarray]:
-    """How fragmentation and failures go on, means over the sequences still being played.
+    """Follows fragmentation and failures, means over the sequences still being played.
 
     Returns:
         float64[T + 1], external fragmentation before each request and at the end; and float64[T],
@@ -190,7 +190,7 @@ def over_time(trajectory: Trajectory, workload: Workload) -> tuple[np.ndarray, n
 
 
 def _external(trajectory: Trajectory, workload: Workload) -> np.ndarray:
-    """1 - largest hole / free cells: float64[P, T + 1], 0 where nothing is free."""
+    """Computes 1 - largest hole / free cells: float64[P, T + 1], 0 where nothing is free."""
     free = workload.cells - np.asarray(trajectory.live)
     largest = np.asarray(trajectory.largest_hole)
     return np.where(free > 0, 1 - largest / np.maximum(free, 1), 0.0)
@@ -199,7 +199,7 @@ def _external(trajectory: Trajectory, workload: Workload) -> np.ndarray:
 def measure(
     trajectory: Trajectory, requests: Requests, workload: Workload
 ) -> dict[str, np.ndarray]:
-    """The measures of each sequence, float64[P], by name.
+    """Takes the measures of each sequence, float64[P], by name.
 
     Requests of the warm-up and after the end of an episode do not count, but `placed_requests` and
     the high-water marks are of the whole episode. Shares of time are means over the requests that

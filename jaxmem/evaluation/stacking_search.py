@@ -46,7 +46,7 @@ class _Search(struct.PyTreeNode):
 
 
 def blocks_of(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> Blocks:
-    """Blocks of int64[N] units from request `birth` to before request `death`, int64[N] each.
+    """Makes blocks of int64[N] units, from request `birth` to before `death`, int64[N] each.
 
     Requests between which nothing is freed are one section: most lives at the end of it. Of blocks
     too large for int32 there is no search (`rounds_for`).
@@ -79,7 +79,7 @@ def lowest_stack(
     seed: int = 0,
     report: Callable[[str], None] = lambda doing: None,
 ) -> tuple[int, np.ndarray]:
-    """The height of the lowest stack found, in units, and its order: int64[N].
+    """Finds the lowest stack it can: its height in units, and its order: int64[N].
 
     Args:
         order: int64[N]  to begin with.
@@ -106,7 +106,7 @@ def lowest_stack(
 
 
 def dropped(blocks: Blocks, order: np.ndarray) -> np.ndarray:
-    """Where the blocks lie when they are dropped in an order: int64[N] units, by block.
+    """Returns where the blocks lie when dropped in an order: int64[N] units, by block.
 
     Args:
         order: int64[N]  as `lowest_stack` gives it; the stack is as high as it says.
@@ -122,7 +122,7 @@ def dropped(blocks: Blocks, order: np.ndarray) -> np.ndarray:
 
 
 def _heights(blocks: Blocks, orders: jax.Array) -> jax.Array:
-    """The heights of stacks, int32[M], from their orders, int32[M, N]."""
+    """Computes the heights of stacks, int32[M], from their orders, int32[M, N]."""
     section = jnp.arange(blocks.sections, dtype=jnp.int32)[:, None]
     columns = (blocks.first, (blocks.end - blocks.first).astype(jnp.uint32), blocks.size)
 
@@ -141,7 +141,7 @@ def _heights(blocks: Blocks, orders: jax.Array) -> jax.Array:
 
 @jax.jit
 def _searched(search: _Search, blocks: Blocks, heat: jax.Array, key: jax.Array) -> _Search:
-    """The search after a round for each entry of `heat` (float32[PART], units)."""
+    """Goes on with the search by a round for each entry of `heat` (float32[PART], units)."""
 
     def turn(search: _Search, now: tuple[jax.Array, jax.Array]) -> tuple[_Search, None]:
         heat, key = now
@@ -165,7 +165,7 @@ def _searched(search: _Search, blocks: Blocks, heat: jax.Array, key: jax.Array) 
 
 
 def _changed(order: jax.Array, key: jax.Array) -> jax.Array:
-    """Orders with so many changes each as `CHANGES` has it: int32[TRIED, N] from int32[N]."""
+    """Makes orders with as many changes as `CHANGES` has it: int32[TRIED, N] from int32[N]."""
     count = order.shape[0]
     now = jnp.arange(count)
     changes = jnp.repeat(jnp.array(CHANGES), TRIED // len(CHANGES))[:, None]

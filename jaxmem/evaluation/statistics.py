@@ -19,7 +19,7 @@ class Estimate:
 
 
 def bootstrap_means(values: np.ndarray, seed: int) -> np.ndarray:
-    """Means of `values` (float64[P, M]) over resampled sequences: float64[RESAMPLES, M].
+    """Averages `values` (float64[P, M]) over resampled sequences: float64[RESAMPLES, M].
 
     Every column sees the same resampled sequences, so differences of columns stay paired. (Efron
     and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13: percentile intervals.)
@@ -32,7 +32,7 @@ def bootstrap_means(values: np.ndarray, seed: int) -> np.ndarray:
 
 
 def estimates(values: np.ndarray, seed: int) -> list[Estimate]:
-    """The mean of each column of `values` (float64[P, M]) with its percentile interval."""
+    """Averages each column of `values` (float64[P, M]), with its percentile interval."""
     means = values.mean(axis=0)
     if values.shape[0] < 2:
         return [Estimate(float(mean), None, None) for mean in means]
@@ -44,7 +44,7 @@ def estimates(values: np.ndarray, seed: int) -> list[Estimate]:
 
 
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
-    """The mean of the middle half of `values` (float64[S, ...]) along its first axis.
+    """Averages the middle half of `values` (float64[S, ...]) along its first axis.
 
     A quarter of the S, rounded down, is left out at each end: of five the middle three, of three
     none. (Agarwal et al. 2021, Deep Reinforcement Learning at the Edge of the Statistical
@@ -56,7 +56,7 @@ def interquartile_mean(values: np.ndarray) -> np.ndarray:
 
 
 def estimate_over_seeds(values: np.ndarray, seed: int) -> Estimate:
-    """The interquartile mean over training seeds, of means over sequences (float64[S, P]).
+    """Estimates the interquartile mean over seeds, of means over sequences (float64[S, P]).
 
     Its 95 % interval is by stratified bootstrap: each resample draws S of the seeds and P of the
     sequences, the same sequences for every seed, so that differences between policies on the same
@@ -73,7 +73,7 @@ def estimate_over_seeds(values: np.ndarray, seed: int) -> Estimate:
 
 
 def estimate_over_means(means: np.ndarray, seed: int) -> Estimate:
-    """The interquartile mean over training seeds, of one mean for each (float64[S]).
+    """Estimates the interquartile mean over training seeds, of one mean for each (float64[S]).
 
     Its 95 % interval is by bootstrap over the seeds alone: what the sequences leave open is not in
     it. One seed has none.
@@ -87,7 +87,7 @@ def estimate_over_means(means: np.ndarray, seed: int) -> Estimate:
 
 
 def ratio(part: np.ndarray, whole: np.ndarray, seed: int) -> Estimate:
-    """The mean of `part` over that of `whole` (float64[P] each), with its percentile interval.
+    """Divides the mean of `part` by that of `whole` (float64[P] each), with percentile interval.
 
     Both are resampled in pairs; the mean of `whole` must be clearly positive.
     """

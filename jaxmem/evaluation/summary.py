@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def summary_of(runs: Sequence[Run]) -> tuple[list[Row], dict[str, str]]:
-    """A row for each configuration, by workload and then by failed requests.
+    """Makes a row for each configuration, by workload and then by failed requests.
 
     Returns:
         Rows as summary.json has them, and why a run is in none: another has its configuration and
@@ -44,7 +44,7 @@ def summary_of(runs: Sequence[Run]) -> tuple[list[Row], dict[str, str]]:
 
 
 def configurations(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What tells each of the configurations from the others, but for the seed.
+    """Returns what tells each of the configurations from the others, but for the seed.
 
     A setting of a learner, say, is told where it differs between configurations with that learner.
     Where nothing differs, workload and learner are told.
@@ -64,7 +64,7 @@ def configurations(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _differing(flat: Sequence[Row], kinds: Sequence[Row]) -> set[tuple[str, Any]]:
-    """The settings, and kinds, in which configurations differ, each as `_among` has it."""
+    """Finds the settings, and kinds, in which configurations differ, each as `_among` has it."""
     values: dict[tuple[str, Any], list[Any]] = {}
     peers: Counter[tuple[str, Any]] = Counter()
     groups = {key.partition(".")[0] for settings in flat for key in settings}
@@ -83,7 +83,7 @@ def _differing(flat: Sequence[Row], kinds: Sequence[Row]) -> set[tuple[str, Any]
 
 
 def _among(key: str, kind: Row) -> tuple[str, Any]:
-    """A setting, and the kind of learner, say, among which it is compared."""
+    """Pairs a setting with the kind of learner, say, among which it is compared."""
     return key, kind.get(key.partition(".")[0])
 
 
@@ -98,7 +98,7 @@ def _flat(config: dict[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def _row(runs: Sequence[Run], settings: dict[str, Any]) -> Row:
-    """The figures of the runs of one configuration, which differ in their seeds."""
+    """Computes the figures of the runs of one configuration, which differ in their seeds."""
     means = {
         name: np.array([run.results["policies"][name][MAIN]["mean"] for run in runs], np.float64)
         for name in runs[0].results["policies"]
@@ -130,7 +130,7 @@ def _row(runs: Sequence[Run], settings: dict[str, Any]) -> Row:
 
 
 def _figures(by_seed: np.ndarray, estimate: Estimate) -> dict[str, Any]:
-    """The mean over seeds beside their interquartile mean and its interval."""
+    """Computes the mean over seeds beside their interquartile mean and its interval."""
     return {
         "mean": float(by_seed.mean()),
         "iqm": estimate.mean,
@@ -141,13 +141,13 @@ def _figures(by_seed: np.ndarray, estimate: Estimate) -> dict[str, Any]:
 
 
 def _kept(runs: Sequence[Run]) -> bool:
-    """Whether each run keeps its failures by sequence, as many as the others and more than one."""
+    """Tells whether each run keeps its failures by sequence, all as many and more than one."""
     lengths = {len(next(iter(run.failed.values()), ())) for run in runs}
     return len(lengths) == 1 and max(lengths) > 1
 
 
 def _interval(runs: Sequence[Run]) -> str:
-    """What the intervals of a row are over."""
+    """Says what the intervals of a row are over."""
     if len(runs) == 1:
         return "sequences"
     return "seeds and sequences" if _kept(runs) else "seeds"
@@ -156,7 +156,7 @@ def _interval(runs: Sequence[Run]) -> str:
 def _estimate(
     runs: Sequence[Run], means: dict[str, np.ndarray], policy: str, less: str | None = None
 ) -> Estimate:
-    """Of a policy's failures, or of their difference to those of `less`, run by run."""
+    """Estimates a policy's failures, or their difference to those of `less`, run by run."""
     if _kept(runs):
         rows = [run.failed[policy] - (run.failed[less] if less else 0.0) for run in runs]
         return estimate_over_seeds(np.stack(rows), RESAMPLING)

@@ -1,4 +1,4 @@
-"""What a result was computed with: versions and device, to stand beside the figures."""
+"""The versions and the device that a result was computed with, to stand beside the figures."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ PACKAGES = ("jaxmem", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def surroundings() -> dict[str, Any]:
-    """`versions` by package and `device` in words, as they stand in results.json."""
+    """Returns `versions` by package and `device` in words, as they stand in results.json."""
     devices = jax.devices()
     return {
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},

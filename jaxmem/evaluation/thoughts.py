@@ -1,4 +1,4 @@
-"""What a learned policy sees in every placement that it could have chosen."""
+"""A learned policy's view of every placement that it could have chosen."""
 
 import functools
 from typing import NamedTuple
@@ -32,7 +32,7 @@ def thoughts(
     workload: Workload,
     capacity: int | None = None,
 ) -> Thoughts:
-    """What a policy thinks at every request of one sequence, placed as it was.
+    """Returns what a policy thinks at every request of one sequence, placed as it was.
 
     Args:
         policy: a learned one, and `q` its Q-function.

@@ -1,4 +1,4 @@
-"""Whether an arena is so tight that something fails in it: else there is nothing to learn."""
+"""A check that an arena is so tight that something fails in it: else there is nothing to learn."""
 
 import dataclasses
 import functools
@@ -53,7 +53,7 @@ def _remedy(task: Workload, seed: int) -> str:
 
 
 def _tight_cells(task: Workload, requests: Requests) -> int | None:
-    """The largest arena, by bisection, in which best-fit fails enough; None: there is none."""
+    """Bisects for the largest arena in which best-fit fails enough; None: there is none."""
     best = policy("best")
 
     def fails(cells: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a recording asks for, in a few numbers: sizes, lifetimes, and what is live when."""
+"""A recording's requests in a few numbers: sizes, lifetimes, and what is live when."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ POINTS = 1000  # of the live curve
 
 
 def size_histogram(recording: Recording) -> list[dict[str, Any]]:
-    """The requests by size, in bins [1, 2) [2, 4) [4, 8) ... bytes; those without any left out.
+    """Counts requests by size, in bins [1, 2) [2, 4) [4, 8) ... bytes; empty ones left out.
 
     Of each bin: `from` and `to` (bytes, `to` excluded), `requests`, `bytes` asked for in all, and
     of their lifetimes in requests `lifetime`, the quartiles (null: most are never freed), and
@@ -38,7 +38,7 @@ def _bin(recording: Recording, number: int, here: np.ndarray) -> dict[str, Any]:
 
 
 def rank_correlation(recording: Recording) -> float | None:
-    """Spearman's rank correlation of size and lifetime, -1 .. 1; None where one is constant.
+    """Computes Spearman's correlation of size and lifetime, -1 .. 1; None where one is constant.
 
     Blocks that are never freed share the longest lifetime.
     """
@@ -49,13 +49,13 @@ def rank_correlation(recording: Recording) -> float | None:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """The place of each number in order, from 0; equal ones share a mean place: float64[R]."""
+    """Ranks each number in order, from 0; equal ones share a mean place: float64[R]."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count + 1) / 2)[place]
 
 
 def live_curve(live: np.ndarray) -> dict[str, list[int]]:
-    """The most bytes live in each of `POINTS` stretches of time, as long as each other.
+    """Finds the most bytes live in each of `POINTS` stretches of time, as long as each other.
 
     Args:
         live: int64[R]  bytes when each request has been placed.

@@ -21,7 +21,7 @@ _HOLES: dict[tuple[int, ...], str] = {
 
 
 def tuned(name: str, task: Workload, seed: int, sequences: int = SEQUENCES) -> tuple[Policy, str]:
-    """`two_ended` or `segregated` with the parameters that fail least on training sequences.
+    """Tunes `two_ended` or `segregated` to fail least on training sequences.
 
     Returns:
         The policy, and a sentence that says what was chosen.
@@ -32,7 +32,7 @@ def tuned(name: str, task: Workload, seed: int, sequences: int = SEQUENCES) -> t
 def finalists(
     name: str, task: Workload, seed: int, sequences: int = SEQUENCES
 ) -> list[tuple[Policy, str]]:
-    """The rule with the best threshold for each kind of holes, those that fail least first.
+    """Tunes the rule for each kind of holes: best thresholds, those that fail least first.
 
     Where `segregated` does no better than best-fit, which it is when all requests are small and
     take best-fit's holes, that comes first.
@@ -59,7 +59,7 @@ def finalists(
 def strongest_rules(
     task: Workload, seed: int, sequences: int = SEQUENCES
 ) -> list[tuple[Policy, str]]:
-    """Fits, `segregated` with each kind of holes, `hint_fit`: by failures on training sequences.
+    """Ranks fits, each kind of holes of `segregated`, `hint_fit` by failures on training sequences.
 
     Returns:
         The policies, those that fail least first, each with a sentence that says which it is; of
@@ -78,7 +78,7 @@ def strongest_rules(
 
 
 def least_failing(failed: Mapping[str, float]) -> str:
-    """The name of the policy that fails least; of equal ones best-fit, or else the first."""
+    """Names the policy that fails least; of equal ones best-fit, or else the first."""
     return min(failed, key=lambda name: (failed[name], name != "best"))
 
 

@@ -27,7 +27,7 @@ def write_carded(path: Path | str, arrays: Mapping[str, Any], card: dict[str, An
 
 
 def read_carded(path: Path | str, called: Path | str) -> tuple[dict[str, np.ndarray], Any]:
-    """The arrays and the card, which may be anything that JSON can say.
+    """Reads the arrays and the card, which may be anything that JSON can say.
 
     Args:
         called: what errors call the file.

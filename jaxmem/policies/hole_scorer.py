@@ -40,14 +40,14 @@ class Known(struct.PyTreeNode):
 
 
 class Live(struct.PyTreeNode):
-    """What is live."""
+    """The live units and blocks."""
 
     units: jax.Array  # int32[]
     blocks: jax.Array  # int32[]
 
 
 def blocks_are_tiny(live: Live, cells: jax.Array) -> jax.Array:
-    """Whether the mean live block is tiny beside an arena, where best fit plays: bool[]."""
+    """Tells whether the mean live block is tiny beside an arena, where best fit plays: bool[]."""
     return live.units < TINY * cells * live.blocks
 
 
@@ -60,7 +60,7 @@ class HoleScorer(struct.PyTreeNode):
     def place(
         self, table: HoleTable, cells: jax.Array, known: Known, live: Live
     ) -> tuple[HoleTable, jax.Array]:
-        """The arena of int32[] units with the block, and its start: int32[], maybe NOWHERE."""
+        """Places the block in the arena of int32[] units; its start: int32[], maybe NOWHERE."""
         return jax.lax.cond(
             blocks_are_tiny(live, cells) | known.given,
             lambda: table.place(known.size, order_of("best")),
@@ -68,7 +68,7 @@ class HoleScorer(struct.PyTreeNode):
         )
 
     def worth(self, table: HoleTable, cells: jax.Array, known: Known, live: Live) -> jax.Array:
-        """The scores of the low and the high end of the hole in each slot: float32[2, H].
+        """Scores the low and the high end of the hole in each slot: float32[2, H].
 
         The lifetime that is foretold is the mean logarithm over the blocks like it that have died,
         drawn towards what its size tells in other programs:

@@ -20,7 +20,7 @@ class Guide(struct.PyTreeNode):
 
 
 class Parameters(struct.PyTreeNode):
-    """What a learned policy plays with."""
+    """The parameters that a learned policy plays with."""
 
     network: Any  # as flax has it
     guide: Guide | None
@@ -33,7 +33,7 @@ def greedy(
     guide: Guide | None = None,
     foretells: bool = False,
 ) -> Policy:
-    """The policy that takes the action with the largest Q-value, ties to the first.
+    """Makes the policy that takes the action with the largest Q-value, ties to the first.
 
     With a guide, it takes the guide's placement unless another is worth more by the margin, or the
     guide's is none of the actions: then nothing is known of it.
@@ -58,7 +58,7 @@ def learned(
     name: str = "learned",
     guide: Guide | None = None,
 ) -> Policy:
-    """`greedy` for a `Scorer` with these widths, which chooses from the first `holes` holes."""
+    """Makes `greedy` of a `Scorer` with these widths, which sees the first `holes` holes."""
     return greedy(CandidateQ(holes, tuple(widths)), network, name, guide)
 
 

@@ -28,7 +28,7 @@ class Scorer(nn.Module):
 
 
 def _seen(blind: tuple[str, ...]) -> np.ndarray:
-    """1 for a feature in none of these groups, 0 for the others: float32[F]."""
+    """Returns 1 for a feature in none of these groups, 0 for the others: float32[F]."""
     unseen = {name for group in blind for name in GROUPS[group]}
     return np.array([name not in unseen for name in FEATURES], np.float32)
 
@@ -48,6 +48,6 @@ class MLP(nn.Module):
 
 
 def q_values(network: nn.Module, parameters: Any, observation: jax.Array) -> jax.Array:
-    """The value of every action, float32[..., A], or of the rows given, float32[...]."""
+    """Values every action, float32[..., A], or the rows given, float32[...]."""
     # flax's own annotation allows for changed variables, which these networks do not have.
     return cast(jax.Array, network.apply(parameters, observation))

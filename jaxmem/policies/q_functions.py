@@ -21,7 +21,7 @@ from jaxmem.policies.scoring import candidate_values
 
 
 class QFunction(Protocol):
-    """What learners and players ask; every implementation is hashable, so programs are shared.
+    """The Q-function that learners and players ask; each is hashable, so programs are shared.
 
     `seen` is what the network reads of a situation, and `taken` what it reads of one action there;
     both are pytrees.
@@ -36,31 +36,31 @@ class QFunction(Protocol):
         ...
 
     def init(self, key: jax.Array) -> Any:
-        """Parameters of the network before it learns anything."""
+        """Draws the parameters of the network before it learns anything."""
         ...
 
     def see(self, situation: Situation) -> tuple[Any, Choices]:
-        """What is read of a situation, and the actions in it."""
+        """Returns what is read of a situation, and the actions in it."""
         ...
 
     def seen(self, observation: Any, state: State) -> Any:
-        """The same, from what the environment has made already; of one arena or of E."""
+        """Reads the same from what the environment has made already; of one arena or of E."""
         ...
 
     def values(self, parameters: Any, seen: Any) -> jax.Array:
-        """The value of every action of one situation, -inf for those not legal: float32[A]."""
+        """Values every action of one situation, -inf for those not legal: float32[A]."""
         ...
 
     def take(self, seen: Any, action: jax.Array) -> Any:
-        """What is read of the actions taken (int32[E]) in E situations."""
+        """Returns what is read of the actions taken (int32[E]) in E situations."""
         ...
 
     def value(self, parameters: Any, taken: Any) -> jax.Array:
-        """The values of the actions taken: float32[...], batched as `taken` is."""
+        """Values the actions taken: float32[...], batched as `taken` is."""
         ...
 
     def random(self, drawn: jax.Array, seen: Any) -> jax.Array:
-        """A legal action of each of E situations from a random number (uint32[E]): int32[E].
+        """Draws a legal action of each of E situations from a random number (uint32[E]): int32[E].
 
         Each with the same probability, up to one part in 2^16 / A.
         """
@@ -184,7 +184,7 @@ NETWORKS = ("scorer", "mlp")
 def q_function(
     network: str, holes: int, cells: int, widths: tuple[int, ...], blind: tuple[str, ...]
 ) -> QFunction:
-    """The Q-function of a network of `NETWORKS`: `scorer` for K holes, or `mlp` for N cells.
+    """Makes the Q-function of a network of `NETWORKS`: `scorer` for K holes, `mlp` for N cells.
 
     Args:
         blind: groups of features that a scorer does not see; an mlp reads none.
@@ -193,7 +193,7 @@ def q_function(
 
 
 def random_candidate(drawn: jax.Array, packed: Packed) -> jax.Array:
-    """A legal action of E arenas from a random number (uint32[E]): int32[E]."""
+    """Draws a legal action of E arenas from a random number (uint32[E]): int32[E]."""
     holes = packed.holes.shape[1]
     number = ((drawn >> 16) * (2 * packed.count).astype(jnp.uint32)) >> 16
     return jnp.where(packed.count == 0, 2 * holes, number.astype(jnp.int32))

@@ -26,7 +26,7 @@ MOST_MARGIN = 1e30  # in reward
 
 @dataclass(frozen=True)
 class Card:
-    """What a saved policy is and where it comes from."""
+    """The contents and the origin of a saved policy."""
 
     holes: int  # K, the holes that a scorer chooses from
     widths: tuple[int, ...]  # hidden layers of the network
@@ -55,7 +55,7 @@ LATER = ("network", "cells", "blind", "guide", "choice", "margin", "foretells")
 
 
 def choice_of(rule: Policy | None) -> tuple[int, ...]:
-    """The parameters of a rule that was tuned, as a card has them; of others none."""
+    """Returns the parameters of a rule that was tuned, as a card has them; of others none."""
     if rule is None or rule.name not in TUNED:
         return ()
     return tuple(int(number) for number in np.ravel(rule.parameters))
@@ -67,7 +67,7 @@ def save_policy(path: Path | str, network: Any, card: Card) -> None:
 
 
 def load_policy(path: Path | str, name: str | None = None) -> Policy:
-    """The policy in a file written by `save_policy`; nothing in the file is executed.
+    """Loads the policy in a file written by `save_policy`; nothing in the file is executed.
 
     Args:
         path: of the file, or the name of a policy that comes with the package, as "generalist".
@@ -82,7 +82,7 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
 
 
 def guide_of(card: Card) -> Guide | None:
-    """The rule that a policy follows where nothing is worth more, with its margin."""
+    """Returns the rule that a policy follows where nothing is worth more, with its margin."""
     if card.guide is None:
         return None
     choice = np.array(card.choice[0] if len(card.choice) == 1 else card.choice, np.int32)
@@ -90,7 +90,7 @@ def guide_of(card: Card) -> Guide | None:
 
 
 def read_policy(path: Path | str) -> tuple[Any, Card]:
-    """The network's parameters and the card of a policy file; raises as `load_policy`."""
+    """Reads the network's parameters and the card of a policy file; raises as `load_policy`."""
     path = _SHIPPED / f"{path}.safetensors" if path in SHIPPED else path
     arrays, card = read_carded(path, path)
     if not isinstance(card, dict) or card.get("format") != FORMAT:
@@ -104,7 +104,7 @@ def read_policy(path: Path | str) -> tuple[Any, Card]:
 
 
 def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
-    """The card, if it is one that this version can play by."""
+    """Returns the card, if it is one that this version can play by."""
     fields = {field.name: field.default for field in fields_of(Card)}
     found = {**{name: fields[name] for name in LATER}, **found}
     if set(found) != set(fields):
@@ -152,7 +152,7 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
 
 
 def _named(differing: list[str]) -> str:
-    """The first of the names in which two files differ; those of a stranger's may be long."""
+    """Lists the first of the names in which two files differ; a stranger's may be long."""
     return ", ".join(name[:40] for name in differing[:5])
 
 

@@ -23,7 +23,7 @@ def save_scorer(path: Path | str, scorer: HoleScorer, training: dict[str, Any]) 
 
 
 def load_scorer(path: Path | str) -> HoleScorer:
-    """The scorer in a file of `save_scorer`, or the one of that name that comes with the package.
+    """Loads the scorer in a file of `save_scorer`, or the one of that name in the package.
 
     Nothing in the file is executed.
 

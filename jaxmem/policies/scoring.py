@@ -14,7 +14,7 @@ CHUNK = 256  # candidates that the network reads at once, at least
 
 
 def candidate_values(network: nn.Module, parameters: Any, packed: Packed) -> jax.Array:
-    """The value of every legal action of one situation, -inf for the others: float32[2 * K + 1].
+    """Values every legal action of a situation, -inf for the others: float32[2 * K + 1].
 
     Under `vmap`, the candidates of all situations are read one after the other in chunks, so that
     the work grows with those that exist and not with K.
@@ -40,14 +40,14 @@ def candidate_values(network: nn.Module, parameters: Any, packed: Packed) -> jax
 
 
 def _legal(packed: Packed) -> jax.Array:
-    """Which actions are legal: bool[2 * K + 1]."""
+    """Tells which actions are legal: bool[2 * K + 1]."""
     actions = jnp.arange(2 * packed.holes.shape[-2] + 1)
     refuse = actions == actions[-1]
     return jnp.where(refuse, packed.count == 0, actions < 2 * packed.count)
 
 
 def _in_chunks(network: nn.Module, parameters: Any, packed: Packed, count: int) -> jax.Array:
-    """The values of `count` situations: float32[count, 2 * K + 1]."""
+    """Values `count` situations: float32[count, 2 * K + 1]."""
     actions = 2 * packed.holes.shape[-2] + 1
     chunk = min(max(CHUNK, count // 4), count * actions)
     # A situation in which nothing fits has one candidate, *refuse*.

@@ -47,7 +47,7 @@ def draw_frames(
     title: str,
     frames: int = FRAMES,
 ) -> list[Image.Image]:
-    """Every frame of the race, the last with the whole sequence.
+    """Draws every frame of the race, the last with the whole sequence.
 
     What is drawn is the memory map of each policy up to the request that is being answered; dark
     blocks live long, and the cells that were free while a request failed are red.
@@ -77,7 +77,7 @@ def draw_frames(
 
 
 def _places(panels: int) -> tuple[int, int, list[tuple[int, int]]]:
-    """Width and height of a frame, even, and the corner of each map."""
+    """Returns width and height of a frame, even, and the corner of each map."""
     across = min(panels, COLUMNS)
     down = -(-panels // across)
     step = (PANEL[0] + MARGIN, PANEL[1] + HEAD)
@@ -91,7 +91,7 @@ def _places(panels: int) -> tuple[int, int, list[tuple[int, int]]]:
 def _whole_map(
     start: np.ndarray, size: np.ndarray, lifetime: np.ndarray, cells: int, layout: Layout
 ) -> Image.Image:
-    """The map of a whole sequence, with what was wasted, at the size of a panel."""
+    """Draws the map of a whole sequence, with what was wasted, at the size of a panel."""
     fine, last = (2 * PANEL[0], 2 * PANEL[1]), len(size)
     image = Image.new("RGB", fine, HOLE)
     draw = ImageDraw.Draw(image)
@@ -109,7 +109,7 @@ def _whole_map(
 
 
 def _frame(empty: Image.Image, panels: Sequence[_Panel], time: int, last: int) -> Image.Image:
-    """The race when `time` requests are answered."""
+    """Draws the race when `time` requests are answered."""
     frame = empty.copy()
     draw = ImageDraw.Draw(frame)
     for panel in panels:

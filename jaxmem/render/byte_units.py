@@ -7,7 +7,7 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def short_bytes(amount: float) -> str:
-    """Bytes in three digits at most: "16 B", "1.5 KiB", "726 MiB"."""
+    """Writes bytes in three digits at most: "16 B", "1.5 KiB", "726 MiB"."""
     number = 0
     while amount >= 999.5 and number < len(UNITS) - 1:
         amount, number = amount / 1024, number + 1

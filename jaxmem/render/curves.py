@@ -15,7 +15,7 @@ START = "its start"  # the label of the rule that training starts from
 
 
 def short_count(count: float) -> str:
-    """A count as on an axis: 950, 20 k, 1.5 M."""
+    """Writes a count as on an axis: 950, 20 k, 1.5 M."""
     for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if abs(count) >= unit:
             return f"{count / unit:.3g}{name}"
@@ -135,7 +135,7 @@ def _draw_curve(
 
 
 def _mark_kept(axes: Axes, steps: float, failed: float) -> None:
-    """A ring around the point whose network is kept."""
+    """Draws a ring around the point whose network is kept."""
     axes.plot(steps, failed, "o", ms=14, mfc="none", mew=2, color=INK, zorder=5, clip_on=False,
               label="kept")  # fmt: skip
     axes.annotate(f"kept: {failed:.2f} %", (steps, failed), (-4, -18), weight="bold", ha="right",
@@ -144,7 +144,7 @@ def _mark_kept(axes: Axes, steps: float, failed: float) -> None:
 
 
 def _scale(failed: np.ndarray, references: list[float]) -> tuple[float, float]:
-    """The y limits: all the good references, the end of the curve, and its start if near."""
+    """Chooses the y limits: all good references, the curve's end, and its start if near."""
     near = [value for value in references if value <= 2 * min(references)]
     if failed.size:
         near.append(float(failed[-1]))

@@ -62,7 +62,7 @@ def draw_fragmentation(
 
 
 def _thinned(values: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
-    """Time and value of at most `POINTS` points, each the mean of those it stands for."""
+    """Thins time and value to at most `POINTS` points, each the mean of those it stands for."""
     time = np.arange(first, first + len(values))
     if len(values) <= POINTS:
         return time, values

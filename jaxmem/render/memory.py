@@ -32,7 +32,7 @@ def memory_at(
     cells: int,
     layout: Layout = (),
 ) -> list[Stretch]:
-    """What lies in the arena when request `time` waits, in address order, without a gap.
+    """Returns what lies in the arena when request `time` waits, in address order, without a gap.
 
     Args:
         time: 0 .. T; T: after the last request.
@@ -50,7 +50,7 @@ def memory_at(
 
 
 def stretches_of(taken: np.ndarray, begins: np.ndarray) -> list[Stretch]:
-    """What lies in an arena that knows its cells only; blocks are numbered by address.
+    """Returns what lies in an arena that knows its cells only; blocks are numbered by address.
 
     Args:
         taken: bool[N], whether a block covers the cell.
@@ -67,7 +67,7 @@ def stretches_of(taken: np.ndarray, begins: np.ndarray) -> list[Stretch]:
 
 
 def with_holes(blocks: Iterable[Stretch], cells: int) -> list[Stretch]:
-    """The blocks in address order, and the holes between them."""
+    """Returns the blocks in address order, and the holes between them."""
     found: list[Stretch] = []
     at = 0
     for block in sorted(blocks):
@@ -79,18 +79,18 @@ def with_holes(blocks: Iterable[Stretch], cells: int) -> list[Stretch]:
 
 
 def holes(memory: Sequence[Stretch]) -> list[Stretch]:
-    """The holes of it."""
+    """Returns the holes of it."""
     return [stretch for stretch in memory if stretch.owner == FREE]
 
 
 def legal_ends(memory: Sequence[Stretch], size: int) -> list[int]:
-    """The low and the high end of every hole in which a request fits, by address."""
+    """Returns the low and the high end of every hole in which a request fits, by address."""
     ends = [(hole.start, hole.end - size) for hole in holes(memory) if hole.size >= size]
     return sorted({start for pair in ends for start in pair})
 
 
 def fits(memory: Sequence[Stretch], start: int, size: int) -> bool:
-    """Whether a request may start at a cell."""
+    """Tells whether a request may start at a cell."""
     return any(
         stretch.owner == FREE and stretch.start <= start and start + size <= stretch.end
         for stretch in memory
@@ -98,7 +98,7 @@ def fits(memory: Sequence[Stretch], start: int, size: int) -> bool:
 
 
 def in_words(memory: Sequence[Stretch]) -> str:
-    """What is free: "20 cells free in 4 holes, largest 7"."""
+    """Says what is free: "20 cells free in 4 holes, largest 7"."""
     free = [hole.size for hole in holes(memory)]
     if not free:
         return "full"

@@ -104,7 +104,7 @@ def _draw_over_time(
     first: int,
     last: int,
 ) -> Figure:
-    """The map proper: up to three panels one above the other, more in two columns."""
+    """Draws the map proper: up to three panels one above the other, more in two columns."""
     columns = 1 if len(starts) <= 3 else 2
     rows = -(-len(starts) // columns)
     row = 2.6 if last - first <= SHORT else 2.15 if columns == 1 else 1.95
@@ -164,7 +164,7 @@ def blocks_of(
     shades: Colormap,
     norm: LogNorm | None,
 ) -> Blocks:
-    """The blocks that are seen of requests `first` .. `last` - 1; arguments as in the map."""
+    """Returns the blocks seen of requests `first` .. `last` - 1; arguments as in the map."""
     time = np.arange(len(start))
     end = time + lifetime
     live = np.flatnonzero((start >= 0) & (time < last) & (end > first))
@@ -197,7 +197,7 @@ def _draw_blocks(
 
 
 def paint(blocks: Blocks, cells: int, first: int, last: int, columns: int, rows: int) -> np.ndarray:
-    """uint8[rows, columns, 4]: the blocks with light seams, free cells transparent.
+    """Paints uint8[rows, columns, 4]: the blocks with light seams, free cells transparent.
 
     The lowest address is the first row; requests `first` .. `last` - 1 are the columns.
     """
@@ -233,7 +233,7 @@ def _label(axes: Axes, blocks: Blocks) -> None:
 def _draw_left_behind(
     starts: dict[str, np.ndarray], size: np.ndarray, cells: int, layout: Layout
 ) -> Figure:
-    """The memory after the last request, a strip for each policy, requests labelled."""
+    """Draws the memory after the last request, a strip for each policy, requests labelled."""
     figure = style.new_figure(WIDTH, 1.15 + 1.25 * len(starts))
     panels = list(figure.subplots(len(starts), 1, squeeze=False, sharex=True).flat)
     shades = style.sequential_map()(np.full(max(len(size), 1), UNTOLD))  # dark is: lives long
@@ -271,13 +271,13 @@ def _write(axes: Axes, x: float, y: float, text: str, ink: str, room: float) -> 
 
 
 def _width(axes: Axes, text: str) -> float:
-    """Cells that a text takes on a strip, about."""
+    """Counts the cells that a text takes on a strip, about."""
     letters = max(map(len, text.split("\n")))
     return (6.3 * letters + 4) * axes.get_xlim()[1] / (WIDTH * 72 * 0.97)
 
 
 def _draw_refused(axes: Axes, failed: np.ndarray, size: np.ndarray, cells: int) -> None:
-    """Failed requests to scale in the lane above a strip, so one sees that no hole would do."""
+    """Draws failed requests to scale in the lane above a strip: one sees that no hole would do."""
     left, gap = 0.0, 0.008 * cells
     for place, request in enumerate(failed):
         many, text = float(size[request]), f"{request + 1}: {size[request]}"

@@ -57,24 +57,24 @@ SHADES = (
 
 
 def policy_colour(name: str) -> str:
-    """The colour of a policy, `#rrggbb`: the same in every picture, on every day."""
+    """Returns the colour of a policy, `#rrggbb`: the same in every picture, on every day."""
     if name in POLICY_COLOURS:
         return POLICY_COLOURS[name]
     return OTHER_COLOURS[zlib.crc32(name.encode()) % len(OTHER_COLOURS)]
 
 
 def policy_title(name: str) -> str:
-    """What people read for a policy: `best` is "best-fit"; an unknown name is its own title."""
+    """Returns what people read for a policy: "best-fit" for `best`; an unknown name as it is."""
     return POLICY_TITLES.get(name, name)
 
 
 def count(many: int, noun: str) -> str:
-    """A number with its noun: "1 cell", "2,048 cells"."""
+    """Writes a number with its noun: "1 cell", "2,048 cells"."""
     return f"{many:,} {noun}" if many == 1 else f"{many:,} {noun}s"
 
 
 def shade(share: float) -> str:
-    """The colour at `share` (0 .. 1) of the way from pale to dark, `#rrggbb`."""
+    """Returns the colour at `share` (0 .. 1) of the way from pale to dark, `#rrggbb`."""
     place = min(max(share, 0.0), 1.0) * (len(SHADES) - 1)
     number = min(int(place), len(SHADES) - 2)
     low, high = channels(SHADES[number]), channels(SHADES[number + 1])
@@ -83,7 +83,7 @@ def shade(share: float) -> str:
 
 
 def block_shade(request: int, requests: int) -> str:
-    """The colour of a block in a terminal, where lifetimes are not known: late requests dark.
+    """Returns the colour of a block in a terminal, where lifetimes are not known: late ones dark.
 
     Args:
         request: from 0.
@@ -93,7 +93,7 @@ def block_shade(request: int, requests: int) -> str:
 
 
 def lifetime_colours(lifetimes: Iterable[int]) -> list[str]:
-    """A colour for each block, dark if it lives long, by the logarithm of its lifetime.
+    """Returns a colour for each block, dark if it lives long, by the logarithm of its lifetime.
 
     Blocks that are never freed are the darkest; where that is said of all, they are all alike.
 
@@ -109,13 +109,13 @@ def lifetime_colours(lifetimes: Iterable[int]) -> list[str]:
 
 
 def lifetime_range(mortal: Iterable[int]) -> tuple[int, int]:
-    """The lifetimes at the pale and at the dark end of the shades, from those of some blocks."""
+    """Returns the lifetimes at the pale and the dark end of the shades, from some blocks'."""
     lifetimes = [max(int(lifetime), 1) for lifetime in mortal]
     return min(lifetimes), max(max(lifetimes), SPAN * min(lifetimes))
 
 
 def text_on(colour: str | Sequence[float]) -> str:
-    """Black or white, whichever is read better on `colour` (WCAG 2 relative luminance).
+    """Returns black or white, whichever reads better on `colour` (WCAG 2 relative luminance).
 
     Args:
         colour: `#rrggbb`, or red, green, blue in 0 .. 1.
@@ -127,5 +127,5 @@ def text_on(colour: str | Sequence[float]) -> str:
 
 
 def channels(colour: str) -> list[float]:
-    """Red, green and blue of `#rrggbb`, in 0 .. 1."""
+    """Returns red, green and blue of `#rrggbb`, in 0 .. 1."""
     return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]

@@ -23,7 +23,7 @@ from jaxmem.render.search import brief
 
 
 class Standing(Protocol):
-    """Where a training run stands."""
+    """The state of a training run."""
 
     @property
     def steps(self) -> int: ...  # environment steps done
@@ -91,7 +91,7 @@ class TrainingDisplay(Display):
         self.bar.update(self.task, description="compiling", total=steps)
 
     def report(self, member: int, at: Standing) -> None:
-        """One line for a block of training, and the bar moved on."""
+        """Prints a line for a block of training, and moves the bar on."""
         del member
         best = min(self.references, key=lambda name: self.references[name])
         self.console.print(
@@ -122,7 +122,7 @@ class SweepDisplay(TrainingDisplay):
         self.members, self.heard = members, {}
 
     def report(self, member: int, at: Standing) -> None:
-        """A member has been validated."""
+        """Tells that a member has been validated."""
         self.heard[member] = at
         latest = [found for found in self.heard.values() if found.steps == at.steps]
         if len(latest) < len(self.members):
@@ -142,7 +142,7 @@ class SweepDisplay(TrainingDisplay):
 
 
 def _failing(name: str, failed: float) -> str:
-    """Whose figure it is, and the figure."""
+    """Says whose figure it is, and the figure."""
     return f"{policy_title(name)} {failed:.2f} %"
 
 
@@ -188,7 +188,7 @@ class SearchDisplay(TrainingDisplay):
         self.bar.update(self.task, completed=at.steps)
 
     def told(self, trial: Trial, best: Trial | None) -> None:
-        """A line for the trial, and the bar of all moved on."""
+        """Prints a line for the trial, and moves the bar of all on."""
         self.bar.advance(self.all)
         come = trial.note if trial.failed is None else f"failed {trial.failed:.2f} %"
         beside = ""
@@ -219,7 +219,7 @@ class ReadingDisplay(Display):
         self.task = self.bar.add_task(f"reading {name}", total=None)
 
     def report(self, read: int, size: int) -> None:
-        """So many bytes of so many have been read."""
+        """Shows that so many bytes of so many have been read."""
         self.bar.update(self.task, completed=read, total=size)
 
 

@@ -21,7 +21,7 @@ def race_page(
     cells: int,
     layout: Layout = (),
 ) -> str:
-    """A page on which policies race: play, pause, and a slider over time.
+    """Writes a page on which policies race: play, pause, and a slider over time.
 
     Args:
         placements: for each policy, int[T], the start cell of each request, below 0: failed.

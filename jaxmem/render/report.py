@@ -16,7 +16,7 @@ MAIN = "failed_requests"  # policies are sorted by it, and its difference is sho
 
 
 class Measure(NamedTuple):
-    """How a measure is written."""
+    """The format of a measure."""
 
     title: str
     unit: str  # "" where it is a share or a ratio
@@ -66,7 +66,7 @@ class Column(NamedTuple):
 
 
 def markdown_table(results: Results) -> str:
-    """The whole comparison as a Markdown page, table.md: every policy, measure and interval."""
+    """Writes the whole comparison as a Markdown page, table.md: each policy, measure, interval."""
     names = policies_by_failures(results)
     columns = columns_of(results, names, intervals=True)
     lines = [f"# {_subject(results)}", "", *_compared(results), ""]
@@ -83,7 +83,7 @@ def markdown_table(results: Results) -> str:
 
 
 def rich_table(results: Results, width: int | None = None) -> Table:
-    """The comparison for a terminal: as many columns as can stand in `width` without wrapping.
+    """Makes the comparison's table: as many columns as can stand in `width` without wrapping.
 
     Failed requests come first, with their interval and the paired difference to the reference;
     the other measures follow as room allows, and those left out are named below. In a terminal
@@ -123,13 +123,13 @@ def rich_table(results: Results, width: int | None = None) -> Table:
 
 
 def policies_by_failures(results: Results) -> list[str]:
-    """The policies, fewest failed requests first; those without the figure last."""
+    """Sorts the policies, fewest failed requests first; those without the figure last."""
     policies = results["policies"]
     return sorted(policies, key=lambda name: _or_infinity(_mean(policies[name].get(MAIN))))
 
 
 def columns_of(results: Results, names: list[str], intervals: bool) -> list[Column]:
-    """Every measure, failed requests and their difference first; with intervals or without."""
+    """Returns every measure, failed requests and their difference first; with intervals or not."""
     measured = _measured(results)
     columns = [_column(results, names, measure, intervals) for measure in measured]
     if MAIN in measured and results.get("reference") in names:
@@ -138,7 +138,7 @@ def columns_of(results: Results, names: list[str], intervals: bool) -> list[Colu
 
 
 def _fitting(results: Results, names: list[str], room: int) -> tuple[list[Column], list[str]]:
-    """The columns that `room` characters hold, and the measures that had to be left out."""
+    """Returns the columns that `room` characters hold, and the measures left out."""
     full = columns_of(results, names, intervals=True)
     brief = columns_of(results, names, intervals=False)
     measured = _measured(results)
@@ -164,12 +164,12 @@ def _across(columns: list[Column]) -> int:
 
 
 def _needs(header: str, cells: Iterable[str]) -> int:
-    """Characters a column needs: its cells unbroken, its header broken between words."""
+    """Counts the characters a column needs: cells unbroken, its header broken between words."""
     return max(len(text) for text in [*header.split(), *cells])
 
 
 def _measured(results: Results) -> list[str]:
-    """Every measure of any policy: ours in the order of `MEASURES`, then the unknown ones."""
+    """Lists every measure of any policy: ours in the order of `MEASURES`, then unknown ones."""
     found = dict.fromkeys(name for of in results["policies"].values() for name in of)
     return [*(name for name in MEASURES if name in found), *(n for n in found if n not in MEASURES)]
 
@@ -207,7 +207,7 @@ def _difference(results: Results, names: list[str], intervals: bool) -> Column:
 
 
 def figure(entry: Any, digits: int, interval: bool, sign: str = "") -> str:
-    """ "4.87 [4.80, 4.94]", or "4.87" without an interval, or "n/a" without a figure."""
+    """Writes "4.87 [4.80, 4.94]", or "4.87" without an interval, or "n/a" without a figure."""
     mean, (low, high) = _mean(entry), _bounds(entry)
     if math.isnan(mean):
         return "n/a"
@@ -222,7 +222,7 @@ def _mean(entry: Any) -> float:
 
 
 def _bounds(entry: Any) -> tuple[float, float]:
-    """The interval; both ends are NaN where there is none, as for a single sequence."""
+    """Returns the interval; both ends are NaN if there is none, as for a single sequence."""
     low, high = (entry or {}).get("low"), (entry or {}).get("high")
     return (math.nan, math.nan) if low is None or high is None else (float(low), float(high))
 
@@ -263,7 +263,7 @@ def _subject(results: Results) -> str:
 
 
 def _compared(results: Results) -> list[str]:
-    """What was compared, on what, and what the learned policy cost."""
+    """Says what was compared, on what, and what the learned policy cost."""
     names = policies_by_failures(results)
     noun = "policy" if len(names) == 1 else "policies"
     lines = [f"{len(names)} {noun} on the same request sequences (seed {results['seed']})."]
@@ -279,7 +279,7 @@ def _compared(results: Results) -> list[str]:
 
 
 def _headline(results: Results, name: str) -> str:
-    """By how much the first of the table beats the reference, where that is beyond chance."""
+    """Says by how much the first of the table beats the reference, if that is beyond chance."""
     reference, policies = results["reference"], results["policies"]
     entry = policies[name].get(MAIN) or {}
     base = _mean((policies.get(reference) or {}).get(MAIN))

@@ -29,12 +29,12 @@ Trials = Sequence[Mapping[str, Any]]  # as results.json has them
 
 
 def brief(value: Any) -> str:
-    """A value of a setting in three figures."""
+    """Writes a value of a setting in three figures."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def search_markdown(results: Mapping[str, Any]) -> str:
-    """table.md of a search: the best trial beside the rules, then all trials."""
+    """Writes table.md of a search: the best trial beside the rules, then all trials."""
     header, rows = _table(results["trials"], results["best_trial"])
     lines = [
         *(sweep_markdown(dict(results)), f"## {count(len(rows), 'trial')}", ""),
@@ -48,7 +48,7 @@ def search_markdown(results: Mapping[str, Any]) -> str:
 
 
 def trials_table(results: Mapping[str, Any]) -> Table:
-    """The best trials for a terminal."""
+    """Makes the table of the best trials for a terminal."""
     header, rows = _table(results["trials"], results["best_trial"])
     best = f", the best {SHOWN}" if len(rows) > SHOWN else ""
     table = Table(
@@ -67,7 +67,7 @@ def trials_table(results: Mapping[str, Any]) -> Table:
 
 
 def _table(trials: Trials, best: int) -> tuple[list[str], list[tuple[list[str], int]]]:
-    """The header, and the cells and the number of each trial."""
+    """Returns the header, and the cells and the number of each trial."""
     names = list(next(trial["settings"] for trial in trials if trial["number"] == best))
     ranked = sorted(
         trials, key=lambda trial: (trial["validation_failed"] is None, trial["validation_failed"])
@@ -155,7 +155,7 @@ def draw_trials(path: Target, trials: Trials) -> Figure:
 
 
 def _scale(axes: Axes, failed: np.ndarray) -> None:
-    """The y limits: a few bad trials must not squeeze the others."""
+    """Sets the y limits: a few bad trials must not squeeze the others."""
     least = float(failed.min())
     most = min(float(failed.max()), SQUEEZED * least) if least > 0 else float(failed.max())
     room = max(most - least, 0.05 * most, 1e-3)

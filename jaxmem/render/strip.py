@@ -62,7 +62,7 @@ STYLE = f"""<style>
 
 
 class Head(NamedTuple):
-    """What stands above a bar: whose it is, and figures; `failed` of them in red."""
+    """The line above a bar: whose it is, and figures; `failed` of them in red."""
 
     policy: str
     figures: str
@@ -83,7 +83,7 @@ def bar(
     failed: int | None = None,
     colour: str = INK,
 ) -> str:
-    """The memory as a bar; blocks carry the numbers of their requests, counted from 1.
+    """Draws the memory as a bar; blocks carry the numbers of their requests, counted from 1.
 
     Args:
         memory: in address order, without a gap.
@@ -149,7 +149,7 @@ def _label(text: str) -> str:
 
 
 def axis(cells: int) -> str:
-    """Addresses below a bar."""
+    """Writes addresses below a bar."""
     step = max(1, cells // 4)
     ticks = [*range(0, cells - step // 2, step), cells]
     marks = "".join(f'<span style="left:{_percent(tick, cells)}">{tick:,}</span>' for tick in ticks)
@@ -157,7 +157,7 @@ def axis(cells: int) -> str:
 
 
 def legend() -> str:
-    """What the looks of a bar mean."""
+    """Says what the looks of a bar mean."""
     pale, dark = shade(0.0), shade(1.0)
     keys = (
         (f"background:linear-gradient(90deg,{pale},{dark})", "a block: dark if it lives long"),
@@ -172,7 +172,7 @@ def legend() -> str:
 
 
 def head(above: Head) -> str:
-    """The line above a bar."""
+    """Writes the line above a bar."""
     failed = f'<span class="failed">{escape(above.failed)}</span>' if above.failed else ""
     return (
         f'<div class="jm-head"><b style="border-color:{policy_colour(above.policy)}">'
@@ -184,7 +184,7 @@ def head(above: Head) -> str:
 def thoughts(
     candidates: Sequence[Candidate], size: int, cells: int, chosen: int, colour: str
 ) -> str:
-    """What a network thinks of each placement, above the bar: the higher, the better.
+    """Shows what a network thinks of each placement, above the bar: the higher, the better.
 
     The figures are differences to the best one, which is 0.
 

@@ -76,7 +76,7 @@ _LOOK: dict[Any, Any] = {
 
 
 def failure_title(name: str, start: np.ndarray) -> str:
-    """The title of a panel: "learned: 4.2 % of requests failed (13 of 320)"."""
+    """Writes the title of a panel: "learned: 4.2 % of requests failed (13 of 320)"."""
     failed, total = int((start < 0).sum()), len(start)
     share = 100 * failed / total if total else 0.0
     gap = "\n" if len(policy_title(name)) > 18 else " "
@@ -84,14 +84,14 @@ def failure_title(name: str, start: np.ndarray) -> str:
 
 
 def sequential_map() -> Colormap:
-    """Pale green over blue to navy, evenly darker: it reads alike with every colour vision."""
+    """Makes pale green over blue to navy, evenly darker: read alike with every colour vision."""
     shades = LinearSegmentedColormap.from_list("jaxmem", SHADES)
     return shades.with_extremes(over="#04081c")
 
 
 @contextmanager
 def picture_style() -> Iterator[None]:
-    """Within it, figures are made in our look; the caller's matplotlib settings come back after."""
+    """Has figures made in our look within it; the caller's matplotlib settings come back after."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_LOOK)
@@ -99,7 +99,7 @@ def picture_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of `width` by `height` inches on its own canvas, unknown to pyplot."""
+    """Makes an empty figure of `width` by `height` inches on a canvas unknown to pyplot."""
     size = round(width, 2), round(height, 2)  # so that no pixel is lost to a float just below
     figure = Figure(figsize=size, dpi=DENSITY, layout="constrained")
     FigureCanvasAgg(figure)
@@ -115,23 +115,23 @@ def save_figure(figure: Figure, target: Target) -> Figure:
 
 
 def free_key(label: str = "free") -> Patch:
-    """What free cells look like, for a legend."""
+    """Makes the legend entry that shows what free cells look like."""
     return Patch(fc=HOLE, ec=EDGE, lw=0.8, label=label)
 
 
 def layout_keys(layout: Collection[Any]) -> list[Patch]:
-    """What blocks that were there before the first request look like, for a legend; if any are."""
+    """Makes the legend entry of blocks placed before the first request, if there are any."""
     patch = Patch(fc=LAYOUT, ec=HATCH, hatch="////", lw=0, label="there before")
     return [patch] if len(layout) else []
 
 
 def failure_key() -> Line2D:
-    """What marks a failed request, for a legend."""
+    """Makes the legend entry that shows what marks a failed request."""
     return Line2D([], [], ls="", marker="v", ms=7, mew=0, color=FAILED, label="failed request")
 
 
 def lifetime_scale(lifetime: np.ndarray) -> LogNorm | None:
-    """The logarithmic scale of the lifetimes; none where no block is ever freed."""
+    """Returns the logarithmic scale of the lifetimes; none where no block is ever freed."""
     mortal = lifetime[lifetime < NEVER]
     if mortal.size == 0:
         return None
@@ -141,7 +141,7 @@ def lifetime_scale(lifetime: np.ndarray) -> LogNorm | None:
 def draw_lifetime_scale(
     figure: Figure, panels: list[Axes], shades: Colormap, norm: LogNorm, forever: bool
 ) -> None:
-    """The colour bar of the lifetimes, beside all panels; its tip stands for "never freed"."""
+    """Draws the colour bar of the lifetimes, beside all panels; its tip means "never freed"."""
     shape: dict[str, Any] = {"pad": 0.012, "fraction": 0.03, "aspect": 4 * figure.get_figheight()}
     extend = "max" if forever else "neither"
     bar = figure.colorbar(ScalarMappable(norm, shades), ax=panels, extend=extend, **shape)
@@ -153,14 +153,14 @@ def draw_lifetime_scale(
 
 
 def corners(left: Any, bottom: Any, width: Any, height: Any) -> list[np.ndarray]:
-    """N times float[4, 2], the corners (x, y) of a rectangle."""
+    """Returns N times float[4, 2], the corners (x, y) of a rectangle."""
     left, bottom, width, height = np.broadcast_arrays(*np.atleast_1d(left, bottom, width, height))
     right, top = left + width, bottom + height
     return list(np.stack([left, bottom, right, bottom, right, top, left, top], 1).reshape(-1, 4, 2))
 
 
 def draw_failures(axes: Axes, failed: np.ndarray, cells: int) -> None:
-    """A mark above the arena, and a red column that shows through wherever a cell is free."""
+    """Draws a mark above the arena, and a red column that shows wherever a cell is free."""
     if failed.size == 0:
         return
     low, high = axes.get_xlim()

@@ -27,12 +27,12 @@ OVER = {
 
 
 def configuration_title(row: Row) -> str:
-    """ "learner=pqn, cells=64": what tells a configuration from the others."""
+    """Writes "learner=pqn, cells=64": what tells a configuration from the others."""
     return ", ".join(f"{key}={_written(value)}" for key, value in row["settings"].items())
 
 
 def summary_markdown(summary: Summary) -> str:
-    """The summary as a Markdown page, summary.md."""
+    """Writes the summary as a Markdown page, summary.md."""
     rows = summary["rows"]
     lines = [f"# {_title(summary)}", "", markdown_row(HEADER), "|:--" + "|--:" * 5 + "|"]
     lines += [markdown_row(_cells(row)) for row in rows]
@@ -42,7 +42,7 @@ def summary_markdown(summary: Summary) -> str:
 
 
 def summary_table(summary: Summary, width: int) -> Table:
-    """The summary for a terminal of `width` characters; the runs that are left out are below it.
+    """Makes the table for a terminal of `width` characters; runs left out are named below it.
 
     In a narrow one, intervals go below their figures.
     """
@@ -125,7 +125,7 @@ def _draw_panel(axes: Axes, title: str, rows: Sequence[Row]) -> None:
 
 
 def _shortened(title: str) -> str:
-    """The end of a long title, where configurations differ that begin alike."""
+    """Keeps the end of a long title, where configurations differ that begin alike."""
     return title if len(title) <= LEGIBLE else f"\N{HORIZONTAL ELLIPSIS}{title[1 - LEGIBLE :]}"
 
 
@@ -143,7 +143,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _in_lines(cell: str) -> str:
-    """A cell of a narrow table."""
+    """Breaks a cell of a narrow table into lines."""
     return cell.replace(" [", "\n[").replace("fit ", "fit\n").replace(" fit", "\nfit")
 
 
@@ -159,7 +159,7 @@ def _title(summary: Summary) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    """What the figures are."""
+    """Says what the figures are."""
     kinds = dict.fromkeys(row["interval"] for row in rows)
     over = "; ".join(OVER[kind] for kind in OVER if kind in kinds)
     return [
@@ -173,7 +173,7 @@ def _left_out(summary: Summary) -> list[str]:
 
 
 def _written(value: Any) -> str:
-    """A value as an override has it."""
+    """Writes a value as an override has it."""
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"
     if value is None or isinstance(value, bool):

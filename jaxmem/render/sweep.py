@@ -12,7 +12,7 @@ HEADERS = ("settings", "validation (%)", "failed requests (%)", "difference (poi
 
 
 def sweep_markdown(results: dict[str, Any]) -> str:
-    """table.md of a sweep."""
+    """Writes table.md of a sweep."""
     lines = [
         f"# {results['workload']}, {results['cells']:,} cells: {_members(results)}",
         "",
@@ -37,7 +37,7 @@ def sweep_markdown(results: dict[str, Any]) -> str:
 
 
 def sweep_table(results: dict[str, Any]) -> Table:
-    """The same for a terminal."""
+    """Makes the same for a terminal."""
     table = Table(
         title=Text(
             f"{results['workload']}, {results['cells']:,} cells: {_members(results)}", style="bold"

@@ -24,7 +24,7 @@ LISTED = 10  # failed requests that are named; more are counted
 
 
 def memory_text(memory: Sequence[Stretch], width: int, requests: int) -> Text:
-    """The memory as lines of characters, each with the address that it begins at.
+    """Writes the memory as lines of characters, each with the address that it begins at.
 
     A block shows the number of its request, counted from 1 in 1-9, a-z, A-Z and then anew; `.` is
     free, `#` was there before. The text reads alike without colours.
@@ -54,7 +54,7 @@ def memory_text(memory: Sequence[Stretch], width: int, requests: int) -> Text:
 
 
 def _owners(memory: Sequence[Stretch], each: int) -> list[int]:
-    """What each character shows: what lies on the middle one of its `each` cells."""
+    """Returns what each character shows: what lies on the middle one of its `each` cells."""
     cells = memory[-1].end
     middles = np.minimum(np.arange(0, cells, each) + each // 2, cells - 1)
     found = np.searchsorted([stretch.start for stretch in memory], middles, side="right") - 1
@@ -79,7 +79,7 @@ def placements_text(
     *,
     width: int,
 ) -> Text:
-    """What each policy leaves behind of one sequence: a headline and the memory.
+    """Shows what each policy leaves behind of one sequence: a headline and the memory.
 
     Args:
         placements: for each policy, int[T], the start cell of each request, below 0: failed.
@@ -107,19 +107,19 @@ def placements_text(
 
 
 def _failures(failed: np.ndarray) -> str:
-    """Which requests failed, by their marks; of many, how many."""
+    """Tells which requests failed, by their marks; of many, how many."""
     if len(failed) > LISTED:
         return f"{len(failed):,}"
     return ", ".join(MARKS[request % len(MARKS)] for request in failed)
 
 
 def in_colours() -> bool:
-    """Whether what is printed goes to a terminal that shows colours."""
+    """Tells whether what is printed goes to a terminal that shows colours."""
     return Console().color_system is not None
 
 
 def as_string(text: Text, width: int, colour: bool) -> str:
-    """The text with the codes that colour it in a terminal, or plain."""
+    """Writes the text with the codes that colour it in a terminal, or plain."""
     console = Console(
         width=width,
         force_terminal=colour,

@@ -1,4 +1,4 @@
-"""How fast everything is: the tables and the pictures of a bench, from its results.json."""
+"""The speed of everything: the tables and the pictures of a bench, from its results.json."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -25,7 +25,7 @@ ROOM = 90  # characters, from which the spread of both figures is shown
 
 
 def bench_tables(results: Results, width: int) -> list[Table]:
-    """The bench for a terminal of `width` characters."""
+    """Makes the tables of the bench for a terminal of `width` characters."""
     wide = width >= ROOM
     title = f"{_policy(results)}: environment steps, median (middle half) on {results['device']}"
     tables = [_rich_table(title, _speed_header(), _speed_rows(results, wide))]
@@ -40,7 +40,7 @@ def bench_tables(results: Results, width: int) -> list[Table]:
 
 
 def bench_markdown(results: Results) -> str:
-    """The whole bench as a Markdown page, table.md."""
+    """Writes the whole bench as a Markdown page, table.md."""
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     parts = [
         f"# {_policy(results)}: steps a second\n",
@@ -62,19 +62,19 @@ def bench_markdown(results: Results) -> str:
 
 
 def short_ratio(ratio: float | None) -> str:
-    """A ratio in three digits: 0.284, 2.84, 28.4, 1,187; a dash where there is none."""
+    """Writes a ratio in three digits: 0.284, 2.84, 28.4, 1,187; a dash where there is none."""
     if ratio is None:
         return "-"
     return three_digits(ratio)
 
 
 def three_digits(number: float) -> str:
-    """A number from 0.001 on in three digits, zeros at its end too: 2.00, 28.4, 284, 1,230."""
+    """Writes a number from 0.001 on in three digits, ending zeros too: 2.00, 28.4, 284, 1,230."""
     return f"{number:,.0f}" if number >= 100 else f"{number:#.3g}".rstrip(".")
 
 
 def spread_of(figure: Mapping[str, float], spread: bool = True) -> str:
-    """A median with the middle half, all in one unit: "11.5 M (11.3, 11.9)"; or it alone."""
+    """Writes a median with the middle half, in one unit: "11.5 M (11.3, 11.9)"; or it alone."""
     units = ((1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, ""))
     unit, name = next(((unit, name) for unit, name in units if figure["median"] >= unit), (1.0, ""))
     median, low, high = (three_digits(figure[key] / unit) for key in ("median", "low", "high"))

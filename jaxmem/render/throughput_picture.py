@@ -29,7 +29,7 @@ Points = dict[int, Point]  # by what lies along x
 
 
 def draw_throughput(path: Target, results: Results, along: str) -> Figure:
-    """A panel for each observation, log-log: jaxmem as a thick line, each reference as one.
+    """Draws a panel for each observation, log-log: jaxmem thick, each reference as a line.
 
     Args:
         results: the contents of results.json of a bench.
@@ -67,7 +67,7 @@ def _title(results: Results, along: str, fixed: int) -> str:
 
 
 def _lines(results: Results, along: str, fixed: int, observation: str) -> dict[str, Points]:
-    """What is drawn in one panel, by name."""
+    """Returns what is drawn in one panel, by name."""
     ours = {
         row[along]: _point(row)
         for row in results["environment"]
@@ -89,7 +89,7 @@ def _lines(results: Results, along: str, fixed: int, observation: str) -> dict[s
 
 
 def _padded(values: list[float]) -> tuple[float, float]:
-    """Limits of a logarithmic axis with some room at both ends, also around a single value."""
+    """Returns logarithmic limits with some room at both ends, also around a single value."""
     low, high = min(values), max(values)
     room = max((high / low) ** 0.06, 1.3)
     return low / room, high * room

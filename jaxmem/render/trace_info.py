@@ -1,4 +1,4 @@
-"""What `jaxmem trace info` found, for a file and for a terminal: views of its results.json."""
+"""The findings of `jaxmem trace info`, for a file and for a terminal: views of its results.json."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ BEST_FIT = 0.99  # of the requests that best fit places, from which on a learned
 
 
 def trace_markdown(results: Results) -> str:
-    """table.md: the headroom, the sizes with their lifetimes, and what the figures mean."""
+    """Writes table.md: the headroom, sizes with their lifetimes, and what the figures mean."""
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     lines = [f"# {results['trace']}", "", *_facts(results), ""]
     lines += _markdown(_headroom_header(results), _headroom_rows(results))
@@ -36,7 +36,7 @@ def trace_markdown(results: Results) -> str:
 
 
 def trace_table(results: Results, width: int) -> Table:
-    """The headroom for a terminal of `width` characters."""
+    """Makes the table of the headroom for a terminal of `width` characters."""
     table = Table(
         title=Text("\n".join(_facts(results))),
         box=box.SIMPLE_HEAD,
@@ -101,7 +101,7 @@ def _notes(results: Results) -> list[str]:
 
 
 def _guarded(results: Results) -> list[str]:
-    """The learned policies that are best-fit on this recording, but for a few requests."""
+    """Lists the learned policies that are best-fit here, but for a few requests."""
     return [name for name, share in results["by_best_fit"].items() if share >= BEST_FIT]
 
 
@@ -133,7 +133,7 @@ def _ratio(value: float | None) -> str:
 
 
 def _percent(value: float) -> str:
-    """A share in %; one that is not zero does not look like it."""
+    """Writes a share in %; one that is not zero does not look like it."""
     return f"{value:.2f}" if value == 0 or value >= 0.005 else "<0.01"
 
 

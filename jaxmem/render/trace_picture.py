@@ -133,7 +133,7 @@ def _label_never(axes: Axes, at: float) -> None:
 
 
 def _edges(low: float, high: float) -> np.ndarray:
-    """Borders of `BINS` bins, evenly in the logarithm, from below `low` to above `high`."""
+    """Returns `BINS` bins' borders, even in the logarithm, from below `low` to above `high`."""
     return np.geomspace(low / 1.2, max(high, 2 * low) * 1.2, BINS + 1)
 
 
@@ -167,7 +167,7 @@ def _draw_headroom(axes: Axes, results: Results) -> None:
 
 
 def _scale(axes: Axes, most: float, least: float) -> None:
-    """The axis of bars from `least` to `most` % beyond peak live: logarithmic where it is wide."""
+    """Scales the axis of bars, `least` to `most` % beyond peak live: logarithmic if it is wide."""
     if most > WIDE * least > 0:
         # Linear up to 0.1 %, so that there is a zero for bars to begin at.
         axes.set_xscale("symlog", linthresh=LEAST, linscale=0.6)

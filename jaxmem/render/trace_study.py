@@ -78,7 +78,7 @@ def _draw_rows(axes: Axes, families: Sequence[tuple[str, Sequence[Program]]]) ->
 
 
 def _heights(names: Collection[str]) -> list[float]:
-    """Where in its row each policy lies, from above its middle to below it; offline is in it."""
+    """Returns where in its row each policy lies, from above its middle down; offline is in it."""
     others = np.linspace(-SPREAD / 2, SPREAD / 2, max(len(names) - ("offline" in names), 2))
     places = iter(others.tolist())
     return [0.0 if name == "offline" else next(places) for name in names]

@@ -1,4 +1,4 @@
-"""What `jaxmem trace info` found, in one sentence."""
+"""The findings of `jaxmem trace info`, in one sentence."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ LITTLE = 0.01  # of the memory, below which a gain is not worth the words
 
 
 def trace_verdict(results: Mapping[str, Any]) -> str:
-    """Whether better placement has something to gain on a recording, and who gains it.
+    """Says whether better placement has something to gain on a recording, and who gains it.
 
     Args:
         results: of results.json; what is gained is told beside best-fit, or where that has not
@@ -23,7 +23,7 @@ def trace_verdict(results: Mapping[str, Any]) -> str:
 
 
 def _rest(found: Mapping[str, Any], name: str) -> str:
-    """The sentence beyond what the policy `name` needs."""
+    """Writes the sentence beyond what the policy `name` needs."""
     needed, offline = found["bounded"], found["offline"]
     usual = needed[name]
     if usual == found["lower_bound"]:
@@ -41,7 +41,7 @@ def _rest(found: Mapping[str, Any], name: str) -> str:
 
 
 def _pytorch(found: Mapping[str, Any]) -> str:
-    """What PyTorch's allocator had reserved, where the recording tells it."""
+    """Says what PyTorch's allocator had reserved, where the recording tells it."""
     recorded = found.get("caching_allocator", {}).get("recorded")
     if recorded is None:
         return ""
@@ -57,7 +57,7 @@ def _saved(ratio: float, usual: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share in %; one that is not zero does not look like it."""
+    """Writes a share in %; one that is not zero does not look like it."""
     if share == 0:
         return "0 %"
     return f"{100 * share:.1f} %" if share >= 0.0005 else "less than 0.1 %"

@@ -40,7 +40,7 @@ def save_gif(target: Target, frames: Sequence[Image.Image], seconds: float) -> N
 
 
 def ffmpeg() -> str | None:
-    """The program that makes videos: the system's, else that of imageio-ffmpeg, else none."""
+    """Finds the program that makes videos: the system's, else that of imageio-ffmpeg, else none."""
     found = shutil.which("ffmpeg")
     if found is None:
         try:

@@ -47,7 +47,7 @@ class Cell(NamedTuple):
 def table(
     header: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]], notes: Sequence[str] = ()
 ) -> str:
-    """A table with a row for each policy.
+    """Writes a table with a row for each policy.
 
     Args:
         header: of the columns after the first, which has the policies.
@@ -73,7 +73,7 @@ def _row(name: str, header: Sequence[str], cells: Sequence[Cell]) -> str:
 
 
 def _figure(text: str) -> str:
-    """A figure, with the interval that may follow it, "3.5 [3.4, 3.6] *", on a line below."""
+    """Writes a figure, with the interval that may follow, "3.5 [3.4, 3.6] *", on a line below."""
     value, bracket, rest = text.partition(" [")
     interval, _, mark = rest.partition("]")
     below = f' <span class="interval">[{escape(interval)}]</span>' if bracket else ""
@@ -81,7 +81,7 @@ def _figure(text: str) -> str:
 
 
 def comparison_table(results: Results) -> str:
-    """Every policy, measure and interval of a comparison.
+    """Writes every policy, measure and interval of a comparison.
 
     Args:
         results: the contents of results.json.

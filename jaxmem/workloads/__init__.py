@@ -1,1 +1,1 @@
-"""What programs ask for: request sequences, drawn, typed or recorded."""
+"""Request sequences as programs ask for them: drawn, typed or recorded."""

@@ -26,7 +26,7 @@ FREE_PROBABILITY = 0.4  # of an operation of Lim & Maddukuri's random program
 
 
 def _play(one_round, key, sequences: int, length: int, shortest: int) -> Requests:
-    """Sequences of independent rounds, each of at least `shortest` requests."""
+    """Draws sequences of independent rounds, each of at least `shortest` requests."""
     rounds = -(-length // shortest)
 
     def sequence(key):
@@ -36,7 +36,7 @@ def _play(one_round, key, sequences: int, length: int, shortest: int) -> Request
 
 
 def robson(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) -> Requests:
-    """Ever larger blocks in a memory that small survivors have cut up.
+    """Draws ever larger blocks in a memory that small survivors have cut up.
 
     Fill the free part of `capacity` cells with 2s, each dies with probability 0.5; fill what is
     free with 4s, each live block dies with probability 0.5; fill with 8s; all die; again. Filling
@@ -63,7 +63,7 @@ def robson(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) 
 
 
 def comb(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) -> Requests:
-    """Small blocks left standing between holes too short for the large blocks that follow.
+    """Leaves small blocks standing between holes too short for the large blocks that follow.
 
     A round draws a medium size U(5, 7), a small one U(1, 3) and a large one U(11, 14), and asks for
     floor(capacity / (medium + small)) pairs of a medium and a small block; all mediums die; as
@@ -89,7 +89,7 @@ def comb(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) ->
 
 
 def _best_fit_round(key: jax.Array, page: int) -> Round:
-    """B; pieces that leave B - 1; free B; 1; B. Only the tightest hole keeps B cells together."""
+    """Asks for B; pieces that leave B - 1; frees B; 1; B. Only the tightest hole keeps B cells."""
     big_key, piece_key = jax.random.split(key)
     most = -(-(page - 2 * (page // 5) + 1) // (page // 10))
     step = jnp.arange(most + 3, dtype=jnp.int32)
@@ -104,7 +104,7 @@ def _best_fit_round(key: jax.Array, page: int) -> Round:
 
 
 def _worst_fit_round(key: jax.Array, page: int) -> Round:
-    """Pieces that fill 60 %; free them one by one, 1-3 single cells before each; the 60 %.
+    """Fills 60 % by pieces; frees them one by one, 1-3 single cells before each; asks for 60 %.
 
     The piece in the middle is freed last: until then the hole at the page's end is the largest,
     so worst-fit keeps the single cells out of the 60 %.
@@ -170,7 +170,7 @@ def worst_fit_good(key: jax.Array, sequences: int, length: int, *, page: int = 2
 def random_frees(
     key: jax.Array, sequences: int, length: int, *, free_probability: float = FREE_PROBABILITY
 ) -> Requests:
-    """Each operation frees a random live block with probability `free_probability`, else requests.
+    """Frees a random live block with `free_probability` in each operation, else requests.
 
     Sizes are U(1, 5) cells; while nothing is live there is always a request. Live cells grow
     without bound: the environment ends the episode. Lim & Maddukuri, arXiv 2410.15492.
@@ -187,7 +187,7 @@ def random_frees(
 
 
 def mixed(key: jax.Array, sequences: int, length: int, *, page: int = 256) -> Requests:
-    """Two rounds, each of `best_fit_good` or `worst_fit_good` with equal chances, then random.
+    """Draws two rounds, each of `best_fit_good` or `worst_fit_good` evenly, then random requests.
 
     Everything is freed between the two; what the second leaves behind is freed at random together
     with the requests that follow (`random_frees`). The size of a round's first request tells which

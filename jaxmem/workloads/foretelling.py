@@ -19,7 +19,7 @@ BATCH = 64  # sequences at once: a bound on the memory
 
 @jax.jit
 def foretold(requests: Requests) -> Requests:
-    """The same requests, their hints what could be foretold of each from those before it.
+    """Gives the same requests hints: what could be foretold of each from those before it.
 
     The hint of a request depends on nothing later than it, and not on where blocks were placed: a
     request that failed counts as if it had been served. 0, no hint, until about one block of such a
@@ -32,7 +32,7 @@ def foretold(requests: Requests) -> Requests:
 
 
 def _foretold(size: jax.Array, lifetime: jax.Array) -> jax.Array:
-    """The hints of one sequence, sizes and lifetimes int32[T]: float32[T]."""
+    """Foretells the hints of one sequence, sizes and lifetimes int32[T]: float32[T]."""
     length = size.shape[0]
     octaves = jnp.log2(size.astype(jnp.float32))
     number = jnp.clip(jnp.round(PER_OCTAVE * octaves).astype(jnp.int32), 0, CLASSES - 1)

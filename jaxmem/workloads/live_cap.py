@@ -15,7 +15,7 @@ _LAST = jnp.iinfo(jnp.int32).max
 
 
 def cap_live_cells(size: jax.Array, lifetime: jax.Array, capacity: int) -> jax.Array:
-    """The lifetimes int32[T] of ONE sequence, shortened until it fits `capacity` cells.
+    """Shortens the lifetimes int32[T] of ONE sequence until it fits `capacity` cells.
 
     `size` int32[T] in cells, `lifetime` int32[T] in requests. Before a request that would lift the
     live cells above `capacity`, the live blocks that would die soonest are freed (ties: the oldest
@@ -64,7 +64,7 @@ def cap_live_cells(size: jax.Array, lifetime: jax.Array, capacity: int) -> jax.A
 
 
 def cap_sequences(size: jax.Array, lifetime: jax.Array, capacity: int) -> jax.Array:
-    """`cap_live_cells` for many sequences: int32[P, T], int32[P, T] -> int32[P, T]."""
+    """Runs `cap_live_cells` on many sequences: int32[P, T], int32[P, T] -> int32[P, T]."""
     chex.assert_rank([size, lifetime], 2)
     cap = partial(cap_live_cells, capacity=capacity)
     return jax.lax.map(lambda pair: cap(*pair), (size, lifetime), batch_size=BATCH)

@@ -1,4 +1,4 @@
-"""What generators are made of: draws, rounds of requests, and lists of live blocks."""
+"""Parts of generators: draws, rounds of requests, and lists of live blocks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ BATCH = 256
 def each_sequence(
     draw: Callable[[jax.Array], Any], key: jax.Array, sequences: int, length: int
 ) -> Any:
-    """`draw(key)`, the arrays [T] of one sequence, for each of P independent keys: arrays [P, T].
+    """Stacks `draw(key)`, arrays [T] of one sequence, of P independent keys: arrays [P, T].
 
     Raises ValueError where there would be no sequence or no request.
     """
@@ -30,12 +30,12 @@ def each_sequence(
 
 
 def uniform(key: jax.Array, shape: tuple[int, ...], low: int, high: int) -> jax.Array:
-    """U(low, high), both ends included: int32[shape]."""
+    """Draws U(low, high), both ends included: int32[shape]."""
     return jax.random.randint(key, shape, low, high + 1, jnp.int32)
 
 
 def exponential(key: jax.Array, shape: tuple[int, ...], mean: jax.Array | float) -> jax.Array:
-    """Exp(mean) = max(1, round(exponential with that mean)): int32[shape] requests."""
+    """Draws Exp(mean) = max(1, round(exponential with that mean)): int32[shape] requests."""
     return jnp.maximum(1, jnp.round(mean * jax.random.exponential(key, shape))).astype(jnp.int32)
 
 
@@ -49,7 +49,7 @@ class Round:
 
 
 def one_after_another(rounds: Round, length: int) -> tuple[jax.Array, jax.Array]:
-    """The first `length` requests of rounds (with a leading axis R): size, lifetime int32[T].
+    """Returns the first `length` requests of rounds (leading axis R): size, lifetime int32[T].
 
     Where the rounds have fewer requests between them, what follows their end is undefined.
     """
@@ -71,7 +71,7 @@ class LiveList:
 
 
 def empty_list(length: int) -> LiveList:
-    """A program that has made none of its `length` requests."""
+    """Makes a program that has made none of its `length` requests."""
     zero = jnp.zeros((), jnp.int32)
     return LiveList(time=zero, count=zero, born=jnp.zeros(length, jnp.int32))
 
@@ -100,10 +100,10 @@ def operate(
 
 
 def lifetimes_of(freed: jax.Array, lifetime: jax.Array, length: int) -> jax.Array:
-    """Lifetimes int32[T] from what `operate` returned, stacked; NEVER for blocks never freed."""
+    """Returns lifetimes int32[T] from `operate`'s results, stacked; NEVER for those not freed."""
     return jnp.full((length,), NEVER, jnp.int32).at[freed].set(lifetime, mode="drop")
 
 
 def random_place(live: LiveList, fraction: jax.Array) -> jax.Array:
-    """A place in the list, int32[], from a uniform draw `fraction` in [0, 1)."""
+    """Chooses a place in the list, int32[], by a uniform draw `fraction` in [0, 1)."""
     return jnp.floor(fraction * live.count).astype(jnp.int32)

@@ -1,4 +1,4 @@
-"""What requests ask for at once, which no placement changes."""
+"""Peaks of what requests ask for at once, which no placement changes."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,7 @@ def peak_live(
     layout: Layout = (),
     active: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The most cells that are asked for at once, with those of a layout: float64[P].
+    """Finds the most cells asked for at once, with those of a layout: float64[P].
 
     With `active` (bool[P, T]), only by the requests for which it holds.
     """
@@ -21,7 +21,7 @@ def peak_live(
 
 
 def served_by_compaction(requests: Requests, cells: int, layout: Layout = ()) -> np.ndarray:
-    """Requests before the first that fails where blocks can be moved at any time: float64[P].
+    """Counts the requests before the first that fails if blocks can be moved at will: float64[P].
 
     No policy places more in `cells` cells before its first failure.
     """
@@ -31,13 +31,13 @@ def served_by_compaction(requests: Requests, cells: int, layout: Layout = ()) ->
 
 
 def peak_blocks(requests: Requests, layout: Layout = ()) -> int:
-    """The most blocks that can be live at once in any of the sequences, whatever is placed."""
+    """Finds the most blocks that can be live at once in any sequence, whatever is placed."""
     alike = requests.replace(size=jnp.ones_like(requests.size))
     return int(peak_live(alike, tuple((start, 1) for start, _ in layout)).max())
 
 
 def _asked_for(requests: Requests, layout: Layout, active: np.ndarray | None = None) -> np.ndarray:
-    """Cells asked for at each request, this one and those of a layout included: int64[P, T]."""
+    """Counts the cells asked for at each request, itself and a layout included: int64[P, T]."""
     size = np.asarray(requests.size, np.int64)
     size = size if active is None else size * active
     sequences, length = size.shape

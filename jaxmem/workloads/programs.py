@@ -73,7 +73,7 @@ _DEEPEST = 7  # layers of the deepest network
 
 
 def _one_step(key: jax.Array, capacity: int) -> Round:
-    """The requests of one training step of a random network, its peak scaled to `capacity`."""
+    """Draws the requests of a random network's training step, its peak scaled to `capacity`."""
     keys = jax.random.split(key, 4)
     layers = uniform(keys[0], (), 4, _DEEPEST)
     activation = uniform(keys[1], (_DEEPEST,), 2, 10)
@@ -117,7 +117,7 @@ def _one_step(key: jax.Array, capacity: int) -> Round:
 def training_step(
     key: jax.Array, sequences: int, length: int, *, capacity: int = 100, hints: bool = False
 ) -> Requests:
-    """The training step of one random small network a sequence, repeated to the end.
+    """Repeats, in each sequence, the training step of one random small network to the end.
 
     U(4, 7) layers with activation U(2, 10), workspace U(1, 8), weight gradient U(1, 6). Forward,
     layer by layer: the activation; in even layers and where it is above 4, the workspace, freed at

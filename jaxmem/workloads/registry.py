@@ -42,7 +42,7 @@ Draw = Callable[[str, jax.Array, int, int], Requests]  # split, key, sequences, 
 
 @dataclass(frozen=True)
 class Workload:
-    """Where requests come from and what they are judged on."""
+    """A source of requests, and the conditions that policies are judged under."""
 
     name: str
     cells: int  # size of the arena
@@ -61,7 +61,7 @@ class Workload:
     notes: tuple[str, ...] = ()  # what a reader of the results must know
 
     def requests(self, split: str, seed: int, sequences: int) -> Requests:
-        """P = `sequences` sequences of one split (fewer where there are no more), from a seed.
+        """Draws P = `sequences` sequences of one split (fewer if there are no more), from a seed.
 
         Raises:
             ValueError: there is no such split, or this workload has nothing to train on.
@@ -115,7 +115,7 @@ EXAMPLE_SIZES = (8, 12, 5, 9, 11, 4, 6)
 
 
 def workload(name: str, cells: int | None = None, /, **options: Any) -> Workload:
-    """The workload with this name, in an arena of `cells` cells (default: its standard size).
+    """Makes the workload of this name, in an arena of `cells` cells (default: its standard size).
 
     Raises:
         ValueError: an unknown name or option, with the nearest names; a value out of range.
@@ -138,7 +138,7 @@ def workload(name: str, cells: int | None = None, /, **options: Any) -> Workload
 
 
 def workload_from(on: str | Workload, cells: int | None, options: dict[str, Any]) -> Workload:
-    """The workload itself, or the one with this name; raises ValueError as `workload`."""
+    """Returns the workload itself, or the one with this name; raises ValueError as `workload`."""
     if not isinstance(on, Workload):
         return workload(on, cells, **options)
     if cells is not None or options:
@@ -148,7 +148,7 @@ def workload_from(on: str | Workload, cells: int | None, options: dict[str, Any]
 
 
 def workload_options(name: str) -> dict[str, Any]:
-    """The options of a workload and their defaults."""
+    """Returns the options of a workload and their defaults."""
     name = ALIASES.get(name, name)
     functions = {"scenario": _scenario, "trace": _trace}
     function = functions.get(name) or _GENERATORS[name].function
@@ -258,7 +258,7 @@ def recorded(
     live: bool = True,
     foretell: bool = False,
 ) -> Workload:
-    """The workload of a recording; the other arguments are the options of `trace`."""
+    """Makes the workload of a recording; the other arguments are the options of `trace`."""
     if episodes not in ("whole", "windows"):
         raise ValueError(f"workload.episodes is {episodes!r}; it must be whole or windows")
     _check_option("trace", "live", live, True)

@@ -31,7 +31,7 @@ class Requests(struct.PyTreeNode):
 
 
 def requests_of(size: jax.Array, lifetime: jax.Array, hint=None, kind=None) -> Requests:
-    """Requests from int arrays [P, T]; without `hint` or `kind`, there is none to see."""
+    """Makes requests from int arrays [P, T]; without `hint` or `kind`, there is none to see."""
     return Requests(
         size=jnp.asarray(size, jnp.int32),
         lifetime=jnp.asarray(lifetime, jnp.int32),

@@ -21,7 +21,7 @@ class Scenario(NamedTuple):
 
 
 def scenario_requests(layout: Sequence, sizes: Sequence, cells: int) -> Scenario:
-    """A scenario from what a user typed, checked before anything is compiled.
+    """Makes a scenario from what a user typed, checked before anything is compiled.
 
     layout: pairs [start, size] in cells; blocks that do not overlap, inside 0 .. cells.
     sizes: in order, a whole number of cells (1 .. cells) for a request, or the text "free:K" to
@@ -62,7 +62,7 @@ def _items(value: object, name: str) -> list:
 
 
 def _block(entry: object, number: int, cells: int) -> tuple[int, int]:
-    """(start, size) of one layout entry."""
+    """Reads (start, size) from one layout entry."""
     pair = list(entry) if _is_list(entry) else []
     if len(pair) != 2 or not all(_is_whole(value) for value in pair):
         raise ValueError(
@@ -101,7 +101,7 @@ def _request_size(item: object, number: int, cells: int) -> int:
 
 
 def _freed_request(item: str, number: int, lifetime: list[int]) -> int:
-    """The request, counted from 0, that a `free:K` frees, given the lifetimes so far."""
+    """Returns the request, from 0, that a `free:K` frees, given the lifetimes so far."""
     match = re.fullmatch(r"free:(-?[0-9]{1,18})", item)
     if match is None:
         raise ValueError(
@@ -135,6 +135,6 @@ def _is_whole(value: object) -> TypeGuard[int]:
 
 
 def _shown(value: object) -> str:
-    """A value for a message: on one line and short."""
+    """Shows a value for a message: on one line and short."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 40 else text[:37] + "..."

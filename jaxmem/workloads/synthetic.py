@@ -26,7 +26,7 @@ from jaxmem.workloads.requests import NEVER, Requests, requests_of
 def classic(
     key: jax.Array, sequences: int, length: int, *, free_probability: float = 0.0
 ) -> Requests:
-    """The student project's task: size U(1, 10), never freed.
+    """Draws the student project's task: size U(1, 10), never freed.
 
     With `free_probability` in 0..1, a random live block is freed with that probability before
     each request. There is no live cap: the environment ends the episode.
@@ -54,7 +54,7 @@ def classic(
 
 
 def memoryless(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) -> Requests:
-    """Size U(1, 10), lifetime Exp(18): age tells nothing about what is left."""
+    """Draws size U(1, 10), lifetime Exp(18): age tells nothing about what is left."""
 
     def sequence(key):
         size_key, lifetime_key = jax.random.split(key)
@@ -65,7 +65,7 @@ def memoryless(key: jax.Array, sequences: int, length: int, *, capacity: int = 1
 
 
 def geometric(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) -> Requests:
-    """Size min(24, geometric with mean 5), lifetime Exp(18): many small blocks, a few large."""
+    """Draws size min(24, geometric with mean 5), lifetime Exp(18): many small blocks, few large."""
 
     def sequence(key):
         size_key, lifetime_key = jax.random.split(key)
@@ -83,7 +83,7 @@ class _Class(NamedTuple):
 
 
 def _two_classes(key, length: int, common: _Class, rare: _Class, rare_share: float):
-    """(is rare bool[T], size int32[T], lifetime int32[T]) of a mixture of two classes."""
+    """Draws (is rare bool[T], size int32[T], lifetime int32[T]) of a mixture of two classes."""
     class_key, common_key, rare_key, lifetime_key = jax.random.split(key, 4)
     is_rare = jax.random.bernoulli(class_key, rare_share, (length,))
     size = jnp.where(
@@ -98,7 +98,7 @@ def _two_classes(key, length: int, common: _Class, rare: _Class, rare_share: flo
 def small_short_lived(
     key: jax.Array, sequences: int, length: int, *, capacity: int = 100
 ) -> Requests:
-    """80 %: size U(1, 3), Exp(8); 20 %: U(6, 12), Exp(40)."""
+    """Draws, of 80 %, size U(1, 3), Exp(8); of 20 %, U(6, 12), Exp(40)."""
 
     def sequence(key):
         return _two_classes(key, length, _Class(1, 3, 8.0), _Class(6, 12, 40.0), 0.2)
@@ -110,7 +110,7 @@ def small_short_lived(
 def large_short_lived(
     key: jax.Array, sequences: int, length: int, *, capacity: int = 100
 ) -> Requests:
-    """70 %: size U(8, 16), Exp(7); 30 %: U(1, 2), Exp(60): small blocks pin the large holes."""
+    """Draws, of 70 %, size U(8, 16), Exp(7); of 30 %, U(1, 2), Exp(60): these pin large holes."""
 
     def sequence(key):
         return _two_classes(key, length, _Class(8, 16, 7.0), _Class(1, 2, 60.0), 0.3)
@@ -120,7 +120,7 @@ def large_short_lived(
 
 
 def size_classes(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) -> Requests:
-    """Size 2, 5 or 11 (40, 35, 25 %), lifetime Exp(17): three kinds of object."""
+    """Draws size 2, 5 or 11 (40, 35, 25 %), lifetime Exp(17): three kinds of object."""
 
     def sequence(key):
         size_key, lifetime_key = jax.random.split(key)
@@ -135,7 +135,7 @@ def size_classes(key: jax.Array, sequences: int, length: int, *, capacity: int =
 def call_sites(
     key: jax.Array, sequences: int, length: int, *, capacity: int = 100, hints: bool = False
 ) -> Requests:
-    """75 %: size U(1, 10), Exp(6); 25 %: U(1, 10), Exp(50): size tells nothing about lifetime.
+    """Draws size U(1, 10), of 75 % Exp(6), of 25 % Exp(50): it tells nothing about lifetime.
 
     With `hints`, a profiler guesses the class of each request and is right 90 % of the time:
     `kind` is the class guessed (0 short, 1 long), `hint` its mean lifetime (6 or 50).
@@ -155,7 +155,7 @@ def call_sites(
 
 
 def generational(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) -> Requests:
-    """Phases of U(12, 24) requests, most blocks of which die together at the phase's end.
+    """Draws phases of U(12, 24) requests, most blocks of which die together at the phase's end.
 
     Each request is a survivor with probability 0.15 (size U(1, 3), Exp(60)), else size U(2, 8),
     dying at the end of its phase plus U(0, 2) requests.

@@ -6,7 +6,7 @@ from jaxmem.evaluation.run import failed_share
 from jaxmem.policies import FITS, policy
 from jaxmem.workloads.registry import workload
 
-# Failed requests, %, over 1024 sequences of a prototype written by other hands (WORKLOADS.md).
+# Failed requests, %, over 1024 sequences of a prototype written by other hands.
 PUBLISHED = {
     "memoryless": (6.63, 6.79, 5.17, 10.43, 7.55),
     "geometric": (4.47, 4.84, 3.88, 8.71, 6.26),

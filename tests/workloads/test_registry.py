@@ -25,7 +25,7 @@ SEQUENCES = 32
 RANDOM = tuple(name for name in NAMES if name not in ("scenario", "trace"))
 RECORDING = "torch_cpu_mlp_train"
 
-# Cells, length, warm-up and when an episode ends, as WORKLOADS.md has them.
+# Cells, length, warm-up and when an episode ends, as the workloads were first specified.
 SHORT = (512, 0, True, math.inf)
 LONG = (320, 64, False, math.inf)
 SPECIFIED = {

@@ -31,7 +31,7 @@ REFERENCES: dict[str, Callable[..., Reference]] = {
 def build(
     name: str, size: np.ndarray, lifetime: np.ndarray, cells: int, arenas: int, observe: bool
 ) -> Reference:
-    """The reference `name`, compiled and ready to play.
+    """Builds the reference `name`, compiled and ready to play.
 
     Args:
         name: one of REFERENCES.

@@ -45,7 +45,7 @@ class CArenas:
         self.reset()
 
     def reset(self) -> None:
-        """All arenas are empty, and the first request of each waits."""
+        """Empties all arenas; the first request of each waits."""
         self.now = 0
         self._states[:] = 0
         self._states[:, 1] = self._first
@@ -53,7 +53,7 @@ class CArenas:
             self._taken[:] = 0
 
     def play(self, steps: int) -> int:
-        """Failed requests of all arenas in the next `steps` steps."""
+        """Plays the next `steps` steps, and counts the failed requests of all arenas."""
         failed = self._play(*map(_argument, (self.now, steps, *self._arguments)))
         self.now = (self.now + steps) % self.horizon
         return failed
@@ -66,7 +66,7 @@ def _argument(value: np.ndarray | int | None) -> ctypes.c_void_p | ctypes.c_int6
 
 
 def _compiler() -> tuple[str, ...]:
-    """$CC if it is set, else what is usual: the command and its first arguments."""
+    """Finds the compiler, $CC if it is set, else what is usual: command and first arguments."""
     wanted = os.environ.get("CC")
     commands = [wanted] if wanted else ["cc", "gcc", "clang"]
     for command in commands:
@@ -78,7 +78,7 @@ def _compiler() -> tuple[str, ...]:
 
 @functools.cache
 def _compiled(compiler: tuple[str, ...]):
-    """The function `play` of arenas.c."""
+    """Compiles the function `play` of arenas.c."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "arenas.so"
         command = [*compiler, *FLAGS, str(SOURCE), "-o", str(library)]

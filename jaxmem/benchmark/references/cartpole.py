@@ -49,11 +49,11 @@ class CartPole:
         self.play(1)
 
     def reset(self) -> None:
-        """Every pole stands anew."""
+        """Stands every pole anew."""
         self._carry = self._start(jax.random.key(0))
 
     def play(self, steps: int) -> int:
-        """0 failed requests in the next `steps` steps."""
+        """Plays the next `steps` steps; 0 requests fail."""
         self._carry = jax.block_until_ready(self._rollout(self._carry, np.int32(steps)))
         return 0
 

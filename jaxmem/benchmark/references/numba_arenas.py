@@ -42,14 +42,14 @@ class NumbaArenas:
         self.reset()
 
     def reset(self) -> None:
-        """All arenas are empty, and the first request of each waits."""
+        """Empties all arenas; the first request of each waits."""
         self.now = 0
         self._states[:] = 0
         self._states[:, 1] = self._first
         self._taken[:] = 0
 
     def play(self, steps: int) -> int:
-        """Failed requests of all arenas in the next `steps` steps."""
+        """Plays the next `steps` steps, and counts the failed requests of all arenas."""
         failed = int(self._play(self.now, steps, *self._arguments))
         self.now = (self.now + steps) % self.horizon
         return failed
@@ -90,7 +90,9 @@ def _compiled(numba):
 def step_arena(
     arena, size, expiry, wanted, then, cells, states, blocks, taken, observation, mask, observe
 ):
-    """Whether the waiting request, of `size` cells, fails; then `wanted` cells wait at time `then`.
+    """Tells whether the waiting request, of `size` cells, fails.
+
+    Then a request of `wanted` cells waits, at time `then`.
 
     Plain Python that Numba compiles; it takes no views, whose counts of references the threads
     would share.

@@ -43,12 +43,12 @@ class NumpyArenas:
         self.reset()
 
     def reset(self) -> None:
-        """All arenas are empty, and the first request of each waits."""
+        """Empties all arenas; the first request of each waits."""
         self.expiry[:] = 0
         self._look(0)
 
     def play(self, steps: int) -> int:
-        """Failed requests of all arenas in the next `steps` steps."""
+        """Plays the next `steps` steps, and counts the failed requests of all arenas."""
         failed = 0
         for _ in range(steps):
             failed += self.arenas - int(np.count_nonzero(self.fits))
@@ -62,7 +62,7 @@ class NumpyArenas:
         return failed
 
     def _look(self, now: int) -> None:
-        """The clock shows `now`; the best hole of every arena for the request that waits."""
+        """Sets the clock to `now` and finds the best hole of every arena for its next request."""
         self.now = now
         size, address, number = self.size[now], self.address, self.number
         np.less_equal(self.expiry, self.signed(now), out=self.free)
@@ -86,7 +86,7 @@ class NumpyArenas:
         np.subtract(self.signed(self.cells), number.max(axis=0), out=self.start)
 
     def _place(self) -> None:
-        """A block at the start of every best hole."""
+        """Places a block at the start of every best hole."""
         np.subtract(self.address, self.start, out=self.number)
         length = (self.size[self.now] * self.fits).view(self.unsigned)
         np.less(self.number.view(self.unsigned), length, out=self.chosen)

@@ -16,13 +16,13 @@ class Memory:
         self.reset()
 
     def reset(self) -> None:
-        """Everything is free, and the first request waits."""
+        """Frees everything; the first request waits."""
         self.memory = np.zeros(self.cells, dtype=int)
         self.remaining: dict[int, int] = {}  # process -> steps until it is freed
         self.time = 0
 
     def step(self) -> bool:
-        """Whether the waiting request found a place; time goes on by one step."""
+        """Tells whether the waiting request found a place; time goes on by one step."""
         size = self.sizes[self.time]
         process = self.time + 1
         start = self.best_fit(size)
@@ -37,7 +37,7 @@ class Memory:
         return start is not None
 
     def best_fit(self, size: int) -> int | None:
-        """The start of the shortest hole that fits, the lowest of several."""
+        """Finds the start of the shortest hole that fits, the lowest of several."""
         best_start, best_length = None, self.cells + 1
         for start in range(self.cells - size + 1):
             if self.fits_at(start, size):
@@ -47,7 +47,7 @@ class Memory:
         return best_start
 
     def fits_at(self, start: int, size: int) -> bool:
-        """Whether `size` cells are free from `start` on."""
+        """Tells whether `size` cells are free from `start` on."""
         if start + size > self.cells:
             return False
         for cell in range(start, start + size):  # noqa: SIM110
@@ -56,7 +56,7 @@ class Memory:
         return True
 
     def hole_length(self, cell: int) -> int:
-        """Free cells around a free one."""
+        """Counts the free cells around a free one."""
         first, last = cell, cell
         while first > 0 and self.memory[first - 1] == 0:
             first -= 1
@@ -65,7 +65,7 @@ class Memory:
         return last - first + 1
 
     def free_the_dead(self) -> None:
-        """Every process is one step older; those whose time is over are freed."""
+        """Makes every process one step older, and frees those whose time is over."""
         for process in list(self.remaining):
             self.remaining[process] -= 1
             if self.remaining[process] == 0:
@@ -75,7 +75,7 @@ class Memory:
                         self.memory[cell] = 0
 
     def observe(self) -> np.ndarray:
-        """Taken cells, then the size of the waiting request: float32[N + 1]."""
+        """Returns taken cells, then the size of the waiting request: float32[N + 1]."""
         seen = np.zeros(self.cells + 1, dtype=np.float32)
         for cell in range(self.cells):
             if self.memory[cell] != 0:
@@ -84,7 +84,7 @@ class Memory:
         return seen
 
     def legal(self) -> np.ndarray:
-        """Where the waiting request may start, then whether it fits nowhere: bool[N + 1]."""
+        """Marks where the waiting request may start, then whether it fits nowhere: bool[N + 1]."""
         size = self.sizes[self.time]
         legal = np.zeros(self.cells + 1, dtype=bool)
         for start in range(self.cells):
@@ -111,12 +111,12 @@ class PythonLoop:
             self.mask = np.zeros((arenas, cells + 1), bool)
 
     def reset(self) -> None:
-        """All arenas are empty, and the first request of each waits."""
+        """Empties all arenas; the first request of each waits."""
         for memory in self.memories:
             memory.reset()
 
     def play(self, steps: int) -> int:
-        """Failed requests of all arenas in the next `steps` steps."""
+        """Plays the next `steps` steps, and counts the failed requests of all arenas."""
         failed = 0
         for _ in range(steps):
             for arena, memory in enumerate(self.memories):

@@ -1,4 +1,4 @@
-"""What every reference simulator is to its caller."""
+"""The interface of every reference simulator to its caller."""
 
 from typing import Protocol
 
@@ -16,11 +16,11 @@ class Reference(Protocol):
     mask: np.ndarray | None  # bool or uint8[E, N + 1]  where it may start; last: it fits nowhere
 
     def reset(self) -> None:
-        """All arenas are empty, and the first request of each waits."""
+        """Empties all arenas; the first request of each waits."""
         ...
 
     def play(self, steps: int) -> int:
-        """Failed requests of all arenas in the next `steps` >= 1 steps.
+        """Plays the next `steps` >= 1 steps, and counts the failed requests of all arenas.
 
         An arena whose sequence is over starts it again, empty. `observation` and `mask`, C-ordered,
         are then as after the last step, and None if nothing is observed.

@@ -78,7 +78,7 @@ def _launched(
     launcher: Launcher,
     console: Console,
 ) -> int:
-    """Starts the jobs that are missing and waits for them; the exit status."""
+    """Starts the jobs that are missing, waits for them, and returns the exit status."""
     reasons: dict[str, str] = {}
     if missing:
         try:
@@ -98,7 +98,7 @@ def _state(sweep: Sweep, job: Job, folder: Path) -> str:
 
 
 def _record(folder: Path, command: str, launcher: str, jobs: Sequence[Job]) -> None:
-    """multirun.yaml: what was asked for, below the command."""
+    """Writes multirun.yaml: what was asked for, below the command."""
     asked = {"launcher": launcher, "jobs": {job.name: list(job.overrides) for job in jobs}}
     line = " ".join(command.splitlines())
     try:

@@ -35,7 +35,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a command with -m asks for."""
+    """The jobs that a command with -m asks for, and how they are launched."""
 
     jobs: tuple[Job, ...]  # at least one
     launcher: tuple[str, ...]  # overrides that choose and set Hydra's launcher
@@ -104,7 +104,7 @@ def _check_launcher(text: str, override: Override) -> None:
 
 
 def _values(text: str, override: Override) -> list[str]:
-    """An override for each value that `text` lists."""
+    """Writes an override for each value that `text` lists."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     if not override.is_discrete_sweep():
@@ -123,7 +123,7 @@ def _values(text: str, override: Override) -> list[str]:
 
 
 def _names(differing: list[list[str]]) -> list[str]:
-    """A name for each job, safe in a path, from the overrides that tell it from the others."""
+    """Names each job, safe in a path, by the overrides that tell it from the others."""
     full = [",".join(text.lstrip("+") for text in overrides) or "run" for overrides in differing]
     bare = [re.sub(r"[\[\]{}()'\"\s]", "", text) for text in full]
     plain = [re.sub(r"[^\w.,=+-]+", "-", text) for text in bare]
@@ -138,7 +138,7 @@ def _names(differing: list[list[str]]) -> list[str]:
 
 
 def progress(job: Job, folder: Path) -> Literal["new", "stopped", "finished"]:
-    """How far the job has come in its folder.
+    """Tells how far the job has come in its folder.
 
     Raises:
         UsageError: the folder holds a run with other settings.
@@ -162,7 +162,7 @@ def progress(job: Job, folder: Path) -> Literal["new", "stopped", "finished"]:
 
 
 def _differing(wanted: dict[str, Any], found: dict[str, Any], above: str = "") -> list[str]:
-    """The settings, as key.inner, in which two configurations differ."""
+    """Lists the settings, as key.inner, in which two configurations differ."""
     names: list[str] = []
     for key in sorted({*wanted, *found} - (set() if above else set(WHERE))):
         ours, theirs = wanted.get(key), found.get(key)

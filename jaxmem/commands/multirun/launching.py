@@ -31,7 +31,7 @@ QUIET = (
 def launcher_of(
     verb: str, overrides: Sequence[str], folder: Path, task: TaskFunction
 ) -> tuple[str, Launcher]:
-    """The launcher that `overrides` ask for, and its name; it starts `task` once for each job.
+    """Makes and names the launcher that `overrides` ask for; it starts `task` for each job.
 
     Args:
         folder: that the jobs' folders are made in.
@@ -68,7 +68,7 @@ def launcher_of(
 
 
 def launch(launcher: Launcher, jobs: Sequence[Job]) -> list[str | None]:
-    """Starts the jobs and waits for them: what `task` returned for each, in their order.
+    """Starts the jobs, waits, and returns what `task` returned for each, in their order.
 
     Raises:
         Exception: whatever a launcher makes of a queue that is not there, or a process that died.

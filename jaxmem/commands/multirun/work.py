@@ -79,7 +79,7 @@ def _plain(config: DictConfig) -> dict:
 
 @contextmanager
 def _own_output(file: Path, here: bool) -> Iterator[None]:
-    """Several jobs at once would write over each other on one terminal."""
+    """Sends a job's output to a file: several at once would overwrite each other on a terminal."""
     if here:
         yield
         return
@@ -101,7 +101,7 @@ def _own_output(file: Path, here: bool) -> Iterator[None]:
 
 @contextmanager
 def _requeued() -> Iterator[None]:
-    """In a job of submitit's SIGTERM is no end: SLURM sends it with the signal to requeue."""
+    """Ignores SIGTERM in a job of submitit's: SLURM sends it with the signal to requeue."""
     if "SUBMITIT_EXECUTOR" not in os.environ:
         yield
         return

@@ -1,11 +1,11 @@
-"""What is known about a recording beside its requests: where it came from, and on what terms."""
+"""Facts about a recording beside its requests: where it came from, and on what terms."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class About:
-    """Where a recording came from; an empty text or 0 where the file does not tell."""
+    """The origin of a recording; an empty text or 0 where the file does not tell."""
 
     program: str = ""  # what was recorded, as a command line or a name
     format: str = ""  # of the file that it was imported from

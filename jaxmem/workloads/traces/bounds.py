@@ -1,4 +1,4 @@
-"""How much of a trace is read, so that no file takes the machine for itself.
+"""Limits to how much of a trace is read, so that no file takes the machine for itself.
 
 A recording of ten million events keeps far below all of these, in every format. Where traces come
 from strangers, callers pass less: `read_trace_bytes(..., most_lines, most_bytes)`.

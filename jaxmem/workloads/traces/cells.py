@@ -40,11 +40,11 @@ class QuantisedRecording:
 
     @property
     def rounding(self) -> float:
-        """What rounding up to cells adds at the peak, over the peak live bytes: 0 or more."""
+        """The share that rounding up to cells adds at the peak, over peak live bytes: 0 or more."""
         return float(self.cell_bytes * self.peak_live / self.recording.peak_live) - 1
 
     def describe(self) -> str:
-        """What the cells mean in bytes; a second line warns if the arena is too small to hold all.
+        """Says what the cells mean in bytes; a second line warns if the arena is too small for all.
 
         With a slack below 1 even an allocator that compacts fails, and a failure is not always
         fragmentation.
@@ -103,7 +103,7 @@ def quantise(
 
 
 def whole(quantised: QuantisedRecording) -> Requests:
-    """The whole recording as one sequence, Requests [1, R]."""
+    """Returns the whole recording as one sequence, Requests [1, R]."""
     return requests_of(
         jnp.asarray(quantised.size[None]),
         jnp.asarray(quantised.recording.lifetime.astype(np.int32)[None]),
@@ -111,25 +111,25 @@ def whole(quantised: QuantisedRecording) -> Requests:
 
 
 class _Rounding:
-    """What the blocks of a recording take in cells of peak live / m bytes, for any m."""
+    """Sizes of a recording's blocks in cells of peak live / m bytes, for any m."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self._sizes, self._place = np.unique(recording.size, return_inverse=True)
 
     def sizes(self, m: int) -> np.ndarray:
-        """Cells of every request: int64[R]."""
+        """Returns the cells of every request: int64[R]."""
         peak = self.recording.peak_live
         # Python integers: size * m can pass 2^63.
         taken = [-(-size * m // peak) for size in self._sizes.tolist()]
         return np.asarray(taken, np.int64)[self._place]
 
     def peak(self, m: int) -> int:
-        """The most cells that are live at once."""
+        """Finds the most cells that are live at once."""
         return int(most_live(self.sizes(m), self.recording.lifetime))
 
     def finest(self, cells: int, slack: Fraction, most: int = MOST_CELLS) -> int:
-        """The largest m, at most `most`, with which slack * peak is at most `cells`; 0: none."""
+        """Finds the largest m, at most `most`, with slack * peak at most `cells`; 0: none."""
         low, high = 0, min(int(cells / slack), most)  # the peak takes m cells at least
         while low < high:
             middle = (low + high + 1) // 2
@@ -140,7 +140,7 @@ class _Rounding:
         return low
 
     def cut(self, cells: int, slack: Fraction, m: int) -> QuantisedRecording:
-        """The recording in so many cells."""
+        """Cuts the recording into so many cells."""
         return QuantisedRecording(
             recording=self.recording,
             cells=cells,
@@ -151,7 +151,7 @@ class _Rounding:
 
 
 def _fitting(rounding: _Rounding, slack: Fraction) -> QuantisedRecording:
-    """The recording in the fewest cells tried that let rounding add so little at the peak."""
+    """Cuts the recording into the fewest cells tried that let rounding add so little at peak."""
     recording = rounding.recording
     cells, m, peak = FEWEST, 0, 0
     # A cell of a byte rounds nothing up.
@@ -182,12 +182,12 @@ def _check_largest(recording: Recording, slack: Fraction) -> None:
 
 
 def is_whole(value: object) -> bool:
-    """Whether a value is a whole number, and no truth value."""
+    """Tells whether a value is a whole number, and no truth value."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _shown(amount: Fraction) -> str:
-    """A number of bytes, whole where the fraction would not be read."""
+    """Writes a number of bytes, whole where the fraction would not be read."""
     if amount.denominator == 1 or amount >= 100_000:
         return f"{round(amount):,}"
     return f"{float(amount):,.1f}" if amount >= 1 else f"{float(amount):.3g}"

@@ -34,7 +34,7 @@ class Events:
         self.counted: Counter[str] = Counter()  # what was left out or changed
 
     def allocate(self, block: Hashable, size: int, site: Hashable | None = None) -> None:
-        """A block of `size` bytes, which takes the place of a live one of the same name.
+        """Adds a block of `size` bytes, which takes the place of a live one of the same name.
 
         Raises:
             TraceError: a size that is negative or above 2^62; too many requests.
@@ -55,7 +55,7 @@ class Events:
         self.site.append(NO_SITE if site is None else self._number(site))
 
     def free(self, block: Hashable) -> None:
-        """The end of a block; one that is not live is counted and left out."""
+        """Ends a block; one that is not live is counted and left out."""
         request = self.live.pop(block, None)
         if request is None:
             self.counted[UNKNOWN_FREE] += 1
@@ -65,7 +65,7 @@ class Events:
     def reallocate(
         self, old: Hashable, new: Hashable, size: int, site: Hashable | None = None
     ) -> None:
-        """A new block, then the end of the old one: for a moment both are there."""
+        """Adds a new block, then ends the old one: for a moment both are there."""
         # The names may be the same, so the old block gives its own up first.
         request = self.live.pop(old, None)
         self.allocate(new, size, site)
@@ -75,7 +75,7 @@ class Events:
             self.lifetime[request] = len(self.size) - request
 
     def recording(self, program: str = "") -> Recording:
-        """The recording; raises TraceError for one without a request or with too much live."""
+        """Returns the recording; raises TraceError for no request at all, or with too much live."""
         if not self.size:
             raise self.source.fault("no allocation; a trace needs one or more")
         site = np.frombuffer(self.site, np.int32) if self.sites else None
@@ -94,7 +94,7 @@ def recording_of(
     program: str = "",
     counted: Mapping[str, int] = MappingProxyType({}),
 ) -> Recording:
-    """A recording of these arrays; raises TraceError, with the file, for what cannot be one.
+    """Makes a recording of these arrays; raises TraceError, with the file, if they cannot be one.
 
     Args:
         counted: what was left out or changed, and how often.

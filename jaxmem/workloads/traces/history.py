@@ -1,4 +1,4 @@
-"""What an allocator that keeps count knows of each request of a recording when it is made.
+"""Counts that an allocator can keep: what it knows of each request of a recording as it is made.
 
 Everything here comes from the requests and frees before it, and nothing from where blocks were
 placed, so that it is counted once for all policies and arenas.
@@ -12,7 +12,7 @@ from jaxmem.workloads.traces.recording import Recording
 
 
 class History(NamedTuple):
-    """Of each of R requests, counted when it is made."""
+    """The counts for each of R requests, taken when it is made."""
 
     died: np.ndarray  # float32[R]  blocks like it that have died, of its size and its call site
     lived: np.ndarray  # float32[R]  sum of the natural logarithms of their lifetimes in requests
@@ -21,7 +21,7 @@ class History(NamedTuple):
 
 
 def history_of(recording: Recording) -> History:
-    """What is known of each request; blocks that die at the same time do so before it is made.
+    """Collects what is known of each request; blocks that die together do so before it is made.
 
     Where the recording has no call sites, blocks of the same size are alike.
     """

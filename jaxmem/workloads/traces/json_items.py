@@ -64,7 +64,7 @@ class _Text:
         return bool(pieces)
 
     def item(self) -> Any:
-        """The value that begins here; what comes after it is read on from."""
+        """Reads the value that begins here; what comes after it is read on from."""
         while True:
             try:
                 value, end = self._json.raw_decode(self.held, self.at)

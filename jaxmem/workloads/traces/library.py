@@ -11,12 +11,12 @@ SUFFIXES = (".csv.gz", ".npz")
 
 
 def library_names() -> tuple[str, ...]:
-    """The names of the recordings in the library, sorted."""
+    """Lists the names of the recordings in the library, sorted."""
     return tuple(sorted(_files()))
 
 
 def load_library(name: str) -> Recording:
-    """The recording `name` of the library; `library/README.md` says what each is.
+    """Loads the recording `name` of the library; `library/README.md` says what each is.
 
     Raises ValueError, with the nearest names, for a name that is not in `library_names()`.
     """
@@ -29,7 +29,7 @@ def load_library(name: str) -> Recording:
 
 
 def _files() -> dict[str, Traversable]:
-    """The file of each recording, by name."""
+    """Finds the file of each recording, by name."""
     folder = files("jaxmem.workloads.traces") / "library"
     return {
         file.name.removesuffix(suffix): file

@@ -31,7 +31,7 @@ class Lines:
         return self.source.number
 
     def fault(self, message: str, line: int | None = None) -> TraceError:
-        """The error for what is wrong with `line`, by default the one read last."""
+        """Makes the error for what is wrong with `line`, by default the one read last."""
         return self.source.fault(message, line)
 
     def _texts(self) -> Iterator[str]:
@@ -67,5 +67,5 @@ class Lines:
 
 
 def whole_number(text: str) -> int | None:
-    """The integer that `text` is; None for anything else (int() alone takes 1_0 and U+0661)."""
+    """Reads the integer that `text` is; None for anything else (int() alone takes 1_0, U+0661)."""
     return int(text) if NUMBER.fullmatch(text) else None

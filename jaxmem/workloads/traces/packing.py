@@ -23,7 +23,7 @@ DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, DamagedError)
 
 
 def unpacked(file: BufferedReader) -> tuple[BufferedReader, str]:
-    """The unpacked bytes of a file, and what it was packed with: gzip, zstd or an empty text.
+    """Unpacks a file's bytes, and tells what it was packed with: gzip, zstd or an empty text.
 
     How it is packed is told by its first bytes. What is read raises one of DAMAGE where the
     packed data are truncated or broken.

@@ -25,7 +25,7 @@ STOP, RECALL = ord("."), ord("h")
 
 
 def read_plain_pickle(source: Source, what: str) -> Any:
-    """The object in a pickle of protocol 2 to 5; the keys of its dicts are texts or integers.
+    """Reads the object in a pickle of protocol 2 to 5; keys of its dicts are texts or integers.
 
     Args:
         what: it is, for messages.
@@ -52,7 +52,7 @@ class _Machine:
         self.weight = 0  # bytes that the objects take, but for the stack and the memo
 
     def run(self) -> Any:
-        """What is on the stack when the program stops."""
+        """Runs the program and returns what is on the stack when it stops."""
         data, stack, memo = self.data, self.stack, self.memo
         try:
             for done in range(self.most):
@@ -91,7 +91,7 @@ class _Machine:
         return self.source.fault(message, max(self.at - 1, 0))
 
     def _refused(self, code: int) -> TraceError:
-        """The error for an instruction that plain data do not need."""
+        """Makes the error for an instruction that plain data do not need."""
         named = next((op.name for op in opcodes if op.code == chr(code)), f"0x{code:02x}")
         if named == "GLOBAL":
             asked = self.data[self.at : self.at + 200].split(b"\n")[:2]
@@ -109,7 +109,7 @@ class _Machine:
         )
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes; raises IndexError at the end of the data."""
+        """Takes the next `count` bytes; raises IndexError at the end of the data."""
         end = self.at + count
         if end > len(self.data):
             raise self._fault(
@@ -121,7 +121,7 @@ class _Machine:
         return piece
 
     def number(self, width: int) -> int:
-        """The next unsigned number of so many bytes."""
+        """Reads the next unsigned number of so many bytes."""
         return int.from_bytes(self.take(width), "little")
 
     def push(self, value: Any) -> None:
@@ -130,7 +130,7 @@ class _Machine:
         self.stack.append(value)
 
     def target(self, kind: type) -> Any:
-        """What lies on top and is about to grow; raises TypeError if it is of another kind."""
+        """Returns what lies on top and is about to grow; raises TypeError if of another kind."""
         value = self.stack[-1]
         if type(value) is not kind:
             raise TypeError
@@ -141,7 +141,7 @@ class _Machine:
         self.marks.append(len(self.stack))
 
     def since_mark(self) -> list[Any]:
-        """What lies on the stack since the last mark, which both leave."""
+        """Takes what lies on the stack since the last mark, and the mark itself, off it."""
         at = self.marks.pop()
         items = self.stack[at:]
         del self.stack[at:]

@@ -13,7 +13,7 @@ LARGEST_SIZE = 2**62  # bytes, of a block and of all live ones: sums stay inside
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What one program asked for, in order: R requests, counted from 0.
+    """The requests of one program, in order: R of them, counted from 0.
 
     A block freed before request j, the next allocation, has lifetime j - its own number.
     Raises ValueError if the arrays do not fit together or a value is out of range.
@@ -65,7 +65,7 @@ class Recording:
 
 
 def most_live(size: np.ndarray, lifetime: np.ndarray) -> float:
-    """The largest sum of `size` over the blocks live at one request, in the dtype of `size`."""
+    """Finds the largest sum of `size` over the blocks live at one request, in `size`'s dtype."""
     # Partial sums of int64 may wrap; the live total itself fits, so the result is exact.
     change = size.copy()
     end = np.arange(size.size) + lifetime

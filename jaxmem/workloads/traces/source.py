@@ -68,7 +68,7 @@ class Source:
     def open(
         cls, path: Path, report: Report | None = None, most_bytes: int = MOST_BYTES
     ) -> Iterator[Self]:
-        """The file at a path; `report` is told how much of it has been read.
+        """Opens the file at a path; `report` is told how much of it has been read.
 
         Raises TraceError where it cannot be opened.
         """
@@ -86,11 +86,11 @@ class Source:
 
     @classmethod
     def of_bytes(cls, data: bytes, name: str, most: int, most_bytes: int = MOST_BYTES) -> Self:
-        """A file in memory, of which at most so many lines or events are read."""
+        """Opens a file in memory, of which at most so many lines or events are read."""
         return cls(BufferedReader(BytesIO(data)), name, printable(name), most, most_bytes)
 
     def _beginning(self, stream: BufferedReader) -> tuple[bytes, Exception | None]:
-        """The first bytes, HEAD of them where there are, and what went wrong after them."""
+        """Reads the first bytes, HEAD of them where there are, and what went wrong after them."""
         head = bytearray()
         while len(head) < HEAD:
             try:
@@ -105,20 +105,20 @@ class Source:
         return bytes(head), None
 
     def fault(self, message: str, number: int | None = None) -> TraceError:
-        """The error for what is wrong at `number`, by default at the line or byte read last."""
+        """Makes the error for what is wrong at `number`, else at the line or byte read last."""
         place = self.number if number is None else number
         return TraceError(f"{self.where}, {self.unit} {place}: {message}")
 
     def readline(self, most: int) -> bytes:
-        """The next line with its end, or its first `most` bytes; empty at the end of the file."""
+        """Reads the next line with its end, or its first `most` bytes; empty at the file's end."""
         return self._read(self._stream.readline, most)
 
     def piece(self) -> bytes:
-        """The next bytes, PIECE of them or what is left; empty at the end of the file."""
+        """Reads the next bytes, PIECE of them or what is left; empty at the end of the file."""
         return self._read(self._stream.read, PIECE)
 
     def whole(self, most: int, what: str) -> bytes:
-        """Every byte that is left; raises TraceError if there are more than `most`.
+        """Reads every byte that is left; raises TraceError if there are more than `most`.
 
         Memory grows with what is there, whatever the file says of its own size.
         """
@@ -132,7 +132,7 @@ class Source:
 
     @contextmanager
     def on_disk(self) -> Iterator[Path]:
-        """The unpacked file, for readers that want a path; a copy of it goes away at the end."""
+        """Unpacks the file for readers that want a path; the copy goes away at the end."""
         if self.path is not None and not self.packing:
             yield self.path
             return
@@ -176,23 +176,23 @@ class Source:
 
 
 def unreadable(where: str, error: OSError | ValueError) -> TraceError:
-    """The error for a file that the system does not let us read."""
+    """Makes the error for a file that the system does not let us read."""
     reason = (getattr(error, "strerror", None) or str(error)).lower()
     return TraceError(f"{where}: cannot be read ({reason}); {ALLOWED}")
 
 
 def printable(text: str) -> str:
-    """A name on one line, whatever is in it."""
+    """Shows a name on one line, whatever is in it."""
     return text if text.isprintable() else repr(text)
 
 
 def shown(text: str) -> str:
-    """What a file holds, for a message: quoted, on one line and short."""
+    """Shows what a file holds, for a message: quoted, on one line and short."""
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 def stem(name: str) -> str:
-    """The name of a file without how it is packed and of which format it is."""
+    """Returns a file's name without how it is packed and of which format it is."""
     for packed in PACKED:
         name = name.removesuffix(packed)
     for suffix in SUFFIXES:

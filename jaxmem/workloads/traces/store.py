@@ -61,7 +61,7 @@ def write_store(path: Path, recording: Recording) -> None:
 
 
 def read_store(source: Source) -> Recording:
-    """The recording in a store.
+    """Reads the recording in a store.
 
     Raises:
         TraceError: it is damaged, no store, or of a version that this program does not know.
@@ -103,7 +103,7 @@ def read_store(source: Source) -> Recording:
 
 
 def _other_zip(names: list[str]) -> str:
-    """What a zip file is that is no store, and what can be done with it."""
+    """Says what a zip file is that is no store, and what can be done with it."""
     if any(name.endswith("data.pkl") for name in names):
         return (
             "a file of torch.save, which holds no recording; a snapshot of CUDA memory is what "
@@ -121,15 +121,15 @@ class _Store:
         self.source, self.archive, self.member = source, archive, ""
 
     def fault(self, message: str) -> TraceError:
-        """The error for what is wrong with the array read last."""
+        """Makes the error for what is wrong with the array read last."""
         return TraceError(f"{self.source.where}, {self.member}: {message}")
 
     def has(self, name: str) -> bool:
-        """Whether there is an array of this name."""
+        """Tells whether there is an array of this name."""
         return f"{name}.npy" in self.archive.namelist()
 
     def array(self, name: str, kind: str, most: int) -> np.ndarray:
-        """A vector of one kind of numbers.
+        """Reads a vector of one kind of numbers.
 
         Memory grows with what is there, not with what the header says there is.
         """
@@ -150,7 +150,7 @@ class _Store:
         return np.frombuffer(data, found)
 
     def _header(self, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-        """Shape and kind of an array, at which the file is then."""
+        """Reads shape and kind of an array, at which the file is then."""
         prefix = file.read(len(ARRAY_MAGIC) + 2)
         magic, length = prefix[:-2], int.from_bytes(prefix[-2:], "little")
         header = HEADER.fullmatch(file.read(length).decode("latin-1"))
@@ -163,7 +163,7 @@ class _Store:
         return shape, np.dtype(header[1])
 
     def about(self) -> dict[str, Any]:
-        """What the store says of itself, once each entry is of the right kind."""
+        """Returns what the store says of itself, once each entry is of the right kind."""
         about = json.loads(self.array("about", "|u1", MOST_ABOUT).tobytes())
         texts = ("name", "program", "format", "units", "file", "licence")
         numbers = ("events", "requests", "peak_live")

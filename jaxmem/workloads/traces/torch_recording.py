@@ -60,7 +60,7 @@ def record_torch(fn: Callable[[], object], name: str = "torch", program: str = "
 
 
 def block_events(tree: Iterable[Any]) -> list[BlockEvent]:
-    """The allocations and frees in a tree of torch's profiler, in the order of time.
+    """Lists the allocations and frees in a tree of torch's profiler, in the order of time.
 
     Args:
         tree: its roots, as `experimental_event_tree()` of the profiler's results has them.
@@ -70,7 +70,7 @@ def block_events(tree: Iterable[Any]) -> list[BlockEvent]:
 
 
 def paired(events: Iterable[BlockEvent], name: str, program: str) -> Recording:
-    """A recording of these events, each free put to the block that is live at its address.
+    """Makes a recording of these events, each free put to the block live at its address.
 
     Raises TraceError where nothing is allocated.
     """
@@ -89,7 +89,7 @@ def paired(events: Iterable[BlockEvent], name: str, program: str) -> Recording:
 
 
 def _walk(tree: Iterable[Any]) -> Iterator[BlockEvent]:
-    """The events of blocks in the order of the tree, which may be deeper than Python recurses."""
+    """Yields block events in the order of the tree, maybe deeper than Python recurses."""
     waiting: list[tuple[Any, tuple[str, ...]]] = [(root, ()) for root in tree][::-1]
     while waiting:
         event, operators = waiting.pop()

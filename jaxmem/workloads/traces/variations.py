@@ -9,7 +9,7 @@ from jaxmem.workloads.traces.recording import Recording
 
 
 class Variety(NamedTuple):
-    """How far a varied recording may lie from the true one."""
+    """The limits on how far a varied recording may lie from the true one."""
 
     sizes: float = 0.15  # standard deviation of the logarithm by which all blocks of a size change
     dropped: float = 0.15  # most of the requests, as a share, that do not come
@@ -21,7 +21,7 @@ VARIETY = Variety()
 
 
 def varied(recording: Recording, rng: np.random.Generator, variety: Variety = VARIETY) -> Recording:
-    """A program that could have been like this one; call sites are not kept."""
+    """Makes a program that could have been like this one; call sites are not kept."""
     requests = recording.requests
     birth = np.arange(requests, dtype=np.float64)
     # What is never freed dies after the end; deaths lie between the requests.
@@ -45,7 +45,7 @@ def varied(recording: Recording, rng: np.random.Generator, variety: Variety = VA
 
 
 def window(recording: Recording, first: int, length: int, full: bool) -> tuple[Recording, int]:
-    """The requests from `first` on, `length` of them, and how many blocks were live before.
+    """Returns `length` requests from `first` on, and how many blocks were live before.
 
     Args:
         full: begin with the blocks that are live then, in the order of their ages; else with
@@ -75,6 +75,6 @@ def window(recording: Recording, first: int, length: int, full: bool) -> tuple[R
 def _recording(
     name: str, size: np.ndarray, lifetime: np.ndarray, site: np.ndarray | None = None
 ) -> Recording:
-    """With what outlives the recording never freed."""
+    """Makes a recording, in which what outlives it is never freed."""
     outlives = np.arange(len(size)) + lifetime >= len(size)
     return Recording(name, size, np.where(outlives, NEVER, lifetime), site)

@@ -14,7 +14,7 @@ SPLITS = {"train": (0, 60), "validation": (60, 75), "test": (75, 100)}  # % of t
 
 
 def split_range(requests: int, split: str) -> range:
-    """The request numbers of one part of a recording of `requests` requests.
+    """Returns the request numbers of one part of a recording of `requests` requests.
 
     train: the first 60 %; validation: the next 15 %; test: the last 25 %. The parts follow each
     other in time and share no request. Raises ValueError for another name.
@@ -26,7 +26,7 @@ def split_range(requests: int, split: str) -> range:
 
 
 def window_starts(quantised: QuantisedRecording, split: str, length: int) -> range:
-    """Every request at which a window of `length` requests can start, wholly inside its part.
+    """Returns all requests at which a window of `length` requests can start, inside its part.
 
     Windows that share requests are not independent: a part of n requests holds n // length
     windows apart. Raises ValueError for an unknown split and if the part is too short.
@@ -48,7 +48,7 @@ def window_starts(quantised: QuantisedRecording, split: str, length: int) -> ran
 
 
 def most_before(recording: Recording) -> int:
-    """The most blocks of earlier requests that are live at any request, once the dead are freed."""
+    """Finds the most blocks of earlier requests live at any request, once the dead are freed."""
     number = np.arange(recording.requests)
     ends = np.minimum(number + recording.lifetime, recording.requests)
     freed = np.cumsum(np.bincount(ends, minlength=recording.requests + 1))[:-1]
@@ -98,7 +98,7 @@ def window_requests(
 def _windows(
     size: jax.Array, lifetime: jax.Array, first: jax.Array, length: int, before: int
 ) -> tuple[jax.Array, jax.Array]:
-    """Sizes and lifetimes int32[P, B + T] of the windows that start at `first` (int32[P])."""
+    """Cuts sizes and lifetimes int32[P, B + T] of the windows that start at `first` (int32[P])."""
     window = first[:, None] + jnp.arange(length, dtype=jnp.int32)
     if not before:
         return size[window], lifetime[window]

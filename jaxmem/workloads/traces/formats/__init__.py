@@ -40,7 +40,7 @@ FORMATS = {
 
 
 def alignment_of(recording: Recording) -> int:
-    """Bytes to which sizes are rounded where a recording is played in bytes, by its source.
+    """Returns the bytes to which sizes are rounded in a recording played in bytes, by its source.
 
     512 for CUDA, 1 for buffers whose sizes a compiler has rounded, 16 for all others.
     """
@@ -94,7 +94,7 @@ def read_trace(
 def read_trace_bytes(
     data: bytes, name: str, most_lines: int, most_bytes: int = MOST_BYTES_OF_STRANGERS
 ) -> Recording:
-    """The same for a file in memory, as it comes from a stranger.
+    """Reads the same from a file in memory, as it comes from a stranger.
 
     Formats that cannot be read safely, or come in two files, are refused.
 
@@ -109,7 +109,7 @@ def read_trace_bytes(
 
 
 def _recording(source: Source, formats: Iterable[Format]) -> Recording:
-    """The recording, by the only format there is or the first that the content is of."""
+    """Reads the recording, by the only format there is or the first that the content is of."""
     formats, head = list(formats), source.head
     format = next((each for each in formats if len(formats) == 1 or each.told_by(head)), None)
     if format is None:

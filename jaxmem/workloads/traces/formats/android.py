@@ -1,4 +1,4 @@
-"""What Android's malloc debug records (`record_allocs`), and its memory_replay reads.
+"""Traces of Android's malloc debug (`record_allocs`), which its memory_replay reads.
 
 `THREAD: malloc ADDRESS SIZE`, `calloc ADDRESS COUNT SIZE`, `memalign ADDRESS ALIGNMENT SIZE`,
 `realloc NEW OLD SIZE`, `free ADDRESS`, `thread_done 0x0`; since Android 14 with the nanoseconds at

@@ -1,4 +1,4 @@
-"""What the calls of C's allocator do to the blocks, for logs that have a line for each call."""
+"""Effects of C's allocator calls on the blocks, for logs that have a line for each call."""
 
 from collections.abc import Hashable, Sequence
 from math import prod
@@ -23,7 +23,7 @@ NAMES = (*SIZE_OF, "free")
 
 
 def arguments_of(name: str) -> int:
-    """How many arguments a call has at least."""
+    """Tells how many arguments a call has at least."""
     return 1 if name == "free" else max(SIZE_OF[name]) + 1
 
 

@@ -35,7 +35,7 @@ HEADERS = f"{','.join(EVENT_COLUMNS)} (events) or {','.join(BUFFER_COLUMNS)} (Mi
 
 
 def _is_header(columns: list[str], wanted: tuple[str, ...]) -> bool:
-    """Whether these are the columns wanted, in any order, with none twice."""
+    """Tells whether these are the columns wanted, in any order, with none twice."""
     names = [name.strip() for name in columns]
     if wanted == BUFFER_COLUMNS:
         names = [OLD_NAMES.get(name, name) for name in names]
@@ -54,7 +54,7 @@ def _told_by(wanted: tuple[str, ...]) -> Callable[[bytes], bool]:
 
 
 def _read(source: Source, wanted: tuple[str, ...]) -> Recording:
-    """The recording of a file of which the columns must be these, in any order."""
+    """Reads the recording of a file of which the columns must be these, in any order."""
     lines = Lines(source)
     header = next(lines.texts, None)
     if header is None:
@@ -71,7 +71,7 @@ def _read(source: Source, wanted: tuple[str, ...]) -> Recording:
 
 
 def _rows(lines: Lines, columns: list[str], wanted: tuple[str, ...]) -> Iterator[list[str]]:
-    """The fields of each line, in the order of `wanted`; of columns not there, empty texts."""
+    """Yields the fields of each line, in `wanted`'s order; of columns not there, empty texts."""
     order = [columns.index(name) if name in columns else -1 for name in wanted]
     for text in lines:
         fields = [field.strip() for field in text.split(",")]
@@ -110,7 +110,7 @@ def _read_events(lines: Lines, columns: list[str]) -> Recording | None:
 
 
 class _Past:
-    """When blocks were freed, for the message about one that is freed again."""
+    """The times at which blocks were freed, for the message about one that is freed again."""
 
     def __init__(self) -> None:
         self.freed = array("q")  # line of the free of each request, 0: none
@@ -121,7 +121,7 @@ class _Past:
         self.names.append(hash(block))
 
     def why_not_live(self, block: str) -> str:
-        """What is wrong with the free of a block that is not live."""
+        """Says what is wrong with the free of a block that is not live."""
         same = np.flatnonzero(np.frombuffer(self.names, np.int64) == hash(block))
         if not same.size:
             return f"free of the unknown id {shown(block)}; only a live id can be freed"
@@ -171,7 +171,7 @@ def _read_buffers(lines: Lines, columns: list[str]) -> Recording | None:
 
 
 def requests_of_buffers(lower, upper, size) -> tuple[np.ndarray, np.ndarray]:
-    """Size int64[R] and lifetime int64[R] of buffers that are live for lower <= t < upper.
+    """Returns size int64[R] and lifetime int64[R] of buffers live for lower <= t < upper.
 
     At equal times frees come first, then allocations in the order given.
     """

@@ -1,4 +1,4 @@
-"""What PyTorch's caching allocator had reserved while a snapshot of CUDA memory was recorded.
+"""The bytes that PyTorch's allocator had reserved while a snapshot of CUDA memory was recorded.
 
 It takes memory from the device in segments, of which it hands out blocks. A snapshot lists the
 segments that there are at its end, and its events those that came and went before.
@@ -14,7 +14,7 @@ GIVEN_BACK = ("segment_free", "segment_unmap")
 
 
 def reserved_bytes(trace: list[Any], segments: Any, device: int) -> int:
-    """The most bytes reserved at once since the first event, of all streams and pools together.
+    """Finds the most bytes reserved at once since the first event, over all streams and pools.
 
     Args:
         trace: the events of the device.
@@ -47,5 +47,5 @@ def reserved_bytes(trace: list[Any], segments: Any, device: int) -> int:
 
 
 def dicts(value: Any) -> list[dict[str, Any]]:
-    """The dicts in a list; none where it is no list."""
+    """Returns the dicts in a list; none where it is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

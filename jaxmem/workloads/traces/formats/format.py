@@ -1,4 +1,4 @@
-"""What a format of trace files is: its name, how it is told, how it is read."""
+"""The parts of a format of trace files: its name, how it is told, how it is read."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -63,7 +63,7 @@ def _values(lines: Lines, text: str, kind: str, numbers: list[str]) -> Iterator[
 
 
 def _last(blocks: list[int]) -> Hashable:
-    """The block that came last; where there is none, a name that no block has."""
+    """Returns the block that came last; where there is none, a name that no block has."""
     return blocks.pop() if blocks else None
 
 

@@ -58,7 +58,7 @@ def _numbers(name: str, arguments: str) -> list[int]:
 
 
 def _address(text: str) -> int:
-    """The number that stands for a block, 0 for none."""
+    """Reads the number that stands for a block, 0 for none."""
     if text == "(nil)":
         return 0
     return int(text[1:]) if text.startswith("#") else int(text, 16)

@@ -83,7 +83,7 @@ def _read(source: Source) -> Recording:
 
 
 def _begun(events: Events, call: _Call, thread: str) -> _Call:
-    """The call that ends on a later line, once what it gives up is given up.
+    """Returns the call that ends on a later line, once what it gives up is given up.
 
     Another thread can get that address before the call ends.
     """
@@ -112,14 +112,14 @@ def _thread(line: re.Match[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """The name in C's allocator of what does the same."""
+    """Returns the name in C's allocator of what does the same."""
     if name in NAMES:
         return name
     return "malloc" if re.fullmatch(NEW, name) else "free"
 
 
 def _numbers(arguments: str) -> list[int]:
-    """The numbers that a call begins with; ltrace prints more of them than there are arguments."""
+    """Reads the numbers that a call begins with; ltrace prints more than there are arguments."""
     numbers: list[int] = []
     for word in arguments.split(","):
         value = _number(word.strip())

@@ -50,7 +50,7 @@ def _read(source: Source) -> Recording:
 
 
 def _fields(lines: Lines, header: list[int]) -> Iterator[list[str]]:
-    """The fields of each operation; the numbers before the first one are put into `header`."""
+    """Yields the fields of each operation; the numbers before the first are put into `header`."""
     begun = False
     for text in lines:
         if text.startswith("#"):

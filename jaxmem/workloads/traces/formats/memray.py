@@ -41,7 +41,7 @@ def _read(source: Source) -> Recording:
 
 @contextmanager
 def _reader(source: Source, path: Path) -> Iterator[IO[bytes]]:
-    """What memray tells of a recording; its process is no longer there after the `with` block.
+    """Opens what memray tells of a recording; the `with` block's end ends memray's process.
 
     Raises:
         TraceError: it complains, ends by a signal, or cannot read such a recording.
@@ -122,7 +122,7 @@ def _take(events: Events, output: IO[bytes]) -> str:
 
 
 def _records(output: IO[bytes]) -> Iterator[tuple[bytes, int, int, int, int]]:
-    """The events as they come; the last one, where the process has ended in it, is left out."""
+    """Yields the events as they come; the last one, if the process has ended in it, is left out."""
     while piece := output.read(EVENT.size * AT_ONCE):
         yield from EVENT.iter_unpack(piece[: len(piece) - len(piece) % EVENT.size])
 

@@ -19,7 +19,7 @@ AGGREGATED = 3  # exit status: the recording has no single events
 
 
 def kinds_of(allocators: Any) -> dict[int, bytes]:
-    """The kind of each of memray's allocators that is not a plain allocation."""
+    """Returns the kind of each of memray's allocators that is not a plain allocation."""
     return {
         **dict.fromkeys((allocators.FREE, allocators.PYMALLOC_FREE), FREED),
         **dict.fromkeys((allocators.REALLOC, allocators.PYMALLOC_REALLOC), MOVED),

@@ -73,7 +73,7 @@ def _read(source: Source) -> Recording:
 
 
 def _content(source: Source) -> Any:
-    """What the file holds, pickle or JSON."""
+    """Reads what the file holds, pickle or JSON."""
     if JSON.match(source.head) is None:
         return read_plain_pickle(source, WHAT)
     if source.most is not None:  # a short text can stand for much more memory
@@ -89,7 +89,7 @@ def _content(source: Source) -> Any:
 
 
 def _traces(source: Source, snapshot: Any) -> list[list[Any]]:
-    """The events of each device; raises TraceError where there are none."""
+    """Returns the events of each device; raises TraceError where there are none."""
     if isinstance(snapshot, list) and any("blocks" in segment for segment in dicts(snapshot)):
         raise TraceError(
             f"{source.where}: a list of segments, as torch.cuda.memory_snapshot() returns; it has "
@@ -104,7 +104,7 @@ def _traces(source: Source, snapshot: Any) -> list[list[Any]]:
 
 
 def _device(source: Source, traces: list[list[Any]], moves: list[int]) -> int:
-    """The device asked for, or that with the most allocations and frees; raises TraceError."""
+    """Chooses the device asked for, or that with most allocations, frees; raises TraceError."""
     if source.device is None:
         if any(traces):
             return max(range(len(traces)), key=lambda number: (moves[number], len(traces[number])))
@@ -119,7 +119,7 @@ def _device(source: Source, traces: list[list[Any]], moves: list[int]) -> int:
 
 
 def _moves(traces: list[list[Any]]) -> list[int]:
-    """How many allocations and frees are among the events of each device."""
+    """Counts the allocations and frees among the events of each device."""
     counted: dict[int, int] = {}  # by trace: the same one may stand in the list a million times
     for trace in traces:
         if id(trace) not in counted:
@@ -159,7 +159,7 @@ def _check(source: Source, event: Any) -> None:
 
 
 def _active(snapshot: dict[str, Any], device: int) -> Iterator[tuple[int, int]]:
-    """Address and bytes of the blocks that were taken when the snapshot was made."""
+    """Yields address and bytes of the blocks that were taken when the snapshot was made."""
     met: set[int] = set()  # the same list may stand in a million segments
     for segment in dicts(snapshot.get("segments")):
         blocks, address = segment.get("blocks"), segment.get("address")
@@ -177,7 +177,7 @@ def _active(snapshot: dict[str, Any], device: int) -> Iterator[tuple[int, int]]:
 
 
 def _blocks_before(trace: list[Any], active: Iterable[tuple[int, int]]) -> dict[int, int]:
-    """Address and bytes of the blocks that were taken before the first event.
+    """Yields address and bytes of the blocks that were taken before the first event.
 
     They are those that are freed and were not allocated, and those that are there at the end and
     are in no event.
@@ -195,7 +195,7 @@ def _blocks_before(trace: list[Any], active: Iterable[tuple[int, int]]) -> dict[
 
 
 def _site(frames: Any) -> tuple[tuple[str, int], ...] | None:
-    """The stack of calls that led to an allocation."""
+    """Returns the stack of calls that led to an allocation."""
     known: list[tuple[str, int]] = []
     for call in dicts(frames[:MOST_FRAMES] if isinstance(frames, list) else None):
         file, line = call.get("filename"), call.get("line")

@@ -60,7 +60,7 @@ def _is_header(text: str) -> bool:
 
 
 def _address(text: str) -> int | None:
-    """The number that an address is, 0 for none; None for what is no address."""
+    """Reads the number that an address is, 0 for none; None for what is no address."""
     if text in ("(nil)", "nullptr"):
         return 0
     return int(text, 16) if ADDRESS.fullmatch(text) else None

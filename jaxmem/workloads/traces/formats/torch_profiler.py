@@ -78,7 +78,7 @@ def _read(source: Source) -> Recording:
 
 
 def _chosen(source: Source, table: _Table, counts: np.ndarray) -> int:
-    """The place of the device that is asked for, or of that with the most events."""
+    """Chooses the place of the device asked for, or of that with the most events."""
     if source.device is None:
         return int(counts.argmax())
     for (kind, number), place in table.devices.items():

@@ -37,7 +37,7 @@ class _Operation(NamedTuple):
 
 
 class _Allocator:
-    """What one allocator of the program did."""
+    """The calls of one allocator of the program."""
 
     def __init__(self, source: Source) -> None:
         self.events = Events(source)
@@ -100,7 +100,7 @@ def _move(events: Events, moving: _Operation, result: int) -> None:
 
 
 def _operation(text: str) -> _Operation | None:
-    """What a line tells; None where it is no allocation, free or realloc."""
+    """Reads what a line tells; None where it is no allocation, free or realloc."""
     value = _json(text)
     if not isinstance(value, dict):
         return None
@@ -142,7 +142,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _address(value: Any) -> int | None:
-    """The number of an address; None where there is none."""
+    """Reads the number of an address; None where there is none."""
     if value in ("(nil)", "0", "nullptr"):
         return 0
     return int(value, 16) if isinstance(value, str) and ADDRESS.fullmatch(value) else None

@@ -1,4 +1,4 @@
-"""What a file of no format probably is, and what to do: told by its first bytes."""
+"""Guesses at a file of no format, and what to do: told by its first bytes."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -79,7 +79,7 @@ KINDS = (
 
 
 def no_trace(source: Source, names: Iterable[str]) -> TraceError:
-    """The error for a file that is of no format: what it probably is, and what is read instead.
+    """Makes the error for a file of no format: what it probably is, and what is read instead.
 
     Args:
         names: of the formats.
@@ -109,5 +109,5 @@ def _is_binary(head: bytes) -> bool:
 
 
 def _is_json(text: str) -> bool:
-    """Whether the first line is JSON, or the beginning of it."""
+    """Tells whether the first line is JSON, or the beginning of it."""
     return re.match(r'\{\s*("[^"\\]*"\s*:|\}|$)|\[\s*([\[{"\d\]-]|$)', text) is not None

@@ -65,7 +65,7 @@ WITHOUT = (
 
 
 class _Sum(NamedTuple):
-    """What the calls of a log come to."""
+    """The sum of the calls of a log."""
 
     allocations: int = 0
     frees: int = 0
@@ -122,7 +122,7 @@ class _Log:
             call = following
 
     def recording(self) -> Recording:
-        """The recording; raises TraceError where there is no call, or none that allocates."""
+        """Returns the recording; raises TraceError if there is no call, or none that allocates."""
         if not self.process and self.spoken and not self._is_idle():
             raise self.source.fault(WITHOUT, 1)
         counted = self.events.counted
@@ -134,7 +134,7 @@ class _Log:
         return self.events.recording(program)
 
     def _is_idle(self) -> bool:
-        """Whether valgrind says that nothing was allocated at all."""
+        """Tells whether valgrind says that nothing was allocated at all."""
         return any(total.allocations == 0 for total in self.totals.values())
 
     def _compare(self, total: _Sum) -> None:
@@ -149,7 +149,7 @@ class _Log:
                 self.events.counted[TOO_MANY.format(name)] = shown_here - told
 
     def _call(self, name: str, arguments: str, result: str | None, followed: bool) -> None:
-        """What one call does to the blocks."""
+        """Does to the blocks what one call does."""
         kind, zoned = _kind(name)
         parts = [part.strip() for part in arguments.split(",")][zoned:]
         if kind == FREE:
@@ -184,7 +184,7 @@ class _Log:
         self.untold += 1
 
     def _is_untold(self, block: int) -> bool:
-        """Whether a block that ends can be one whose address was not told."""
+        """Tells whether a block that ends can be one whose address was not told."""
         untold = self.untold > 0 and block not in self.events.live
         self.untold -= untold
         return untold
@@ -213,13 +213,13 @@ class _Log:
 
 @lru_cache(maxsize=256)
 def _kind(name: str) -> tuple[int | None, bool]:
-    """What calls of a function do, None if unknown, and whether a zone comes first."""
+    """Tells what calls of a function do, None if unknown, and whether a zone comes first."""
     kind = next((kind for kind, names in KINDS if re.fullmatch(names, name)), None)
     return kind, ZONED.fullmatch(name) is not None
 
 
 def _bytes_of(kind: int, parts: list[str]) -> int | None:
-    """The bytes that a call asks for; None where they cannot be told."""
+    """Reads the bytes that a call asks for; None where they cannot be told."""
     if kind == PRODUCT:
         return _product(parts)
     numbers = [number for part in parts if (number := NUMBER.fullmatch(part))]
@@ -232,7 +232,7 @@ def _bytes_of(kind: int, parts: list[str]) -> int | None:
 
 
 def _product(parts: list[str]) -> int | None:
-    """The bytes of one number, or of so many things of a size; None for what is neither."""
+    """Reads the bytes of one number, or of so many things of a size; None for neither."""
     numbers = [int(number[2]) for part in parts if (number := NUMBER.fullmatch(part))]
     if len(numbers) != len(parts) or not 1 <= len(numbers) <= 2:
         return None
@@ -240,7 +240,7 @@ def _product(parts: list[str]) -> int | None:
 
 
 def _address(text: str) -> int:
-    """The number that an address is; 0 for what is none."""
+    """Reads the number that an address is; 0 for what is none."""
     return int(text, 16) if ADDRESS.fullmatch(text) else NULL
 
 

@@ -29,7 +29,7 @@ EMPTY = "values of zero bytes, for which XLA asks for no memory, left out"
 
 
 class _Place(NamedTuple):
-    """Where XLA has put a value."""
+    """The place of a value in XLA's memory."""
 
     allocation: int
     offset: int  # bytes
@@ -66,7 +66,7 @@ def _read(source: Source) -> Recording:
 
 
 def _places(source: Source) -> tuple[dict[str, _Place], Counter[str]]:
-    """Where each value is, and how many of them are memory that others provide."""
+    """Finds where each value is, and how many of them are memory that others provide."""
     placed: dict[str, _Place] = {}
     left_out: Counter[str] = Counter()
     lines = Lines(source, log=True)
@@ -87,7 +87,7 @@ def _places(source: Source) -> tuple[dict[str, _Place], Counter[str]]:
 
 
 def _buffers(source: Source, placed: dict[str, _Place]) -> Iterator[_Buffer]:
-    """The buffers of the values that have a place.
+    """Yields the buffers of the values that have a place.
 
     Values that are live together at one place are one buffer, which is updated where it lies.
     """
