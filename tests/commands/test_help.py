@@ -25,7 +25,7 @@ def test_help_lists_the_settings_of_the_learner_that_is_chosen(capsys):
 def test_help_lists_the_settings_of_the_workload_that_is_chosen(capsys):
     shown = told(capsys, "compare", "-h", "workload=trace", "workload.slack=3")
     assert "workload.slack=1.1" in shown  # the default
-    assert "# arena bytes / peak live bytes" in shown
+    assert "# arena / what is live at the peak, rounded up to cells" in shown
     assert "workload.capacity" not in shown
     # What a choice takes from another has its words too.
     alias = told(capsys, "compare", "--help", "workload=segregated-lifetimes")

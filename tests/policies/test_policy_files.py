@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
+from jaxmem import whole_files
 from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import failed_share, run
-from jaxmem.policies import carded, policy
+from jaxmem.policies import policy
 from jaxmem.policies import saved as files
 from jaxmem.policies.learned import greedy, learned
 from jaxmem.policies.networks import Scorer
@@ -171,15 +173,11 @@ def test_saving_again_replaces_the_policy(saved, network):
 
 @pytest.mark.parametrize("killed_by", [KeyboardInterrupt, OSError("disk full")])
 def test_a_killed_save_leaves_the_old_policy_or_none(killed_by, saved, network, monkeypatch):
-    whole = carded.save_file
-
-    def half(arrays, path, metadata):
-        whole(arrays, path, metadata)
-        content = path.read_bytes()
-        path.write_bytes(content[: len(content) // 2])
+    def killed(descriptor):
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
         raise killed_by
 
-    monkeypatch.setattr(carded, "save_file", half)
+    monkeypatch.setattr(whole_files.os, "fsync", killed)
     other = jax.tree.map(lambda leaf: 2 * leaf, network)
     for path in (saved, saved.with_name("new.safetensors")):
         with pytest.raises(type(killed_by) if isinstance(killed_by, OSError) else killed_by):
@@ -190,14 +188,13 @@ def test_a_killed_save_leaves_the_old_policy_or_none(killed_by, saved, network, 
 
 def test_a_save_killed_before_the_last_step_is_not_seen_by_a_reader(saved, network, monkeypatch):
     """The file under the final name is at no moment anything but whole."""
-    seen = []
-    whole = carded.save_file
+    seen, sync = [], os.fsync
 
-    def watched(arrays, path, metadata):
-        whole(arrays, path, metadata)
+    def watched(descriptor):
+        sync(descriptor)
         seen.append(read_policy(saved)[0])
 
-    monkeypatch.setattr(carded, "save_file", watched)
+    monkeypatch.setattr(whole_files.os, "fsync", watched)
     save_policy(saved, jax.tree.map(lambda leaf: 2 * leaf, network), CARD)
     assert_same(seen[0], network)
 
