@@ -25,9 +25,10 @@ from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.learning.train import train
-from jaxmem.policies import FITS, TUNED, Policy, policy
+from jaxmem.policies import Policy, policy
 from jaxmem.policies.saved import save_policy
 from jaxmem.render.progress import TrainingDisplay
+from jaxmem.rules import FITS, TUNED
 from jaxmem.workloads.peaks import served_by_compaction
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import Requests

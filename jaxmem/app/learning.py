@@ -11,8 +11,9 @@ from jaxmem.app.worker import Watched
 from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tuning import least_failing
 from jaxmem.learning.train import TrainResult, train
-from jaxmem.policies import CLASSICAL, policy
+from jaxmem.policies import policy
 from jaxmem.policies.saved import save_policy
+from jaxmem.rules import CLASSICAL
 
 SEQUENCES = 256  # that the policy is tested on
 # A small run has few gradient steps: less averaging, or the average would lag behind. To choose the
