@@ -23,10 +23,11 @@ from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import strongest_rules
 from jaxmem.learning.imitation import ImitationConfig, Lesson, imitate
-from jaxmem.policies import CLASSICAL, Policy, policy
+from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.policies.saved import Card, choice_of, guide_of, read_policy, save_policy
+from jaxmem.rules import CLASSICAL
 from jaxmem.workloads.registry import Workload, workload
 
 SEED, TEST_SEED = 0, 2026

@@ -12,10 +12,11 @@ from rich.console import Console
 from jaxmem.evaluation.hindsight import Bounds, way
 from jaxmem.evaluation.run import run
 from jaxmem.evaluation.statistics import estimate_over_seeds
-from jaxmem.policies import CLASSICAL, policy
+from jaxmem.policies import policy
 from jaxmem.policies.saved import load_policy
 from jaxmem.render import draw_memory_map
 from jaxmem.render.study import Panel, draw_learning_bands, draw_profile
+from jaxmem.rules import CLASSICAL
 from jaxmem.workloads.registry import workload
 
 SHOWN = ("large-short-lived", "stack-with-leaks")  # memory maps

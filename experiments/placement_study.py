@@ -25,9 +25,10 @@ from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.learning.train import train
-from jaxmem.policies import FITS, TUNED, Policy, policy
+from jaxmem.policies import Policy, policy
 from jaxmem.policies.saved import save_policy
 from jaxmem.render.progress import TrainingDisplay
+from jaxmem.rules import default_rules
 from jaxmem.workloads.peaks import served_by_compaction
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import Requests
@@ -148,13 +149,14 @@ def _baselines(out: Path, name: str, task: Workload, requests: Requests) -> np.n
     file = out / "members" / f"{name}-rules.json"
     if file.exists():
         return np.asarray(best.start)
-    rules: dict[str, Policy] = {rule: policy(rule) for rule in FITS}
+    rules: dict[str, Policy] = {}
     notes = []
-    for rule in TUNED:
-        rules[rule], note = tuned(rule, task, 0)
+    for rule in default_rules(task.hinted):
+        if not rule.tuning:
+            rules[rule.name] = policy(rule.name)
+            continue
+        rules[rule.name], note = tuned(rule.name, task, 0)
         notes.append(note)
-    if task.hinted:
-        rules["hint_fit"] = policy("hint_fit")
     played: dict[str, Trajectory] = {rule: run(p, requests, task) for rule, p in rules.items()}
     found = {rule: _measured(trajectory, requests, task) for rule, trajectory in played.items()}
     if task.stop_at_failure:

@@ -1,7 +1,7 @@
 """Names that every room knows, and what to say about one that is not known."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # What is counted in training, said wherever it first appears.
 TRAINING_WORDS = (
@@ -9,7 +9,6 @@ TRAINING_WORDS = (
     "state: the memory of an arena and the request that comes, as a policy sees them before a step",
     "episode: one whole sequence of requests in one arena",
 )
-CLASSICAL = ("first", "second", "best", "worst")  # the four fits that every textbook has
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
@@ -19,3 +18,8 @@ def nearest(given: str, known: Iterable[str]) -> str:
     if near:
         return f"; did you mean {' or '.join(near)}?"
     return f"; known: {', '.join(known) or 'none'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Joins names to "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -1,5 +1,7 @@
 """Oracle of the replay of recordings: every hole found anew at every request, in plain Python."""
 
+from jaxmem.rules import RULES
+
 NOWHERE = -1
 
 
@@ -30,22 +32,21 @@ class SlowReplay:
         fitting = [(begin, end) for begin, end in self.holes() if end - begin >= size]
         if not fitting:
             return NOWHERE
-        small = size <= self.threshold
-        tightest = min(fitting, key=lambda hole: (hole[1] - hole[0], hole[0]))
-        if rule == "first" or (rule == "two_ended" and small):
-            return fitting[0][0]
-        if rule == "two_ended":
-            return fitting[-1][1] - size
-        if rule == "best" or (rule == "segregated" and small):
-            return tightest[0]
-        if rule == "segregated":
-            return tightest[1] - size
-        if rule == "worst":
-            return max(fitting, key=lambda hole: (hole[1] - hole[0], -hole[0]))[0]
-        assert rule == "next"
-        onward = [max(begin, self.cursor) for begin, end in fitting
-                  if end - max(begin, self.cursor) >= size]  # fmt: skip
-        return min(onward, default=fitting[0][0])
+        places = RULES[rule].order
+        assert places is not None, f"{rule} does not play in bytes"
+        place = places[size > self.threshold]
+        if place.hole == "next":
+            assert not place.high
+            onward = [max(begin, self.cursor) for begin, end in fitting
+                      if end - max(begin, self.cursor) >= size]  # fmt: skip
+            return min(onward, default=fitting[0][0])
+        begin, end = {
+            "first": fitting[0],
+            "last": fitting[-1],
+            "best": min(fitting, key=lambda hole: (hole[1] - hole[0], hole[0])),
+            "worst": max(fitting, key=lambda hole: (hole[1] - hole[0], -hole[0])),
+        }[place.hole]
+        return end - size if place.high else begin
 
     def extend(self, size: int) -> int:
         """The start of a request that no hole holds: above all blocks."""

@@ -28,7 +28,7 @@ the network, counts nobody, and keeps no file that is uploaded."""
 def show() -> None:
     """Draws the tab."""
     st.markdown(INTRODUCTION)
-    for rule in fits.RULES:
+    for rule in fits.TOLD:
         st.markdown(f"##### {policy_title(rule.name)}")
         st.markdown(rule.words)
         drawn = fits.picture(rule)

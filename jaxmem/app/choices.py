@@ -9,9 +9,9 @@ import yaml
 import jaxmem
 from jaxmem.app.typed import layout_text, sizes_text
 from jaxmem.configuration import choices_of, configuration_folder
-from jaxmem.render.palette import POLICY_TITLES, policy_title
+from jaxmem.render.palette import policy_title
+from jaxmem.rules import NAMES
 
-RULES = tuple(name for name in POLICY_TITLES if name != "learned")
 TRAINED = "learned"  # the policy that was trained on this page
 MOST = {"play_policies": 8, "race_policies": 6, "compare_policies": 24}  # chosen at once
 CHOSEN = "chosen to show the difference; averages over many sequences are in Compare."
@@ -52,7 +52,7 @@ def workloads() -> tuple[str, ...]:
 
 def players(trained: bool) -> list[str]:
     """All policies; with the one that was trained on this page, if there is one."""
-    return [*([TRAINED] if trained else []), *RULES, *shipped()]
+    return [*([TRAINED] if trained else []), *NAMES, *shipped()]
 
 
 def recordings() -> tuple[str, ...]:

@@ -24,9 +24,10 @@ from jaxmem.evaluation.hindsight import replay
 from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.thoughts import Thoughts, thoughts
 from jaxmem.evaluation.tuning import tuned
-from jaxmem.policies import TUNED, Policy, policy
+from jaxmem.policies import Policy, policy
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.policies.saved import SHIPPED, Card, load_policy, read_policy
+from jaxmem.rules import TUNED
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import Requests
 

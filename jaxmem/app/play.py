@@ -17,6 +17,7 @@ from jaxmem.app.typed import (
     random_layout,
     sizes_of,
 )
+from jaxmem.names import listed
 from jaxmem.render import strip
 from jaxmem.render.memory import BEFORE, Stretch, with_holes
 
@@ -248,11 +249,7 @@ def _outcome(played: dict[str, Any], now: int) -> str:
         return "The dashed frame is where it goes."
     if not placed:
         return "No policy has a hole for it."
-    return f"{_listed(failed)} cannot place it; {_listed(placed)} can."
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f"{listed(failed)} cannot place it; {listed(placed)} can."
 
 
 def _toggle(last: int) -> None:

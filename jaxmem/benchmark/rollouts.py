@@ -17,6 +17,7 @@ from jaxmem.environment.environment import Environment, Params, State
 from jaxmem.environment.situation import serve, situation_at
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
+from jaxmem.rules import RULES
 from jaxmem.workloads.registry import workload
 from jaxmem.workloads.requests import Requests
 
@@ -26,7 +27,6 @@ WORK = 2**25  # cells times arenas times steps of a call, about: a large setting
 SHORTEST = 16  # steps of a call
 OBSERVATIONS = ("none", "bitmap", "candidates", "packed")
 HOLES = ("candidates", "packed")  # observations whose actions are the first holes that fit
-AGED = ("hint_fit",)  # policies that ask when a neighbour was placed, or will die
 
 Start = Callable[[Params], Any]  # -> carry
 Play = Callable[[Any, Params], Any]  # carry, params -> carry, some steps later
@@ -77,7 +77,8 @@ class Rollout:
 
     def __init__(self, player: Policy, setting: Setting, representation: str = "auto") -> None:
         requests = requests_for(setting.cells, setting.arenas)
-        ages = setting.observation in HOLES or player.name in AGED
+        ages = setting.observation in HOLES
+        ages |= player.name in RULES and RULES[player.name].needs_ages
         initial = _arena(setting.cells, requests, representation, ages)
         params = Params(requests, initial, jnp.bool_(False), jnp.float32(jnp.inf))
         self.setting, self.policy = setting, player.name

@@ -14,10 +14,11 @@ from jaxmem.policies import policy
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.throughput import bench_markdown, bench_tables
 from jaxmem.render.throughput_picture import draw_throughput
+from jaxmem.rules import RULES
 from jaxmem.run_folder import RunFolder
 
 MAX_ARENAS = 65_536
-CHOICES = {"two_ended": 5, "segregated": (5, 1, 1)}  # any choice costs the same
+THRESHOLD = 5  # cells, of a rule that has one: any costs the same
 QUICK = {
     "cells": [100, 1024],
     "arenas": [1024, 8192],
@@ -68,7 +69,9 @@ def plan_of(config: dict[str, Any]) -> Plan:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 60:
         raise UsageError(f"seconds is {seconds!r}; it must be a number above 0, at most 60")
     name = str(config["policy"])
-    player = checked(policy, name, np.array(CHOICES[name]) if name in CHOICES else None)
+    tuning = RULES[name].tuning if name in RULES else None
+    numbers = np.squeeze([THRESHOLD, *tuning.untuned]) if tuning else None
+    player = checked(policy, name, numbers)
     checked(check_settings, player, observations, config["representation"])
     sizes = [(count, arenas[0]) for count in cells] + [(cells[0], count) for count in arenas]
     return Plan(

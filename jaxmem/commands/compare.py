@@ -15,7 +15,6 @@ from jaxmem.commands import (
 )
 from jaxmem.evaluation.compare import Comparison, check_comparison, compare
 from jaxmem.evaluation.hindsight import check_searchable
-from jaxmem.policies import FITS, TUNED
 from jaxmem.policies.saved import SHIPPED
 from jaxmem.render import draw_memory_map, rich_table
 from jaxmem.render.comparison import draw_comparison
@@ -23,6 +22,7 @@ from jaxmem.render.fragmentation import draw_fragmentation
 from jaxmem.render.palette import count
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.terminal import placements_text
+from jaxmem.rules import default_rules
 from jaxmem.run_folder import RunFolder
 from jaxmem.workloads.registry import Workload
 
@@ -74,7 +74,7 @@ def rivals(config: dict[str, Any], task: Workload) -> list[Any]:
     """Returns the policies asked for; by default every rule that applies."""
     if config["policies"] is not None:
         return check_list(config, "policies")
-    return [*FITS, *TUNED, *(["hint_fit"] if task.hinted else [])]
+    return [rule.name for rule in default_rules(task.hinted)]
 
 
 def draw_pictures(comparison: Comparison, folder: RunFolder) -> None:

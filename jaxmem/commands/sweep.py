@@ -23,11 +23,11 @@ from jaxmem.learning.search import SearchPlan, check_counts, plan_search, search
 from jaxmem.learning.space import about
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.study import Study, Trial, check_optuna
-from jaxmem.policies import CLASSICAL
 from jaxmem.policies.saved import load_policy
 from jaxmem.render.progress import SearchDisplay, StagesDisplay
 from jaxmem.render.search import draw_importances, draw_trials, search_markdown, trials_table
 from jaxmem.render.sweep import sweep_table
+from jaxmem.rules import CLASSICAL
 from jaxmem.run_folder import RESULTS, RunFolder, is_finished
 from jaxmem.workloads.registry import Workload
 

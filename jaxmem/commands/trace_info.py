@@ -12,13 +12,13 @@ from jaxmem.evaluation.replay import Events, events_of, least_alignment
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.trace_shape import live_curve, rank_correlation, size_histogram
 from jaxmem.names import nearest
-from jaxmem.policies.orders import ORDERED
 from jaxmem.policies.saved import SHIPPED
 from jaxmem.policies.saved_scorer import SCORERS, load_scorer
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.trace_info import trace_markdown, trace_table
 from jaxmem.render.trace_picture import draw_trace
 from jaxmem.render.trace_verdict import trace_verdict
+from jaxmem.rules import ORDERED
 from jaxmem.run_folder import RunFolder
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording, alignment_of, read_trace
@@ -147,9 +147,11 @@ def _by_text(shares: dict[str, dict[float, float]]) -> dict[str, dict[str, float
 
 
 def check_policies(config: dict[str, Any]) -> list[str]:
-    """Returns the policies asked for, which all play recordings in bytes."""
-    names = [str(name) for name in check_list(config, "policies")]
+    """Returns the policies asked for, which all play in bytes; null: all rules that do."""
     allowed = (*ORDERED, *SCORERS)
+    if config["policies"] is None:
+        return [*ORDERED, "learned"]
+    names = [str(name) for name in check_list(config, "policies")]
     if not names:
         raise UsageError(f"policies is []; name one or more of {', '.join(allowed)}")
     for name in names:

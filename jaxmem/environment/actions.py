@@ -12,8 +12,7 @@ from flax import struct
 
 from jaxmem.arena.arena import NOWHERE, Holes
 from jaxmem.environment.situation import Situation
-
-FIT_RULES = ("first", "second", "best", "worst", "next")
+from jaxmem.rules import FITS
 
 
 @struct.dataclass
@@ -65,7 +64,7 @@ def addresses(situation: Situation, holes: int, cells: int) -> Choices:
 def fit_rules(situation: Situation, holes: int, cells: int) -> Choices:
     """Offers first, second, best, worst or next fit: A = 6."""
     del holes, cells
-    starts = jnp.stack([getattr(situation.arena, rule)(situation.size) for rule in FIT_RULES])
+    starts = jnp.stack([getattr(situation.arena, rule)(situation.size) for rule in FITS])
     return _with_refusal(starts, starts >= 0)
 
 
@@ -78,7 +77,7 @@ ACTION_SPACES: dict[str, Callable[[Situation, int, int], Choices]] = {
 
 def action_count(space: str, holes: int, cells: int) -> int:
     """Returns A, the number of actions of an action space."""
-    return {"holes": 2 * holes, "address": cells, "fit": len(FIT_RULES)}[space] + 1
+    return {"holes": 2 * holes, "address": cells, "fit": len(FITS)}[space] + 1
 
 
 def _with_refusal(starts: jax.Array, legal: jax.Array) -> Choices:

@@ -16,10 +16,11 @@ from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import least_failing, tuned
 from jaxmem.names import nearest
-from jaxmem.policies import CLASSICAL, NAMES, TUNED, Policy, policy
+from jaxmem.policies import Policy, policy
 from jaxmem.policies.q_functions import QFunction
 from jaxmem.policies.saved import SHIPPED, load_policy, read_policy
 from jaxmem.render.report import markdown_table, rich_table
+from jaxmem.rules import CLASSICAL, NAMES, TUNED
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload, workload_from
 from jaxmem.workloads.requests import Requests

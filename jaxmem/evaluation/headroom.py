@@ -14,9 +14,11 @@ from jaxmem.evaluation.arena_needed import smallest_served
 from jaxmem.evaluation.offline_packing import MOST, PLACED, offline_packing
 from jaxmem.evaluation.packing import Packing
 from jaxmem.evaluation.replay import MOST_UNITS, ROOM, Events, Player, Replayed, replay
+from jaxmem.names import listed
 from jaxmem.policies.hole_scorer import HoleScorer, Live, blocks_are_tiny
-from jaxmem.policies.orders import BOUNDED, ORDERED, order_of
+from jaxmem.policies.orders import order_of
 from jaxmem.policies.saved_scorer import load_scorer
+from jaxmem.rules import BOUNDED, ORDERED
 
 FACTORS = (1.02, 1.05, 1.1, ROOM)  # arenas over peak live, in which failures are counted
 SMALL = 16  # a request up to peak live / SMALL is small to the rules with a threshold
@@ -26,10 +28,10 @@ CONVENTIONS = {
     "learned": "a learned policy scores both ends of every hole by shares of the arena, so that it "
     "plays differently in another arena; where the mean live block is under 1/256 of it, it is "
     "best-fit",
-    "choice": "each rule takes the low end of its hole, two_ended and segregated the high end for "
+    "choice": f"each rule takes the low end of its hole, {listed(BOUNDED)} the high end for "
     "large requests; ties go to the lowest address",
     "unbounded": "the space above the highest live block is used only when no hole between blocks "
-    "fits; two_ended, segregated and learned policies need an upper end and have no such figure",
+    f"fits; {listed([*BOUNDED, 'learned policies'])} need an upper end and have no such figure",
     "bounded": "the whole arena is one hole at the start, and what was never used is part of it; "
     "arena needed: one in which no request fails, and in which one unit less is too few, by "
     f"bisection between the first of {', '.join(map(str, FACTORS))} x peak live, and then of a "
@@ -78,7 +80,7 @@ def headroom(
     """Replays a recording under each policy, in an arena that grows and in bounded ones.
 
     Args:
-        policies: names of `jaxmem.policies.orders.ORDERED`, and files of learned scorers or the
+        policies: names of `jaxmem.rules.ORDERED`, and files of learned scorers or the
             names of those that come with the package, each once.
         report: told what is being done.
     Raises:

@@ -8,7 +8,8 @@ import numpy as np
 from jaxmem.evaluation.run import failed_shares
 from jaxmem.evaluation.statistics import estimate_over_seeds
 from jaxmem.evaluation.tuning import least_failing, tuned
-from jaxmem.policies import CLASSICAL, TUNED, Policy, policy
+from jaxmem.policies import Policy, policy
+from jaxmem.rules import CLASSICAL, TUNED, rivals
 from jaxmem.workloads.registry import Workload
 
 
@@ -28,7 +29,7 @@ class Rules:
         self._task, self._seed = task, seed
         self._requests = task.requests("test", seed, sequences)
         self.failed: dict[str, np.ndarray] = {}  # float64[P], %, by rule
-        for name in (*CLASSICAL, *TUNED, *(["hint_fit"] if task.hinted else [])):
+        for name in (rule.name for rule in rivals(task.hinted)):
             report(f"playing {name}")
             player = tuned(name, task, seed)[0] if name in TUNED else policy(name)
             self.failed[name] = self._shares(player)

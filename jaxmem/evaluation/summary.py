@@ -12,7 +12,7 @@ from jaxmem.evaluation.statistics import (
     estimate_over_means,
     estimate_over_seeds,
 )
-from jaxmem.names import CLASSICAL
+from jaxmem.rules import CLASSICAL
 from jaxmem.runs import KINDS, LEARNED, MAIN, Run
 
 # What a run is called, where it is put and how it is kept says nothing about its configuration.

@@ -5,23 +5,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from jaxmem.evaluation.run import failed_share
-from jaxmem.policies import CLASSICAL, Policy, policy
+from jaxmem.policies import Policy, policy
+from jaxmem.rules import RULES, Tuning, rivals
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
 SEQUENCES = 256  # training sequences that choices are made on
 THRESHOLDS = 24  # tried at most
-# The holes of small and of larger requests, as `segregated` takes them, in words.
-_HOLES: dict[tuple[int, ...], str] = {
-    (0, 0): "outermost holes",
-    (0, 1): "outermost hole for the small, best-fit's for the large",
-    (1, 0): "best-fit's hole for the small, outermost for the large",
-    (1, 1): "best-fit's holes",
-}
 
 
 def tuned(name: str, task: Workload, seed: int, sequences: int = SEQUENCES) -> tuple[Policy, str]:
-    """Tunes `two_ended` or `segregated` to fail least on training sequences.
+    """Tunes a rule of `TUNED` to fail least on training sequences.
 
     Returns:
         The policy, and a sentence that says what was chosen.
@@ -40,15 +34,16 @@ def finalists(
     Where there is nothing to train on, there is one: the threshold is a sixteenth of the arena, and
     `segregated` takes best-fit's holes.
     """
+    tuning = _tuning(name)
     if task.fixed:
-        choice = (max(1, task.cells // 16), 1, 1)
+        choice = (max(1, task.cells // 16), *tuning.untuned)
         note = "cells / 16, not tuned: there are no training sequences"
         return [(_with(name, choice), _sentence(name, choice, note))]
     requests = task.requests("train", seed, sequences)
-    holes = [(0, 0)] if name == "two_ended" else list(_HOLES)
-    choices = [(size, *kinds) for size in _thresholds(requests) for kinds in holes]
+    choices = [(size, *kind) for size in _thresholds(requests) for kind in tuning.kinds]
     failed = [failed_share(_with(name, choice), requests, task) for choice in choices]
-    as_best_fit = (max(size for size, *_ in choices), 1, 1)
+    largest = max(size for size, *_ in choices)
+    as_best_fit = (largest, *tuning.as_best_fit) if tuning.as_best_fit else None
     best: dict[tuple[int, ...], tuple[int, ...]] = {}
     for place in np.lexsort(([choice != as_best_fit for choice in choices], failed)):
         best.setdefault(choices[place][1:], choices[place])
@@ -66,11 +61,14 @@ def strongest_rules(
         equal ones best-fit comes first.
     """
     requests = task.requests("train", seed, sequences)
-    rules = [*CLASSICAL, *(["hint_fit"] if task.hinted else [])]
+    rules = rivals(task.hinted)
     players = [
-        *finalists("segregated", task, seed, sequences),
-        *((policy(name), name) for name in rules),
+        player
+        for rule in rules
+        if rule.tuning and not rule.tuning.covered
+        for player in finalists(rule.name, task, seed, sequences)
     ]
+    players += [(policy(rule.name), rule.name) for rule in rules if not rule.tuning]
     return sorted(
         players,
         key=lambda player: (failed_share(player[0], requests, task), player[0].name != "best"),
@@ -88,10 +86,18 @@ def _thresholds(requests: Requests) -> list[int]:
     return [int(size) for size in sizes[steps]]
 
 
+def _tuning(name: str) -> Tuning:
+    tuning = RULES[name].tuning
+    if tuning is None:
+        raise ValueError(f"{name} has no numbers to choose")
+    return tuning
+
+
 def _with(name: str, choice: tuple[int, ...]) -> Policy:
-    return policy(name, np.array(choice[0] if name == "two_ended" else choice, np.int32))
+    return policy(name, np.array(choice[0] if len(choice) == 1 else choice, np.int32))
 
 
 def _sentence(name: str, choice: tuple[int, ...], note: str) -> str:
-    title = "two-ended" if name == "two_ended" else f"segregated ({_HOLES[choice[1:]]})"
+    kind = _tuning(name).kinds[choice[1:]]
+    title = RULES[name].title + (f" ({kind})" if kind else "")
     return f"{title}: requests up to {choice[0]} cells low ({note})"

@@ -1,5 +1,6 @@
 """Policies: pure functions from a situation to a start address, each with one name."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,14 +9,15 @@ import numpy as np
 from flax import struct
 
 from jaxmem.environment.situation import Situation
-from jaxmem.names import CLASSICAL as CLASSICAL
 from jaxmem.names import nearest
 from jaxmem.policies import fits
-from jaxmem.policies.fits import FITS
+from jaxmem.rules import CLASSICAL as CLASSICAL
+from jaxmem.rules import FITS, NAMES, RULES
+from jaxmem.rules import TUNED as TUNED
 from jaxmem.workloads.foretelling import foretold
 from jaxmem.workloads.requests import Requests
 
-Rule = Callable[[Any, jax.Array, Situation], jax.Array]
+Chooses = Callable[[Any, jax.Array, Situation], jax.Array]
 
 
 class Policy(struct.PyTreeNode):
@@ -23,7 +25,7 @@ class Policy(struct.PyTreeNode):
 
     parameters: Any  # pytree, None for a rule that has none
     name: str = struct.field(pytree_node=False)
-    rule: Rule = struct.field(pytree_node=False)
+    rule: Chooses = struct.field(pytree_node=False)
     arena: int | None = struct.field(pytree_node=False, default=None)  # cells; None: of any size
     foretells: bool = struct.field(pytree_node=False, default=False)  # it reads what is `foretold`
 
@@ -51,35 +53,34 @@ class Policy(struct.PyTreeNode):
             )
 
 
-_RULES: dict[str, Rule] = {
-    **dict.fromkeys(FITS, fits.fit),
-    "random": fits.random,
-    "two_ended": fits.two_ended,
-    "segregated": fits.segregated,
-    "hint_fit": fits.hint_fit,
-}
-NAMES = tuple(_RULES)
-_NEEDS = {
-    "two_ended": "a threshold in cells",
-    "segregated": "a threshold in cells, and 0 or 1 for the holes of small and of larger requests",
-}
-TUNED = {"two_ended": 1, "segregated": 3}  # those with numbers to choose, and how many
-
-
 def policy(name: str, parameters: Any = None) -> Policy:
     """The policy with this name.
 
     Args:
-        parameters: of `two_ended` the threshold in cells, int32[]; of `segregated` its choice,
-            int32[3]; of the others none.
+        parameters: of a rule that is tuned its numbers: int32[] of `two_ended`, the threshold in
+            cells; int32[3] of `segregated`; of the others none.
 
     Raises:
         ValueError: there is no such policy, with the nearest names; or it lacks its parameters.
     """
-    if name not in _RULES:
+    if name not in RULES:
         raise ValueError(f"unknown policy {name!r}{nearest(name, NAMES)}")
-    if name in TUNED and parameters is None:
-        raise ValueError(f"{name} needs {_NEEDS[name]}")
+    tuning = RULES[name].tuning
+    if tuning and parameters is None:
+        raise ValueError(f"{name} needs {tuning.asks}")
     if name in FITS:
         parameters = np.int32(FITS.index(name))
-    return Policy(parameters=parameters, name=name, rule=_RULES[name])
+    return Policy(parameters=parameters, name=name, rule=_function_of(name))
+
+
+@functools.cache
+def _function_of(name: str) -> Chooses:
+    """Finds how a rule chooses; one function for one rule, so that its programs are shared."""
+    if name in FITS:
+        return fits.fit
+    if hasattr(fits, name):
+        return getattr(fits, name)
+    order = RULES[name].order
+    if order is None:
+        raise LookupError(f"rule {name} has no order, and jaxmem.policies.fits no function for it")
+    return fits.by_order(order)

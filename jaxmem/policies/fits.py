@@ -1,10 +1,14 @@
 """Placement by rule: the classical fits, and heuristics that use size or predicted lifetime."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from jaxmem.arena.arena import NOWHERE, Holes, Neighbour
+from jaxmem.arena.arena import NOWHERE, Arena, Holes, Neighbour
 from jaxmem.environment.situation import Situation
+from jaxmem.rules import FITS, Place
 
 HINT_HOLES = 8  # holes that hint_fit looks at, as many as an agent is offered
 REST_COST = 4.0  # requests, for a cell; 2 does about as well on training-step and call-sites
@@ -13,9 +17,6 @@ REST_COST = 4.0  # requests, for a cell; 2 does about as well on training-step a
 # request.
 APART_COST = 0.25
 BEYOND = 2**31 - 1  # no length and no address
-
-
-FITS = ("first", "second", "best", "worst", "next")
 
 
 def fit(number: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:
@@ -33,11 +34,28 @@ def random(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
     return arena.numbered_start(size, number)
 
 
-def two_ended(threshold: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:
-    """Up to `threshold` (int32[]) cells: first fit from the low end; larger: from the high end."""
-    del key
-    arena, size = situation.arena, situation.size
-    return jnp.where(size <= threshold, arena.first(size), arena.last(size))
+def by_order(order: tuple[Place, Place]) -> Callable[[Any, jax.Array, Situation], jax.Array]:
+    """Makes the rule that places by an order of the holes.
+
+    Args:
+        order: for requests of up to the rule's parameter, a threshold (int32[]) in cells, and for
+            larger ones; a rule with one place for both has no parameter.
+    """
+    small, large = order
+
+    def choose(threshold: jax.Array | None, key: jax.Array, situation: Situation) -> jax.Array:
+        del key
+        arena, size = situation.arena, situation.size
+        if threshold is None:
+            return _start(arena, size, small)
+        return jnp.where(size <= threshold, _start(arena, size, small), _start(arena, size, large))
+
+    return choose
+
+
+def _start(arena: Arena, size: jax.Array, place: Place) -> jax.Array:
+    start = getattr(arena, place.hole)(size)
+    return arena.high_end(start, size) if place.high and place.hole != "last" else start
 
 
 def segregated(choice: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:

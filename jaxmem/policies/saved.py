@@ -11,12 +11,13 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxmem.environment.observations import FEATURES, GROUPS
-from jaxmem.policies import NAMES, TUNED, Policy, policy
+from jaxmem.policies import Policy, policy
 from jaxmem.policies.carded import PolicyFileError as PolicyFileError
 from jaxmem.policies.carded import read_carded, write_carded
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
 from jaxmem.read_back import brief, is_number
+from jaxmem.rules import NAMES, TUNED
 
 FORMAT = "jaxmem-policy-1"
 MOST = 4096  # holes, cells, or units of a layer: more is a mistake, or an attempt on the memory

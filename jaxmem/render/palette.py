@@ -4,6 +4,8 @@ import math
 import zlib
 from collections.abc import Iterable, Sequence
 
+from jaxmem.rules import RULES
+
 NEVER = 2**30  # a lifetime from here on: the block is never freed
 
 INK = "#1f2328"  # text
@@ -16,35 +18,12 @@ FAILED = "#c2183c"  # a request that failed
 WASTED = "#f6aebb"  # cells that were free, and of no use, while a request failed
 GRID = "#e4e7eb"
 
-# Okabe and Ito (2008); its yellow is too faint on white, so hint_fit is brown. As seen with any
-# colour vision, no two are nearer than 15 in CIE Lab.
-POLICY_COLOURS = {
-    "first": "#0072b2",
-    "second": "#56b4e9",
-    "best": "#009e73",
-    "worst": "#e69f00",
-    "next": "#cc79a7",
-    "two_ended": "#000000",
-    "segregated": "#332288",
-    "hint_fit": "#5c4300",
-    "random": "#666666",
-    "learned": "#d55e00",
-}
+# Those of the rules are Okabe and Ito's (2008), as is this one.
+POLICY_COLOURS = {**{rule.name: rule.colour for rule in RULES.values()}, "learned": "#d55e00"}
 # Tol's "muted" scheme, less what would be taken for a colour above.
 OTHER_COLOURS = ("#44aa99", "#882255", "#999933", "#aa4499", "#117733")
 
-POLICY_TITLES = {
-    "first": "first-fit",
-    "second": "second-fit",
-    "best": "best-fit",
-    "worst": "worst-fit",
-    "next": "next-fit",
-    "two_ended": "two-ended",
-    "segregated": "segregated",
-    "hint_fit": "hint-fit",
-    "random": "random",
-    "learned": "learned",
-}
+POLICY_TITLES = {**{rule.name: rule.title for rule in RULES.values()}, "learned": "learned"}
 
 SPAN = 40  # the dark end of the shades lives so many times as long as the pale one, at least
 UNTOLD = 0.55  # the shade of blocks that are all never freed

@@ -7,9 +7,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from jaxmem.names import listed
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.palette import count, policy_title
 from jaxmem.render.report import markdown_row
+from jaxmem.rules import RULES
 
 Results = Mapping[str, Any]  # the contents of results.json
 NONE = "-"
@@ -74,9 +76,11 @@ def _notes(results: Results) -> list[str]:
         "Unbounded: high-water mark / peak live. Bounded: the smallest arena without a failure / "
         "peak live. Failed: % of the requests in an arena of so many times peak live."
     ]
-    if any(name in results["headroom"]["bounded"] for name in ("two_ended", "segregated")):
+    parted = [rule for rule in RULES.values() if rule.parts_by_size]
+    if any(rule.name in results["headroom"]["bounded"] for rule in parted):
+        titles = listed([rule.title for rule in parted])
         notes.append(
-            f"Small to two-ended and segregated: up to {results['threshold']:,} bytes, "
+            f"Small to {titles}: up to {results['threshold']:,} bytes, "
             "a sixteenth of peak live (not tuned)."
         )
     for name in _guarded(results):

@@ -21,11 +21,12 @@ from jaxmem.evaluation.compare import (
 )
 from jaxmem.evaluation.run import failed_share, measure, run
 from jaxmem.evaluation.tuning import finalists, strongest_rules, tuned
-from jaxmem.policies import CLASSICAL, FITS, policy
+from jaxmem.policies import policy
 from jaxmem.policies.learned import greedy
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import AddressQ, CandidateQ
 from jaxmem.policies.saved import Card, PolicyFileError, save_policy
+from jaxmem.rules import CLASSICAL, FITS
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import requests_of

@@ -13,7 +13,8 @@ from jaxmem.evaluation import replay as replay_module
 from jaxmem.evaluation.replay import events_of, replay
 from jaxmem.evaluation.run import run
 from jaxmem.policies import policy
-from jaxmem.policies.orders import BOUNDED, ORDERED, order_of
+from jaxmem.policies.orders import order_of
+from jaxmem.rules import BOUNDED, ORDERED
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import NEVER, requests_of
 from jaxmem.workloads.traces import Recording, read_trace

@@ -3,7 +3,8 @@
 import pytest
 
 from jaxmem.evaluation.run import failed_share
-from jaxmem.policies import FITS, policy
+from jaxmem.policies import policy
+from jaxmem.rules import FITS
 from jaxmem.workloads.registry import workload
 
 # Failed requests, %, over 1024 sequences of a prototype written by other hands.

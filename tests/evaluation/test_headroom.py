@@ -10,7 +10,7 @@ from jaxmem.evaluation.headroom import FACTORS, headroom
 from jaxmem.evaluation.offline_packing import offline_packing as packed
 from jaxmem.evaluation.packing import Packing, check_packing, deaths_of
 from jaxmem.evaluation.replay import ROOM, events_of
-from jaxmem.policies.orders import BOUNDED, ORDERED
+from jaxmem.rules import BOUNDED, ORDERED
 from jaxmem.workloads.requests import NEVER
 from jaxmem.workloads.traces import Recording
 

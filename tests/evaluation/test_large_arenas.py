@@ -12,9 +12,9 @@ from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import measure, run
 from jaxmem.policies import Policy, policy
-from jaxmem.policies.fits import FITS
 from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
+from jaxmem.rules import FITS
 from jaxmem.workloads.peaks import peak_blocks, peak_live
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import NEVER, requests_of

@@ -10,10 +10,11 @@ from oracle import NOWHERE, SlowArena
 
 from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import run
-from jaxmem.policies import NAMES, policy
+from jaxmem.policies import policy
 from jaxmem.policies.learned import greedy, learned
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import AddressQ
+from jaxmem.rules import NAMES, RULES
 from jaxmem.workloads.registry import workload
 
 SEQUENCES, LENGTH, CELLS, CAPACITY = 24, 40, 40, 36
@@ -50,8 +51,9 @@ def player_of(name, network):
     if name == "learned addresses":
         q = AddressQ(CELLS, WIDTHS)
         return greedy(q, q.init(jax.random.key(0)))
-    choice = {"two_ended": jnp.int32(3), "segregated": jnp.int32([3, 0, 1])}
-    return policy(name, choice.get(name))
+    tuning = RULES[name].tuning
+    kind = list(tuning.kinds)[len(tuning.kinds) // 2] if tuning else ()
+    return policy(name, jnp.squeeze(jnp.int32([3, *kind])) if tuning else None)
 
 
 def check_legal(starts, requests, task):

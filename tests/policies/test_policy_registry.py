@@ -8,9 +8,10 @@ import pytest
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.situation import Situation
-from jaxmem.policies import CLASSICAL, FITS, NAMES, TUNED, policy
+from jaxmem.policies import policy
 from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
+from jaxmem.rules import FITS, NAMES, RULES, TUNED, Place, Rule
 
 CELLS, HORIZON = 40, 40
 WIDTHS = (8,)
@@ -33,14 +34,10 @@ def network():
     return Scorer(WIDTHS).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
 
 
-def test_the_registry_holds_the_fits_and_the_heuristics():
-    assert set(NAMES) == {*FITS, "random", "two_ended", "segregated", "hint_fit"}
-    assert set(CLASSICAL) == set(FITS) - {"next"}
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_policy_carries_its_name_and_its_parameters(name):
-    parameters = {"two_ended": jnp.int32(4), "segregated": (4, 0, 1)}.get(name)
+    tuning = RULES[name].tuning
+    parameters = (4, *tuning.untuned) if tuning else None
     made = policy(name, parameters)
     assert made.name == name
     number = [FITS.index(name)] if name in FITS else []
@@ -90,6 +87,24 @@ def test_other_parameters_do_not_compile_again(players, situations):
     keys = jax.random.split(jax.random.key(0), 9)
     one, other = (play(player, keys, situations) for player in players())
     assert (one != other).any()
+
+
+def test_a_rule_keeps_its_function_so_that_its_programs_are_shared():
+    assert policy("two_ended", 2).rule is policy("two_ended", 5).rule
+
+
+def test_a_rule_without_order_and_function_says_what_is_missing(monkeypatch):
+    monkeypatch.setitem(RULES, "lucky", Rule("lucky", "lucky", "#000000"))
+    with pytest.raises(LookupError, match=r"lucky has no order, and jaxmem\.policies\.fits no"):
+        policy("lucky")
+
+
+def test_an_order_alone_makes_a_rule_in_cells(monkeypatch, situations):
+    order = (Place("best", high=True), Place("worst"))
+    monkeypatch.setitem(RULES, "lucky", Rule("lucky", "lucky", "#000000", order=order))
+    keys = jax.random.split(jax.random.key(0), 9)
+    starts = jax.vmap(policy("lucky", jnp.int32(4)))(keys, situations)
+    assert starts.tolist() == [CELLS - size for size in range(1, 5)] + [0] * 5
 
 
 def test_all_fits_are_one_program(situations):
