@@ -175,7 +175,7 @@ def test_exploration_falls_in_a_line_and_stays(learner, epsilons):
     state, _ = train(start(jax.random.key(0), at), at, 4)
     state, _ = train(state, at, 6)
     jax.effects_barrier()
-    assert state.update == CONFIG.updates == 10
+    assert state.updates == CONFIG.updates == 10
     assert epsilons == pytest.approx([1.0, 0.85, 0.7, 0.55, 0.4, *[0.25] * 5])
 
 
