@@ -43,8 +43,15 @@ class EvaluationConfig:
             check_number("evaluation.margins", margin, least=0.0)
 
 
-def evaluation_config(given: Mapping[str, Any]) -> EvaluationConfig:
-    """Makes the configuration of what a plain mapping says; raises ValueError as it does."""
+def evaluation_config(given: Any) -> EvaluationConfig:
+    """Makes the configuration of what a plain mapping says, as it stands in conf/train.yaml.
+
+    Raises:
+        ValueError: it is none, or says other things; or a value out of range.
+    """
+    known = [field.name for field in dataclasses.fields(EvaluationConfig)]
+    if not isinstance(given, Mapping) or set(given) != set(known):
+        raise ValueError(f"evaluation is {given!r}; it has {', '.join(known)}")
     margins = given["margins"]
     return EvaluationConfig(
         **{**given, "margins": tuple(margins) if isinstance(margins, list) else margins}

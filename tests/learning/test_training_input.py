@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from jaxmem.configuration import configure
 from jaxmem.environment.environment import Environment
-from jaxmem.learning.config import train_config
+from jaxmem.learning.config import EvaluationConfig, evaluation_config, train_config
 from jaxmem.learning.pqn import PQNConfig
 from jaxmem.learning.train import train
 from jaxmem.policies.q_functions import CandidateQ
@@ -92,3 +93,32 @@ def test_one_fixed_sequence_is_not_trained_on():
 def test_an_unknown_workload_is_refused_with_the_nearest_names():
     with pytest.raises(ValueError, match="unknown workload 'combs'; did you mean comb"):
         train("combs")
+
+
+@pytest.mark.parametrize("verb", ["train", "sweep"])
+def test_the_configuration_files_say_what_is_chosen_on_as_python_does(verb):
+    assert evaluation_config(configure(verb, [])["evaluation"]) == EvaluationConfig()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"training_sequences": 0}, "evaluation.training_sequences is 0; a whole number of at"),
+        ({"validations": 2.5}, "evaluation.validations is 2.5"),
+        ({"late": 1.5}, "evaluation.late is 1.5; a number from 0 to 1"),
+        ({"margins": []}, "evaluation.margins is ()"),
+        ({"margins": 0.1}, "evaluation.margins is 0.1"),
+        ({"margins": ["a"]}, "evaluation.margins is 'a'; a number of at least 0"),
+        ({"margins": [float("nan")]}, "evaluation.margins is nan"),
+        ({"sequences": 1}, "it has training_sequences, tuning_sequences"),
+    ],
+)
+def test_what_cannot_be_chosen_on_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        evaluation_config({**configure("train", [])["evaluation"], **wrong})
+
+
+@pytest.mark.parametrize("given", [5, None, [], "all", {}])
+def test_an_evaluation_that_is_none_is_refused(given):
+    with pytest.raises(ValueError, match="it has training_sequences, tuning_sequences"):
+        evaluation_config(given)
