@@ -14,7 +14,7 @@ SEQUENCES = 256  # training sequences that choices are made on
 THRESHOLDS = 24  # tried at most
 
 
-def tuned(name: str, task: Workload, seed: int, sequences: int = SEQUENCES) -> tuple[Policy, str]:
+def tuned(name: str, task: Workload, seed: int, sequences: int | None = None) -> tuple[Policy, str]:
     """Tunes a rule of `TUNED` to fail least on training sequences.
 
     Returns:
@@ -24,7 +24,7 @@ def tuned(name: str, task: Workload, seed: int, sequences: int = SEQUENCES) -> t
 
 
 def finalists(
-    name: str, task: Workload, seed: int, sequences: int = SEQUENCES
+    name: str, task: Workload, seed: int, sequences: int | None = None
 ) -> list[tuple[Policy, str]]:
     """Tunes the rule for each kind of holes: best thresholds, those that fail least first.
 
@@ -39,7 +39,7 @@ def finalists(
         choice = (max(1, task.cells // 16), *tuning.untuned)
         note = "cells / 16, not tuned: there are no training sequences"
         return [(_with(name, choice), _sentence(name, choice, note))]
-    requests = task.requests("train", seed, sequences)
+    requests = task.requests("train", seed, sequences or SEQUENCES)
     choices = [(size, *kind) for size in _thresholds(requests) for kind in tuning.kinds]
     failed = [failed_share(_with(name, choice), requests, task) for choice in choices]
     largest = max(size for size, *_ in choices)
@@ -52,7 +52,7 @@ def finalists(
 
 
 def strongest_rules(
-    task: Workload, seed: int, sequences: int = SEQUENCES
+    task: Workload, seed: int, sequences: int | None = None
 ) -> list[tuple[Policy, str]]:
     """Ranks fits, each kind of holes of `segregated`, `hint_fit` by failures on training sequences.
 
@@ -60,7 +60,7 @@ def strongest_rules(
         The policies, those that fail least first, each with a sentence that says which it is; of
         equal ones best-fit comes first.
     """
-    requests = task.requests("train", seed, sequences)
+    requests = task.requests("train", seed, sequences or SEQUENCES)
     rules = rivals(task.hinted)
     players = [
         player

@@ -151,7 +151,6 @@ def test_bad_input_is_refused_in_one_line(arguments, said, capsys, tmp_path, mon
         ("", "empty"),
         ("op,id,size\n", "no allocation"),
         ("op,id,size\na,1,8\nf,2,0\n", "line 3"),
-        ("op,id,size\na,1,0\n", "line 2"),
         ("op,id,size\na,1,-8\n", "line 2"),
         ("op,id,size\na,1,nan\n", "line 2"),
         ("op,id,size\na,1,8\nf,1,0\nf,1,0\n", "line 4"),

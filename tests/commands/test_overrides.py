@@ -49,7 +49,7 @@ def test_a_recording_is_read_whatever_it_is_called(name, tmp_path):
     (tmp_path / name).write_text(EVENTS, encoding="utf-8")
     config = configure("compare", ["workload=trace", f"workload.path={name}", "cells=16"])
     task = workload_of(config)
-    assert (task.length, "peak live 96 bytes" in task.notes[0]) == (3, True)
+    assert (task.length, "peak live is 96 bytes" in task.notes[0]) == (3, True)
 
 
 def test_what_is_in_quotes_is_taken_without_them():
