@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 MOST_BYTES = {".json": 2**27, ".yaml": 2**20}
-LARGEST = 2.0**64
+LARGEST = {int: 2**64, float: 2.0**128}  # the second: of float32
 MOST_VALUES = 2**22  # with those that a YAML file has once and means many times
 
 
@@ -60,7 +60,7 @@ def _check_plain(file: Path, found: dict[Any, Any]) -> None:
             left += value.values()
         elif isinstance(value, list):
             left += value
-        elif isinstance(value, int | float) and not abs(value) < LARGEST:  # nor is NaN
+        elif type(value) in LARGEST and not abs(value) < LARGEST[type(value)]:  # nor is NaN
             raise BrokenFileError(f"{file.name} has a number that is none: {brief(value)}")
         elif value is not None and not isinstance(value, str | int | float):
             raise BrokenFileError(f"{file.name} has a value of another kind: {brief(value)}")

@@ -18,7 +18,7 @@ from jaxmem.verbs import VERBS
 
 HELP = ("--help", "-h")
 SETTING = re.compile(r"\s*(\w+):.*?  # (.*)")  # in a file of settings, with its comment
-NAMES = ("name", "source")  # of the choice itself, which is no setting
+CHOICE = {"workload": "source"}  # the key of the choice itself, which is no setting; else name
 
 
 def help_of_all() -> str:
@@ -88,7 +88,8 @@ def _settings(group: Path, choice: str, values: dict[str, Any]) -> str:
     """Describes each setting of a choice in a line: how it is set, to what, and what it means."""
     comments = _comments(group, choice)
     lines = [f"  {group.name}={choice}"]
-    for name in (name for name in values if name not in NAMES):
+    own = CHOICE.get(group.name, "name")
+    for name in (name for name in values if name != own):
         value = yaml.safe_dump(values[name], default_flow_style=True, width=10**6)
         written = f"{group.name}.{name}={value.splitlines()[0]}"
         comment = f"  # {comments[name]}" if name in comments else ""

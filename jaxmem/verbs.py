@@ -21,7 +21,8 @@ VERBS = {
             "jaxmem train",
             "jaxmem train workload=stack-with-leaks learner.states=3_000_000 seed=1 out=runs/stack",
             "jaxmem train workload=call-sites workload.hints=true",
-            "jaxmem train workload=trace workload.name=torch_cpu_mlp_train learner.states=100000",
+            "jaxmem train workload=trace workload.name=torch_cpu_mlp_train workload.slack=1.0 "
+            "learner.states=100000",
             "jaxmem train -m learner=pqn,dqn seed=0,1 out=runs/grid",
             "jaxmem train -m 'seed=range(0,8)' hydra/launcher=slurm_gpu "
             "hydra.launcher.partition=gpu",

@@ -11,6 +11,11 @@ from jaxmem.run_folder import CONFIG, is_finished
 
 MACHINE = ("devices", "hosts")  # what a run may have other than before: where it goes on
 SHOWN = 8  # keys in a message
+# What checks make of values of other kinds, which only a file can hold.
+READ_BACK = (
+    *(ArithmeticError, AttributeError, LookupError),
+    *(RecursionError, TypeError, ValueError),
+)
 
 
 def resumed(verb: str, config: dict[str, Any], command: str) -> tuple[dict[str, Any], str]:
@@ -64,7 +69,9 @@ def read_from(resume: Any) -> Iterator[None]:
     """
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+    except UsageError:
+        raise
+    except READ_BACK as error:
         if resume is None:
             raise
         what = " ".join(str(error).split())[:200]

@@ -15,6 +15,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -108,6 +109,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, target: Target) -> Figure:
     """Writes a PNG of the figure's inches times `DENSITY` pixels; the same bytes each time."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        # Names of files may be no UTF-8, and stand in titles as lone surrogates.
+        text.set_text(text.get_text().encode("utf-8", "replace").decode())
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=DENSITY, metadata={"Software": None})
     write_to(target, drawn.getvalue())

@@ -58,15 +58,15 @@ def runs(monkeypatch):
             raise ending
         if config.get("resume") is not None:
             config = {**config, "out": config["resume"], "overwrite": True}
-        folder = RunFolder("train", "nothing", config["out"], config["overwrite"])
-        if config.get("resume") is None:
-            folder.write_config(config, command)
-        if ending:
-            folder.file("checkpoints").mkdir()
-        else:
-            folder.write_results({"training": {"finished": True}})
-            if folder.file("checkpoints").exists():
-                folder.file("checkpoints").rmdir()
+        with RunFolder("train", "nothing", config["out"], config["overwrite"]) as folder:
+            if config.get("resume") is None:
+                folder.write_config(config, command)
+            if ending:
+                folder.file("checkpoints").mkdir()
+            else:
+                folder.write_results({"training": {"finished": True}})
+                if folder.file("checkpoints").exists():
+                    folder.file("checkpoints").rmdir()
         return ending
 
     monkeypatch.setattr(train, "run", instead)

@@ -23,7 +23,7 @@ from jaxmem.metrics import MetricsFile
 
 TOY = ["learner=pqn", "learner.steps=2368", "learner.arenas=8", "learner.rollout=8"]
 TOY += ["learner.minibatches=4", "network.widths=[4]", "workload=comb", "sequences=8"]
-TOY += ["policies=[best]", "checkpoint.seconds=0", *FEW_SEQUENCES]
+TOY += [*FEW_SEQUENCES, "policies=[best]", "checkpoint.seconds=0"]
 SAME = ("policy.safetensors", "metrics.jsonl", "table.md")
 
 
@@ -203,7 +203,7 @@ def test_a_sweep_goes_on_too(tmp_path, monkeypatch):
         (["resume=nowhere"], "resume=nowhere: no run to go on with; nowhere/config.yaml is not"),
         (["resume=other"], "other/config.yaml is of another version of jaxmem; differing: "),
         (["resume=broken"], "broken/config.yaml cannot be read"),
-        (["resume=list"], "list/config.yaml is of another version of jaxmem; differing: all of it"),
+        (["resume=list"], "list/config.yaml cannot be read: config.yaml is no mapping"),
         (["resume=other", "seed=3"], "resume=other goes on with the settings of that run; seed"),
         (["checkpoint.seconds=-1"], "checkpoint.seconds is -1; a number of at least 0"),
         (["checkpoint.seconds=soon"], "checkpoint.seconds is 'soon'"),

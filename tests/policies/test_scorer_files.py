@@ -1,6 +1,8 @@
 """Saved scorers of holes: what is loaded is what was saved, and any other file is refused."""
 
+import errno
 import json
+import os
 import re
 
 import jax
@@ -9,8 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from jaxmem import whole_files
 from jaxmem.environment.observations import FEATURES as SEEN
-from jaxmem.policies import carded
+from jaxmem.policies.carded import read_carded
 from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.saved import Card, PolicyFileError, load_policy, save_policy
@@ -51,18 +54,18 @@ def test_weights_that_lie_apart_in_memory_come_back_exactly(path):
 
 def test_the_card_says_how_the_weights_were_learned(path):
     save_scorer(path, SCORER, TRAINING)
-    _, card = carded.read_carded(path, path)
+    _, card = read_carded(path, path)
     assert card["training"] == TRAINING
     assert card["format"] == FORMAT
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(path, monkeypatch):
-    def half(arrays, path, metadata):
-        path.write_bytes(b"half")
-        raise OSError("no space left")
+    def full(descriptor):
+        os.ftruncate(descriptor, 4)
+        raise OSError(errno.ENOSPC, "no space left")
 
     save_scorer(path, SCORER, TRAINING)
-    monkeypatch.setattr(carded, "save_file", half)
+    monkeypatch.setattr(whole_files.os, "fsync", full)
     with pytest.raises(OSError, match="no space left"):
         save_scorer(path, SCORER.replace(weights=2 * SCORER.weights), TRAINING)
     assert_same(load_scorer(path), SCORER)
