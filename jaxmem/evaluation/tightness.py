@@ -49,7 +49,8 @@ def _remedy(task: Workload, seed: int) -> str:
     if task.slack is None:
         return f"take a tighter arena, as cells={cells}"
     slack = np.floor(100 * task.slack * cells / task.cells) / 100
-    return f"take a tighter arena, as workload.slack={slack:g}"
+    below = " below the recording's own peak, which then fails in part" if slack < 1 else ""
+    return f"take a tighter arena{below}, as workload.slack={slack:g}"
 
 
 def _tight_cells(task: Workload, requests: Requests) -> int | None:

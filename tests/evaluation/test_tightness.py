@@ -12,7 +12,8 @@ from jaxmem.evaluation import tightness, tuning
 from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tightness import check_tight
 from jaxmem.evaluation.tuning import finalists, least_failing, strongest_rules, tuned
-from jaxmem.learning import guides
+from jaxmem.learning.base_policies import base_policies_for, choose_base_policy
+from jaxmem.learning.config import ALONE, EvaluationConfig
 from jaxmem.learning.train import train
 from jaxmem.policies import policy
 from jaxmem.workloads.registry import Workload, workload
@@ -30,11 +31,12 @@ def drawn(split, key, sequences, length):
 
 ROOMY = Workload(name="made", cells=120, draw=drawn, length=LENGTH, warmup=0)
 TIGHT = dataclasses.replace(ROOMY, cells=20)
+FEW = EvaluationConfig(tuning_sequences=SEQUENCES, selection_sequences=SEQUENCES)
 
 
 @pytest.fixture(autouse=True)
 def few_sequences(monkeypatch):
-    for module in (tightness, tuning, guides):
+    for module in (tightness, tuning):
         monkeypatch.setattr(module, "SEQUENCES", SEQUENCES)
     monkeypatch.setattr(tightness, "TRIED", SEQUENCES)
     tightness._fails.cache_clear()
@@ -98,7 +100,7 @@ def test_training_on_a_recording_that_cannot_fail_ends_with_the_slack_to_take(tm
 def test_of_rules_that_fail_alike_best_fit_is_the_strongest_and_the_guide():
     names = [rule.name for rule, _ in strongest_rules(ROOMY, 0)]
     assert names[0] == "best"
-    assert [rule.name for rule, _ in guides.guides_for("strongest", ROOMY, 0)] == ["best"]
+    assert [rule.name for rule, _ in base_policies_for("strongest", ROOMY, 0, FEW)] == ["best"]
 
 
 def test_segregated_is_best_fit_where_it_does_no_better():
@@ -111,11 +113,11 @@ def test_segregated_is_best_fit_where_it_does_no_better():
 def test_best_fit_is_kept_where_nothing_does_better_on_validation_sequences():
     """The others are rules here, which a network never makes leave: worst-fit fails more."""
     rules = [policy("worst"), policy("best")]
-    assert guides.chosen_guide(lambda rule, _: rule, rules, TIGHT, 0) == (1, guides.ALONE)
-    assert guides.chosen_guide(lambda rule, _: rule, rules, ROOMY, 0) == (1, guides.ALONE)
-    better = guides.chosen_guide(lambda rule, margin: policy("best"), rules[:1], TIGHT, 0)
+    assert choose_base_policy(lambda rule, _: rule, rules, TIGHT, 0, FEW) == (1, ALONE)
+    assert choose_base_policy(lambda rule, _: rule, rules, ROOMY, 0, FEW) == (1, ALONE)
+    better = choose_base_policy(lambda rule, margin: policy("best"), rules[:1], TIGHT, 0, FEW)
     assert better[0] == 0
-    assert better[1] < guides.ALONE
+    assert better[1] < ALONE
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 import pytest
 
+from jaxmem.learning.config import train_config
 from jaxmem.learning.learners import LEARNERS
-from jaxmem.learning.search import plan_of
+from jaxmem.learning.search import plan_search
 from jaxmem.learning.space import USUAL, Choice, Range, about, space_of
 from jaxmem.workloads.registry import Workload
 
 TASK = Workload(name="made", cells=36, draw=lambda *_: None, length=40)
-CHECKED = {"learner": "pqn", "seed": 0, "seeds": 2, "holes": 8, "reward": "failures"}
+
+
+def plan_of(space, learner="pqn", seeds=2, **changes):
+    return plan_search(train_config(TASK, learner, **changes), space, seeds)
 
 
 def test_a_range_is_of_the_kind_of_its_setting():
@@ -28,7 +32,7 @@ def test_a_list_is_a_choice():
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_learner_has_a_usual_space_whose_trials_are_one_program(learner):
-    plan = plan_of(TASK, **{**CHECKED, "learner": learner}, space={})
+    plan = plan_of({}, learner)
     assert about(plan.space) == about(space_of(learner, USUAL[learner]))
     assert set(plan.space) <= set(LEARNERS[learner][0].NUMBERS)
     # The settings that there are without a search are among those that it tries first.
@@ -64,13 +68,13 @@ def test_the_space_can_be_asked_for_again():
 )
 def test_a_space_that_is_none_is_refused(space, said):
     with pytest.raises(ValueError, match=said):
-        plan_of(TASK, **CHECKED, space=space)
+        plan_of(space)
 
 
 def test_what_training_refuses_is_refused_first():
     with pytest.raises(ValueError, match="unknown learner 'pqm'"):
-        plan_of(TASK, **{**CHECKED, "learner": "pqm"}, space={})
+        plan_of({}, "pqm")
     with pytest.raises(ValueError, match="seeds is 0; a whole number"):
-        plan_of(TASK, **{**CHECKED, "seeds": 0}, space={})
+        plan_of({}, seeds=0)
     with pytest.raises(ValueError, match="devices is 99; all, or a number"):
-        plan_of(TASK, **CHECKED, space={}, devices=99)
+        plan_of({}, devices=99)
