@@ -80,7 +80,7 @@ def _controls() -> dict[str, Any]:
                 key="compare_upload",
             )
         b.selectbox("Cells", CELLS, key="compare_grain",
-                    format_func=lambda cells: cells or "as many as it needs")  # fmt: skip
+                    format_func=lambda cells: str(cells or "as many as it needs"))  # fmt: skip
         c.number_input("Memory / peak live bytes", 0.1, 100.0, step=0.1, key="compare_slack")
         if state.compare_source == UPLOADED:
             with st.expander("What a trace looks like"):
