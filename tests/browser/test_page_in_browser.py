@@ -6,6 +6,7 @@ Needs playwright and a Chromium (Debian's: `apt-get install chromium`); skipped 
 
 import gzip
 import json
+import re
 import time
 from pathlib import Path
 
