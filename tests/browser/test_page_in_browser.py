@@ -195,7 +195,7 @@ def test_a_phone_shows_every_tab_without_scrolling_sideways(chromium, server, sh
     phone = Visitor(chromium, server[0], viewport={"width": 390, "height": 2600})
     phone.figures()
     for tab, sign in (
-        ("Play", "dashed frame"), ("Race", "Download as GIF"), ("Compare", "Requests from"),
+        ("Play", "asks for 15 cells"), ("Race", "Download as GIF"), ("Compare", "Also search"),
         ("Train", "A network learns"), ("About", "worst-fit"),
     ):  # fmt: skip
         phone.open(tab)
