@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jaxmem.app import work
@@ -164,6 +165,15 @@ def test_those_who_wait_and_go_are_not_waited_for(monkeypatch, tmp_path):
 def test_a_process_that_has_had_too_much_memory_is_not_kept(monkeypatch):
     monkeypatch.setattr("jaxmem.app.pool.MOST_MEMORY", 1)
     assert finished(job("whose")).result != finished(job("whose")).result
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody knows here")
+def test_the_memory_of_the_server_is_not_counted_as_its_processes(pool):
+    much = np.ones(2**26)
+    one = pool.take()
+    one.order("chores.whose")
+    _, _, memory = one.hear(60)
+    assert 2**20 < memory < much.nbytes
 
 
 def test_processes_end_with_the_server_even_if_it_is_killed():
