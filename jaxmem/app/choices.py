@@ -16,7 +16,13 @@ TRAINED = "learned"  # the policy that was trained on this page
 MOST = {"play_policies": 8, "race_policies": 6, "compare_policies": 24}  # chosen at once
 CHOSEN = "chosen to show the difference; averages over many sequences are in Compare."
 NO_DRAW = ("scenario", "trace", "segregated-lifetimes")  # typed, uploaded, an alias
-PLAYED = ("first", "second", "best", "worst", "generalist")  # at the beginning
+AT_FIRST = {  # what is chosen until somebody chooses
+    "play_policies": ("first", "second", "best", "worst", "generalist"),
+    "race_policies": ("first", "best", "large-short-lived"),
+    "compare_policies": (
+        "first", "best", "second", "worst", "two_ended", "segregated", "generalist",
+    ),
+}  # fmt: skip
 
 
 class Preset(NamedTuple):

@@ -13,7 +13,6 @@ JOB = "compare_job"
 JUDGE = "jaxmem.app.judging.judge"
 SEQUENCES = (64, 256, 1024)
 CELLS = (0, 256, 512, 1024, 2048, 4096)  # that a recording is cut into; 0: as many as it needs
-BEGIN = ("first", "best", "second", "worst", "two_ended", "segregated", "generalist")
 FORMATS = """A trace is a file of one of these kinds, told by its content, plain, gzip or zstd:
 
 - `op,id,size` – CSV with events in the order of time: `a,17,4096` allocates 4096 bytes as block
@@ -54,7 +53,7 @@ def _begin() -> None:
         "compare_grain": 0,
         "compare_slack": 1.1,
         "compare_hindsight": False,
-        "compare_policies": list(BEGIN),
+        "compare_policies": list(choices.AT_FIRST["compare_policies"]),
     }.items():
         st.session_state.setdefault(key, value)
 

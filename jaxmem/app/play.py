@@ -62,7 +62,7 @@ def _begin() -> None:
         "play_workload": "large-short-lived",
         "play_count": 120,
         "play_seed": 0,
-        "play_policies": list(choices.PLAYED),
+        "play_policies": list(choices.AT_FIRST["play_policies"]),
         "play_yours": False,
     }.items():
         st.session_state.setdefault(key, value)

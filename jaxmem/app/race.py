@@ -17,7 +17,6 @@ from jaxmem.render.video import ffmpeg, save_gif, save_mp4
 
 LONGEST = 320  # requests
 SECONDS = 12.0  # that a GIF or a video takes
-BEGIN = ("first", "best", "large-short-lived")
 
 
 def show() -> None:
@@ -50,7 +49,7 @@ def _begin() -> None:
         "race_cells": 0,
         "race_count": LONGEST,
         "race_seed": 0,
-        "race_policies": list(BEGIN),
+        "race_policies": list(choices.AT_FIRST["race_policies"]),
     }.items():
         st.session_state.setdefault(key, value)
 

@@ -27,8 +27,9 @@ def adopt() -> None:
     state.trained_from, state.trained = learned, learned.policy
     state.trained_number = state.get("trained_number", 0) + 1
     for key, most in choices.MOST.items():
-        if key in state and choices.TRAINED not in state[key]:
-            state[key] = [choices.TRAINED, *state[key]][:most]
+        chosen = state.get(key, choices.AT_FIRST[key])
+        if choices.TRAINED not in chosen:
+            state[key] = [choices.TRAINED, *chosen][:most]
 
 
 def curve_picture(news: Sequence[Any], learned: Learned | None = None) -> bytes | None:
