@@ -28,22 +28,22 @@ from rich.console import Console
 from jaxmem.benchmark.learning import Evaluation
 from jaxmem.benchmark.rollouts import Rollout, Setting
 from jaxmem.benchmark.timing import Timed, time_for
-from jaxmem.evaluation.replay import events_of, replay
 from jaxmem.evaluation.run import failed_shares, run
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.learning.config import train_config
 from jaxmem.learning.devices import Program
 from jaxmem.learning.members import Members
 from jaxmem.policies import FITS, policy
-from jaxmem.policies.orders import order_of
 from jaxmem.policies.saved import load_policy
+from jaxmem.recordings import library_names, load_library
+from jaxmem.recordings.orders import order_of
+from jaxmem.recordings.replay import events_of, replay
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, INK
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.report import markdown_row
 from jaxmem.render.style import WIDTH, new_figure, picture_style, save_figure
 from jaxmem.workloads.registry import workload
-from jaxmem.workloads.traces import library_names, load_library
 
 WORKLOAD = "large-short-lived"
 OBSERVATIONS = {"none": "arena alone", "bitmap": "observation + mask"}

@@ -27,16 +27,16 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from jaxmem.evaluation.headroom import SMALL, arena_needed
-from jaxmem.evaluation.replay import Events, events_of
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
-from jaxmem.learning.evolution import EvolutionConfig, evolve, prior_of
-from jaxmem.policies.hole_scorer import HoleScorer
-from jaxmem.policies.orders import order_of
-from jaxmem.policies.saved_scorer import load_scorer, save_scorer
-from jaxmem.workloads.traces import Recording, library_names, load_library, read_trace
-from jaxmem.workloads.traces.variations import Variety, varied, window
+from jaxmem.recordings import Recording, library_names, load_library, read_trace
+from jaxmem.recordings.evolution import EvolutionConfig, evolve, prior_of
+from jaxmem.recordings.headroom import SMALL, arena_needed
+from jaxmem.recordings.hole_scorer import HoleScorer
+from jaxmem.recordings.orders import order_of
+from jaxmem.recordings.replay import Events, events_of
+from jaxmem.recordings.scorer_file import load_scorer, save_scorer
+from jaxmem.recordings.variations import Variety, varied, window
 
 ROOT = Path(__file__).resolve().parent.parent
 MINIMALLOC = ROOT.parent / "shared" / "data" / "minimalloc"

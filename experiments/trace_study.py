@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from jaxmem.evaluation.headroom import CONVENTIONS, headroom
-from jaxmem.evaluation.replay import events_of
 from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.recordings import Recording, library_names, load_library, read_trace
+from jaxmem.recordings.headroom import CONVENTIONS, headroom
+from jaxmem.recordings.replay import events_of
 from jaxmem.render.palette import policy_title
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.report import markdown_row
 from jaxmem.render.trace_study import Program, draw_programs
-from jaxmem.workloads.traces import Recording, library_names, load_library, read_trace
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from jaxmem.evaluation.compare import compare
     from jaxmem.learning.train import train
     from jaxmem.policies.saved import load_policy
-    from jaxmem.workloads.traces.torch_recording import record_torch
+    from jaxmem.recordings.torch_recording import record_torch
 
 __version__ = version("jaxmem")
 __all__ = ["compare", "load_policy", "make", "record_torch", "tasks", "train"]
@@ -18,7 +18,7 @@ _HOME = {
     "compare": "jaxmem.evaluation.compare",
     "load_policy": "jaxmem.policies.saved",
     "make": "jaxmem.environment.tasks",
-    "record_torch": "jaxmem.workloads.traces.torch_recording",
+    "record_torch": "jaxmem.recordings.torch_recording",
     "tasks": "jaxmem.environment.tasks",
     "train": "jaxmem.learning.train",
 }

@@ -17,11 +17,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxmem.workloads.traces import Recording, read_trace, record_torch, write_store
-from jaxmem.workloads.traces.store import SUFFIX
+from jaxmem.recordings import Recording, read_trace, record_torch, write_store
+from jaxmem.recordings.store import SUFFIX
 
 HERE = Path(__file__).resolve().parent
-LIBRARY = HERE.parents[1] / "jaxmem" / "workloads" / "traces" / "library"
+LIBRARY = HERE.parents[1] / "jaxmem" / "recordings" / "library"
 LICENCE = "ours, MIT with the project"
 SEED = 0
 JAXMEM = ("-c", "import sys; from jaxmem.cli import main; sys.exit(main())")

@@ -63,7 +63,7 @@ def players(trained: bool) -> list[str]:
 
 def recordings() -> tuple[str, ...]:
     """The recordings of the library."""
-    folder = Path(jaxmem.__file__).parent / "workloads" / "traces" / "library"
+    folder = Path(jaxmem.__file__).parent / "recordings" / "library"
     names = {file.name.removesuffix(".csv.gz").removesuffix(".npz") for file in folder.iterdir()}
     return tuple(sorted(names - {"README.md"}))
 

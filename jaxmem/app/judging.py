@@ -13,12 +13,12 @@ from jaxmem.app.typed import Unclear
 from jaxmem.app.worker import Watched
 from jaxmem.evaluation.compare import SHOWN, STRONGEST, check_comparison, compare
 from jaxmem.evaluation.hindsight import check_searchable
+from jaxmem.recordings import load_library, read_trace_bytes
+from jaxmem.recordings.recording import Recording
 from jaxmem.render import draw_memory_map, markdown_table
 from jaxmem.render.comparison import draw_comparison
 from jaxmem.render.palette import count
 from jaxmem.workloads.registry import Workload, recorded, workload
-from jaxmem.workloads.traces import load_library, read_trace_bytes
-from jaxmem.workloads.traces.recording import Recording
 
 MOST_LINES = 200_000  # or events of an uploaded trace
 MOST_MEMORY = 2**30  # bytes that reading one may take

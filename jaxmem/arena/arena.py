@@ -13,6 +13,7 @@ import jax
 from flax import struct
 
 NOWHERE = -1  # the start of a request that is not placed
+NEVER = 2**30  # the lifetime of a block that is never freed, in requests
 
 
 @struct.dataclass

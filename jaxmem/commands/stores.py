@@ -13,7 +13,7 @@ from jaxmem.commands import check_switch
 from jaxmem.configuration import UsageError
 
 if TYPE_CHECKING:
-    from jaxmem.workloads.traces import Recording
+    from jaxmem.recordings import Recording
 
 
 def check_out(config: dict[str, Any], name: str) -> Path:
@@ -25,7 +25,7 @@ def check_out(config: dict[str, Any], name: str) -> Path:
     Raises:
         UsageError: it is there already, or cannot be written.
     """
-    from jaxmem.workloads.traces.store import SUFFIX
+    from jaxmem.recordings.store import SUFFIX
 
     overwrite = check_switch(config, "overwrite")
     out = Path(f"{name}{SUFFIX}" if config["out"] is None else str(config["out"]))
@@ -62,7 +62,7 @@ def keep(out: Path, recording: "Recording", config: dict[str, Any], console: Con
     Raises:
         UsageError: it cannot be written.
     """
-    from jaxmem.workloads.traces import write_store
+    from jaxmem.recordings import write_store
 
     if config["licence"] is not None:
         licence = " ".join(str(config["licence"]).split())
@@ -81,7 +81,7 @@ def _unwritable(out: Path, error: Exception) -> UsageError:
 
 def _table(recording: "Recording") -> Table:
     """Lists what a recording holds, a line for each thing."""
-    from jaxmem.workloads.traces.source import printable
+    from jaxmem.recordings.source import printable
 
     about = recording.about
     table = Table.grid(padding=(0, 2))

@@ -12,8 +12,8 @@ def run(config: dict[str, Any], command: str) -> int:
     """Reads the file, writes the store, prints what is in it and where it is."""
     del command
     # They bring JAX, which what fails before should not wait for.
-    from jaxmem.workloads.traces import read_trace
-    from jaxmem.workloads.traces.source import stem
+    from jaxmem.recordings import read_trace
+    from jaxmem.recordings.source import stem
 
     console = terminal()
     file, device = Path(config["file"]), check_device(config)

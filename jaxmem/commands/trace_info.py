@@ -2,27 +2,27 @@
 
 from typing import Any
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.commands import check_list, check_switch, checked, tell_where, terminal
 from jaxmem.commands.stores import check_device
 from jaxmem.configuration import UsageError
-from jaxmem.evaluation.caching_allocator import reserved_by_rules
-from jaxmem.evaluation.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
-from jaxmem.evaluation.packing import check_packing, deaths_of, packing_lines
-from jaxmem.evaluation.replay import Events, events_of, least_alignment
 from jaxmem.evaluation.surroundings import surroundings
-from jaxmem.evaluation.trace_shape import live_curve, rank_correlation, size_histogram
 from jaxmem.names import nearest
 from jaxmem.policies.saved import SHIPPED
-from jaxmem.policies.saved_scorer import SCORERS, load_scorer
+from jaxmem.recordings import Recording, alignment_of, read_trace
+from jaxmem.recordings.caching_allocator import reserved_by_rules
+from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA
+from jaxmem.recordings.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
+from jaxmem.recordings.packing import check_packing, deaths_of, packing_lines
+from jaxmem.recordings.replay import Events, events_of, least_alignment
+from jaxmem.recordings.scorer_file import SCORERS, load_scorer
+from jaxmem.recordings.shape import live_curve, rank_correlation, size_histogram
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.trace_info import trace_markdown, trace_table
 from jaxmem.render.trace_picture import draw_trace
 from jaxmem.render.trace_verdict import trace_verdict
 from jaxmem.rules import ORDERED
 from jaxmem.run_folder import RunFolder
-from jaxmem.workloads.requests import NEVER
-from jaxmem.workloads.traces import Recording, alignment_of, read_trace
-from jaxmem.workloads.traces.formats.pytorch_cuda import PYTORCH_CUDA
 
 MOST_ALIGNMENT = 2**21  # bytes, a large page
 

@@ -21,8 +21,8 @@ from jaxmem.configuration import UsageError
 from jaxmem.render.progress import ReadingDisplay
 
 if TYPE_CHECKING:
-    from jaxmem.workloads.traces import Recording
-    from jaxmem.workloads.traces.source import Report
+    from jaxmem.recordings import Recording
+    from jaxmem.recordings.source import Report
 
 PATIENCE = 3  # seconds that a program has to end when it is asked to
 BY_SIGNAL = 128  # and its number: the exit status after a signal, as a shell has it
@@ -38,7 +38,7 @@ def run(config: dict[str, Any], command: str) -> int:
     out = check_out(config, recorder.name)
     recording, code = _recorded(recorder, shlex.join(program), console)
     # It brings JAX, which what fails before should not wait for.
-    from jaxmem.workloads.traces.source import stem
+    from jaxmem.recordings.source import stem
 
     keep(out, replace(recording, name=stem(out.name)), config, console)
     if code:
@@ -91,7 +91,7 @@ def _by_pipe(recorder: Recorder) -> tuple["Recording | str", int]:
 
 def _read(raw: Path, kind: str, report: "Report | None" = None) -> "Recording | str":
     """Returns what a recorder has written, or why it is no recording."""
-    from jaxmem.workloads.traces import TraceError, read_trace
+    from jaxmem.recordings import TraceError, read_trace
 
     try:
         return read_trace(raw, kind, report)

@@ -5,12 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmem.arena.arena import NOWHERE, Arena
+from jaxmem.arena.arena import NEVER, NOWHERE, Arena
 from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.workloads.peaks import peak_blocks
 from jaxmem.workloads.registry import NAMES, Workload, workload_from
-from jaxmem.workloads.requests import NEVER, Requests
+from jaxmem.workloads.requests import Requests
 
 SEQUENCES = 1024  # training sequences that come with a task
 STEP = 32  # blocks by which tables grow

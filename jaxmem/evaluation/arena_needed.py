@@ -1,7 +1,6 @@
 """The smallest arena in which a policy serves every request of a sequence."""
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ from jaxmem.arena.bits import WORD
 from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.environment.situation import serve, situation_at
 from jaxmem.policies import Policy
+from jaxmem.recordings.headroom import smallest_served
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
@@ -37,23 +37,6 @@ def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: i
         return np.asarray(_served(policy, requests, sizes, enough, seed))
 
     return smallest_served(served, low, np.full_like(low, enough)).astype(np.float64)
-
-
-def smallest_served(
-    served: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray
-) -> np.ndarray:
-    """Bisects for the size from which on all is served, of P arenas at once: int64[P].
-
-    Args:
-        served: of sizes (int64[P]), whether each arena does: bool[P].
-        low: int64[P]  sizes that do not.
-        high: int64[P]  larger ones that do.
-    """
-    while np.any(high - low > 1):
-        middle = (low + high) // 2
-        does = served(middle)
-        high, low = np.where(does, middle, high), np.where(does, low, middle)
-    return high
 
 
 def _capacity(policy: Policy, requests: Requests, seed: int) -> tuple[int, np.ndarray]:

@@ -12,10 +12,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import Policy, policy
-from jaxmem.policies.carded import PolicyFileError as PolicyFileError
-from jaxmem.policies.carded import read_carded, write_carded
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
+from jaxmem.policy_file import PolicyFileError as PolicyFileError
+from jaxmem.policy_file import read_carded, write_carded
 from jaxmem.read_back import brief, is_number
 from jaxmem.rules import NAMES, TUNED
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxmem.workloads.requests import NEVER
+from jaxmem.arena.arena import NEVER
 
 # Sequences worked on at once: their tables stay in a processor's cache. All 8192 at once take
 # twice as long on a CPU.

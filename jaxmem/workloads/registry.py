@@ -15,19 +15,16 @@ from typing import Any
 import jax
 
 from jaxmem.names import nearest
+from jaxmem.recordings import Recording, load_library, read_trace
 from jaxmem.workloads import adversarial, programs, synthetic
+from jaxmem.workloads.cells import quantise, whole
 from jaxmem.workloads.foretelling import foretold
 from jaxmem.workloads.requests import Requests
 from jaxmem.workloads.scenario import scenario_requests
-from jaxmem.workloads.traces import (
+from jaxmem.workloads.windows import (
     SPLITS,
-    Recording,
-    load_library,
     most_before,
-    quantise,
-    read_trace,
     split_range,
-    whole,
     window_requests,
     window_starts,
 )

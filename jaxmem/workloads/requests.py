@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-NEVER = 2**30  # lifetime of a block that is never freed, in requests
-
 
 class Requests(struct.PyTreeNode):
     """P sequences of T requests; time is counted in requests.

@@ -8,7 +8,8 @@ from typing import NamedTuple, TypeGuard
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.workloads.requests import NEVER, Requests, requests_of
+from jaxmem.arena.arena import NEVER
+from jaxmem.workloads.requests import Requests, requests_of
 
 MOST_CELLS = 2**31 - 1
 

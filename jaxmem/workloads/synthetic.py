@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.workloads.live_cap import cap_sequences
 from jaxmem.workloads.parts import (
     each_sequence,
@@ -20,7 +21,7 @@ from jaxmem.workloads.parts import (
     random_place,
     uniform,
 )
-from jaxmem.workloads.requests import NEVER, Requests, requests_of
+from jaxmem.workloads.requests import Requests, requests_of
 
 
 def classic(

@@ -16,8 +16,8 @@ import numpy as np
 from oracle import FITS, NOWHERE, SlowArena
 
 from jaxmem.arena import measures
+from jaxmem.arena.arena import NEVER
 from jaxmem.arena.settle import itself, settle
-from jaxmem.workloads.requests import NEVER
 
 RULES = (*FITS, "last")
 # How a step chooses its start: a rule, or one of these.

@@ -18,7 +18,7 @@ pytest.importorskip("playwright.sync_api", reason="a browser needs playwright")
 from visitor import UPLOAD, Visitor
 
 from jaxmem.evaluation.compare import compare
-from jaxmem.workloads.traces import read_trace
+from jaxmem.recordings import read_trace
 
 pytestmark = pytest.mark.browser
 EXAMPLE = "The example: holes of five sizes"

@@ -28,9 +28,10 @@ from jaxmem.learning.checkpoint import Checkpoints
 from jaxmem.learning.member_state import MemberState, ValidationPoint
 from jaxmem.learning.space import Choice, Range
 from jaxmem.learning.study import Study
-from jaxmem.policies.carded import read_carded
 from jaxmem.policies.saved import _SHIPPED, PolicyFileError, load_policy
-from jaxmem.policies.saved_scorer import load_scorer
+from jaxmem.policy_file import read_carded
+from jaxmem.recordings.scorer_file import _SHIPPED as _SCORERS
+from jaxmem.recordings.scorer_file import SCORERS, load_scorer
 from jaxmem.render.summary import summary_markdown
 from jaxmem.run_folder import is_finished
 from jaxmem.runs import runs_below
@@ -90,9 +91,8 @@ def other_bytes(chance: random.Random, file: Path) -> None:
     file.write_bytes(data)
 
 
-def cases_of_carded(name: str, read: Callable) -> Callable:
-    original = _SHIPPED / f"{name}.safetensors"
-    arrays, card = load_file(original), read_carded(original, name)[1]
+def cases_of_carded(original: Path, read: Callable) -> Callable:
+    arrays, card = load_file(original), read_carded(original, original.name)[1]
 
     def case(chance: random.Random, folder: Path) -> None:
         file = folder / "file.safetensors"
@@ -226,15 +226,14 @@ def cases_of_studies(original: Path) -> Callable:
 
 
 SORTS = {
-    "policies": (160, lambda _: cases_of_carded("generalist", load_policy)),
-    "scorers": (80, lambda _: cases_of_carded(next(iter(SCORER)), load_scorer)),
+    "policies": (160, lambda _: cases_of_carded(_SHIPPED / "generalist.safetensors", load_policy)),
+    "scorers": (80, lambda _: cases_of_carded(_SCORERS / f"{SCORERS[0]}.safetensors", load_scorer)),
     "resumed trainings": (60, lambda _: cases_of_resume("train", train.check)),
     "resumed searches": (40, lambda _: cases_of_resume("sweep", sweep.check)),
     "runs": (100, cases_of_runs),
     "checkpoints": (30, cases_of_checkpoints),
     "studies": (30, cases_of_studies),
 }
-SCORER = [f"scorers/{file.stem}" for file in sorted((_SHIPPED / "scorers").glob("*.safetensors"))]
 
 
 def play(sort: str, folder: Path, seeds: range) -> None:

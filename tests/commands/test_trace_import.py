@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxmem.cli import main
-from jaxmem.workloads.traces import read_trace
+from jaxmem.recordings import read_trace
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 LOG = """\

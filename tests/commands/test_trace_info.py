@@ -9,10 +9,9 @@ from PIL import Image
 
 from jaxmem.cli import main
 from jaxmem.commands import trace_info
-from jaxmem.evaluation import offline_packing
-from jaxmem.policies import saved_scorer
-from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
-from jaxmem.policies.saved_scorer import SCORERS, load_scorer, save_scorer
+from jaxmem.recordings import offline_packing, scorer_file
+from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.scorer_file import SCORERS, load_scorer, save_scorer
 from jaxmem.rules import BOUNDED, ORDERED
 
 KEYS = {
@@ -22,7 +21,7 @@ KEYS = {
     *("sizes", "live", "versions", "device", "stacked", "most_holes", "offline_method"),
     *("lower_bound", "by_best_fit", "notes", "verdict"),
 }
-SHIPPED = saved_scorer._SHIPPED
+SHIPPED = scorer_file._SHIPPED
 BUFFERS = "id,lower,upper,size\n" + "\n".join(
     f"{number},{number},{number + 2 + number % 5},{1 + number % 7}" for number in range(60)
 )
@@ -44,8 +43,8 @@ def trace(tmp_path, monkeypatch):
     package = tmp_path.with_name(f"{tmp_path.name}-package")
     package.mkdir()
     save_scorer(package / "learned.safetensors", first_fit_of_scores(), {})
-    monkeypatch.setattr(saved_scorer, "_SHIPPED", package)
-    for module in (saved_scorer, trace_info):
+    monkeypatch.setattr(scorer_file, "_SHIPPED", package)
+    for module in (scorer_file, trace_info):
         monkeypatch.setattr(module, "SCORERS", ("learned",))
     monkeypatch.setattr(offline_packing, "PLACED", 2000)
     monkeypatch.setattr(offline_packing, "rounds_for", lambda blocks: 0)
@@ -186,7 +185,7 @@ def test_a_learned_policy_in_a_file_plays_as_a_rule_does(trace, tmp_path, capsys
 
 @pytest.mark.skipif("learned" not in SCORERS, reason="no learned policy comes with the package yet")
 def test_the_learned_policy_of_the_package_is_played_by_name(trace, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(saved_scorer, "_SHIPPED", SHIPPED)
+    monkeypatch.setattr(scorer_file, "_SHIPPED", SHIPPED)
     assert (load_scorer("learned").weights != first_fit_of_scores().weights).any()
     results = figures_of(tmp_path, "learned,best")
     assert list(results["headroom"]["bounded"]) == ["learned", "best"]

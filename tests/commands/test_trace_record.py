@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jaxmem.cli import main
-from jaxmem.workloads.traces import read_trace
+from jaxmem.recordings import read_trace
 
 # In place of valgrind: a log of two allocations, then the program.
 VALGRIND = """#!/bin/sh

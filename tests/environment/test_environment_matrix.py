@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from oracle import NOWHERE, SlowGame
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.actions import ACTION_SPACES, Choices
 from jaxmem.environment.environment import OBSERVATIONS, Environment, Params
 from jaxmem.environment.observations import FEATURES, Packed, candidates
 from jaxmem.environment.rewards import REWARDS
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 CELLS, HORIZON, HOLES, HISTORY = 24, 10, 3, 2
 SEQUENCES, STEPS = 3, 26

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from oracle import Side, SlowGame
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import BINS, FEATURES, GROUPS, RANGES, SEGMENTS
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 CAPACITY, HOLES = 288, 4
 HORIZON, STEPS = 254, 24  # requests in a sequence, and how many of them are played

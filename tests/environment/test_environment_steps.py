@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.environment.situation import serve, situation_at
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 CELLS, HORIZON = 10, 4
 SIZES = np.array([[4, 4, 1, 1], [3, 8, 2, 1], [9, 9, 9, 2]])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import jaxmem
+from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.workloads.registry import workload
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 CELLS, HORIZON, ARENAS = 10, 4, 256
 SIZES = np.array([[4, 4, 1, 1], [3, 8, 2, 1], [9, 9, 9, 2]])

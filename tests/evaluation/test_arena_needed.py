@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from oracle import NOWHERE, SlowArena
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import MAX_CELLS
 from jaxmem.evaluation.arena_needed import arena_needed
 from jaxmem.policies import Policy, policy
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 SEQUENCES, LENGTH = 24, 40
 TASK = Workload(name="made", cells=40, draw=lambda *_: None, length=LENGTH, warmup=0)

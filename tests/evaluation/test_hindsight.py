@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from oracle import NOWHERE, SlowArena
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.cli import main
 from jaxmem.evaluation import beam, hindsight
 from jaxmem.evaluation.beam import beam_search
@@ -28,7 +29,7 @@ from jaxmem.policies import policy
 from jaxmem.policies.fits import APART_COST, HINT_HOLES
 from jaxmem.render.report import markdown_table
 from jaxmem.workloads.registry import Workload
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 SEQUENCES, LENGTH, CELLS = 12, 40, 32
 

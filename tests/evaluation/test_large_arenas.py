@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.tasks import params_of
@@ -17,7 +18,7 @@ from jaxmem.policies.networks import Scorer
 from jaxmem.rules import FITS
 from jaxmem.workloads.peaks import peak_blocks, peak_live
 from jaxmem.workloads.registry import Workload
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 SCALE = 1_000_003
 LENGTH, SEQUENCES = 60, 8

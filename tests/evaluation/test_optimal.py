@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from oracle import NOWHERE, SlowArena
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.evaluation.arena_needed import arena_needed
 from jaxmem.evaluation.optimal import smallest_arena
 from jaxmem.policies import policy
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 needs_ortools = pytest.mark.skipif(
     importlib.util.find_spec("ortools") is None, reason="OR-tools is not installed"

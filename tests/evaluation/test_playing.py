@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from oracle import FITS, NOWHERE, SlowArena
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.evaluation import run as playing
 from jaxmem.evaluation.compare import MEASURES
 from jaxmem.evaluation.run import Trajectory, failed_share, measure, over_time, run
 from jaxmem.policies import policy
 from jaxmem.workloads.peaks import peak_live, served_by_compaction
 from jaxmem.workloads.registry import Workload
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 SEQUENCES, LENGTH, CELLS = 24, 40, 40
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from jaxmem.evaluation.replay import events_of
-from jaxmem.learning.evolution import EvolutionConfig
-from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
-from jaxmem.policies.saved_scorer import load_scorer
-from jaxmem.workloads.requests import NEVER
-from jaxmem.workloads.traces import Recording
+from jaxmem.arena.arena import NEVER
+from jaxmem.recordings import Recording
+from jaxmem.recordings.evolution import EvolutionConfig
+from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.replay import events_of
+from jaxmem.recordings.scorer_file import load_scorer
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 TINY = EvolutionConfig(generations=6, population=4, recordings=2, factors=(1.1,), slots=8)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxmem.workloads.traces import load_library, read_trace
+from jaxmem.recordings import load_library, read_trace
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "traces"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxmem.evaluation.headroom import Headroom
-from jaxmem.evaluation.packing import Packing
-from jaxmem.policies.hole_scorer import FEATURES, PRIOR, HoleScorer
-from jaxmem.policies.saved_scorer import save_scorer
-from jaxmem.workloads.requests import NEVER
-from jaxmem.workloads.traces import Recording
+from jaxmem.arena.arena import NEVER
+from jaxmem.recordings import Recording
+from jaxmem.recordings.headroom import Headroom
+from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.packing import Packing
+from jaxmem.recordings.scorer_file import save_scorer
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

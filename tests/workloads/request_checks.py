@@ -5,7 +5,8 @@ from functools import cache, partial
 import jax
 import numpy as np
 
-from jaxmem.workloads.requests import NEVER, Requests
+from jaxmem.arena.arena import NEVER
+from jaxmem.workloads.requests import Requests
 
 UNCAPPED = 10**6  # a capacity that no sequence here reaches
 

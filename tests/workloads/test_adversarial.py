@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from request_checks import assert_mean, check_generator, draw, live_cells
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.workloads import adversarial
-from jaxmem.workloads.requests import NEVER
 
 SEQUENCES, LENGTH = 64, 320
 many = partial(draw, sequences=SEQUENCES, length=LENGTH)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_recordings import BLOCKS, recording_of, slow_peak
 
-from jaxmem.workloads.requests import NEVER
-from jaxmem.workloads.traces import quantise, whole
+from jaxmem.arena.arena import NEVER
+from jaxmem.workloads.cells import quantise, whole
 
 slacks = st.integers(10, 1000).map(lambda hundredths: hundredths / 100)
 

@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.evaluation.run import failed_share
 from jaxmem.policies import policy
 from jaxmem.workloads.foretelling import CLASSES, PER_OCTAVE, SHARE, foretold
 from jaxmem.workloads.registry import workload
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 LENGTH = 60
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from request_checks import live_cells
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.workloads.live_cap import cap_live_cells, cap_sequences
-from jaxmem.workloads.requests import NEVER, requests_of
+from jaxmem.workloads.requests import requests_of
 
 LENGTH = 24
 CAPPED = {

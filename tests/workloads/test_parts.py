@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from request_checks import assert_mean, exponential_mean
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.workloads.parts import (
     BATCH,
     Round,
@@ -18,7 +19,6 @@ from jaxmem.workloads.parts import (
     random_place,
     uniform,
 )
-from jaxmem.workloads.requests import NEVER
 
 
 def test_uniform_draws_both_ends_equally_often():

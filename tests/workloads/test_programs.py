@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from request_checks import UNCAPPED, assert_mean, check_generator, draw, live_cells
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.workloads import programs
 from jaxmem.workloads.parts import uniform
-from jaxmem.workloads.requests import NEVER, Requests
+from jaxmem.workloads.requests import Requests
 
 SEQUENCES, LENGTH = 64, 320
 many = partial(draw, sequences=SEQUENCES, length=LENGTH)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from jaxmem.configuration import configuration_folder, configure
+from jaxmem.recordings import load_library
+from jaxmem.workloads.cells import quantise, whole
 from jaxmem.workloads.registry import (
     ALIASES,
     LENGTH,
@@ -18,7 +20,7 @@ from jaxmem.workloads.registry import (
     workload,
     workload_options,
 )
-from jaxmem.workloads.traces import load_library, quantise, split_range, whole
+from jaxmem.workloads.windows import split_range
 
 SPLITS = ("train", "validation", "test")
 SEQUENCES = 32

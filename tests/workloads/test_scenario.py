@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxmem.workloads.requests import NEVER
+from jaxmem.arena.arena import NEVER
 from jaxmem.workloads.scenario import scenario_requests
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared/golden/fits.json"

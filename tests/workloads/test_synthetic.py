@@ -15,8 +15,8 @@ from request_checks import (
     live_cells,
 )
 
+from jaxmem.arena.arena import NEVER
 from jaxmem.workloads import synthetic
-from jaxmem.workloads.requests import NEVER
 
 SEQUENCES, LENGTH = 128, 160
 many = partial(draw, sequences=SEQUENCES, length=LENGTH)

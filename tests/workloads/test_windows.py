@@ -11,15 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_recordings import recording_of
 
-from jaxmem.workloads.requests import NEVER
-from jaxmem.workloads.traces import (
-    QuantisedRecording,
-    most_before,
-    quantise,
-    split_range,
-    window_requests,
-    window_starts,
-)
+from jaxmem.arena.arena import NEVER
+from jaxmem.workloads.cells import QuantisedRecording, quantise
+from jaxmem.workloads.windows import most_before, split_range, window_requests, window_starts
 
 
 def numbered(requests: int) -> QuantisedRecording:

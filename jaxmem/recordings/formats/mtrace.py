@@ -1,0 +1,50 @@
+"""Logs of glibc's mtrace(): a line for each block that malloc gives out or takes back.
+
+`+ address size` allocates, `- address` frees; a realloc is `< old` and then `> new size`, or
+`! old size` where it fails. Before each stands who called: `@ program:(function+offset)[address]`.
+"""
+
+import re
+
+from jaxmem.recordings.events import FAILED, OTHER, Events
+from jaxmem.recordings.formats.format import Format
+from jaxmem.recordings.lines import Lines
+from jaxmem.recordings.recording import Recording
+from jaxmem.recordings.source import Source, shown
+
+LINE = re.compile(
+    r"(?:@ (?P<site>.+?) )?(?P<op>[-+<>!]) "
+    r"(?P<block>0x[0-9a-f]{1,16}|\(nil\))(?: (?P<size>0x[0-9a-f]{1,30}|0))?"
+)
+BEGINS = re.compile(rb"\s*= Start\s|\s*@ [^\n]+ [-+<>] 0x")
+
+
+def _read(source: Source) -> Recording:
+    lines, events = Lines(source, log=True), Events(source)
+    program, moved = "", None  # the block that a realloc takes back
+    for text in lines:
+        line = LINE.fullmatch(text)
+        if line is None:
+            events.counted[OTHER] += text not in ("= Start", "= End")
+            continue
+        op, site, size = line["op"], line["site"], int(line["size"] or "0", 16)
+        block = 0 if line["block"] == "(nil)" else int(line["block"], 16)
+        if site and ":" in site:
+            program = program or site.partition(":")[0]
+        if op in "+>" and line["size"] is None:
+            raise lines.fault(f"no size in {shown(text)}; an allocation is + ADDRESS SIZE")
+        if op == "-":
+            events.free(block)
+        elif op == "<":
+            moved = block
+        elif op == "!" or not block:
+            events.counted[FAILED] += 1
+        elif op == ">" and moved is not None:
+            events.reallocate(moved, block, size, site)
+            moved = None
+        else:
+            events.allocate(block, size, site)
+    return events.recording(program)
+
+
+MTRACE = Format("mtrace", lambda head: BEGINS.match(head) is not None, _read)

@@ -1,0 +1,142 @@
+"""A simple offline heuristic: it knows every lifetime, and stacks a recording as low as it can.
+
+Blocks are rectangles, time by address. In some order each is put at the lowest address at which it
+overlaps none that are there: by size as in Pisarchyk & Lee 2020 (arXiv 2001.03288), by lifetime, or
+by both. Then what reaches the top is taken earlier, and all is stacked again (squeaky wheel
+optimization, Joslin & Clements 1999). Of short recordings the lowest stack is then improved by
+`stacking_search`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from jaxmem.arena.arena import NEVER
+from jaxmem.recordings import Recording
+from jaxmem.recordings.orders import order_of
+from jaxmem.recordings.packing import ANNEALED, STACKS, Packing, deaths_of
+from jaxmem.recordings.replay import events_of, replay
+from jaxmem.recordings.stacking_search import blocks_of, dropped, lowest_stack, rounds_for
+
+MOST = 20_000  # blocks that are stacked one by one: the time for each grows with those below
+PLACED = 200_000  # blocks placed in all, in every order and round
+
+
+def offline_packing(
+    recording: Recording, size: np.ndarray, report: Callable[[str], None] = lambda doing: None
+) -> Packing:
+    """Stacks the blocks as low as a search finds.
+
+    The `MOST` blocks with the largest size x lifetime are stacked. What is left of a longer
+    recording lies above them, where first fit puts it: a packing that exists, like every other.
+
+    Args:
+        size: int64[R]  units of each request.
+        report: told what is being done.
+    """
+    requests = len(size)
+    birth, death = np.arange(requests, dtype=np.int64), deaths_of(recording)
+    life = death - birth
+    area = size.astype(np.float64) * life
+    first, *others = (np.argsort(-key, kind="stable") for key in (area, size, life))
+    if requests > MOST:
+        stack = _Stack(size, birth, death, first[:MOST])
+        start, rest = stack.start(requests), np.sort(first[MOST:])
+        start[rest], above = _first_fit(recording, size, rest)
+        start[rest] += stack.height
+        return Packing(start, stack.height + above, MOST, STACKS)
+    turns = PLACED // (3 * requests)
+    change = size.copy()
+    mortal = death < requests
+    np.subtract.at(change, death[mortal], size[mortal])
+    peak = int(np.cumsum(change).max())  # below which nothing can be
+    lowest = _lowest(size, birth, death, first, turns, peak)
+    for begin in others:
+        if lowest.height > peak:
+            found = _lowest(size, birth, death, begin, turns, peak)
+            lowest = min(lowest, found, key=lambda stack: stack.height)
+    blocks = blocks_of(size, birth, death)
+    if rounds := rounds_for(blocks):  # else heights may be too large for it
+        height, order = lowest_stack(blocks, lowest.by_address, rounds, report=report)
+        if height < lowest.height:
+            return Packing(dropped(blocks, order), height, requests, ANNEALED)
+    return Packing(lowest.start(requests), lowest.height, requests, STACKS)
+
+
+def _lowest(
+    size: np.ndarray,
+    birth: np.ndarray,
+    death: np.ndarray,
+    order: np.ndarray,
+    rounds: int,
+    peak: int,
+) -> "_Stack":
+    """Finds the lowest of so many stacks, each made from the troubles of the one before.
+
+    None follows one that is no higher than `peak`.
+    """
+    lowest = stack = _Stack(size, birth, death, order)
+    for _ in range(rounds - 1):
+        if lowest.height <= peak:
+            break
+        place = np.arange(len(order), dtype=np.float64)
+        place[stack.high == stack.height] /= 2
+        order = order[np.argsort(place, kind="stable")]
+        stack = _Stack(size, birth, death, order)
+        lowest = min(lowest, stack, key=lambda each: each.height)
+    return lowest
+
+
+class _Stack:
+    """The blocks of `order` (int64[N]), each as low as it can be, one by one."""
+
+    def __init__(
+        self, size: np.ndarray, birth: np.ndarray, death: np.ndarray, order: np.ndarray
+    ) -> None:
+        self.order = order
+        # In the order of placing, so that those that are there lie side by side.
+        self.size, self.birth, self.death = size[order], birth[order], death[order]
+        self.low, self.high = np.zeros_like(self.size), np.zeros_like(self.size)
+        for number in range(len(order)):
+            self.low[number] = self._lowest_gap(number)
+            self.high[number] = self.low[number] + self.size[number]
+
+    @property
+    def height(self) -> int:
+        """Units."""
+        return int(self.high.max())
+
+    @property
+    def by_address(self) -> np.ndarray:
+        """The blocks in the order of their addresses: int64[N]."""
+        return self.order[np.argsort(self.low, kind="stable")]
+
+    def start(self, requests: int) -> np.ndarray:
+        """Returns where the blocks lie, by request: int64[R] units; 0 for those not stacked."""
+        start = np.zeros(requests, np.int64)
+        start[self.order] = self.low
+        return start
+
+    def _lowest_gap(self, number: int) -> int:
+        """Finds the lowest address for a block beside those before it."""
+        together = self.birth[:number] < self.death[number]
+        together &= self.death[:number] > self.birth[number]
+        below = self.low[:number][together]
+        by_address = np.argsort(below)
+        below = below[by_address]
+        free = np.maximum.accumulate(self.high[:number][together][by_address])
+        if not below.size or below[0] >= self.size[number]:
+            return 0
+        gaps = np.flatnonzero(below[1:] - free[:-1] >= self.size[number])
+        return int(free[gaps[0]] if gaps.size else free[-1])
+
+
+def _first_fit(recording: Recording, size: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, int]:
+    """Plays first fit with the requests of `kept` (int64[N], rising) alone: starts, int64[N], the
+    high-water mark, in units."""
+    lifetime = recording.lifetime[kept]
+    next_request = np.searchsorted(kept, kept + lifetime)
+    shorter = np.where(lifetime == NEVER, NEVER, next_request - np.arange(len(kept)))
+    events = events_of(Recording(recording.name, size[kept], shorter), alignment=1)
+    played = replay(events, 0, order_of("first"))
+    return played.start, played.top

@@ -1,0 +1,65 @@
+"""A packing: where every block of a recording lies, in the address space from 0 up."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmem.recordings import Recording
+
+COLUMNS = "id,lower,upper,size,offset"  # as MiniMalloc has them
+STACKS, ANNEALED = "stacks", "annealed"
+
+
+class Packing(NamedTuple):
+    """A packing and how it was found."""
+
+    start: np.ndarray  # int64[R]  units, of each request
+    height: int  # units
+    stacked: int  # blocks that were taken one by one
+    method: str  # STACKS, ANNEALED, or the policy that places blocks so
+
+
+def deaths_of(recording: Recording) -> np.ndarray:
+    """Returns the request before which each block is freed, R if it is never freed: int64[R]."""
+    requests = recording.requests
+    return np.minimum(np.arange(requests, dtype=np.int64) + recording.lifetime, requests)
+
+
+def check_packing(start: np.ndarray, size: np.ndarray, death: np.ndarray) -> None:
+    """Raises ValueError, with the blocks, where two that are live together overlap.
+
+    Args:
+        start, size: int64[R]  units, of each request.
+        death: int64[R]  the request before which each block is freed.
+    """
+    if len(start) and start.min() < 0:
+        raise ValueError(f"block {int(start.argmin())} has no place")
+    live: list[tuple[int, int, int]] = []  # start, end, block; sorted, so sorted by end too
+    dying = np.argsort(death, kind="stable").tolist()
+    low, high, deaths = start.tolist(), (start + size).tolist(), death.tolist()
+    next_death = 0
+    for block in range(len(low)):
+        while next_death < len(dying) and deaths[dying[next_death]] <= block:
+            gone = dying[next_death]
+            del live[bisect_left(live, (low[gone], high[gone], gone))]
+            next_death += 1
+        at = bisect_left(live, (low[block], high[block], block))
+        for below, above, other in live[max(at - 1, 0) : at + 1]:
+            if below < high[block] and above > low[block]:
+                raise ValueError(f"blocks {other} and {block} overlap while both are live")
+        insort(live, (low[block], high[block], block))
+
+
+def packing_lines(recording: Recording, start: np.ndarray, alignment: int) -> Iterator[str]:
+    """Yields the lines of a CSV file: each block with when and where it is, sizes as asked for.
+
+    A block is live for lower <= t < upper, where t counts requests; offsets are bytes.
+    """
+    yield COLUMNS
+    offset = start.astype(object) * alignment if alignment > 1 else start
+    columns = (deaths_of(recording), recording.size, offset)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for number, (upper, size, place) in enumerate(rows):
+        yield f"{number},{number},{upper},{size},{place}"

@@ -1,0 +1,74 @@
+"""Recordings of real programs: what they asked for, in bytes, and for how long."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from jaxmem.arena.arena import NEVER
+from jaxmem.recordings.about import About
+
+LARGEST_SIZE = 2**62  # bytes, of a block and of all live ones: sums stay inside int64
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """The requests of one program, in order: R of them, counted from 0.
+
+    A block freed before request j, the next allocation, has lifetime j - its own number.
+    Raises ValueError if the arrays do not fit together or a value is out of range.
+    """
+
+    name: str
+    size: np.ndarray  # int64[R]  bytes, 1 .. 2^62
+    lifetime: np.ndarray  # int64[R]  requests, 1 .. NEVER (never freed)
+    site: np.ndarray | None = None  # int32[R]  number of the call site, -1: unknown; None: all are
+    about: About = field(default_factory=About)
+
+    def __post_init__(self) -> None:
+        if self.size.ndim != 1 or self.size.shape != self.lifetime.shape or not self.size.size:
+            raise ValueError(
+                f"sizes {self.size.shape} and lifetimes {self.lifetime.shape}; "
+                "a recording has one of each for each request, and at least one request"
+            )
+        if self.size.min() < 1 or self.size.max() > LARGEST_SIZE:
+            raise ValueError("a size out of range; sizes are 1 to 2^62 bytes")
+        if self.lifetime.min() < 1 or self.lifetime.max() > NEVER:
+            raise ValueError(f"a lifetime out of range; lifetimes are 1 to {NEVER} requests")
+        if self.site is not None and self.site.shape != self.size.shape:
+            raise ValueError(
+                f"call sites {self.site.shape} of requests {self.size.shape}; "
+                "there is one for each request, or none at all"
+            )
+        if most_live(self.size.astype(np.float64), self.lifetime) > LARGEST_SIZE:
+            raise ValueError("more than 2^62 bytes are live at once; at most 2^62 may be")
+
+    @property
+    def requests(self) -> int:
+        """R, the number of requests."""
+        return self.size.size
+
+    @property
+    def events(self) -> int:
+        """Allocations and frees together."""
+        return self.requests + int(np.count_nonzero(self.lifetime != NEVER))
+
+    @cached_property
+    def peak_live(self) -> int:
+        """The most bytes that are live at once, exactly; frees come before the next request."""
+        return int(most_live(self.size, self.lifetime))
+
+    @cached_property
+    def peak_blocks(self) -> int:
+        """The most blocks that are live at once."""
+        return int(most_live(np.ones(self.requests, np.int64), self.lifetime))
+
+
+def most_live(size: np.ndarray, lifetime: np.ndarray) -> float:
+    """Finds the largest sum of `size` over the blocks live at one request, in `size`'s dtype."""
+    # Partial sums of int64 may wrap; the live total itself fits, so the result is exact.
+    change = size.copy()
+    end = np.arange(size.size) + lifetime
+    dies = end < size.size
+    np.subtract.at(change, end[dies], size[dies])
+    return np.cumsum(change).max().item()
