@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -15,7 +15,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+def check_whole(name: str, value: object, least: int = 1, most: int | None = None) -> int:
     """Returns the value if it is a whole number in a range, both ends included.
 
     Raises:
@@ -27,20 +27,19 @@ def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) 
     return value
 
 
-def check_number(name: str, value: Any, *, least: float | None = None) -> float:
+def check_number(name: str, value: object, *, least: float | None = None) -> float:
     """Returns the value if it is a finite number above 0, or of at least `least`.
 
     Raises:
         ValueError: it is not.
     """
-    finite = is_number(value) and value < math.inf
-    if not finite or not (value > 0.0 if least is None else value >= least):
-        allowed = "above 0" if least is None else f"of at least {least:g}"
-        raise ValueError(f"{name} is {value!r}; a number {allowed}")
-    return value
+    if is_number(value) and value < math.inf and (value > 0.0 if least is None else value >= least):
+        return value
+    allowed = "above 0" if least is None else f"of at least {least:g}"
+    raise ValueError(f"{name} is {value!r}; a number {allowed}")
 
 
-def check_share(name: str, value: Any) -> float:
+def check_share(name: str, value: object) -> float:
     """Returns the value if it is a number from 0 to 1.
 
     Raises:
@@ -51,13 +50,13 @@ def check_share(name: str, value: Any) -> float:
     return value
 
 
-def check_word(name: str, value: Any, allowed: Iterable[str]) -> str:
+def check_word(name: str, value: object, allowed: Iterable[str]) -> str:
     """Returns the value if it is one of the words allowed.
 
     Raises:
         ValueError: it is not.
     """
     allowed = tuple(allowed)
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; one of {', '.join(allowed)}")
-    return value
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise ValueError(f"{name} is {value!r}; one of {', '.join(allowed)}")

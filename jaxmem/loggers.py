@@ -11,30 +11,35 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import yaml
 
 from jaxmem.extras import extra
+from jaxmem.learning.member_state import ValidationPoint
 from jaxmem.names import nearest
 from jaxmem.whole_files import write_whole
+
+if TYPE_CHECKING:
+    import wandb
+    from tensorboardX import SummaryWriter
 
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # what brings each logger
 PROJECT = "jaxmem"  # of Weights & Biases, where WANDB_PROJECT names no other
 RULES = "fits"  # above the sub-runs of what a policy is compared with
 
-Members = Mapping[str, dict[str, Any]]  # of each, by name, its configuration; in their order
+Members = Mapping[str, dict[str, object]]  # of each, by name, its configuration; in their order
 
 
 class Logger(Protocol):
     """A listener of a training run that must be closed."""
 
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None: ...
-    def report(self, member: int, at: Any) -> None: ...
+    def report(self, member: int, at: ValidationPoint) -> None: ...
     def close(self) -> None: ...
 
 
-def check_loggers(names: Sequence[Any]) -> None:
+def check_loggers(names: Sequence[object]) -> None:
     """Checks that all of these can be made.
 
     Raises:
@@ -42,7 +47,7 @@ def check_loggers(names: Sequence[Any]) -> None:
         MissingExtraError: a package is not installed.
     """
     for name in names:
-        if name not in PACKAGES:
+        if not isinstance(name, str) or name not in PACKAGES:
             raise ValueError(f"unknown logger {name!r}{nearest(str(name), PACKAGES)}")
         extra(PACKAGES[name], name, f"loggers=[{name}]")
     if len(set(names)) < len(names):
@@ -71,7 +76,7 @@ class TensorBoard:
 
     def __init__(self, folder: Path, members: Members) -> None:
         self._folder, self._members = folder / "tensorboard", members
-        self._writers: dict[int, Any] = {}
+        self._writers: dict[int, SummaryWriter] = {}
         self._began = time.time()
         self._begun = False
 
@@ -93,7 +98,7 @@ class TensorBoard:
             text = yaml.safe_dump(config, sort_keys=False)
             writer.add_text("config", f"```yaml\n{text}```", 0)
 
-    def report(self, member: int, at: Any) -> None:
+    def report(self, member: int, at: ValidationPoint) -> None:
         """Adds a point to each curve of the member."""
         writer = self._writers[member]
         for name, value in _metrics(at).items():
@@ -107,6 +112,13 @@ class TensorBoard:
         self._writers.clear()
 
 
+class _Known(TypedDict):
+    """The run of a member at Weights & Biases."""
+
+    id: str
+    steps: int  # up to which it has been told
+
+
 class WeightsAndBiases:
     """A run of Weights & Biases for each member; a run that goes on keeps its id.
 
@@ -117,10 +129,9 @@ class WeightsAndBiases:
         self, folder: Path, members: Members, tell: Callable[[str], None], *, anew: bool
     ) -> None:
         self._folder, self._members, self._tell = folder, members, tell
-        self._runs: dict[int, Any] = {}
-        # Of each member by name, the id of its run, and the steps up to which that has been told.
+        self._runs: dict[int, wandb.Run] = {}
         self._file = folder / "wandb" / "jaxmem.json"
-        self._known: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, _Known] = {}  # by the member's name
         if not anew and self._file.exists():
             self._known = json.loads(self._file.read_text(encoding="utf-8"))
 
@@ -149,7 +160,7 @@ class WeightsAndBiases:
                 self._tell(f"wandb: {here if run.offline else run.url}")
         self._keep()
 
-    def report(self, member: int, at: Any) -> None:
+    def report(self, member: int, at: ValidationPoint) -> None:
         """Reports what has not been told before: a run that goes on reports it again."""
         known = self._known[list(self._members)[member]]
         if at.steps <= known["steps"]:
@@ -179,7 +190,7 @@ class _Careful:
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         self._do(lambda: self._logger.started(references, steps, members))
 
-    def report(self, member: int, at: Any) -> None:
+    def report(self, member: int, at: ValidationPoint) -> None:
         self._do(lambda: self._logger.report(member, at))
 
     def close(self) -> None:
@@ -196,7 +207,7 @@ class _Careful:
             self._tell(f"logger {self._name} has failed: {reason}; training goes on without it")
 
 
-def _metrics(at: Any) -> dict[str, float]:
+def _metrics(at: ValidationPoint) -> dict[str, float]:
     """Names the figures of a report as curves have them."""
     return {
         "failed_requests/validation": at.failed,

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 MOST_BYTES = {".json": 2**27, ".yaml": 2**20}
-LARGEST = {int: 2**64, float: 2.0**128}  # the second: of float32
+LARGEST = {bool: 2, int: 2**64, float: 2.0**128}  # the last: of float32
 MOST_VALUES = 2**22  # with those that a YAML file has once and means many times
 
 
@@ -44,9 +44,9 @@ def read_mapping(file: Path) -> dict[str, Any]:
     return found
 
 
-def _check_plain(file: Path, found: dict[Any, Any]) -> None:
+def _check_plain(file: Path, found: object) -> None:
     """Raises BrokenFileError for what jaxmem writes nowhere: other keys or values, or no end."""
-    left: list[Any] = [found]
+    left: list[object] = [found]
     seen = 0
     while left:
         value = left.pop()
@@ -60,7 +60,7 @@ def _check_plain(file: Path, found: dict[Any, Any]) -> None:
             left += value.values()
         elif isinstance(value, list):
             left += value
-        elif type(value) in LARGEST and not abs(value) < LARGEST[type(value)]:  # nor is NaN
+        elif isinstance(value, int | float) and not abs(value) < LARGEST[type(value)]:  # or NaN
             raise BrokenFileError(f"{file.name} has a number that is none: {brief(value)}")
         elif value is not None and not isinstance(value, str | int | float):
             raise BrokenFileError(f"{file.name} has a value of another kind: {brief(value)}")

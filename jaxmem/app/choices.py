@@ -36,7 +36,7 @@ class Preset(NamedTuple):
 
 
 def title(name: str) -> str:
-    """What people read for a policy, with whether it has learned."""
+    """Names a policy as people read it, and tells whether it has learned."""
     if name == TRAINED:
         return f"{policy_title(name)} (trained here)"
     return f"{policy_title(name)} (learned)" if name in shipped() else policy_title(name)

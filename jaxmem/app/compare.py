@@ -1,8 +1,7 @@
 """The Compare tab: policies on the same requests, with intervals; of a workload or a trace."""
 
-from typing import Any
-
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from jaxmem.app import choices, looks, watch
 from jaxmem.app.asked import Drawn, Judged, Recorded, Uploaded
@@ -32,11 +31,11 @@ It is read as data; nothing in it is run, and it is kept nowhere."""
 def show() -> None:
     """Draws the tab."""
     _begin()
-    wanted = _controls()
+    upload = _controls()
     place = st.container()
     watch.prepare("jaxmem.app.judging")
     if st.session_state.pop("compare_asked", False):
-        _start(wanted["upload"])
+        _start(upload)
     busy = watch.busy(JOB)
     place.button("Compare", key="compare_button", type="primary", disabled=busy, on_click=_ask)
     watch.show(JOB, _finished)
@@ -58,7 +57,8 @@ def _begin() -> None:
         st.session_state.setdefault(key, value)
 
 
-def _controls() -> dict[str, Any]:
+def _controls() -> UploadedFile | None:
+    """Draws the controls; returns the trace that was uploaded."""
     state = st.session_state
     st.radio("Requests from", [DRAWN, RECORDED, UPLOADED], key="compare_source", horizontal=True)
     upload = None
@@ -87,30 +87,30 @@ def _controls() -> dict[str, Any]:
     looks.policies("compare_policies")
     st.toggle("Also search with hindsight: how few could have failed? (takes longer)",
               key="compare_hindsight")  # fmt: skip
-    return {"upload": upload}
+    return upload
 
 
 def _ask() -> None:
     st.session_state.compare_asked = True
 
 
-def _start(upload: Any) -> None:
+def _start(upload: UploadedFile | None) -> None:
     """Begins a comparison, or says what is missing."""
     state = st.session_state
     source = state.compare_source
-    if source == UPLOADED and upload is None:
-        st.warning("No trace yet: choose a file first.")
-        return
-    if not state.compare_policies:
-        st.warning("No policy is chosen: take at least one.")
-        return
     grain, slack = state.compare_grain or None, state.compare_slack
     if source == DRAWN:
         asked = Drawn(state.compare_workload, state.compare_cells or None)
     elif source == RECORDED:
         asked = Recorded(state.compare_recording, grain, slack)
-    else:
+    elif upload is not None:
         asked = Uploaded(upload.getvalue(), upload.name, grain, slack)
+    else:
+        st.warning("No trace yet: choose a file first.")
+        return
+    if not state.compare_policies:
+        st.warning("No policy is chosen: take at least one.")
+        return
     policies = [
         state.trained if name == choices.TRAINED else name for name in state.compare_policies
     ]

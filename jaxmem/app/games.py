@@ -99,7 +99,7 @@ class Mind:
 
     @property
     def scale(self) -> str:
-        """What the figures of the places say."""
+        """Says what the figures of the places are."""
         return f"above the bar, beside the best place: {worth.scale(self.card.training)}"
 
     def says(self, now: int, start: int) -> str:
@@ -191,7 +191,7 @@ def _tuned(name: str, source: Workload) -> Player:
 
 @_in_turn
 def play(game: Game, who: Player) -> Played:
-    """What a player makes of a game.
+    """Lets a player play a game.
 
     Raises:
         Unclear: it does not play in such an arena.
@@ -206,7 +206,7 @@ def play(game: Game, who: Player) -> Played:
 
 @_in_turn
 def follow(game: Game, starts: Sequence[int], name: str = "you") -> Played:
-    """What becomes of a game when its requests are placed at `starts`, those after them nowhere.
+    """Plays a game with its requests placed at `starts`, those after them nowhere.
 
     Raises:
         ValueError: a placement is illegal.
@@ -219,7 +219,7 @@ def follow(game: Game, starts: Sequence[int], name: str = "you") -> Played:
 
 @_in_turn
 def think(game: Game, who: Player, played: Played) -> Mind | None:
-    """What a learned player saw in its candidates; of others, and of an mlp, nothing."""
+    """Finds what a learned player saw in its candidates; of others, and of an mlp, nothing."""
     if who.card is None or not isinstance(who.card.q, CandidateQ):
         return None
     requests, task = _with_room(game)

@@ -29,7 +29,7 @@ PANELS, WINDOW = 6, 320  # policies and requests in the map
 
 
 def task_of(asked: Drawn | Recorded | Uploaded) -> Workload:
-    """What is asked for, as a workload; raises `Unclear` where there can be none.
+    """Makes the workload that is asked for; raises `Unclear` where there can be none.
 
     An upload is read as data, no more lines or events of it than `MOST_LINES`, and in no more than
     `MOST_MEMORY`.

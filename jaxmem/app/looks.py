@@ -6,12 +6,14 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import TypeVar
 
 import streamlit as st
 
 from jaxmem.app import choices, words
 from jaxmem.render import strip, web_table
+
+T = TypeVar("T")
 
 PAGE = """<style>
 .block-container { padding-top: 2.6rem; max-width: none; }
@@ -85,8 +87,8 @@ def playing(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
     place.empty()
 
 
-def memo(key: str, wanted: Any, compute: Callable[[], Any]) -> Any:
-    """What `compute` gives, kept for this visitor until something else is `wanted`."""
+def memo(key: str, wanted: object, compute: Callable[[], T]) -> T:
+    """Keeps what `compute` gives for this visitor until something else is `wanted`."""
     kept = st.session_state.get(f"memo {key}")
     if kept is None or kept[0] != wanted:
         kept = (wanted, compute())

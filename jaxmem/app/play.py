@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from jaxmem.app import choices, looks, words, yours
 from jaxmem.app.rows import figures, row
 from jaxmem.app.typed import (
     MOST_REQUESTS,
+    Layout,
+    Sizes,
     Unclear,
     cells_of,
     layout_of,
@@ -21,9 +24,23 @@ from jaxmem.names import listed
 from jaxmem.render import strip
 from jaxmem.render.memory import BEFORE, Stretch, with_holes
 
+if TYPE_CHECKING:
+    from jaxmem.app.games import Game, Mind, Played
+
 PACE = 0.8  # seconds a step, when it plays by itself
 TYPED, DRAWN = "sizes that I type", "a workload"
 OWN = "(as typed)"
+
+
+class Wanted(NamedTuple):
+    """A game as the fields ask for it."""
+
+    cells: int
+    layout: Layout
+    policies: tuple[str, ...]
+    trained: int  # the policies that this page had trained by then
+    drawn: tuple[str, int, int] | None  # a workload, requests, seed; None: `sizes` were typed
+    sizes: Sizes = ()
 
 
 def show() -> None:
@@ -37,7 +54,7 @@ def show() -> None:
         return
     waiting = st.empty()
     try:
-        with looks.playing(wanted["policies"]) as begin:
+        with looks.playing(wanted.policies) as begin:
             game, played, thoughts = _results(wanted, waiting, begin)
     except Unclear as unclear:
         with waiting:
@@ -50,7 +67,7 @@ def show() -> None:
 
 
 def _begin() -> None:
-    """What the fields hold when a visitor comes."""
+    """Fills the fields when a visitor comes."""
     first = next(iter(choices.presets()))
     preset = choices.presets()[first]
     for key, value in {
@@ -69,7 +86,7 @@ def _begin() -> None:
 
 
 def _controls() -> None:
-    """What a visitor chooses first: the board is to be seen without scrolling."""
+    """Draws what a visitor chooses first: the board is to be seen without scrolling."""
     state = st.session_state
     left, right = st.columns([2, 3])
     with left:
@@ -141,24 +158,22 @@ def _random_holes() -> None:
     _own()
 
 
-def _wanted() -> dict[str, Any]:
-    """What the fields say; raises `Unclear`."""
+def _wanted() -> Wanted:
+    """Reads the fields; raises `Unclear`."""
     state = st.session_state
     drawn = state.play_source == DRAWN
     standard = drawn and not state.play_cells.strip()
     cells = _standard_cells(state.play_workload) if standard else cells_of(state.play_cells)
     if not state.play_policies:
         raise Unclear("No policy is chosen: take at least one.")
-    wanted = {
-        "cells": cells,
-        "layout": layout_of(state.play_layout, cells),
-        "policies": tuple(state.play_policies),
-        "trained": state.get("trained_number", 0),
-    }
-    if drawn:
-        source = (state.play_workload, int(state.play_count), int(state.play_seed))
-        return {**wanted, "drawn": source}
-    return {**wanted, "sizes": sizes_of(state.play_sizes, cells)}
+    return Wanted(
+        cells=cells,
+        layout=layout_of(state.play_layout, cells),
+        policies=tuple(state.play_policies),
+        trained=state.get("trained_number", 0),
+        drawn=(state.play_workload, int(state.play_count), int(state.play_seed)) if drawn else None,
+        sizes=() if drawn else sizes_of(state.play_sizes, cells),
+    )
 
 
 def _standard_cells(name: str) -> int:
@@ -168,8 +183,8 @@ def _standard_cells(name: str) -> int:
 
 
 def _results(
-    wanted: dict[str, Any], waiting: Any, begin: Callable[[str], None]
-) -> tuple[Any, Any, Any]:
+    wanted: Wanted, waiting: DeltaGenerator, begin: Callable[[str], None]
+) -> "tuple[Game, dict[str, Played], dict[str, Mind | None]]":
     """The game, and what each policy played and thought; kept until something else is wanted.
 
     Args:
@@ -179,19 +194,19 @@ def _results(
     first = "memo game" not in st.session_state
     if first:
         # The memory is there at once; what the policies make of it when JAX is awake.
-        blocks = [Stretch(at, many, BEFORE - k) for k, (at, many) in enumerate(wanted["layout"])]
-        waiting.html(strip.bar(with_holes(blocks, wanted["cells"])) + strip.axis(wanted["cells"]))
+        blocks = [Stretch(at, many, BEFORE - k) for k, (at, many) in enumerate(wanted.layout)]
+        waiting.html(strip.bar(with_holes(blocks, wanted.cells)) + strip.axis(wanted.cells))
     # JAX is imported here, when the page has been painted.
     from jaxmem.app import games
 
-    def compute() -> tuple[Any, Any, Any]:
-        if "drawn" in wanted:
-            name, many, seed = wanted["drawn"]
-            game = games.drawn_game(name, wanted["cells"], wanted["layout"], many, seed)
+    def compute() -> "tuple[Game, dict[str, Played], dict[str, Mind | None]]":
+        if wanted.drawn is not None:
+            name, many, seed = wanted.drawn
+            game = games.drawn_game(name, wanted.cells, wanted.layout, many, seed)
         else:
-            game = games.typed_game(wanted["cells"], wanted["layout"], wanted["sizes"])
+            game = games.typed_game(wanted.cells, wanted.layout, wanted.sizes)
         played, thoughts = {}, {}
-        for name in wanted["policies"]:
+        for name in wanted.policies:
             begin(name)
             trained = name == choices.TRAINED
             mine = st.session_state.trained if trained else None
@@ -206,7 +221,12 @@ def _results(
     return looks.memo("game", wanted, compute)
 
 
-def _board(game: Any, played: dict[str, Any], thoughts: dict[str, Any], pace: float | None) -> None:
+def _board(
+    game: "Game",
+    played: "dict[str, Played]",
+    thoughts: "dict[str, Mind | None]",
+    pace: float | None,
+) -> None:
     state = st.session_state
     last = game.length
     if state.get("play_of") is not game:
@@ -241,8 +261,8 @@ def _board(game: Any, played: dict[str, Any], thoughts: dict[str, Any], pace: fl
         st.rerun(scope="app")  # with a fragment that redraws itself, or one that does not
 
 
-def _outcome(played: dict[str, Any], now: int) -> str:
-    """Who can place request `now` and who cannot, in a sentence."""
+def _outcome(played: "dict[str, Played]", now: int) -> str:
+    """Says who can place request `now` and who cannot."""
     placed = [choices.title(name) for name, run in played.items() if run.start[now] >= 0]
     failed = [choices.title(name) for name, run in played.items() if run.start[now] < 0]
     if not failed:

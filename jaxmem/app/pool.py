@@ -27,7 +27,7 @@ class Worker:
         self._heard = SimpleQueue[tuple[Any, ...]]()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def order(self, work: str, *arguments: Any) -> None:
+    def order(self, work: str, *arguments: object) -> None:
         """Begins `work(watched, *arguments)` there: a function of a module, by its full name."""
         self._send(WORK, (work, arguments))
 
@@ -52,7 +52,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there."""
+        """Tells whether the process is there."""
         return self._process.poll() is None
 
     def kill(self) -> None:
@@ -63,7 +63,7 @@ class Worker:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
 
-    def _send(self, kind: str, order: Any) -> None:
+    def _send(self, kind: str, order: object) -> None:
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(OSError):  # it has ended: that is heard as (GONE,)

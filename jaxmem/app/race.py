@@ -4,8 +4,9 @@ import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import streamlit as st
 
 from jaxmem.app import choices, looks, words
@@ -15,23 +16,37 @@ from jaxmem.render.palette import count
 from jaxmem.render.race_player import race_page
 from jaxmem.render.video import ffmpeg, save_gif, save_mp4
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from jaxmem.app.games import Game
+
 LONGEST = 320  # requests
 SECONDS = 12.0  # that a GIF or a video takes
+
+
+class Wanted(NamedTuple):
+    """A race as the controls ask for it."""
+
+    workload: str
+    cells: int | None  # None: its standard size
+    requests: int
+    seed: int
+    policies: tuple[str, ...]
+    trained: int  # the policies that this page had trained by then
 
 
 def show() -> None:
     """Draws the tab."""
     _begin()
     _controls()
-    from jaxmem.app import games  # JAX is imported here, when the controls have been painted
-
     wanted = _wanted()
-    if not wanted["policies"]:
+    if not wanted.policies:
         st.warning("No policy is chosen: take at least one.")
         return
     try:
-        with looks.playing(wanted["policies"]) as begin:
-            game, starts = looks.memo("race", wanted, lambda: _play(games, wanted, begin))
+        with looks.playing(wanted.policies) as begin:
+            game, starts = looks.memo("race", wanted, lambda: _play(wanted, begin))
     except Unclear as unclear:
         words.warning(str(unclear))
         return
@@ -63,26 +78,24 @@ def _controls() -> None:
     looks.policies("race_policies")
 
 
-def _wanted() -> dict[str, Any]:
+def _wanted() -> Wanted:
     state = st.session_state
-    return {
-        "workload": state.race_workload,
-        "cells": int(state.race_cells) or None,
-        "count": int(state.race_count),
-        "seed": int(state.race_seed),
-        "policies": tuple(state.race_policies),
-        "trained": state.get("trained_number", 0),
-    }
-
-
-def _play(
-    games: Any, wanted: dict[str, Any], begin: Callable[[str], None]
-) -> tuple[Any, dict[str, Any]]:
-    game = games.drawn_game(
-        wanted["workload"], wanted["cells"], (), wanted["count"], wanted["seed"]
+    return Wanted(
+        workload=state.race_workload,
+        cells=int(state.race_cells) or None,
+        requests=int(state.race_count),
+        seed=int(state.race_seed),
+        policies=tuple(state.race_policies),
+        trained=state.get("trained_number", 0),
     )
+
+
+def _play(wanted: Wanted, begin: Callable[[str], None]) -> "tuple[Game, dict[str, np.ndarray]]":
+    from jaxmem.app import games  # JAX is imported here, when the controls have been painted
+
+    game = games.drawn_game(wanted.workload, wanted.cells, (), wanted.requests, wanted.seed)
     starts = {}
-    for name in wanted["policies"]:
+    for name in wanted.policies:
         begin(name)
         trained = name == choices.TRAINED
         mine = st.session_state.trained if trained else None
@@ -91,14 +104,14 @@ def _play(
     return game, starts
 
 
-def _downloads(wanted: dict[str, Any], game: Any, starts: dict[str, Any]) -> None:
+def _downloads(wanted: Wanted, game: "Game", starts: dict[str, np.ndarray]) -> None:
     """Buttons for the film as a file; it is made when one is pressed."""
-    named = f"race-{wanted['workload']}"
+    named = f"race-{wanted.workload}"
 
-    def frames() -> list[Any]:
+    def frames() -> "list[Image.Image]":
         from jaxmem.render.animation import draw_frames  # and matplotlib with it
 
-        title = f"{wanted['workload']}: {count(game.length, 'request')} in "
+        title = f"{wanted.workload}: {count(game.length, 'request')} in "
         title += count(game.task.cells, "cell")
         return draw_frames(
             starts, game.size, game.lifetime, game.task.cells, game.task.layout, title=title

@@ -1,13 +1,16 @@
 """What each policy made of a game, as HTML: its memory at a moment, and the figures in the end."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jaxmem.render import strip, web_table
 from jaxmem.render.memory import Stretch, memory_at
 from jaxmem.render.palette import lifetime_colours, policy_colour
 
+if TYPE_CHECKING:
+    from jaxmem.app.games import Game, Mind, Played
 
-def row(game: Any, run: Any, thought: Any, now: int) -> str:
+
+def row(game: "Game", run: "Played", thought: "Mind | None", now: int) -> str:
     """One policy at one moment; addresses are told below all of them."""
     cells, last = game.task.cells, game.length
     memory = memory_at(now, run.start, game.size, game.lifetime, cells, game.task.layout)
@@ -36,7 +39,7 @@ def row(game: Any, run: Any, thought: Any, now: int) -> str:
     return above + lane + drawn
 
 
-def _candidates(thought: Any, now: int) -> list[strip.Candidate]:
+def _candidates(thought: "Mind", now: int) -> list[strip.Candidate]:
     found = {
         int(start): float(value)
         for start, value in zip(thought.seen.start[now], thought.seen.value[now], strict=True)
@@ -55,8 +58,8 @@ FIGURES = {
 }
 
 
-def figures(everyone: list[Any]) -> str:
-    """What is left in the end, with the figures that `jaxmem compare` gives."""
+def figures(everyone: "list[Played]") -> str:
+    """Tells what is left in the end, with the figures that `jaxmem compare` gives."""
     best = {
         key: (max if key in ("placed_requests", "utilization") else min)(
             round(run.figures[key], digits) for run in everyone

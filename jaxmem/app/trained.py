@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
 
 import streamlit as st
 
@@ -32,7 +31,7 @@ def adopt() -> None:
             state[key] = [choices.TRAINED, *chosen][:most]
 
 
-def curve_picture(news: Sequence[Any], learned: Learned | None = None) -> bytes | None:
+def curve_picture(news: Sequence[object], learned: Learned | None = None) -> bytes | None:
     """The curve so far beside the fits, PNG; None while there are no fits yet.
 
     Args:

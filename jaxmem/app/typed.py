@@ -78,7 +78,7 @@ def _block(word: str, number: int, cells: int) -> tuple[int, int]:
 
 
 def sizes_of(text: str, cells: int) -> Sizes:
-    """What is asked for, from "8, 12, free:1, 5": sizes in cells, and requests to be freed.
+    """Reads what is asked for, from "8, 12, free:1, 5": sizes in cells, and requests to be freed.
 
     "free:K" frees the K-th request, counted from 1.
 

@@ -19,7 +19,7 @@ def prepare(*modules: str) -> None:
     POOL.prepare(modules)
 
 
-def begin(key: str, what: str, work: str, *arguments: Any) -> None:
+def begin(key: str, what: str, work: str, *arguments: object) -> None:
     """Begins work, kept under `key`, that ends when this visitor goes.
 
     Args:
@@ -30,13 +30,13 @@ def begin(key: str, what: str, work: str, *arguments: Any) -> None:
 
 
 def busy(key: str) -> bool:
-    """Whether the work kept under `key` is going on."""
+    """Tells whether the work kept under `key` is going on."""
     job: Job | None = st.session_state.get(key)
     return job is not None and not job.done
 
 
 def _presence() -> Callable[[], bool]:
-    """Whether the visitor whose page is being drawn is still connected."""
+    """Makes a test of whether the visitor whose page is being drawn is still connected."""
     context = get_script_run_ctx()
     if context is None or not Runtime.exists():
         return lambda: True

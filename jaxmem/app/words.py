@@ -17,7 +17,7 @@ STYLE = """<style>
 
 
 def warning(text: str) -> None:
-    """What could not be done, and why."""
+    """Tells what could not be done, and why."""
     _show(text, "warning", "alert")
 
 

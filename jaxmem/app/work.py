@@ -25,7 +25,7 @@ class Job:
         self,
         what: str,
         work: str,
-        *arguments: Any,
+        *arguments: object,
         present: Callable[[], bool] = lambda: True,
     ) -> None:
         """Has it done as soon as there is room.
@@ -39,7 +39,7 @@ class Job:
         self.what = what
         self.doing = "starting"
         self.share: float | None = None  # 0 .. 1 of the work, where that is known
-        self.news: list[Any] = []  # handed over before the end
+        self.news: list[object] = []  # handed over before the end
         self.result: Any = None
         self.refusal = ""  # why it was not done, in a sentence
         self.fault = ""  # the kind of error that nobody foresaw
@@ -58,12 +58,12 @@ class Job:
 
     @property
     def stopping(self) -> bool:
-        """Whether somebody has asked for that."""
+        """Tells whether somebody has asked for that."""
         return self._asked.is_set()
 
     @property
     def deserted(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Tells whether nobody waits for it any more."""
         return time.monotonic() - self._seen > AWAY
 
     def wait(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 WORK, PREPARE, STOP = "work", "prepare", "stop"  # what the page sends, each with a pickle
 NICE = 5  # steps behind the page, which has to answer meanwhile
@@ -29,7 +29,7 @@ class Watched(Protocol):
 
     @property
     def stopping(self) -> bool:
-        """Whether the work was asked to stop."""
+        """Tells whether the work was asked to stop."""
         ...
 
     def report(
@@ -52,7 +52,7 @@ class Watched(Protocol):
         """
         ...
 
-    def tell(self, news: Any) -> None:
+    def tell(self, news: object) -> None:
         """Hands something over before the end."""
         ...
 
@@ -80,10 +80,10 @@ class _Page:
         if self.stopping and not keeps:
             raise Stopped
 
-    def tell(self, news: Any) -> None:
+    def tell(self, news: object) -> None:
         self.send("news", news)
 
-    def send(self, *message: Any) -> None:
+    def send(self, *message: object) -> None:
         """Sends a message; the process ends where nobody is there to read it."""
         data = pickle.dumps(message)  # whole, before any of it is sent
         try:

@@ -72,19 +72,19 @@ def in_unit(training: dict[str, Any], more: float) -> str:
     return f"{more:.2g} {unit}, discounted by {settings.get('gamma', 1.0):g} a request"
 
 
-def scale(training: dict[str, Any]) -> str:
-    """What the figures of the places are differences of, in words."""
+def scale(training: dict[str, object]) -> str:
+    """Says what the figures of the places are differences of."""
     if _taught(training):
         return "log of how often its teachers would choose it"
     return in_unit(training, 0).split(" ", 1)[1]
 
 
-def _taught(training: dict[str, Any]) -> bool:
-    """Whether other policies were its teachers: its values are log-probabilities then."""
+def _taught(training: dict[str, object]) -> bool:
+    """Tells whether other policies were its teachers: its values are log-probabilities then."""
     return training.get("learner") == "imitation"
 
 
 def _times(more: float) -> str:
-    """How often as often a choice is, whose log-probability is larger by so much."""
+    """Says how many times as often a choice is whose log-probability is larger by so much."""
     times = math.exp(min(more, 50.0))
     return f"over {MOST_TIMES:,}" if times > MOST_TIMES else f"{times:.{0 if times > 10 else 1}f}"

@@ -1,6 +1,6 @@
 """A person's own placements in the Play tab: one request after another, beside the policies'."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -9,10 +9,13 @@ from jaxmem.render import strip
 from jaxmem.render.memory import Stretch, fits, legal_ends, memory_at
 from jaxmem.render.palette import lifetime_colours
 
+if TYPE_CHECKING:
+    from jaxmem.app.games import Game, Played
+
 YOU = "you"
 
 
-def show(game: Any) -> None:
+def show(game: "Game") -> None:
     """Draws the person's memory and what can be done with the request that waits."""
     mine = _mine(game)
     now, last, cells = len(mine), game.length, game.task.cells
@@ -50,15 +53,15 @@ def show(game: Any) -> None:
     b.button("Begin anew", key="mine_anew_button", on_click=mine.clear, disabled=not mine)
 
 
-def played(game: Any) -> Any:
-    """What has become of the person's game; None until every request has been answered."""
+def played(game: "Game") -> "Played | None":
+    """Follows the person's game to its end; None until every request has been answered."""
     from jaxmem.app import games
 
     mine = _mine(game)
     return games.follow(game, mine, YOU) if len(mine) == game.length else None
 
 
-def _mine(game: Any) -> list[int]:
+def _mine(game: "Game") -> list[int]:
     """The start cells so far, below 0: failed; a new list for a new game."""
     state = st.session_state
     about = (game.task.cells, game.task.layout, game.size.tobytes(), game.lifetime.tobytes())
@@ -67,21 +70,21 @@ def _mine(game: Any) -> list[int]:
     return state.mine
 
 
-def _memory(game: Any, mine: list[int]) -> list[Stretch]:
+def _memory(game: "Game", mine: list[int]) -> list[Stretch]:
     return memory_at(
         len(mine), np.array(mine, np.int64), game.size, game.lifetime, game.task.cells,
         game.task.layout,
     )  # fmt: skip
 
 
-def _place(game: Any, now: int) -> None:
+def _place(game: "Game", now: int) -> None:
     start = st.session_state.mine_button
     if start is not None:
         _add(game, now, start)
     st.session_state.mine_button = None
 
 
-def _place_there(game: Any, now: int) -> None:
+def _place_there(game: "Game", now: int) -> None:
     mine, start = _mine(game), int(st.session_state.mine_cell_button)
     if len(mine) == now and fits(_memory(game, mine), start, int(game.size[now])):
         _add(game, now, start)
@@ -89,13 +92,13 @@ def _place_there(game: Any, now: int) -> None:
         st.session_state.mine_refused = True
 
 
-def _take_back(game: Any) -> None:
+def _take_back(game: "Game") -> None:
     mine = _mine(game)
     if mine:
         mine.pop()
 
 
-def _add(game: Any, now: int, start: int) -> None:
+def _add(game: "Game", now: int, start: int) -> None:
     answer(_mine(game), now, start)
 
 

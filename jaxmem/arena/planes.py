@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +19,12 @@ class Planes(struct.PyTreeNode):
     pass over memory, and one program to compile, for all of them.
     """
 
-    bits: Any  # plane b holds bit b of every number: D sets, or one with uint32[D, W] words
+    bits: tuple[Bits, ...] | Bits  # bit b of every number in set b of D, or uint32[D, W] words
 
     @property
     def depth(self) -> int:
         """D, the bits of a number."""
-        return len(self.bits.words if isinstance(self.bits, StackedBits) else self.bits)
+        return len(self.bits if isinstance(self.bits, tuple) else self.bits.words)
 
     def written(self, where: Bits, number: jax.Array) -> Self:
         """Writes `number` (int32[], the largest that fits if it is larger) on the cells `where`."""
@@ -38,9 +38,9 @@ class Planes(struct.PyTreeNode):
     def equal(self, number: jax.Array) -> Bits:
         """Finds the cells that carry `number` (int32[])."""
         agree = self._each(lambda plane, bit: ~(plane ^ plane.all_or_none(bit)), number)
-        if isinstance(agree, StackedBits):
-            return agree.replace(words=jnp.bitwise_and.reduce(agree.words, axis=0))
-        return functools.reduce(operator.and_, agree)
+        if isinstance(agree, tuple):
+            return functools.reduce(operator.and_, agree)
+        return agree.replace(words=jnp.bitwise_and.reduce(agree.words, axis=0))
 
     def at(self, cell: jax.Array) -> jax.Array:
         """Reads the number on `cell` (int32[...]): int32[...]."""
@@ -50,9 +50,11 @@ class Planes(struct.PyTreeNode):
         """Sums the numbers on the cells `where`: int32[]."""
         return self._sum(lambda plane: (plane & where).count())
 
-    def _each(self, change: Callable[[Bits, jax.Array], Bits], number: jax.Array) -> Any:
+    def _each(
+        self, change: Callable[[Bits, jax.Array], Bits], number: jax.Array
+    ) -> tuple[Bits, ...] | Bits:
         """Maps every plane by `change(plane, bit)`, told its bit (bool[]) of `number` (int32[])."""
-        if isinstance(self.bits, StackedBits):
+        if not isinstance(self.bits, tuple):
             places = jnp.arange(self.depth, dtype=jnp.int32)
             return jax.vmap(change)(self.bits, (number >> places) & 1 != 0)
         return tuple(
@@ -61,7 +63,7 @@ class Planes(struct.PyTreeNode):
 
     def _sum(self, measure: Callable[[Bits], jax.Array]) -> jax.Array:
         """Sums 2^b `measure(plane b)`."""
-        if isinstance(self.bits, StackedBits):
+        if not isinstance(self.bits, tuple):
             places = jnp.arange(self.depth, dtype=jnp.int32)
             measured = jax.vmap(lambda plane, place: measure(plane) << place)(self.bits, places)
             return jnp.sum(measured, axis=0, dtype=jnp.int32)

@@ -1,14 +1,17 @@
 """Telling XLA to compute a value once."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar, TypeVarTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
+Operands = TypeVarTuple("Operands")
+R = TypeVar("R")
 
-def settle(clock: jax.Array, compute: Callable[..., Any], *operands: Any) -> Any:
+
+def settle(clock: jax.Array, compute: Callable[[*Operands], R], *operands: *Operands) -> R:
     """Computes `compute(*operands)` (any pytrees) once; `compute` closes over no array.
 
     On a CPU, XLA fuses a chain of cheap integer operations into every one of its users and repeats
@@ -17,22 +20,23 @@ def settle(clock: jax.Array, compute: Callable[..., Any], *operands: Any) -> Any
     branch taken is always the first, which XLA cannot know.
     """
 
-    def behind_a_branch(clock: jax.Array, *operands: Any) -> Any:
+    def behind_a_branch(clock: jax.Array, *operands: *Operands) -> R:
         shapes = jax.eval_shape(compute, *operands)
 
-        def nothing(*_: Any) -> Any:
+        def nothing(*_: *Operands) -> R:
             return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
         return jax.lax.cond(jnp.ravel(clock)[0] >= 0, compute, nothing, *operands)
 
+    def at_once(_: jax.Array, *operands: *Operands) -> R:
+        return compute(*operands)
+
     @custom_vmap
-    def settled(clock: jax.Array, *operands: Any) -> Any:
-        return jax.lax.platform_dependent(
-            clock, *operands, cpu=behind_a_branch, default=lambda _, *operands: compute(*operands)
-        )
+    def settled(clock: jax.Array, *operands: *Operands) -> R:
+        return jax.lax.platform_dependent(clock, *operands, cpu=behind_a_branch, default=at_once)
 
     @settled.def_vmap
-    def _all_arenas(axis_size: int, in_batched: Any, clock: jax.Array, *operands: Any):
+    def _all_arenas(axis_size: int, in_batched: list, clock: jax.Array, *operands: *Operands):
         """Shares a branch among all arenas; `vmap` would make a selection, which fusion crosses."""
         del axis_size
         axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched[1:]))
@@ -45,6 +49,6 @@ def settle(clock: jax.Array, compute: Callable[..., Any], *operands: Any) -> Any
     return settled(clock, *operands)
 
 
-def itself(value: Any) -> Any:
+def itself(value: R) -> R:
     """Returns `value`: what to `settle` when it was computed elsewhere."""
     return value

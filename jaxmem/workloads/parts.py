@@ -1,7 +1,7 @@
 """Parts of generators: draws, rounds of requests, and lists of live blocks."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import chex
 import jax
@@ -10,14 +10,14 @@ from flax import struct
 
 from jaxmem.arena.arena import NEVER
 
+T = TypeVar("T")
+
 # Sequences worked on at once: their tables stay in a processor's cache. All 8192 at once take
 # twice as long on a CPU.
 BATCH = 256
 
 
-def each_sequence(
-    draw: Callable[[jax.Array], Any], key: jax.Array, sequences: int, length: int
-) -> Any:
+def each_sequence(draw: Callable[[jax.Array], T], key: jax.Array, sequences: int, length: int) -> T:
     """Stacks `draw(key)`, arrays [T] of one sequence, of P independent keys: arrays [P, T].
 
     Raises ValueError where there would be no sequence or no request.

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any
+from typing import TypedDict
 
 import jax
 
@@ -75,18 +75,27 @@ class Workload:
         return foretold(requests) if self.foretell else requests
 
 
+class _Rules(TypedDict, total=False):
+    """Fields of a `Workload` that differ from the defaults."""
+
+    length: int
+    warmup: int
+    stop_at_failure: bool
+    stop_above: float
+
+
 @dataclass(frozen=True)
 class _Generator:
     """A random workload as it stands in the registry."""
 
     function: Callable[..., Requests]
     cells: int
-    rules: tuple[tuple[str, Any], ...] = ()  # Workload fields that differ from the defaults
+    rules: _Rules = field(default_factory=_Rules)
 
 
-_SHORT = (("length", 512), ("warmup", 0), ("stop_at_failure", True))
+_SHORT = _Rules(length=512, warmup=0, stop_at_failure=True)
 _GENERATORS = {
-    "classic": _Generator(synthetic.classic, 100, (("warmup", 0), ("stop_above", 0.8))),
+    "classic": _Generator(synthetic.classic, 100, {"warmup": 0, "stop_above": 0.8}),
     "memoryless": _Generator(synthetic.memoryless, 108),
     "geometric": _Generator(synthetic.geometric, 108),
     "small-short-lived": _Generator(synthetic.small_short_lived, 100),
@@ -111,7 +120,7 @@ EXAMPLE_LAYOUT = ((5, 10), (25, 5), (40, 15), (65, 5), (80, 15))
 EXAMPLE_SIZES = (8, 12, 5, 9, 11, 4, 6)
 
 
-def workload(name: str, cells: int | None = None, /, **options: Any) -> Workload:
+def workload(name: str, cells: int | None = None, /, **options: object) -> Workload:
     """Makes the workload of this name, in an arena of `cells` cells (default: its standard size).
 
     Raises:
@@ -124,9 +133,8 @@ def workload(name: str, cells: int | None = None, /, **options: Any) -> Workload
         raise ValueError(f"cells is {cells!r}; it must be a whole number from 1 to {MAX_CELLS}")
     if cells is not None and not 1 <= cells <= MAX_CELLS:
         raise ValueError(f"cells is {cells}; an arena has 1 to {MAX_CELLS} cells")
-    build = {"scenario": _scenario, "trace": _trace}.get(name)
-    if build is None:
-        build = functools.partial(_random, name)
+    special: dict[str, Callable[..., Workload]] = {"scenario": _scenario, "trace": _trace}
+    build: Callable[..., Workload] = special.get(name) or functools.partial(_random, name)
     allowed = workload_options(name)
     for option in options:
         if option not in allowed:
@@ -134,7 +142,7 @@ def workload(name: str, cells: int | None = None, /, **options: Any) -> Workload
     return build(cells, **options)
 
 
-def workload_from(on: str | Workload, cells: int | None, options: dict[str, Any]) -> Workload:
+def workload_from(on: str | Workload, cells: int | None, options: dict[str, object]) -> Workload:
     """Returns the workload itself, or the one with this name; raises ValueError as `workload`."""
     if not isinstance(on, Workload):
         return workload(on, cells, **options)
@@ -144,7 +152,7 @@ def workload_from(on: str | Workload, cells: int | None, options: dict[str, Any]
     return on
 
 
-def workload_options(name: str) -> dict[str, Any]:
+def workload_options(name: str) -> dict[str, object]:
     """Returns the options of a workload and their defaults."""
     name = ALIASES.get(name, name)
     functions = {"scenario": _scenario, "trace": _trace}
@@ -152,15 +160,15 @@ def workload_options(name: str) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
     # A page is the arena itself: it follows `cells`.
     fixed = ("cells", "key", "sequences", "length", "page")
-    own = {p.name: p.default for p in parameters if p.name not in fixed}
+    own: dict[str, object] = {p.name: p.default for p in parameters if p.name not in fixed}
     return own if name == "scenario" else own | {"foretell": False}
 
 
-def _random(name: str, cells: int | None, **options: Any) -> Workload:
+def _random(name: str, cells: int | None, **options: object) -> Workload:
     generator = _GENERATORS[name]
     for option, value in options.items():
         _check_option(name, option, value, workload_options(name)[option])
-    foretell, hints = options.pop("foretell", False), options.get("hints", False)
+    foretell, hints = options.pop("foretell", False) is True, options.get("hints") is True
     if foretell and hints:
         raise ValueError(
             f"workload {name}: hints and foretell are both true; hints are of one kind"
@@ -182,7 +190,7 @@ def _random(name: str, cells: int | None, **options: Any) -> Workload:
         draw=draw,
         hinted=hints or foretell,
         foretell=foretell,
-        **dict(generator.rules),
+        **generator.rules,
     )
 
 
@@ -200,7 +208,7 @@ def _check_together(name: str, cells: int, function: Callable[..., Requests], op
         raise ValueError(f"workload {name} with cells={cells}: {error}") from error
 
 
-def _check_option(name: str, option: str, value: Any, default: Any) -> None:
+def _check_option(name: str, option: str, value: object, default: object) -> None:
     if isinstance(default, bool):
         good, allowed = isinstance(value, bool), "true or false"
     elif isinstance(default, int):
