@@ -40,7 +40,7 @@ class EvolutionConfig:
 
 
 def prior_of(recordings: Sequence[Recording]) -> np.ndarray:
-    """What sizes tell of lifetimes in these programs: float32[P], by least squares."""
+    """Fits what sizes tell of lifetimes in these programs: float32[P], by least squares."""
     rows, told = [], []
     for recording in recordings:
         size = np.log(recording.size / (ARENA * recording.peak_live))
@@ -116,7 +116,9 @@ def _losses(
     def alone(weights: jax.Array, chunk: Chunk, cells: jax.Array) -> jax.Array:
         scorer = HoleScorer(weights, prior)
 
-        def turn(carry: tuple[Played, jax.Array], event: Chunk) -> tuple[Any, None]:
+        def turn(
+            carry: tuple[Played, jax.Array], event: Chunk
+        ) -> tuple[tuple[Played, jax.Array], None]:
             state, served = carry
             state, failed = step(state, event, scorer)
             going = (served == jnp.floor(served)) & ~failed & ~state.table.full

@@ -4,7 +4,6 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from jaxmem.recordings.source import PIECE, Source
 
@@ -12,7 +11,7 @@ MOST_CHARACTERS = 2**24  # of one object, and of what stands before the array
 BETWEEN = re.compile(r"[\s,]*")
 
 
-def json_items(source: Source, key: str) -> Iterator[dict[str, Any]]:
+def json_items(source: Source, key: str) -> Iterator[dict[str, object]]:
     """Yields the objects of the first array that stands behind `key`; others in it are passed over.
 
     `source.number` is the place of the object that was read last, counted from 1, as events.
@@ -63,7 +62,7 @@ class _Text:
         self.at = 0
         return bool(pieces)
 
-    def item(self) -> Any:
+    def item(self) -> object:
         """Reads the value that begins here; what comes after it is read on from."""
         while True:
             try:

@@ -10,7 +10,7 @@ import struct
 import sys
 from collections.abc import Callable
 from pickletools import opcodes
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxmem.recordings.bounds import MOST_STEPS, PICKLED_EACH, STEPS_EACH
 from jaxmem.recordings.source import Source, TraceError, shown
@@ -23,8 +23,10 @@ MARK = 40  # bytes, an integer and its slot
 KEYS = frozenset({str, int})  # of dicts; to hash deeply nested tuples would overflow C's stack
 STOP, RECALL = ord("."), ord("h")
 
+T = TypeVar("T")
 
-def read_plain_pickle(source: Source, what: str) -> Any:
+
+def read_plain_pickle(source: Source, what: str) -> object:
     """Reads the object in a pickle of protocol 2 to 5; keys of its dicts are texts or integers.
 
     Args:
@@ -48,10 +50,10 @@ class _Machine:
         self.at = 0  # the byte to be read next
         self.stack: list[Any] = []
         self.marks: list[int] = []  # where in the stack lists, dicts and tuples begin
-        self.memo: list[Any] = []
+        self.memo: list[object] = []
         self.weight = 0  # bytes that the objects take, but for the stack and the memo
 
-    def run(self) -> Any:
+    def run(self) -> object:
         """Runs the program and returns what is on the stack when it stops."""
         data, stack, memo = self.data, self.stack, self.memo
         try:
@@ -124,12 +126,12 @@ class _Machine:
         """Reads the next unsigned number of so many bytes."""
         return int.from_bytes(self.take(width), "little")
 
-    def push(self, value: Any) -> None:
+    def push(self, value: object) -> None:
         """Puts a new object on the stack."""
         self.weight += sys.getsizeof(value)
         self.stack.append(value)
 
-    def target(self, kind: type) -> Any:
+    def target(self, kind: type[T]) -> T:
         """Returns what lies on top and is about to grow; raises TypeError if of another kind."""
         value = self.stack[-1]
         if type(value) is not kind:
@@ -140,7 +142,7 @@ class _Machine:
     def mark(self) -> None:
         self.marks.append(len(self.stack))
 
-    def since_mark(self) -> list[Any]:
+    def since_mark(self) -> list[object]:
         """Takes what lies on the stack since the last mark, and the mark itself, off it."""
         at = self.marks.pop()
         items = self.stack[at:]
@@ -206,7 +208,7 @@ class _Machine:
         self.stack.append(self.memo[key])
 
 
-def _push(value: Any) -> Callable[[_Machine], None]:
+def _push(value: object) -> Callable[[_Machine], None]:
     return lambda machine: machine.stack.append(value)
 
 
@@ -219,7 +221,7 @@ def _push_unpacked(layout: str) -> Callable[[_Machine], None]:
     return lambda machine: machine.push(packed.unpack(machine.take(packed.size))[0])
 
 
-STEPS: dict[int, Callable[[_Machine], Any]] = {
+STEPS: dict[int, Callable[[_Machine], object]] = {
     0x80: lambda machine: machine.take(1),  # the protocol
     0x95: lambda machine: machine.take(8),  # a frame: its length is no matter here
     ord("("): _Machine.mark,

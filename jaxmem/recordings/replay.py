@@ -84,7 +84,7 @@ class Events:
         """Returns all events, then, up to `length`, frees of the block `no_block`; NumPy arrays."""
         filled = (0, length - len(self.frees))
         history = history_of(self.recording)
-        columns: dict[str, Any] = {
+        columns: dict[str, np.ndarray] = {
             "size": self.units.astype(np.int32),
             "died": history.died,
             "lived": history.lived,

@@ -1,7 +1,6 @@
 """Learned scorers of holes in files: the weights, what they are of, and where they come from."""
 
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +15,7 @@ SCORERS = tuple(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
 _NAMES = {"weights": FEATURES, "prior": PRIOR}
 
 
-def save_scorer(path: Path | str, scorer: HoleScorer, training: dict[str, Any]) -> None:
+def save_scorer(path: Path | str, scorer: HoleScorer, training: dict[str, object]) -> None:
     """Writes the weights with how they were learned, whole or not at all."""
     arrays = {name: np.asarray(getattr(scorer, name), np.float32) for name in _NAMES}
     write_carded(path, arrays, {"format": FORMAT, **_NAMES, "training": training})

@@ -1,6 +1,6 @@
 """A recording's requests in a few numbers: sizes, lifetimes, and what is live when."""
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -9,8 +9,21 @@ from jaxmem.recordings import Recording
 
 POINTS = 1000  # of the live curve
 
+# Requests whose sizes are from one power of two to the next, as `size_histogram` says.
+SizeBin = TypedDict(
+    "SizeBin",
+    {
+        "from": int,
+        "to": int,
+        "requests": int,
+        "bytes": int,
+        "lifetime": list[int | None],
+        "never_freed": float,
+    },
+)
 
-def size_histogram(recording: Recording) -> list[dict[str, Any]]:
+
+def size_histogram(recording: Recording) -> list[SizeBin]:
     """Counts requests by size, in bins [1, 2) [2, 4) [4, 8) ... bytes; empty ones left out.
 
     Of each bin: `from` and `to` (bytes, `to` excluded), `requests`, `bytes` asked for in all, and
@@ -23,7 +36,7 @@ def size_histogram(recording: Recording) -> list[dict[str, Any]]:
     return [_bin(recording, int(number), bins == number) for number in np.unique(bins)]
 
 
-def _bin(recording: Recording, number: int, here: np.ndarray) -> dict[str, Any]:
+def _bin(recording: Recording, number: int, here: np.ndarray) -> SizeBin:
     lifetime = recording.lifetime[here]
     # Of an even number the lower one of the two in the middle: a lifetime that there is.
     quartiles = np.quantile(lifetime, (0.25, 0.5, 0.75), method="lower").tolist()

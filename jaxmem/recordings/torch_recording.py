@@ -7,6 +7,7 @@ back, with its address and bytes, below the operator that asked for it.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from importlib import import_module
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from jaxmem.recordings.events import Events
@@ -102,7 +103,7 @@ def _walk(tree: Iterable[Any]) -> Iterator[BlockEvent]:
         waiting += [(child, below) for child in event.children][::-1]
 
 
-def _torch() -> Any:
+def _torch() -> ModuleType:
     try:
         import_module("torch.profiler")
         return import_module("torch")

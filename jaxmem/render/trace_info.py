@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxmem.names import listed
+from jaxmem.recordings.shape import SizeBin
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.palette import count, policy_title
 from jaxmem.render.report import markdown_row
@@ -141,7 +142,7 @@ def _percent(value: float) -> str:
     return f"{value:.2f}" if value == 0 or value >= 0.005 else "<0.01"
 
 
-def _size_row(row: Mapping[str, Any]) -> list[str]:
+def _size_row(row: SizeBin) -> list[str]:
     low, middle, high = ("never" if life is None else f"{life:,}" for life in row["lifetime"])
     return [
         f"{short_bytes(row['from'])} to {short_bytes(row['to'])}",

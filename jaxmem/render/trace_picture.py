@@ -17,6 +17,7 @@ from matplotlib.ticker import (
     SymmetricalLogLocator,
 )
 
+from jaxmem.recordings.shape import SizeBin
 from jaxmem.render.byte_units import UNITS, label_bytes, short_bytes
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, INK, MUTED, NEVER, SHADES, policy_colour, policy_title
@@ -77,7 +78,7 @@ def _draw_live(axes: Axes, results: Results) -> None:
     _grid(axes, "y")
 
 
-def _draw_sizes(axes: Axes, bins: list[dict[str, Any]]) -> None:
+def _draw_sizes(axes: Axes, bins: list[SizeBin]) -> None:
     left = np.array([row["from"] for row in bins], np.float64)
     requests = [row["requests"] for row in bins]
     axes.bar(left, requests, width=left, align="edge", color=SHADES[4], ec="white", lw=0.8)

@@ -4,8 +4,6 @@ It takes memory from the device in segments, of which it hands out blocks. A sna
 segments that there are at its end, and its events those that came and went before.
 """
 
-from typing import Any
-
 from jaxmem.recordings.recording import LARGEST_SIZE
 
 # Segments that can grow (expandable_segments) are mapped piece by piece.
@@ -13,7 +11,7 @@ TAKEN = ("segment_alloc", "segment_map")
 GIVEN_BACK = ("segment_free", "segment_unmap")
 
 
-def reserved_bytes(trace: list[Any], segments: Any, device: int) -> int:
+def reserved_bytes(trace: object, segments: object, device: int) -> int:
     """Finds the most bytes reserved at once since the first event, over all streams and pools.
 
     Args:
@@ -46,6 +44,6 @@ def reserved_bytes(trace: list[Any], segments: Any, device: int) -> int:
     return reserved if reserved <= LARGEST_SIZE else 0
 
 
-def dicts(value: Any) -> list[dict[str, Any]]:
+def dicts(value: object) -> list[dict[str, object]]:
     """Returns the dicts in a list; none where it is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -88,7 +88,7 @@ def _content(source: Source) -> Any:
         raise TraceError(f"{source.where}: {WHAT} in JSON that is damaged ({reason})") from None
 
 
-def _traces(source: Source, snapshot: Any) -> list[list[Any]]:
+def _traces(source: Source, snapshot: object) -> list[list[Any]]:
     """Returns the events of each device; raises TraceError where there are none."""
     if isinstance(snapshot, list) and any("blocks" in segment for segment in dicts(snapshot)):
         raise TraceError(
@@ -103,7 +103,7 @@ def _traces(source: Source, snapshot: Any) -> list[list[Any]]:
     )
 
 
-def _device(source: Source, traces: list[list[Any]], moves: list[int]) -> int:
+def _device(source: Source, traces: list[list[object]], moves: list[int]) -> int:
     """Chooses the device asked for, or that with most allocations, frees; raises TraceError."""
     if source.device is None:
         if any(traces):
@@ -118,7 +118,7 @@ def _device(source: Source, traces: list[list[Any]], moves: list[int]) -> int:
     )
 
 
-def _moves(traces: list[list[Any]]) -> list[int]:
+def _moves(traces: list[list[object]]) -> list[int]:
     """Counts the allocations and frees among the events of each device."""
     counted: dict[int, int] = {}  # by trace: the same one may stand in the list a million times
     for trace in traces:
@@ -127,13 +127,15 @@ def _moves(traces: list[list[Any]]) -> list[int]:
     return [counted[id(trace)] for trace in traces]
 
 
-def _is_move(event: dict[str, Any]) -> bool:
+def _is_move(event: dict[str, object]) -> bool:
     return event.get("action") in MOVES
 
 
-def _check_recorded(source: Source, device: int, trace: list[Any], before: dict[int, int]) -> None:
+def _check_recorded(
+    source: Source, device: int, trace: list[object], before: dict[int, int]
+) -> None:
     """Raises TraceError where the recording shows no program, only what was there before it."""
-    moves = list(filter(_is_move, trace))
+    moves = list(filter(_is_move, dicts(trace)))
     if not moves:
         raise TraceError(f"{source.where}: no event in the snapshot; {RECORD}")
     allocations = sum(event["action"] == "alloc" for event in moves)
@@ -146,7 +148,7 @@ def _check_recorded(source: Source, device: int, trace: list[Any], before: dict[
         )
 
 
-def _check(source: Source, event: Any) -> None:
+def _check(source: Source, event: object) -> None:
     """Raises TraceError for an event that is none."""
     if not isinstance(event, dict) or not isinstance(event.get("action"), str):
         raise source.fault("it is no dict with an action")
@@ -158,7 +160,7 @@ def _check(source: Source, event: Any) -> None:
             raise source.fault(f"{field} is {_short(value)}; a whole number from 0 to {most}")
 
 
-def _active(snapshot: dict[str, Any], device: int) -> Iterator[tuple[int, int]]:
+def _active(snapshot: dict[str, object], device: int) -> Iterator[tuple[int, int]]:
     """Yields address and bytes of the blocks that were taken when the snapshot was made."""
     met: set[int] = set()  # the same list may stand in a million segments
     for segment in dicts(snapshot.get("segments")):
@@ -194,7 +196,7 @@ def _blocks_before(trace: list[Any], active: Iterable[tuple[int, int]]) -> dict[
     return before | {start: size for start, size in active if start not in met and size > 0}
 
 
-def _site(frames: Any) -> tuple[tuple[str, int], ...] | None:
+def _site(frames: object) -> tuple[tuple[str, int], ...] | None:
     """Returns the stack of calls that led to an allocation."""
     known: list[tuple[str, int]] = []
     for call in dicts(frames[:MOST_FRAMES] if isinstance(frames, list) else None):
@@ -204,7 +206,7 @@ def _site(frames: Any) -> tuple[tuple[str, int], ...] | None:
     return tuple(known) or None
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return repr(value) if isinstance(value, int | float | None) else f"a {type(value).__name__}"
 
 

@@ -7,7 +7,6 @@ device, that with most of them, become the recording.
 
 from array import array
 from collections import Counter
-from typing import Any
 
 import numpy as np
 
@@ -90,7 +89,7 @@ def _chosen(source: Source, table: _Table, counts: np.ndarray) -> int:
     )
 
 
-def _keep(source: Source, table: _Table, event: dict[str, Any]) -> None:
+def _keep(source: Source, table: _Table, event: dict[str, object]) -> None:
     arguments, time = event.get("args"), event.get("ts")
     if (
         not isinstance(arguments, dict)
@@ -113,7 +112,7 @@ def _keep(source: Source, table: _Table, event: dict[str, Any]) -> None:
     table.bytes.append(size)
 
 
-def _device(source: Source, event: dict[str, Any]) -> Device:
+def _device(source: Source, event: dict[str, object]) -> Device:
     arguments = event.get("args")
     values = arguments if isinstance(arguments, dict) else {}
     kind, number = values.get("Device Type", 0), values.get("Device Id", -1)

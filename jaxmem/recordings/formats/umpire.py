@@ -9,7 +9,7 @@ An allocator of Umpire has memory of its own; that with most events becomes the 
 import json
 import re
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxmem.recordings.events import FAILED, OTHER, Events
 from jaxmem.recordings.formats.format import Format
@@ -126,7 +126,7 @@ def _operation(text: str) -> _Operation | None:
     )
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -137,11 +137,11 @@ def _cut_off(text: str) -> bool:
     return _json(text) is None
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def _dict(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _address(value: Any) -> int | None:
+def _address(value: object) -> int | None:
     """Reads the number of an address; None where there is none."""
     if value in ("(nil)", "0", "nullptr"):
         return 0
