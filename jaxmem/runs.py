@@ -24,7 +24,7 @@ class Run:
     """A finished comparison of policies; a training, which ends in one; or a member of a sweep."""
 
     name: str  # of its folder, below the one that was searched
-    config: dict[str, object] = field(repr=False)
+    config: dict[str, Any] = field(repr=False)
     results: dict[str, Any] = field(repr=False)  # of a member: as if it had been trained alone
     failed: dict[str, np.ndarray] = field(repr=False)  # float64[P], %, by policy; {}: not kept
 

@@ -5,7 +5,6 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +27,8 @@ SHORTEST = 16  # steps of a call
 OBSERVATIONS = ("none", "bitmap", "candidates", "packed")
 HOLES = ("candidates", "packed")  # observations whose actions are the first holes that fit
 
-Start = Callable[[Params], Any]  # -> carry
-Play = Callable[[Any, Params], Any]  # carry, params -> carry, some steps later
+Start = Callable[[Params], object]  # -> carry
+Play = Callable[[object, Params], object]  # carry, params -> carry, some steps later
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Setting:
     observation: str  # one of OBSERVATIONS; none: the arena and the policy without an environment
 
 
-def check_settings(player: Policy, observations: list[Any], representation: Any) -> None:
+def check_settings(player: Policy, observations: list[object], representation: object) -> None:
     """Raises ValueError for what cannot be measured."""
     for observation in observations:
         if str(observation) not in OBSERVATIONS:

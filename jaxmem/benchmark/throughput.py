@@ -102,7 +102,7 @@ def _rounds(programs: Sequence[Timed], plan: Plan, report: Report) -> dict[Timed
 
 def _environment(
     rollout: Rollout, ours: Sequence[Rate], beside: Mapping[Key, Sequence[Rate]]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     setting = rollout.setting
     return {
         "cells": setting.cells,
@@ -117,7 +117,7 @@ def _environment(
     }
 
 
-def _training(program: Training, samples: Sequence[Rate]) -> dict[str, Any]:
+def _training(program: Training, samples: Sequence[Rate]) -> dict[str, object]:
     return {
         "learner": LEARNER,
         "workload": WORKLOAD,
@@ -128,7 +128,7 @@ def _training(program: Training, samples: Sequence[Rate]) -> dict[str, Any]:
     }
 
 
-def _evaluation(program: Evaluation, samples: Sequence[Rate]) -> dict[str, Any]:
+def _evaluation(program: Evaluation, samples: Sequence[Rate]) -> dict[str, object]:
     return {
         "policy": program.policy.name,
         "workload": WORKLOAD,

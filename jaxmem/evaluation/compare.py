@@ -73,7 +73,7 @@ def compare(
     measures: Sequence[str] = SHOWN,
     hindsight: bool = False,
     report: Callable[[str], None] = lambda doing: None,
-    **options: Any,
+    **options: object,
 ) -> Comparison:
     """Judges policies on the same fresh test sequences of a workload.
 
@@ -279,6 +279,6 @@ def _estimates(
     return table
 
 
-def _check_whole(name: str, value: Any, least: int) -> None:
+def _check_whole(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32:
         raise ValueError(f"{name} is {value!r}; it must be a whole number from {least} to 2^32 - 1")

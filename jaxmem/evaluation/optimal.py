@@ -9,15 +9,16 @@ it is from a proof where they are not.
 import importlib
 import math
 import numbers
-from typing import Any
+from types import ModuleType
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxmem.extras import how_to_get
 
 
 def smallest_arena(
-    size: Any, lifetime: Any, *, seconds: float = 10.0, seed: int = 0
+    size: ArrayLike, lifetime: ArrayLike, *, seconds: float = 10.0, seed: int = 0
 ) -> tuple[int, int, np.ndarray]:
     """Finds the smallest arena that serves all of one sequence of T requests.
 
@@ -94,7 +95,7 @@ def _first_fit(size: np.ndarray, death: np.ndarray) -> np.ndarray:
     return start
 
 
-def _whole(name: str, given: Any) -> np.ndarray:
+def _whole(name: str, given: ArrayLike) -> np.ndarray:
     """Checks what should be int64[T], and returns it."""
     values = np.asarray(given)
     if values.ndim != 1 or not len(values) or not np.issubdtype(values.dtype, np.integer):
@@ -107,11 +108,11 @@ def _whole(name: str, given: Any) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _number(value: Any, kind: type) -> bool:
+def _number(value: object, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _ortools() -> Any:
+def _ortools() -> ModuleType:
     try:
         return importlib.import_module("ortools.sat.python.cp_model")
     except ImportError as error:

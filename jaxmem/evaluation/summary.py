@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,7 +19,37 @@ from jaxmem.runs import KINDS, LEARNED, MAIN, Run
 ASIDE = ("seed", "out", "overwrite", "resume", "checkpoint", "loggers")
 RESAMPLING = 0  # seed of the bootstrap: a summary made again is the same
 
-Row = dict[str, Any]
+Settings = dict[str, object]
+
+
+class Figures(TypedDict):
+    """Failed requests over the seeds of a configuration, in %, or a difference in points."""
+
+    mean: float
+    iqm: float
+    low: float | None  # of the interval of the interquartile mean
+    high: float | None
+    by_seed: list[float]
+
+
+class Fit(Figures):
+    """The rule that fails least, and its figures."""
+
+    policy: str
+
+
+class Row(TypedDict):
+    """What summary.json says of a configuration."""
+
+    settings: Settings  # that tell it from the others
+    workload: str
+    seeds: list[int]
+    runs: list[str]
+    policy: str
+    interval: str  # what intervals are over
+    failed_requests: Figures
+    strongest_fit: Fit | None
+    difference: Figures | None  # to that fit
 
 
 def summary_of(runs: Sequence[Run]) -> tuple[list[Row], dict[str, str]]:
@@ -40,10 +70,10 @@ def summary_of(runs: Sequence[Run]) -> tuple[list[Row], dict[str, str]]:
     members = [[found[seed] for seed in sorted(found)] for found in groups.values()]
     told = configurations([found[0].config for found in members])
     rows = [_row(found, settings) for found, settings in zip(members, told, strict=True)]
-    return sorted(rows, key=lambda row: (row["workload"], row[MAIN]["iqm"])), left_out
+    return sorted(rows, key=lambda row: (row["workload"], row["failed_requests"]["iqm"])), left_out
 
 
-def configurations(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def configurations(configs: Sequence[Settings]) -> list[Settings]:
     """Returns what tells each of the configurations from the others, but for the seed.
 
     A setting of a learner, say, is told where it differs between configurations with that learner.
@@ -63,10 +93,10 @@ def configurations(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return told
 
 
-def _differing(flat: Sequence[Row], kinds: Sequence[Row]) -> set[tuple[str, Any]]:
+def _differing(flat: Sequence[Settings], kinds: Sequence[Settings]) -> set[tuple[str, object]]:
     """Finds the settings, and kinds, in which configurations differ, each as `_among` has it."""
-    values: dict[tuple[str, Any], list[Any]] = {}
-    peers: Counter[tuple[str, Any]] = Counter()
+    values: dict[tuple[str, object], list[object]] = {}
+    peers: Counter[tuple[str, object]] = Counter()
     groups = {key.partition(".")[0] for settings in flat for key in settings}
     for settings, kind in zip(flat, kinds, strict=True):
         peers.update((group, kind.get(group)) for group in groups)
@@ -82,13 +112,13 @@ def _differing(flat: Sequence[Row], kinds: Sequence[Row]) -> set[tuple[str, Any]
     }
 
 
-def _among(key: str, kind: Row) -> tuple[str, Any]:
+def _among(key: str, kind: Settings) -> tuple[str, object]:
     """Pairs a setting with the kind of learner, say, among which it is compared."""
     return key, kind.get(key.partition(".")[0])
 
 
-def _flat(config: dict[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(config: Settings, above: str = "") -> Settings:
+    flat: Settings = {}
     for key, value in config.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{above}{key}.")
@@ -97,7 +127,7 @@ def _flat(config: dict[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _row(runs: Sequence[Run], settings: dict[str, Any]) -> Row:
+def _row(runs: Sequence[Run], settings: Settings) -> Row:
     """Computes the figures of the runs of one configuration, which differ in their seeds."""
     means = {
         name: np.array([run.results["policies"][name][MAIN]["mean"] for run in runs], np.float64)
@@ -114,7 +144,7 @@ def _row(runs: Sequence[Run], settings: dict[str, Any]) -> Row:
         "runs": [run.name for run in runs],
         "policy": policy,
         "interval": _interval(runs),
-        MAIN: _figures(means[policy], _estimate(runs, means, policy)),
+        "failed_requests": _figures(means[policy], _estimate(runs, means, policy)),
         "strongest_fit": None,
         "difference": None,
     }
@@ -129,7 +159,7 @@ def _row(runs: Sequence[Run], settings: dict[str, Any]) -> Row:
     return row
 
 
-def _figures(by_seed: np.ndarray, estimate: Estimate) -> dict[str, Any]:
+def _figures(by_seed: np.ndarray, estimate: Estimate) -> Figures:
     """Computes the mean over seeds beside their interquartile mean and its interval."""
     return {
         "mean": float(by_seed.mean()),

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import jax.numpy as jnp
 import numpy as np
@@ -47,6 +47,16 @@ CONVENTIONS = {
 }
 
 
+class Ratios(TypedDict):
+    """Memory needed over peak live, 1 or more, as results.json has it."""
+
+    unbounded: dict[str, float]  # by policy
+    bounded: dict[str, float]
+    offline: float
+    lower_bound: float
+    caching_allocator: NotRequired[dict[str, float]]  # by where it is from; PyTorch on CUDA alone
+
+
 @dataclass(frozen=True)
 class Headroom:
     """Units by policy; everything over the peak live units is a ratio of 1 or more."""
@@ -63,7 +73,7 @@ class Headroom:
     # it needs, since blocks are tiny there.
     by_best_fit: dict[str, float]
 
-    def ratios(self) -> dict[str, Any]:
+    def ratios(self) -> Ratios:
         """Returns the `headroom` of results.json."""
         return {
             "unbounded": {name: top / self.peak_live for name, top in self.unbounded.items()},

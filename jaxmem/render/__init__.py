@@ -1,7 +1,7 @@
 """Pictures and tables from plain numpy arrays and plain dicts; knows nothing of the game."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jaxmem.render.curves import draw_learning_curve
@@ -18,7 +18,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Loaded when first used: what draws without matplotlib should not wait for it.
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -152,7 +152,7 @@ class Trial(Protocol):
     @property
     def number(self) -> int: ...
     @property
-    def settings(self) -> Mapping[str, Any]: ...
+    def settings(self) -> Mapping[str, object]: ...
     @property
     def failed(self) -> float | None: ...  # % on validation sequences, mean over seeds
     @property

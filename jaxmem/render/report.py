@@ -9,9 +9,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from jaxmem.checks import is_number
 from jaxmem.render.palette import policy_title
 
 Results = Mapping[str, Any]  # the contents of results.json
+Entry = Mapping[str, object] | None  # an estimate in them: mean, low, high
 MAIN = "failed_requests"  # policies are sorted by it, and its difference is shown
 
 
@@ -206,7 +208,7 @@ def _difference(results: Results, names: list[str], intervals: bool) -> Column:
     return Column(f"difference to {policy_title(reference)} (points)", cells)
 
 
-def figure(entry: Any, digits: int, interval: bool, sign: str = "") -> str:
+def figure(entry: Entry, digits: int, interval: bool, sign: str = "") -> str:
     """Writes "4.87 [4.80, 4.94]", or "4.87" without an interval, or "n/a" without a figure."""
     mean, (low, high) = _mean(entry), _bounds(entry)
     if math.isnan(mean):
@@ -216,15 +218,15 @@ def figure(entry: Any, digits: int, interval: bool, sign: str = "") -> str:
     return f"{text[0]} [{text[1]}, {text[2]}]" if interval and not math.isnan(low) else text[0]
 
 
-def _mean(entry: Any) -> float:
+def _mean(entry: Entry) -> float:
     mean = (entry or {}).get("mean")
-    return math.nan if mean is None else float(mean)
+    return float(mean) if is_number(mean) else math.nan
 
 
-def _bounds(entry: Any) -> tuple[float, float]:
+def _bounds(entry: Entry) -> tuple[float, float]:
     """Returns the interval; both ends are NaN if there is none, as for a single sequence."""
     low, high = (entry or {}).get("low"), (entry or {}).get("high")
-    return (math.nan, math.nan) if low is None or high is None else (float(low), float(high))
+    return (float(low), float(high)) if is_number(low) and is_number(high) else (math.nan, math.nan)
 
 
 def _or_infinity(value: float) -> float:

@@ -28,7 +28,7 @@ SQUEEZED = 3.0  # times the least failures, from where on trials are drawn at th
 Trials = Sequence[Mapping[str, Any]]  # as results.json has them
 
 
-def brief(value: Any) -> str:
+def brief(value: object) -> str:
     """Writes a value of a setting in three figures."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 

@@ -18,6 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
+from numpy.typing import ArrayLike
 
 from jaxmem.render.palette import (
     EDGE,
@@ -124,7 +125,7 @@ def free_key(label: str = "free") -> Patch:
     return Patch(fc=HOLE, ec=EDGE, lw=0.8, label=label)
 
 
-def layout_keys(layout: Collection[Any]) -> list[Patch]:
+def layout_keys(layout: Collection[object]) -> list[Patch]:
     """Makes the legend entry of blocks placed before the first request, if there are any."""
     patch = Patch(fc=LAYOUT, ec=HATCH, hatch="////", lw=0, label="there before")
     return [patch] if len(layout) else []
@@ -147,9 +148,9 @@ def draw_lifetime_scale(
     figure: Figure, panels: list[Axes], shades: Colormap, norm: LogNorm, forever: bool
 ) -> None:
     """Draws the colour bar of the lifetimes, beside all panels; its tip means "never freed"."""
-    shape: dict[str, Any] = {"pad": 0.012, "fraction": 0.03, "aspect": 4 * figure.get_figheight()}
-    extend = "max" if forever else "neither"
-    bar = figure.colorbar(ScalarMappable(norm, shades), ax=panels, extend=extend, **shape)
+    bar = figure.colorbar(ScalarMappable(norm, shades), ax=panels, pad=0.012, fraction=0.03,
+                          extend="max" if forever else "neither",
+                          aspect=4 * figure.get_figheight())  # fmt: skip
     bar.set_label("lifetime (requests" + ("; tip: never freed)" if forever else ")"))
     few = float(norm.vmax or 1) / float(norm.vmin or 1) < 2000
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
@@ -157,7 +158,9 @@ def draw_lifetime_scale(
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def corners(left: Any, bottom: Any, width: Any, height: Any) -> list[np.ndarray]:
+def corners(
+    left: ArrayLike, bottom: ArrayLike, width: ArrayLike, height: ArrayLike
+) -> list[np.ndarray]:
     """Returns N times float[4, 2], the corners (x, y) of a rectangle."""
     left, bottom, width, height = np.broadcast_arrays(*np.atleast_1d(left, bottom, width, height))
     right, top = left + width, bottom + height

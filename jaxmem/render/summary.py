@@ -9,12 +9,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from jaxmem.evaluation.summary import Figures, Row
 from jaxmem.render.palette import GRID, count, policy_colour, policy_title
 from jaxmem.render.report import figure, markdown_row
 from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
 
 Summary = Mapping[str, Any]  # the contents of summary.json
-Row = Mapping[str, Any]
 DIGITS = 2  # of failed requests, in %
 ROOM = 110  # characters across, from which a figure and its interval stand on one line
 LEGIBLE = 60  # characters of a configuration in the picture
@@ -105,16 +105,16 @@ def draw_summary(path: Target, rows: Sequence[Row]) -> None:
 def _draw_panel(axes: Axes, title: str, rows: Sequence[Row]) -> None:
     for place, row in enumerate(rows):
         own, fit = row["failed_requests"], row["strongest_fit"]
-        look: dict[str, Any] = {"color": policy_colour(row["policy"])}
+        colour = policy_colour(row["policy"])
         if fit is not None:
             beside = policy_colour(fit["policy"])
             axes.plot([fit["iqm"]] * 2, [place - 0.35, place + 0.35], lw=2.4, color=beside)
-        if own["low"] is not None:
-            axes.plot([own["low"], own["high"]], [place] * 2, lw=1.6, **look)
+        if own["low"] is not None and own["high"] is not None:
+            axes.plot([own["low"], own["high"]], [place] * 2, lw=1.6, color=colour)
         if len(own["by_seed"]) > 1:
             below = [place + 0.22] * len(own["by_seed"])
-            axes.plot(own["by_seed"], below, "o", ms=3.5, mew=0, alpha=0.6, **look)
-        axes.plot([own["iqm"]], [place], "o", ms=7, **look)
+            axes.plot(own["by_seed"], below, "o", ms=3.5, mew=0, alpha=0.6, color=colour)
+        axes.plot([own["iqm"]], [place], "o", ms=7, color=colour)
     titles = [configuration_title(row) for row in rows]
     axes.set_yticks(range(len(rows)), [_shortened(title) for title in titles])
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -130,7 +130,7 @@ def _shortened(title: str) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    own, fit = row["failed_requests"], row["strongest_fit"]
+    own, fit, difference = row["failed_requests"], row["strongest_fit"], row["difference"]
     named = "" if row["policy"] == "learned" else f"{policy_title(row['policy'])} "
     return [
         configuration_title(row),
@@ -138,7 +138,7 @@ def _cells(row: Row) -> list[str]:
         f"{named}{figure(own, DIGITS, interval=False)}",
         _iqm(own),
         f"{policy_title(fit['policy'])} {fit['iqm']:.{DIGITS}f}" if fit else "n/a",
-        _iqm(row["difference"], "+") if fit else "n/a",
+        _iqm(difference, "+") if difference else "n/a",
     ]
 
 
@@ -147,7 +147,7 @@ def _in_lines(cell: str) -> str:
     return cell.replace(" [", "\n[").replace("fit ", "fit\n").replace(" fit", "\nfit")
 
 
-def _iqm(entry: Mapping[str, Any], sign: str = "") -> str:
+def _iqm(entry: Figures, sign: str = "") -> str:
     return figure({**entry, "mean": entry["iqm"]}, DIGITS, interval=True, sign=sign)
 
 
@@ -172,7 +172,7 @@ def _left_out(summary: Summary) -> list[str]:
     return [f"left out: {name}: {reason}" for name, reason in summary["left_out"].items()]
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     """Writes a value as an override has it."""
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"

@@ -83,7 +83,7 @@ def _cells(choice: dict[str, Any]) -> list[str]:
     ]
 
 
-def _interval(estimate: dict[str, Any], sign: str = "") -> str:
+def _interval(estimate: dict[str, float | None], sign: str = "") -> str:
     numbers = [estimate["mean"], estimate["low"], estimate["high"]]
     text = [f"{number:{sign}.2f}" for number in numbers if number is not None]
     return f"{text[0]} [{text[1]}, {text[2]}]" if len(text) == 3 else text[0]

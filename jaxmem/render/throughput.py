@@ -154,7 +154,7 @@ def _learner_rows(results: Results, wide: bool) -> list[list[str]]:
     return rows
 
 
-def _setting(row: Mapping[str, Any]) -> list[str]:
+def _setting(row: Mapping[str, object]) -> list[str]:
     return [str(row["observation"]), f"{row['cells']:,}", f"{row['arenas']:,}"]
 
 

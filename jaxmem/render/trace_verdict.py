@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxmem.recordings.headroom import Ratios
 from jaxmem.render.palette import policy_title
 
 LITTLE = 0.01  # of the memory, below which a gain is not worth the words
@@ -22,7 +23,7 @@ def trace_verdict(results: Mapping[str, Any]) -> str:
     return f"{title} needs {_beyond(usual)} over peak live, {_rest(found, name)}{_pytorch(found)}."
 
 
-def _rest(found: Mapping[str, Any], name: str) -> str:
+def _rest(found: Ratios, name: str) -> str:
     """Writes the sentence beyond what the policy `name` needs."""
     needed, offline = found["bounded"], found["offline"]
     usual = needed[name]
@@ -40,7 +41,7 @@ def _rest(found: Mapping[str, Any], name: str) -> str:
     return head + f"; {policy_title(rival)}, which knows none, saves {_saved(needed[rival], usual)}"
 
 
-def _pytorch(found: Mapping[str, Any]) -> str:
+def _pytorch(found: Ratios) -> str:
     """Says what PyTorch's allocator had reserved, where the recording tells it."""
     recorded = found.get("caching_allocator", {}).get("recorded")
     if recorded is None:
