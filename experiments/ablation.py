@@ -23,11 +23,11 @@ from jaxmem.environment.observations import GROUPS
 from jaxmem.evaluation.run import measure, run
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.evaluation.surroundings import surroundings
-from jaxmem.learning.branching import BranchingConfig
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.train import train
 from jaxmem.policies import Policy, policy
 from jaxmem.render.progress import TrainingDisplay
+from jaxmem.settings.learner import BranchingConfig
 from jaxmem.workloads.registry import Workload, workload
 
 WORKLOADS: dict[str, tuple[str, dict[str, Any]]] = {

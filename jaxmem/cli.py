@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from jaxmem.configuration import UsageError, configure, file_of
+from jaxmem.settings.fields import Settings
 from jaxmem.standard_streams import is_lost, lenient_streams
 from jaxmem.usage import HELP, help_of, help_of_all, help_of_many
 from jaxmem.verbs import FLAGS, VERBS
@@ -76,14 +77,11 @@ def _dispatch(words: list[str]) -> int:
     if any(word in MANY for word in overrides):
         single = [word for word in overrides if word not in MANY]
         return import_module("jaxmem.commands.multirun").run(verb, single, command)
-    # JAX takes a second to import: nothing that fails before should wait for it.
-    run: Callable[..., int] = import_module(_module(verb)).run
     argument = VERBS[verb].argument
-    if not argument:
-        return run(configure(verb, overrides), command)
-    if not overrides:
+    if argument and not overrides:
         raise UsageError(f"{verb}: which {argument}? usage: {VERBS[verb].usage}")
-    return run({**configure(verb, overrides[1:]), argument: overrides[0]}, command)
+    given = {argument: overrides.pop(0)} if argument else {}
+    return _run(verb, configure(verb, overrides, **given), command)
 
 
 def _run_with_program(verb: str, overrides: list[str], program: list[str], command: str) -> int:
@@ -92,8 +90,13 @@ def _run_with_program(verb: str, overrides: list[str], program: list[str], comma
         raise UsageError(f"jaxmem {verb} takes no -m ahead of --")
     if not program:
         raise UsageError(f"{verb}: which program? it stands after --; usage: {VERBS[verb].usage}")
-    run: Callable[..., int] = import_module(_module(verb)).run
-    return run({**configure(verb, overrides), VERBS[verb].command: program}, command)
+    return _run(verb, configure(verb, overrides, **{VERBS[verb].command: program}), command)
+
+
+def _run(verb: str, settings: Settings, command: str) -> int:
+    # JAX takes a second to import: nothing that fails before should wait for it.
+    run: Callable[[Settings, str], int] = import_module(_module(verb)).run
+    return run(settings, command)
 
 
 def _configuration(verb: str, words: list[str]) -> str:
@@ -109,8 +112,10 @@ def _configuration(verb: str, words: list[str]) -> str:
     if any(word in MANY for word in rest):
         raise UsageError(f"{SHOWN} job shows one configuration; leave {MANY[0]} and lists away")
     argument = VERBS[verb].argument
-    config = configure(verb, rest[1:] if argument else rest)
-    shown = {**config, argument: rest[0]} if argument and rest else config
+    given = {argument: rest.pop(0)} if argument and rest else {}
+    shown = configure(verb, rest, **given).plain()
+    for missing in {argument, VERBS[verb].command} - {"", *given}:
+        del shown[missing]
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip()
 
 

@@ -1,6 +1,6 @@
-"""Hydra configuration: from the overrides on a command line to plain values, or one clear line."""
+"""From the overrides on a command line, by Hydra, to the settings of a verb, or one clear line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jaxmem.extras import PACKAGE, is_clone
 from jaxmem.names import nearest
-from jaxmem.overrides import OPEN, parsed
+from jaxmem.overrides import OPEN, brief, parsed, shortened
 from jaxmem.overrides import UsageError as UsageError
+from jaxmem.settings.fields import Settings
+from jaxmem.verbs import VERBS
 
 GROUPS = ("workload", "environment", "network", "learner")
 
@@ -30,7 +32,34 @@ def choices_of(folder: Path, group: str) -> list[str]:
     return sorted(file.relative_to(folder / group).with_suffix("").as_posix() for file in files)
 
 
-def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
+def configure(verb: str, overrides: Sequence[str], **words: object) -> Settings:
+    """Makes a verb's settings of Hydra overrides; that they are there says that they can be.
+
+    Args:
+        words: settings that are no overrides, as the FILE of `jaxmem trace info FILE`.
+
+    Raises:
+        UsageError: an override that does not parse, or names what is not there; a value that
+            cannot be.
+    """
+    missing = ((VERBS[verb].argument, ""), (VERBS[verb].command, []))
+    given = {name: nothing for name, nothing in missing if name}
+    return settings_of(verb, {**composed(verb, overrides), **given, **words})
+
+
+def settings_of(verb: str, given: Mapping[str, object]) -> Settings:
+    """Makes a verb's settings of a whole configuration, as a file has it.
+
+    Raises:
+        UsageError: it is none; says what is allowed.
+    """
+    try:
+        return VERBS[verb].settings.read(given)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def composed(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Composes a verb's configuration with Hydra overrides: plain dicts, lists and numbers.
 
     Raises:
@@ -50,9 +79,10 @@ def configure(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
             key = override.key_or_group
             if key not in (*known, *swept, *GROUPS):
                 close = nearest(key, [*known, *swept])
-                raise UsageError(f"{text!r}: jaxmem {verb} has no {key!r}{close}")
-        composed = _composed(verb, [str(override.input_line) for override in read], overrides)
-    plain = OmegaConf.to_container(composed)
+                raise UsageError(f"{brief(text)}: jaxmem {verb} has no {key!r}{close}")
+            _check_inner(verb, text, override, known)
+        found = _composed(verb, [str(override.input_line) for override in read], overrides)
+    plain = OmegaConf.to_container(found)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -65,9 +95,9 @@ def chosen(verb: str, overrides: Sequence[str]) -> tuple[dict[str, str], dict[st
     """
     with _configurations():
         choosing = _choosing(parsed(overrides))
-        composed = _composed(verb, choosing, overrides, return_hydra_config=True)
-        choices = {group: str(composed.hydra.runtime.choices.get(group)) for group in GROUPS}
-    return choices, configure(verb, choosing)
+        found = _composed(verb, choosing, overrides, return_hydra_config=True)
+        choices = {group: str(found.hydra.runtime.choices.get(group)) for group in GROUPS}
+    return choices, composed(verb, choosing)
 
 
 def file_of(verb: str) -> str:
@@ -91,6 +121,17 @@ def _choosing(read: Sequence[Override]) -> list[str]:
     return found
 
 
+def _check_inner(verb: str, text: str, override: Override, known: Sequence[str]) -> None:
+    """Raises UsageError where a dictionary is given with keys that are not there."""
+    key, value = override.key_or_group, override.value()
+    for inner in value if isinstance(value, dict) else ():
+        name = f"{key}.{inner}"
+        if key in OPEN:
+            raise UsageError(f"{brief(text)}: a setting is set at a time; write {name}=VALUE")
+        if any(other.startswith(f"{key}.") for other in known) and name not in known:
+            raise UsageError(f"{brief(text)}: jaxmem {verb} has no {name!r}{nearest(name, known)}")
+
+
 def _composed(
     verb: str, overrides: Sequence[str], given: Sequence[str], **options: bool
 ) -> DictConfig:
@@ -99,7 +140,7 @@ def _composed(
         return compose(file_of(verb), overrides=list(overrides), **options)
     except (HydraException, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"{' '.join(given)}: {reason}") from None
+        raise UsageError(f"{' '.join(map(shortened, given))}: {reason}") from None
 
 
 def _check_choice(group: str, choice: str) -> None:

@@ -29,6 +29,9 @@ FUNCTION = re.compile(r"\w+\(")  # as range(0,3), which lists values
 PLAIN_NAME = re.compile(r"[\w-]*")
 
 
+SHORT = 100  # characters of a word in a message
+
+
 class UsageError(ValueError):
     """A user asks for what cannot be done: one line says what was given and what may be."""
 
@@ -48,7 +51,7 @@ def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list
         line = _line(text, parser, several=loader is not None)
         override = _read(parser, line)
         if override is None:
-            raise UsageError(f"{text!r} is not an override; {_advice(text)}")
+            raise UsageError(f"{brief(text)} is not an override; {_advice(text)}")
         _check(text, override)
         found.append(override)
     return found
@@ -64,7 +67,8 @@ def quoted(text: str) -> str:
 def _read(parser: OverridesParser, line: str) -> Override | None:
     try:
         return parser.parse_overrides([line])[0]
-    except HydraException:
+    except (HydraException, ValueError, RecursionError):
+        # ValueError: of Python, for a number of more than 4,300 digits.
         return None
 
 
@@ -151,7 +155,19 @@ def _advice(text: str) -> str:
         return "write key=value"
     if value.startswith(("[", "{")):
         return 'write key=value, and in a list quote what has signs in it, as key=[1,"a=b"]'
+    if len(text) > SHORT:
+        return "write key=value, and quote a value with signs in it"
     return f"write key=value, and quote a value with signs in it: {_in_quotes(key, value)}"
+
+
+def brief(text: str) -> str:
+    """Quotes a word for a message; of a long one, its beginning."""
+    return repr(shortened(text))
+
+
+def shortened(text: str) -> str:
+    """Returns a word for a message; of a long one, its beginning."""
+    return text if len(text) <= SHORT else f"{text[:SHORT]}..."
 
 
 def _in_quotes(key: str, value: str) -> str:

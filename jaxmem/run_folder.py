@@ -133,10 +133,10 @@ class RunFolder:
                 write_whole(self.path / CONFIG, self._config)
         return self.path / name
 
-    def write_config(self, config: dict[str, Any], command: str) -> None:
+    def write_config(self, config: Mapping[str, object], command: str) -> None:
         """Writes config.yaml: what was asked for, with every default, below the command."""
         line = " ".join(command.splitlines())
-        self._config = f"# {line}\n{yaml.safe_dump(config, sort_keys=False)}"
+        self._config = f"# {line}\n{yaml.safe_dump(dict(config), sort_keys=False)}"
         self.write(CONFIG, self._config)
 
     def write_results(self, results: dict[str, Any]) -> None:

@@ -2,10 +2,14 @@
 
 from typing import NamedTuple
 
+from jaxmem.settings import verbs
+from jaxmem.settings.fields import Settings
+
 
 class Verb(NamedTuple):
-    """A verb; its settings are conf/VERB.yaml, its module jaxmem.commands.VERB."""
+    """A verb; the defaults of its settings are in conf/VERB.yaml, its module is in commands/."""
 
+    settings: type[Settings]
     summary: str
     usage: str
     examples: tuple[str, ...]
@@ -15,6 +19,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "train": Verb(
+        settings=verbs.TrainSettings,
         summary="train a placement policy, then judge it on requests it has never seen",
         usage="jaxmem train [-m] [key=value ...]",
         examples=(
@@ -29,6 +34,7 @@ VERBS = {
         ),
     ),
     "sweep": Verb(
+        settings=verbs.SweepSettings,
         summary="search for the settings with which training fails least",
         usage="jaxmem sweep [key=value ...]",
         examples=(
@@ -40,6 +46,7 @@ VERBS = {
         ),
     ),
     "compare": Verb(
+        settings=verbs.CompareSettings,
         summary="judge placement policies on the same requests",
         usage="jaxmem compare [-m] [key=value ...]",
         examples=(
@@ -53,6 +60,7 @@ VERBS = {
         ),
     ),
     "bench": Verb(
+        settings=verbs.BenchSettings,
         summary="measure environment and training steps a second, beside other simulators",
         usage="jaxmem bench [key=value ...]",
         examples=(
@@ -63,12 +71,14 @@ VERBS = {
         ),
     ),
     "summarize": Verb(
+        settings=verbs.SummarizeSettings,
         summary="compare the runs below a folder: a row for each configuration, over its seeds",
         usage="jaxmem summarize DIR [key=value ...]",
         examples=("jaxmem summarize runs/grid", "jaxmem summarize runs out=tables"),
         argument="folder",
     ),
     "trace import": Verb(
+        settings=verbs.TraceImportSettings,
         summary="read a recording of what a program allocated, and keep it for workload=trace",
         usage="jaxmem trace import FILE [key=value ...]",
         examples=(
@@ -80,6 +90,7 @@ VERBS = {
         argument="file",
     ),
     "trace record": Verb(
+        settings=verbs.TraceRecordSettings,
         summary="run a program, and keep what it allocates for workload=trace",
         usage="jaxmem trace record [--python-objects] [key=value ...] -- COMMAND ...",
         examples=(
@@ -91,6 +102,7 @@ VERBS = {
         command="program",
     ),
     "render": Verb(
+        settings=verbs.RenderSettings,
         summary="draw what policies do with one request sequence, as pictures or as a video",
         usage="jaxmem render [--gif] [--mp4] [key=value ...]",
         examples=(
@@ -100,6 +112,7 @@ VERBS = {
         ),
     ),
     "trace info": Verb(
+        settings=verbs.TraceInfoSettings,
         summary="what a recording asks for, and what better placement could save on it",
         usage="jaxmem trace info FILE [key=value ...]",
         examples=(
@@ -110,6 +123,7 @@ VERBS = {
         argument="file",
     ),
     "demo": Verb(
+        settings=verbs.DemoSettings,
         summary="serve a page that shows what policies do, for a browser on this machine",
         usage="jaxmem demo [key=value ...]",
         examples=(

@@ -8,10 +8,10 @@ import pytest
 
 from jaxmem.environment.observations import FEATURES
 from jaxmem.learning import learners
-from jaxmem.learning.config import EvaluationConfig
 from jaxmem.learning.learner import Metrics
-from jaxmem.learning.pqn import PQN, PQNConfig, PQNState
+from jaxmem.learning.pqn import PQN, PQNState
 from jaxmem.policies.networks import Scorer
+from jaxmem.settings.learner import EvaluationConfig
 
 WIDTHS = (4,)
 UPDATES = 37  # twenty blocks, the last one shorter
@@ -66,5 +66,5 @@ class ToyLearner(PQN):
 def in_place_of_pqn():
     """Everything that trains by `pqn` trains this learner."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, ToyLearner))
+        monkeypatch.setitem(learners.LEARNERS, "pqn", ToyLearner)
         yield

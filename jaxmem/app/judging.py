@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -11,14 +12,14 @@ from jaxmem.app.bounds import limited_memory
 from jaxmem.app.games import player_of
 from jaxmem.app.typed import Unclear
 from jaxmem.app.worker import Watched
-from jaxmem.evaluation.compare import SHOWN, STRONGEST, check_comparison, compare
-from jaxmem.evaluation.hindsight import check_searchable
+from jaxmem.evaluation.compare import answer
+from jaxmem.evaluation.question import question_of
 from jaxmem.recordings import load_library, read_trace_bytes
 from jaxmem.recordings.recording import Recording
 from jaxmem.render import draw_memory_map, markdown_table
 from jaxmem.render.comparison import draw_comparison
 from jaxmem.render.palette import count
-from jaxmem.workloads.registry import Workload, recorded, workload
+from jaxmem.workloads.registry import WHOLE, Workload, recorded, workload
 
 MOST_LINES = 200_000  # or events of an uploaded trace
 MOST_MEMORY = 2**30  # bytes that reading one may take
@@ -44,7 +45,7 @@ def task_of(asked: Drawn | Recorded | Uploaded) -> Workload:
                 f"{MOST_REQUESTS:,}. On the command line: jaxmem compare workload=trace "
                 "workload.path=FILE"
             )
-        return recorded(recording, asked.cells, asked.slack)
+        return recorded(recording, asked.cells, replace(WHOLE, slack=asked.slack))
     except ValueError as error:
         raise Unclear(str(error)) from error
 
@@ -79,9 +80,7 @@ def judge(
     watched.report("drawing sequences …", 0.0)
     players = [each if isinstance(each, str) else player_of(each).policy for each in policies]
     sequences = min(sequences, SEARCHED) if hindsight else sequences
-    check_comparison(players, task, sequences, seed, STRONGEST, SHOWN)
-    if hindsight:
-        check_searchable(task)
+    question = question_of(players, task, sequences, seed, hindsight=hindsight)
     stages = len(players) + 2 + (2 if hindsight else 0)
     told: list[str] = []
 
@@ -91,9 +90,7 @@ def judge(
         share = (len(told) if not doing.startswith("tuning") else playing) / (stages + 1)
         watched.report(f"{doing} …", min(share, 0.95))
 
-    found = compare(
-        players, task, sequences=sequences, seed=seed, hindsight=hindsight, report=report
-    )
+    found = answer(question, report)
     watched.report("drawing the pictures …", 0.97)
     shown = sorted(found.failed, key=lambda name: found.failed[name].mean())[:PANELS]
     last = min(task.length, WINDOW)

@@ -9,13 +9,13 @@ from jaxmem.app.judging import task_of
 from jaxmem.app.worker import Watched
 from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tuning import least_failing
-from jaxmem.learning.config import EvaluationConfig
 from jaxmem.learning.member_state import ValidationPoint
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.train import train
 from jaxmem.policies import policy
 from jaxmem.policies.saved import save_policy
 from jaxmem.rules import CLASSICAL
+from jaxmem.settings.learner import EvaluationConfig
 
 SEQUENCES = 256  # that the policy is tested on
 # A small run has few gradient steps: less averaging, or the average would lag behind. To choose the

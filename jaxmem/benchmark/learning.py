@@ -14,11 +14,11 @@ from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import run
 from jaxmem.learning.config import train_config
 from jaxmem.learning.learner import train_block
-from jaxmem.learning.pqn import PQNConfig
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import learned
 from jaxmem.policies.networks import Scorer
+from jaxmem.settings.learner import PQNConfig
 from jaxmem.workloads.registry import workload
 
 LEARNER = "pqn"

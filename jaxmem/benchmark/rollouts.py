@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -40,10 +40,10 @@ class Setting:
     observation: str  # one of OBSERVATIONS; none: the arena and the policy without an environment
 
 
-def check_settings(player: Policy, observations: list[object], representation: object) -> None:
+def check_settings(player: Policy, observations: Sequence[str], representation: str) -> None:
     """Raises ValueError for what cannot be measured."""
     for observation in observations:
-        if str(observation) not in OBSERVATIONS:
+        if observation not in OBSERVATIONS:
             allowed = ", ".join(OBSERVATIONS)
             raise ValueError(f"observation is {observation!r}; it must be of {allowed}")
         if observation in HOLES and player.name != "first":
@@ -51,7 +51,7 @@ def check_settings(player: Policy, observations: list[object], representation: o
                 f"observation {observation} is measured with policy=first, the first of the holes "
                 f"that are its actions; {player.name} may choose a place that is none of them"
             )
-    if str(representation) not in REPRESENTATIONS:
+    if representation not in REPRESENTATIONS:
         allowed = ", ".join(REPRESENTATIONS)
         raise ValueError(f"representation is {representation!r}; it must be one of {allowed}")
 

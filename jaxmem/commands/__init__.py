@@ -1,19 +1,23 @@
-"""The verbs of the program: each takes a configuration and leaves a run folder."""
+"""The verbs of the program: each takes its settings and leaves a run folder."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
 from jaxmem.configuration import UsageError
+from jaxmem.settings.verbs import CompareSettings, RenderSettings, SweepSettings, TrainSettings
+from jaxmem.settings.workload import Recorded
 
 if TYPE_CHECKING:
     from jaxmem.learning.config import TrainConfig
     from jaxmem.workloads.registry import Workload
 
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 
 
 def terminal(*, stderr: bool = False) -> Console:
@@ -26,7 +30,9 @@ def tell_where(console: Console, path: Path, what: str) -> None:
     console.print(Text.assemble((str(path), "bold"), f": {what}"))
 
 
-def checked(check: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+def checked(
+    check: Callable[Arguments, Result], *arguments: Arguments.args, **options: Arguments.kwargs
+) -> Result:
     """What `check` returns; its ValueError becomes the one line that the user reads."""
     try:
         return check(*arguments, **options)
@@ -34,45 +40,31 @@ def checked(check: Callable[..., Result], *arguments: Any, **options: Any) -> Re
         raise UsageError(str(error)) from error
 
 
-def workload_of(config: dict[str, Any], **overrides: Any) -> "Workload":
-    """The workload that a configuration asks for."""
+def workload_of(settings: RenderSettings | CompareSettings) -> "Workload":
+    """Makes the workload that is asked for."""
     # It brings JAX, which a verb that only reads or launches should not wait for.
-    from jaxmem.workloads.registry import workload
+    from jaxmem.workloads import registry
 
-    options = {**config["workload"], **overrides}
-    return checked(workload, options.pop("source"), config["cells"], **options)
+    return checked(registry.workload_of, settings.workload, settings.cells)
 
 
-def training_of(config: dict[str, Any]) -> "TrainConfig":
-    """Returns the training run that a configuration asks for."""
-    from jaxmem.learning.config import evaluation_config, train_config
+def training_of(settings: TrainSettings | SweepSettings) -> "TrainConfig":
+    """Makes the training run that is asked for."""
+    from jaxmem.learning.config import TrainConfig
+    from jaxmem.workloads import registry
 
     # A recording is trained on in windows, so that there is something left to test on.
-    windows = {"episodes": "windows"} if config["workload"]["source"] == "trace" else {}
-    settings, network = dict(config["learner"]), dict(config["network"])
+    played = settings.workload
+    if isinstance(played, Recorded):
+        played = replace(played, episodes="windows")
     return checked(
-        train_config,
-        workload_of(config, **windows),
-        settings.pop("name"),
-        seed=config["seed"],
-        evaluation=checked(evaluation_config, config["evaluation"]),
-        devices=config["devices"],
-        network=network.pop("name"),
-        **network,
-        **config["environment"],
-        **settings,
+        TrainConfig,
+        task=checked(registry.workload_of, played, settings.cells),
+        learner=settings.learner.name,
+        settings=settings.learner,
+        seed=settings.seed,
+        holes=settings.environment.holes,
+        reward=settings.environment.reward,
+        evaluation=settings.evaluation,
+        devices=settings.devices,
     )
-
-
-def check_switch(config: dict[str, Any], name: str) -> bool:
-    """A setting that is true or false."""
-    if not isinstance(config[name], bool):
-        raise UsageError(f"{name} is {config[name]!r}; it must be true or false")
-    return config[name]
-
-
-def check_list(config: dict[str, Any], name: str) -> list[Any]:
-    """A setting that is a list."""
-    if not isinstance(config[name], list):
-        raise UsageError(f"{name} is {config[name]!r}; it must be a list, as {name}=[a,b]")
-    return config[name]

@@ -1,20 +1,14 @@
 """`jaxmem compare`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from jaxmem.commands import (
-    check_list,
-    check_switch,
-    checked,
-    tell_where,
-    terminal,
-    workload_of,
-)
-from jaxmem.evaluation.compare import Comparison, check_comparison, compare
-from jaxmem.evaluation.hindsight import check_searchable
+from jaxmem.commands import checked, tell_where, terminal, workload_of
+from jaxmem.evaluation.compare import Comparison, answer
+from jaxmem.evaluation.question import question_of
 from jaxmem.policies.saved import SHIPPED
 from jaxmem.render import draw_memory_map, rich_table
 from jaxmem.render.comparison import draw_comparison
@@ -24,6 +18,7 @@ from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.terminal import placements_text
 from jaxmem.rules import default_rules
 from jaxmem.run_folder import RunFolder
+from jaxmem.settings.verbs import CompareSettings
 from jaxmem.workloads.registry import Workload
 
 PANELS = 8  # policies in memory.png: more are not readable at a glance
@@ -31,31 +26,28 @@ AT_HOME = range(64, 257)  # cells of the arenas that the generalist was trained 
 REQUESTS = 320  # shown of a long sequence, likewise
 
 
-def run(config: dict[str, Any], command: str) -> int:
+def run(settings: CompareSettings, command: str) -> int:
     """Compares, prints the table, writes the run folder."""
     console = terminal()
-    task = workload_of(config)
+    task = workload_of(settings)
     # The generalist is at home in the sizes that it was trained in.
-    by_default = config["policies"] is None and task.cells in AT_HOME
+    by_default = settings.policies is None and task.cells in AT_HOME
     learned = [name for name in SHIPPED if name == "generalist" and by_default]
-    question = {
-        "policies": [*rivals(config, task), *learned],
-        "sequences": config["sequences"],
-        "seed": config["seed"],
-        "reference": config["reference"],
-        "measures": check_list(config, "measures"),
-    }
-    checked(check_comparison, task=task, **question)
-    hindsight = check_switch(config, "hindsight")
-    if hindsight:
-        checked(check_searchable, task)
-    overwrite = check_switch(config, "overwrite")
-    with checked(RunFolder, "compare", task.name, config["out"], overwrite) as folder:
-        folder.write_config(config, command)
+    question = checked(
+        question_of,
+        [*rivals(settings.policies, task), *learned],
+        task,
+        settings.sequences,
+        settings.seed,
+        settings.reference,
+        settings.measures,
+        settings.hindsight,
+    )
+    out, overwrite = settings.out, settings.overwrite
+    with checked(RunFolder, "compare", task.name, out, overwrite) as folder:
+        folder.write_config(settings.plain(), command)
         with StagesDisplay(console) as display:
-            comparison = checked(
-                compare, on=task, hindsight=hindsight, report=display.report, **question
-            )
+            comparison = checked(answer, question, display.report)
         results = {**comparison.results, "command": command}
         # Shown first: a full disk is no reason to lose what was computed.
         if task.name == "scenario":
@@ -70,10 +62,10 @@ def run(config: dict[str, Any], command: str) -> int:
     return 0
 
 
-def rivals(config: dict[str, Any], task: Workload) -> list[Any]:
+def rivals(policies: Sequence[str] | None, task: Workload) -> Sequence[str]:
     """Returns the policies asked for; by default every rule that applies."""
-    if config["policies"] is not None:
-        return check_list(config, "policies")
+    if policies is not None:
+        return policies
     return [rule.name for rule in default_rules(task.hinted)]
 
 

@@ -4,25 +4,24 @@ import importlib.util
 import os
 import socket
 from pathlib import Path
-from typing import Any
 
 import jaxmem
 from jaxmem.configuration import UsageError
 from jaxmem.extras import how_to_get
+from jaxmem.settings.verbs import DemoSettings
 
 PAGE = Path(jaxmem.__file__).parent / "app" / "page.py"
-MOST_UPLOAD = 200  # MB
 
 
-def run(config: dict[str, Any], command: str) -> int:
+def run(settings: DemoSettings, command: str) -> int:
     """Serves the page until it is interrupted."""
     del command
-    arguments = server_arguments(config)
+    arguments = server_arguments(settings)
     if importlib.util.find_spec("streamlit") is None:
         raise UsageError(f"demo needs streamlit: {how_to_get('demo', 'jaxmem demo')}")
-    check_free(config["address"], config["port"])
-    host = "localhost" if config["address"] in ("0.0.0.0", "::") else config["address"]
-    print(f"jaxmem demo: http://{host}:{config['port']} (Ctrl-C ends it)", flush=True)
+    check_free(settings.address, settings.port)
+    host = "localhost" if settings.address in ("0.0.0.0", "::") else settings.address
+    print(f"jaxmem demo: http://{host}:{settings.port} (Ctrl-C ends it)", flush=True)
     # The page and what works for it are several processes: they share an accelerator, if there is
     # one.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -33,20 +32,15 @@ def run(config: dict[str, Any], command: str) -> int:
     return 0
 
 
-def server_arguments(config: dict[str, Any]) -> list[str]:
-    """Returns what Streamlit is told; raises UsageError for what cannot be."""
-    address, port, upload = config["address"], config["port"], config["upload"]
-    if not isinstance(address, str) or not address.strip():
-        raise UsageError(f"address is {address!r}; localhost, or an address of this machine")
-    for name, value, most in (("port", port, 65_535), ("upload", upload, MOST_UPLOAD)):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 to {most}")
+def server_arguments(settings: DemoSettings) -> list[str]:
+    """Returns what Streamlit is told."""
+    address, port = settings.address, settings.port
     options = {
         "server.address": address,
         "server.port": port,
         "server.headless": "true",  # opens no window, and asks for no e-mail address
         "server.fileWatcherType": "none",
-        "server.maxUploadSize": upload,
+        "server.maxUploadSize": settings.upload,
         "server.enableStaticServing": "false",
         "browser.gatherUsageStats": "false",
         # Known, so that nobody outside is asked which address this machine has.

@@ -8,7 +8,6 @@ import numpy as np
 from jaxmem.commands import checked, tell_where, terminal
 from jaxmem.commands.kept import KeptRun, save_learned
 from jaxmem.commands.processes import WRITTEN, follow
-from jaxmem.commands.resume import read_from
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
@@ -21,31 +20,26 @@ from jaxmem.render.progress import StagesDisplay, SweepDisplay
 from jaxmem.render.study import Panel, draw_learning_bands
 from jaxmem.render.sweep import sweep_markdown, sweep_table
 from jaxmem.run_folder import RunFolder
+from jaxmem.settings.verbs import TrainSettings
 from jaxmem.workloads.registry import Workload
 
 PANELS = 12  # learning curves in one picture
 
 
-def asked_for(config: dict[str, Any]) -> bool:
-    """Whether a configuration of `jaxmem train` is of more than one member."""
-    return config["seeds"] is not None or bool(config["sweep"])
-
-
-def check(config: dict[str, Any], run_config: TrainConfig) -> Grid:
+def check(settings: TrainSettings, run_config: TrainConfig) -> Grid:
     """Returns the members, once all of them can be trained; raises UsageError for what cannot be.
 
     Args:
         run_config: what all members are but for what is set for each.
     """
-    if config["policies"] is not None:
+    if settings.policies is not None:
         raise UsageError("policies cannot be set beside seeds or sweep: all rules are shown")
-    seeds = 1 if config["seeds"] is None else config["seeds"]
-    grid = checked(grid_of, run_config, config["sweep"], seeds)
+    grid = checked(grid_of, run_config, settings.sweep, settings.seeds or 1)
     checked(check_tight, run_config.task, run_config.seed)
     return grid
 
 
-def run(config: dict[str, Any], command: str, grid: Grid, *, resume: Any) -> int:
+def run(settings: TrainSettings, command: str, grid: Grid, *, resume: str | None) -> int:
     """Trains all members, tests them on the same sequences, and writes what they left.
 
     Args:
@@ -54,10 +48,9 @@ def run(config: dict[str, Any], command: str, grid: Grid, *, resume: Any) -> int
     console, task = terminal(), grid.config.task
     if not hosts.is_first():
         return follow(train_grid, grid)
-    with read_from(resume):
-        kept = KeptRun(config, command, "train", task.name, console, anew=resume is None)
+    kept = KeptRun(settings, command, "train", task.name, console, anew=resume is None)
     with kept:
-        kept.log(config["loggers"], _configs(config, grid))
+        kept.log(settings.loggers, _configs(settings, grid))
         try:
             with SweepDisplay(console, grid.titles, len(grid.seeds)) as display:
                 listeners = [*kept.listeners, display]
@@ -65,8 +58,8 @@ def run(config: dict[str, Any], command: str, grid: Grid, *, resume: Any) -> int
         except Terminated as stopped:
             return kept.terminated(stopped)
         with StagesDisplay(console) as stages:
-            tested, failed = _tested(result, config, task, stages)
-        results = _results(result, tested, config, task, command)
+            tested, failed = _tested(result, settings, task, stages)
+        results = _results(result, tested, settings, task, command)
         # Shown first: a full disk is no reason to lose what was computed.
         console.print(sweep_table(results), "")
         for place, row in enumerate(result.members):
@@ -88,7 +81,7 @@ def run(config: dict[str, Any], command: str, grid: Grid, *, resume: Any) -> int
 def _results(
     result: GridResult,
     tested: dict[str, Any],
-    config: dict[str, Any],
+    settings: TrainSettings,
     task: Workload,
     command: str,
 ) -> dict[str, Any]:
@@ -98,8 +91,8 @@ def _results(
         "command": command,
         "workload": task.name,
         "cells": task.cells,
-        "sequences": config["sequences"],
-        "seed": config["seed"],
+        "sequences": settings.sequences,
+        "seed": settings.seed,
         **surroundings(),
         **tested,
         "notes": sorted({member.note for member in members if member.note}),
@@ -111,15 +104,15 @@ def _results(
 
 
 def _tested(
-    result: GridResult, config: dict[str, Any], task: Workload, stages: StagesDisplay
+    result: GridResult, settings: TrainSettings, task: Workload, stages: StagesDisplay
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Every member and rule on the same test sequences, as it stands in results.json.
 
     Returns:
         That, and failed requests of each sequence in %, by name: float64[P].
     """
-    grid, seed = result.grid, config["seed"]
-    rules = Rules(task, seed, config["sequences"], stages.report)
+    grid, seed = result.grid, settings.seed
+    rules = Rules(task, seed, settings.sequences, stages.report)
     choices, members = [], []
     tried: dict[str, np.ndarray] = {}
     for place, row in enumerate(result.members):
@@ -164,16 +157,11 @@ def _name(place: int, seed: int) -> str:
     return f"choice-{place}-seed-{seed}"
 
 
-def _configs(config: dict[str, Any], grid: Grid) -> dict[str, dict[str, Any]]:
-    """Of each member, what it would be asked for alone with."""
+def _configs(settings: TrainSettings, grid: Grid) -> dict[str, dict[str, Any]]:
+    """Writes of each member what it would be asked for alone with."""
+    alone = dataclasses.replace(settings, seeds=None, sweep={}).plain()
     return {
-        _name(place, seed): {
-            **config,
-            "seed": seed,
-            "seeds": None,
-            "sweep": {},
-            "learner": {**config["learner"], **choice},
-        }
+        _name(place, seed): {**alone, "seed": seed, "learner": {**alone["learner"], **choice}}
         for place, choice in enumerate(grid.choices)
         for seed in grid.seeds
     }

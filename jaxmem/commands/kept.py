@@ -1,18 +1,16 @@
 """The run folder of a training command while it trains: metrics, checkpoints, and how it ends."""
 
-import math
 import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.text import Text
 
-from jaxmem.commands import check_switch, checked
-from jaxmem.configuration import UsageError
+from jaxmem.commands import checked
 from jaxmem.learning.checkpoint import Checkpointing, Checkpoints
 from jaxmem.learning.loop import Listener
 from jaxmem.learning.result import TrainResult
@@ -21,6 +19,7 @@ from jaxmem.loggers import Logger, Members, loggers_of
 from jaxmem.metrics import FILE, MetricsFile
 from jaxmem.policies.saved import save_policy
 from jaxmem.run_folder import CHECKPOINTS, RunFolder
+from jaxmem.settings.verbs import SweepSettings, TrainSettings
 
 POLICY = "policy.safetensors"
 TERMINATED = 143  # exit status after SIGTERM, as a shell has it
@@ -31,7 +30,7 @@ class KeptRun:
 
     def __init__(
         self,
-        config: dict[str, Any],
+        settings: TrainSettings | SweepSettings,
         command: str,
         verb: str,
         subject: str,
@@ -46,21 +45,19 @@ class KeptRun:
             anew: what an earlier run left there is not gone on with.
 
         Raises:
-            UsageError: a setting out of range, or a folder that cannot be used.
+            UsageError: a folder that cannot be used.
         """
-        self._verb, given = verb, config["checkpoint"]
-        self._seconds = _seconds(given["seconds"])
-        self._keep = check_switch({"finished": False, **given}, "finished")
-        self.folder = checked(
-            RunFolder, verb, subject, config["out"], check_switch(config, "overwrite")
-        )
+        self._verb = verb
+        self._seconds = settings.checkpoint.seconds
+        self._keep = settings.checkpoint.keep
+        self.folder = checked(RunFolder, verb, subject, settings.out, settings.overwrite)
         self._console = console
         self._opened: list[Checkpoints] = []
         self._loggers: list[Logger] = []
         self._anew = anew
         with ExitStack() as failing:
             failing.push(self.folder)
-            self.folder.write_config(config, command)
+            self.folder.write_config(settings.plain(), command)
             if anew:
                 self._checkpoints().remove()
             failing.pop_all()
@@ -126,9 +123,3 @@ def save_learned(folder: Path, learned: TrainResult) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     network = learned.policy.parameters.network
     save_policy(folder / POLICY, network, learned.card)
-
-
-def _seconds(given: Any) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
-        raise UsageError(f"checkpoint.seconds is {given!r}; a number of at least 0")
-    return float(given)

@@ -15,7 +15,6 @@ from jaxmem.configuration import UsageError
 from jaxmem.extras import extra
 
 MEMRAY, VALGRIND = "memray", "valgrind"
-RECORDERS = (MEMRAY, VALGRIND)
 # Asks an interpreter for memray, and for the module that it is to run where that is one.
 PROBE = """
 import sys
@@ -34,7 +33,7 @@ VALGRIND_OPTIONS = (
 class Recorder(NamedTuple):
     """The way to record a command."""
 
-    kind: str  # of RECORDERS, and the format of what it writes
+    kind: str  # "memray" or "valgrind", and the format of what it writes
     name: str  # of the recording
     # The command line that records into a file: memray's by name, valgrind's by number.
     words: Callable[[str], list[str]]
@@ -45,14 +44,12 @@ def recorder_of(command: Sequence[str], kind: str | None, objects: bool) -> Reco
 
     Args:
         command: the program with its arguments, one or more words.
-        kind: one of RECORDERS; None: memray for Python, valgrind for anything else.
+        kind: "memray" or "valgrind"; None: memray for Python, valgrind for anything else.
         objects: whether what Python's own allocator hands out is recorded too.
 
     Raises:
         UsageError: the program or its recorder is missing, or cannot record this.
     """
-    if kind not in (None, *RECORDERS):
-        raise UsageError(f"recorder is {kind!r}; it must be {' or '.join(RECORDERS)}, or null")
     python = python_words(command)
     if python is None and kind == MEMRAY:
         python = PythonWords(sys.executable, (), tuple(command))

@@ -3,20 +3,20 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxmem.commands import check_switch
 from jaxmem.configuration import UsageError
+from jaxmem.settings.verbs import TraceImportSettings, TraceRecordSettings
 
 if TYPE_CHECKING:
     from jaxmem.recordings import Recording
 
 
-def check_out(config: dict[str, Any], name: str) -> Path:
+def check_out(settings: TraceImportSettings | TraceRecordSettings, name: str) -> Path:
     """Checks that the file can be written, and returns its path.
 
     Args:
@@ -27,13 +27,12 @@ def check_out(config: dict[str, Any], name: str) -> Path:
     """
     from jaxmem.recordings.store import SUFFIX
 
-    overwrite = check_switch(config, "overwrite")
-    out = Path(f"{name}{SUFFIX}" if config["out"] is None else str(config["out"]))
+    out = Path(f"{name}{SUFFIX}" if settings.out is None else settings.out)
     try:
         if out.exists():
             if not out.is_file():
                 raise UsageError(f"out={out} is no ordinary file; take another")
-            if not overwrite:
+            if not settings.overwrite:
                 raise UsageError(
                     f"{out} is there already; take another out=FILE, or overwrite=true"
                 )
@@ -48,24 +47,16 @@ def check_out(config: dict[str, Any], name: str) -> Path:
     return out
 
 
-def check_device(config: dict[str, Any]) -> int | None:
-    """Returns the device of a CUDA snapshot that is asked for; None: that with most events."""
-    device = config["device"]
-    if device is None or (type(device) is int and device >= 0):
-        return device
-    raise UsageError(f"device is {device!r}; it must be the number of a CUDA device, as device=0")
-
-
-def keep(out: Path, recording: "Recording", config: dict[str, Any], console: Console) -> None:
-    """Writes the store, and prints what is in it and where it is.
+def keep(out: Path, recording: "Recording", licence: str | None, console: Console) -> None:
+    """Writes the store, with what may be done with it, and prints what is in it and where it is.
 
     Raises:
         UsageError: it cannot be written.
     """
     from jaxmem.recordings import write_store
 
-    if config["licence"] is not None:
-        licence = " ".join(str(config["licence"]).split())
+    if licence is not None:
+        licence = " ".join(licence.split())
         recording = replace(recording, about=replace(recording.about, licence=licence))
     try:
         write_store(out, recording)

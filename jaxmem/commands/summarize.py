@@ -2,20 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from jaxmem.commands import tell_where, terminal
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.summary import summary_of
 from jaxmem.render.summary import draw_summary, summary_markdown, summary_table
 from jaxmem.runs import runs_below
+from jaxmem.settings.verbs import SummarizeSettings
 from jaxmem.whole_files import unwritable, write_whole
 
 
-def run(config: dict[str, Any], command: str) -> int:
+def run(settings: SummarizeSettings, command: str) -> int:
     """Reads the run folders, prints the table, writes summary.json, summary.md and summary.png."""
     console = terminal()
-    folder = Path(config["folder"])
+    folder = Path(settings.folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; usage: jaxmem summarize DIR [key=value ...]")
     runs, left_out = runs_below(folder)
@@ -28,7 +28,7 @@ def run(config: dict[str, Any], command: str) -> int:
     summary = {"command": command, "folder": str(folder), "rows": rows, "left_out": left_out}
     # Shown first: a full disk is no reason to lose what was computed.
     console.print(summary_table(summary, console.width), "")
-    out = folder if config["out"] is None else Path(str(config["out"]))
+    out = folder if settings.out is None else Path(settings.out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(summary, indent=1, allow_nan=False)

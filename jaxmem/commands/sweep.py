@@ -1,6 +1,7 @@
 """`jaxmem sweep`: a search for the settings with which training fails least."""
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,11 +11,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from jaxmem.commands import check_switch, checked, tell_where, terminal, training_of
+from jaxmem.commands import checked, tell_where, terminal, training_of
 from jaxmem.commands.kept import KeptRun, save_learned
-from jaxmem.commands.resume import read_from, resumed
+from jaxmem.commands.resume import resumed
 from jaxmem.configuration import UsageError
-from jaxmem.evaluation.compare import STRONGEST, check_comparison
 from jaxmem.evaluation.rules import Rules
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tightness import check_tight
@@ -27,9 +27,8 @@ from jaxmem.policies.saved import load_policy
 from jaxmem.render.progress import SearchDisplay, StagesDisplay
 from jaxmem.render.search import draw_importances, draw_trials, search_markdown, trials_table
 from jaxmem.render.sweep import sweep_table
-from jaxmem.rules import CLASSICAL
 from jaxmem.run_folder import RESULTS, RunFolder, is_finished
-from jaxmem.workloads.registry import Workload
+from jaxmem.settings.verbs import SweepSettings
 
 STUDY, BEST, TRIALS = "study.db", "best", "trials"
 # What a trial comes to depends on these, and on nothing else that can be set.
@@ -39,17 +38,15 @@ ASKED = (
 INTERRUPTED = 130  # exit status after Ctrl-C, as a shell has it
 
 
-def run(config: dict[str, Any], command: str) -> int:
+def run(settings: SweepSettings, command: str) -> int:
     """Searches, tests the best trial beside the rules, and writes what all trials came to."""
     console = terminal()
     checked(check_optuna)
-    resume = config["resume"]
-    anew = resume is None and check_switch(config, "overwrite")
-    config, command = resumed("sweep", config, command)
-    with read_from(resume):
-        plan = check(config)
-        kept, study = _opened(config, command, plan, console, anew=anew)
-    task, trials, batch = plan.config.task, config["trials"], config["batch"]
+    anew = settings.resume is None and settings.overwrite
+    settings, command = resumed("sweep", settings, command)
+    plan = check(settings)
+    kept, study = _opened(settings, command, plan, console, anew=anew)
+    trials, batch = settings.trials, settings.batch
     with kept, study:
         policies = _Policies(kept.folder.path, study)
         try:
@@ -78,7 +75,7 @@ def run(config: dict[str, Any], command: str) -> int:
             return 1 if finished else INTERRUPTED
         folder = policies.promote(study.best.number)
         with StagesDisplay(console) as stages:
-            tested, failed = _tested(config, task, plan, study.best, folder, stages)
+            tested, failed = _tested(settings, plan, study.best, folder, stages)
         results = {
             "command": command,
             **tested,
@@ -98,42 +95,40 @@ def run(config: dict[str, Any], command: str) -> int:
     return 0
 
 
-def check(config: dict[str, Any]) -> SearchPlan:
+def check(settings: SweepSettings) -> SearchPlan:
     """Returns what is to be searched, once all of it can be; raises UsageError for what cannot."""
-    run_config = training_of(config)
-    plan = checked(plan_search, run_config, config["space"], config["seeds"])
-    checked(check_counts, config["trials"], config["batch"], len(plan.seeds))
-    checked(
-        check_comparison,
-        CLASSICAL,
-        run_config.task,
-        config["sequences"],
-        config["seed"],
-        STRONGEST,
-        measures=["failed_requests"],
-    )
+    run_config = training_of(settings)
+    plan = checked(plan_search, run_config, settings.space, settings.seeds)
+    checked(check_counts, settings.trials, settings.batch, len(plan.seeds))
     checked(check_tight, run_config.task, run_config.seed)
     return plan
 
 
 def _opened(
-    config: dict[str, Any], command: str, plan: SearchPlan, console: Console, *, anew: bool
+    settings: SweepSettings, command: str, plan: SearchPlan, console: Console, *, anew: bool
 ) -> tuple[KeptRun, Study]:
     """The run folder and the study in it: one that is there is gone on with, unless `anew`."""
-    asked = {**{name: config[name] for name in ASKED}, "space": about(plan.space)}
-    options = {"asked": asked, "first": plan.defaults, "seed": config["seed"]}
-    options["sampler"] = config["sampler"]
+    plain = settings.plain()
+    asked = {**{name: plain[name] for name in ASKED}, "space": about(plan.space)}
+    opened = functools.partial(
+        Study,
+        space=plan.space,
+        asked=asked,
+        first=plan.defaults,
+        seed=settings.seed,
+        sampler=settings.sampler,
+    )
     study = None
-    out = None if config["out"] is None else Path(str(config["out"]))
+    out = None if settings.out is None else Path(settings.out)
     if out is not None and (out / STUDY).exists() and not anew:
-        study = checked(Study, out / STUDY, plan.space, **options)
-        if is_finished(out) and len(study.trials) >= config["trials"]:
+        study = checked(opened, out / STUDY)
+        if is_finished(out) and len(study.trials) >= settings.trials:
             study.close()
             raise UsageError(
                 f"{out} already holds a search of {len(study.trials)} trials, which is finished; "
                 "more trials=N go on with it, overwrite=true begins anew"
             )
-    given = {**config, "overwrite": anew or study is not None}
+    given = dataclasses.replace(settings, overwrite=anew or study is not None)
     task = plan.config.task
     with ExitStack() as failing:
         if study is not None:
@@ -147,7 +142,7 @@ def _opened(
             for name in (BEST, TRIALS):
                 shutil.rmtree(kept.folder.file(name), ignore_errors=True)
             kept.folder.file(STUDY).unlink(missing_ok=True)
-            study = checked(Study, kept.folder.file(STUDY), plan.space, **options)
+            study = checked(opened, kept.folder.file(STUDY))
         failing.pop_all()
     for note in task.notes:
         console.print(note)
@@ -183,8 +178,7 @@ class _Policies:
 
 
 def _tested(
-    config: dict[str, Any],
-    task: Workload,
+    settings: SweepSettings,
     plan: SearchPlan,
     best: Trial,
     folder: Path,
@@ -195,7 +189,8 @@ def _tested(
     Returns:
         That, and failed requests of each sequence in %, by name: float64[P].
     """
-    rules = Rules(task, config["seed"], config["sequences"], stages.report)
+    task = plan.config.task
+    rules = Rules(task, settings.seed, settings.sequences, stages.report)
     stages.report("playing the best trial")
     names = [f"seed-{seed}" for seed in plan.seeds]
     players = [load_policy(folder / name / "policy.safetensors") for name in names]
@@ -203,8 +198,8 @@ def _tested(
     results = {
         "workload": task.name,
         "cells": task.cells,
-        "sequences": config["sequences"],
-        "seed": config["seed"],
+        "sequences": settings.sequences,
+        "seed": settings.seed,
         **surroundings(),
         "seeds": list(plan.seeds),
         "best_trial": best.number,

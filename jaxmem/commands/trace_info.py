@@ -1,10 +1,10 @@
 """`jaxmem trace info FILE`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.commands import check_list, check_switch, checked, tell_where, terminal
-from jaxmem.commands.stores import check_device
+from jaxmem.commands import checked, tell_where, terminal
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.names import nearest
@@ -23,18 +23,17 @@ from jaxmem.render.trace_picture import draw_trace
 from jaxmem.render.trace_verdict import trace_verdict
 from jaxmem.rules import ORDERED
 from jaxmem.run_folder import RunFolder
+from jaxmem.settings.verbs import MOST_ALIGNMENT, TraceInfoSettings
 
-MOST_ALIGNMENT = 2**21  # bytes, a large page
 
-
-def run(config: dict[str, Any], command: str) -> int:
+def run(settings: TraceInfoSettings, command: str) -> int:
     """Replays the recording, prints the table, writes the run folder."""
     console = terminal()
-    policies, alignment = check_policies(config), check_alignment(config)
-    overwrite, device = check_switch(config, "overwrite"), check_device(config)
-    recording = checked(read_trace, config["file"], device=device)
-    events, notes = played_in_bytes(recording, alignment)
-    with checked(RunFolder, "trace-info", recording.name, config["out"], overwrite) as folder:
+    policies = check_policies(settings.policies)
+    recording = checked(read_trace, settings.file, device=settings.device)
+    events, notes = played_in_bytes(recording, settings.alignment)
+    out, overwrite = settings.out, settings.overwrite
+    with checked(RunFolder, "trace-info", recording.name, out, overwrite) as folder:
         with StagesDisplay(console) as display:
             found = checked(headroom, events, policies, display.report)
         results = {"command": command, **results_of(events, found)}
@@ -48,7 +47,7 @@ def run(config: dict[str, Any], command: str) -> int:
         offsets = found.offline.start
         check_packing(offsets, events.units, deaths_of(recording))
         folder.write_packing(packing_lines(recording, offsets, events.alignment))
-        folder.write_config(config, command)
+        folder.write_config(settings.plain(), command)
         folder.write_table(trace_markdown(results))
         folder.write_results(results)
     tell_where(console, folder.path, "results.json, table.md, info.png, offsets.csv")
@@ -146,12 +145,11 @@ def _by_text(shares: dict[str, dict[float, float]]) -> dict[str, dict[str, float
     return {name: {str(f): share for f, share in row.items()} for name, row in shares.items()}
 
 
-def check_policies(config: dict[str, Any]) -> list[str]:
+def check_policies(names: Sequence[str] | None) -> Sequence[str]:
     """Returns the policies asked for, which all play in bytes; null: all rules that do."""
     allowed = (*ORDERED, *SCORERS)
-    if config["policies"] is None:
+    if names is None:
         return [*ORDERED, "learned"]
-    names = [str(name) for name in check_list(config, "policies")]
     if not names:
         raise UsageError(f"policies is []; name one or more of {', '.join(allowed)}")
     for name in names:
@@ -170,18 +168,5 @@ def check_policies(config: dict[str, Any]) -> list[str]:
             )
         checked(load_scorer, name)
     if len(set(names)) < len(names):
-        raise UsageError(f"policies is {names}; name each once")
+        raise UsageError(f"policies is {list(names)}; name each once")
     return names
-
-
-def check_alignment(config: dict[str, Any]) -> int | None:
-    """Returns the bytes of a unit; None: those of the recording's source."""
-    alignment = config["alignment"]
-    if alignment is None:
-        return None
-    whole = isinstance(alignment, int) and not isinstance(alignment, bool)
-    if not whole or not 1 <= alignment <= MOST_ALIGNMENT or alignment.bit_count() != 1:
-        raise UsageError(
-            f"alignment is {alignment!r}; it must be a power of two from 1 to {MOST_ALIGNMENT}"
-        )
-    return alignment

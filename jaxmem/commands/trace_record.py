@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from jaxmem.commands import check_switch, terminal
+from jaxmem.commands import terminal
 from jaxmem.commands.recorders import VALGRIND, Recorder, recorder_of
 from jaxmem.commands.stores import check_out, keep
 from jaxmem.configuration import UsageError
 from jaxmem.render.progress import ReadingDisplay
+from jaxmem.settings.verbs import TraceRecordSettings
 
 if TYPE_CHECKING:
     from jaxmem.recordings import Recording
@@ -28,19 +29,19 @@ PATIENCE = 3  # seconds that a program has to end when it is asked to
 BY_SIGNAL = 128  # and its number: the exit status after a signal, as a shell has it
 
 
-def run(config: dict[str, Any], command: str) -> int:
+def run(settings: TraceRecordSettings, command: str) -> int:
     """Runs the program, writes the store, says what is in it; the exit status is the program's."""
     del command
     # What the program prints may go into a file, which is to hold nothing else.
     console = terminal(stderr=True)
-    program, objects = config["program"], check_switch(config, "python_objects")
-    recorder = recorder_of(program, config["recorder"], objects)
-    out = check_out(config, recorder.name)
+    program = settings.program
+    recorder = recorder_of(program, settings.recorder, settings.python_objects)
+    out = check_out(settings, recorder.name)
     recording, code = _recorded(recorder, shlex.join(program), console)
     # It brings JAX, which what fails before should not wait for.
     from jaxmem.recordings.source import stem
 
-    keep(out, replace(recording, name=stem(out.name)), config, console)
+    keep(out, replace(recording, name=stem(out.name)), settings.licence, console)
     if code:
         console.print(f"\nthe program ended with {_told(code)}", soft_wrap=True)
     return code if code >= 0 else BY_SIGNAL - code

@@ -4,12 +4,13 @@ import dataclasses
 import shlex
 from typing import Any
 
-from jaxmem.commands import check_list, checked, grid, tell_where, terminal, training_of
+from jaxmem.commands import checked, grid, tell_where, terminal, training_of
 from jaxmem.commands.compare import draw_pictures, rivals, show
 from jaxmem.commands.kept import POLICY, KeptRun, save_learned
 from jaxmem.commands.processes import WRITTEN, follow, join_hosts
-from jaxmem.commands.resume import read_from, resumed
-from jaxmem.evaluation.compare import Comparison, check_comparison, compare
+from jaxmem.commands.resume import resumed
+from jaxmem.evaluation.compare import Comparison, answer
+from jaxmem.evaluation.question import Question, question_of
 from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning import hosts
 from jaxmem.learning.config import TrainConfig
@@ -22,34 +23,34 @@ from jaxmem.render import draw_learning_curve
 from jaxmem.render.progress import StagesDisplay, TrainingDisplay
 from jaxmem.run_folder import RunFolder
 from jaxmem.runs import LEARNED
+from jaxmem.settings.learner import AnyConfig
+from jaxmem.settings.verbs import TrainSettings
 from jaxmem.whole_files import unwritable
 
 RATES = ("learning_rate", "final_learning_rate")  # of every learner
 
 
-def run(config: dict[str, Any], command: str) -> int:
+def run(settings: TrainSettings, command: str) -> int:
     """Trains, compares, prints the table, writes the run folder with the policy in it."""
-    console, resume = terminal(), config["resume"]
-    join_hosts(config["hosts"])
-    config, command = resumed("train", config, command)
-    with read_from(resume):
-        asked = check(config)
+    console, resume = terminal(), settings.resume
+    join_hosts(settings.hosts)
+    settings, command = resumed("train", settings, command)
+    asked = check(settings)
     if isinstance(asked, Grid):
-        return grid.run(config, command, asked, resume=resume)
-    task = asked.task
-    others, question = rivals(config, task), question_of(config)
+        return grid.run(settings, command, asked, resume=resume)
+    run_config, question = asked
+    task = run_config.task
     if not hosts.is_first():
-        return follow(train, asked)
-    with read_from(resume):
-        kept = KeptRun(config, command, "train", task.name, console, anew=resume is None)
+        return follow(train, run_config)
+    kept = KeptRun(settings, command, "train", task.name, console, anew=resume is None)
     with kept:
-        kept.log(config["loggers"], {LEARNED: config})
+        kept.log(settings.loggers, {LEARNED: settings.plain()})
         for note in task.notes:
             console.print(note)
         try:
             with TrainingDisplay(console) as display:
                 listeners = [*kept.listeners, display]
-                result = train(asked, listeners=listeners, checkpointing=kept.checkpointing())
+                result = train(run_config, listeners=listeners, checkpointing=kept.checkpointing())
         except Terminated as stopped:
             return kept.terminated(stopped)
         saved = _saved(result, kept)
@@ -57,11 +58,9 @@ def run(config: dict[str, Any], command: str) -> int:
             kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
         elif result.note:
             kept.tell(f"{result.note}; the best policy so far is kept; with a tenth of the rates:")
-            console.print(slower(config, command), soft_wrap=True)
+            console.print(slower(settings.learner, command), soft_wrap=True)
         with StagesDisplay(console) as stages:
-            comparison = checked(
-                compare, [*others, result.policy], task, report=stages.report, **question
-            )
+            comparison = answer(question.with_learned(result.policy), stages.report)
         results = _results(result, comparison, command)
         # Shown first: a full disk is no reason to lose what was computed.
         show(console, results)
@@ -79,31 +78,28 @@ def run(config: dict[str, Any], command: str) -> int:
     return 0
 
 
-def check(config: dict[str, Any]) -> TrainConfig | Grid:
-    """Returns the run that is asked for, or the grid of them, once all of it can be.
+def check(settings: TrainSettings) -> tuple[TrainConfig, Question] | Grid:
+    """Returns the run that is asked for and what it is judged by, or the grid of runs.
 
     Raises:
-        UsageError: a setting that cannot be.
+        UsageError: it cannot be.
     """
-    checked(check_loggers, check_list(config, "loggers"))
-    run_config = training_of(config)
-    if grid.asked_for(config):
-        return grid.check(config, run_config)
-    task, others = run_config.task, rivals(config, run_config.task)
-    question = question_of(config)
-    checked(check_comparison, policies=others, task=task, learned=run_config.q, **question)
-    checked(check_tight, task, run_config.seed)
-    return run_config
-
-
-def question_of(config: dict[str, Any]) -> dict[str, Any]:
-    """What the policy is to be judged on."""
-    return {
-        "sequences": config["sequences"],
-        "seed": config["seed"],
-        "reference": config["reference"],
-        "measures": check_list(config, "measures"),
-    }
+    checked(check_loggers, settings.loggers)
+    run_config = training_of(settings)
+    if settings.seeds is not None or settings.sweep:
+        return grid.check(settings, run_config)
+    question = checked(
+        question_of,
+        rivals(settings.policies, run_config.task),
+        run_config.task,
+        settings.sequences,
+        settings.seed,
+        settings.reference,
+        settings.measures,
+        learned=run_config.q,
+    )
+    checked(check_tight, run_config.task, run_config.seed)
+    return run_config, question
 
 
 def _saved(result: TrainResult, kept: KeptRun) -> bool:
@@ -135,11 +131,11 @@ def _results(result: TrainResult, comparison: Comparison, command: str) -> dict[
     }
 
 
-def slower(config: dict[str, Any], command: str) -> str:
+def slower(settings: AnyConfig, command: str) -> str:
     """The command that trains once more, in a new folder, with a tenth of the learning rates."""
     dropped = ("out", "overwrite", *(f"learner.{rate}" for rate in RATES))
     words = [word for word in shlex.split(command) if word.partition("=")[0] not in dropped]
-    rates = [f"learner.{rate}={config['learner'][rate] / 10:g}" for rate in RATES]
+    rates = [f"learner.{rate}={getattr(settings, rate) / 10:g}" for rate in RATES]
     return shlex.join([*words, *rates])
 
 

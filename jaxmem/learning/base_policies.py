@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tuning import finalists, strongest_rules
-from jaxmem.learning.config import ALONE, EvaluationConfig
-from jaxmem.learning.settings import STRONGEST
 from jaxmem.policies import TUNED, Policy, policy
+from jaxmem.settings.learner import ALONE, STRONGEST, EvaluationConfig
 from jaxmem.workloads.registry import Workload
 
 CANDIDATES = 2  # rules to choose from

@@ -13,7 +13,7 @@ Improvement using Monte-Carlo Search, with common random numbers.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,100 +26,11 @@ from jaxmem.learning.descent import descend
 from jaxmem.learning.learner import Metrics
 from jaxmem.learning.placements import Labels, beside_its_state, draw, no_labels
 from jaxmem.learning.rollouts import Choose, label, play_on, playing
-from jaxmem.learning.settings import (
-    Numbers,
-    check_blind,
-    check_network,
-    check_numbers,
-    check_rule,
-    check_shares,
-    check_whole,
-    check_widths,
-)
+from jaxmem.learning.settings import Numbers
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import Guide, greedy
 from jaxmem.policies.q_functions import CandidateQ
-
-
-@dataclass(frozen=True)
-class BranchingConfig:
-    """Settings of the learner."""
-
-    guide: str = "strongest"  # the rule that is improved on; strongest: on training sequences
-    margin: float = 0.01  # by how much a placement must be worth more than the guide's, in reward
-    states: int = 2_400_000  # states labelled with the guide as the base
-    round_states: int = 100_000  # and in each later round, with the policy so far as the base
-    rounds: int = 0  # later rounds
-    arenas: int = 1024  # E, states that are labelled at once
-    pool: int = 1  # arenas in play for each that is labelled; above 1, half are the fullest
-    candidates: int = 8  # C, placements tried in a state, at most
-    horizon: int = 40  # H, requests for which a placement is followed
-    stride: int = 4  # requests played between two labelled states of an arena
-    random_moves: float = 0.15  # share of placements at random on the way
-    kept: int = 256  # updates whose labels are learnt from
-    passes: float = 6.0  # times that a label is learnt from, about
-    minibatch: int = 1024  # placements in a gradient step
-    learning_rate: float = 2e-3  # at the start of a round
-    final_learning_rate: float = 1e-4  # and at its end
-    max_grad_norm: float = 10.0
-    averaging: float = 0.999  # of the parameters that play, for a gradient step
-    network: str = "scorer"
-    widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
-    blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
-    NUMBERS: ClassVar[tuple[str, ...]] = (
-        *("margin", "random_moves", "learning_rate", "final_learning_rate", "max_grad_norm"),
-        "averaging",
-    )
-
-    def __post_init__(self) -> None:
-        check_whole(
-            self,
-            *("states", "round_states", "arenas", "pool", "candidates", "horizon", "stride"),
-            *("kept", "minibatch"),
-        )
-        check_whole(self, "rounds", least=0)
-        check_rule(self, "guide")
-        check_shares(self, "random_moves", "averaging")
-        check_numbers(self, "margin", least=0.0)
-        check_numbers(self, "passes", "learning_rate", "final_learning_rate", "max_grad_norm")
-        check_network(self, "scorer")
-        check_widths(self)
-        check_blind(self)
-
-    @property
-    def first_updates(self) -> int:
-        """Updates with the guide as the base."""
-        return -(-self.states // self.arenas)
-
-    @property
-    def round_updates(self) -> int:
-        """Updates in each later round."""
-        return -(-self.round_states // self.arenas)
-
-    @property
-    def updates(self) -> int:
-        """Updates in a run."""
-        return self.first_updates + self.rounds * self.round_updates
-
-    @property
-    def arenas_in_play(self) -> int:
-        """Arenas that devices share."""
-        return self.arenas * self.pool
-
-    @property
-    def steps_per_update(self) -> int:
-        """Requests answered on the way between two updates; those of branches are not counted."""
-        return self.arenas_in_play * self.stride
-
-    @property
-    def room(self) -> int:
-        """Updates whose labels there is room for: a short run has no more than its own."""
-        return min(self.kept, self.updates)
-
-    @property
-    def gradient_steps(self) -> int:
-        """Gradient steps in an update."""
-        return max(1, round(self.passes * 4 * self.arenas / self.minibatch))
+from jaxmem.settings.learner import BranchingConfig
 
 
 def shown(arenas: Arenas, key: jax.Array, pool: int) -> Arenas:

@@ -7,7 +7,7 @@ so no step is ever joined to another arena's.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import flashbax
 import jax
@@ -19,92 +19,11 @@ from jaxmem.environment.environment import Environment, Params
 from jaxmem.learning.collect import Arenas, Steps, collect, epsilon_at, start_arenas
 from jaxmem.learning.learner import Metrics
 from jaxmem.learning.replay import items_of
-from jaxmem.learning.settings import (
-    Numbers,
-    check_blind,
-    check_choice,
-    check_network,
-    check_numbers,
-    check_shares,
-    check_whole,
-    check_widths,
-)
+from jaxmem.learning.settings import Numbers
 from jaxmem.learning.targets import double_q_targets
 from jaxmem.policies import Policy
-from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
-
-DECAYS = ("linear", "exponential")
-
-
-@dataclass(frozen=True)
-class DQNConfig:
-    """Settings of the learner."""
-
-    steps: int = 3_000_000  # environment steps, over all arenas
-    arenas: int = 128  # E, played side by side
-    rollout: int = 32  # S, steps of each arena between updates
-    gamma: float = 0.99  # discount of a request
-    n_steps: int = 8  # rewards that are added up before the target network is asked
-    buffer: int = 200_000  # steps that are kept
-    minimum: int = 10_000  # steps in the buffer before learning begins
-    batch: int = 256  # B, steps in a gradient step
-    gradient_steps: int = 32  # in an update
-    target_rate: float = 0.002  # share of the network that enters the target in a gradient step
-    huber: float = 1.0  # error up to which the loss is quadratic
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 5e-5
-    max_grad_norm: float = 10.0
-    final_epsilon: float = 0.02  # exploration goes from 1 to this
-    exploration: float = 0.3  # over this share of the steps
-    decay: str = "linear"  # in a line, or exponential: by the same factor at each update
-    network: str = "scorer"  # scorer: candidates by their features; mlp: addresses by the bitmap
-    widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
-    blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
-    guide: ClassVar[None] = None  # no rule to improve on
-    margin: ClassVar[float] = 0.0
-    NUMBERS: ClassVar[tuple[str, ...]] = (
-        *("gamma", "target_rate", "huber", "learning_rate", "final_learning_rate"),
-        *("max_grad_norm", "final_epsilon", "exploration"),
-    )
-
-    def __post_init__(self) -> None:
-        check_whole(self, "steps", "arenas", "rollout", "n_steps", "buffer", "minimum", "batch")
-        check_whole(self, "gradient_steps")
-        check_shares(self, "gamma", "target_rate", "final_epsilon", "exploration")
-        check_numbers(self, "huber", "learning_rate", "final_learning_rate", "max_grad_norm")
-        check_choice(self, "decay", DECAYS)
-        check_network(self, *NETWORKS)
-        check_widths(self)
-        check_blind(self)
-        for name, value in (
-            ("minimum", self.minimum),
-            ("batch", self.batch),
-            ("arenas x rollout", self.steps_per_update),
-        ):
-            if value > self.buffer:
-                raise ValueError(
-                    f"learner.{name} is {value}; at most the steps that learner.buffer keeps, "
-                    f"{self.buffer}"
-                )
-        if self.target_rate == 0.0:
-            raise ValueError("learner.target_rate is 0; above 0, or the target would never learn")
-        if self.decay == "exponential" and self.final_epsilon == 0.0:
-            raise ValueError("learner.final_epsilon is 0; an exponential decay needs one above 0")
-
-    @property
-    def updates(self) -> int:
-        """Updates in a run: the steps, rounded up to whole updates."""
-        return -(-self.steps // self.steps_per_update)
-
-    @property
-    def arenas_in_play(self) -> int:
-        """Arenas that devices share."""
-        return self.arenas
-
-    @property
-    def steps_per_update(self) -> int:
-        """Environment steps between two updates, over all arenas."""
-        return self.arenas * self.rollout
+from jaxmem.policies.q_functions import QFunction, q_function
+from jaxmem.settings.learner import DQNConfig
 
 
 @struct.dataclass

@@ -4,22 +4,22 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from jaxmem.checks import check_whole
 from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning.base_policies import BasePolicy, base_policies_for
 from jaxmem.learning.checkpoint import Checkpointing
 from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.learner import LearnerConfig
-from jaxmem.learning.learners import check_setting
 from jaxmem.learning.loop import Listener, train_members
 from jaxmem.learning.members import group_members
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.settings import check_values, in_words
 from jaxmem.policies import Policy
+from jaxmem.settings.fields import check, whole
+from jaxmem.settings.learner import check_setting
 
 MOST = 4096  # members
 
@@ -58,7 +58,7 @@ class GridResult:
         return int(self.validation_failed.mean(axis=1).argmin())
 
 
-def grid_of(config: TrainConfig, values: Mapping[str, Sequence[Any]], seeds: int = 1) -> Grid:
+def grid_of(config: TrainConfig, values: Mapping[str, Any], seeds: int = 1) -> Grid:
     """Makes every combination of the values, checked.
 
     Args:
@@ -78,7 +78,7 @@ def grid_of(config: TrainConfig, values: Mapping[str, Sequence[Any]], seeds: int
     choices = [dict(zip(values, chosen, strict=True)) for chosen in combinations]
     check_members(seeds, len(choices), "choices")
     last = config.seed + seeds - 1
-    configs = [config.replace(seed=last, **choice).settings for choice in choices]
+    configs = [config.replace(choice, last).settings for choice in choices]
     return Grid(config, tuple(choices), tuple(configs), tuple(range(config.seed, last + 1)))
 
 
@@ -155,6 +155,6 @@ def train_programs(
 
 def check_members(seeds: Any, many: int = 1, what: str = "choice") -> None:
     """Raises ValueError for `many` of something with `seeds` seeds each, where that cannot be."""
-    check_whole("seeds", seeds, 1, MOST)
+    check("seeds", seeds, Annotated[int, whole(1, MOST)])
     if many * seeds > MOST:
         raise ValueError(f"{many:,} {what} with {seeds} seeds each; at most {MOST:,} members")

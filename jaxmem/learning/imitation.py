@@ -11,7 +11,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,44 +26,36 @@ from jaxmem.learning.collect import Arenas, start_arenas
 from jaxmem.learning.descent import descend
 from jaxmem.learning.placements import Drawn, Labels, draw, groups_of, no_labels, to_try
 from jaxmem.learning.rollouts import Choose, play_on, playing
-from jaxmem.learning.settings import check_numbers, check_shares, check_whole, check_widths
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import greedy
 from jaxmem.policies.q_functions import CandidateQ
+from jaxmem.settings.fields import Count, Positive, Settings, Share, whole
+from jaxmem.settings.learner import Widths
 from jaxmem.workloads.registry import Workload
 
 
 @dataclass(frozen=True)
-class ImitationConfig:
+class ImitationConfig(Settings):
     """Settings of the pupil."""
 
-    turns: int = 150  # in each, every lesson is looked at once
-    arenas: int = 1024  # E, of each lesson; the teacher plays half of them, the pupil the others
-    candidates: int = 8  # C, placements of a state that the pupil chooses from, at most
-    stride: int = 4  # requests played between two answers about an arena
-    random_moves: float = 0.05  # share of placements at random on the way
-    kept: int = 24  # turns whose answers are learnt from
-    passes: float = 6.0  # times that an answer is learnt from, about
-    minibatch: int = 2048  # placements in a gradient step
-    learning_rate: float = 2e-3  # at the start
-    final_learning_rate: float = 1e-4  # and at the end
-    max_grad_norm: float = 10.0
-    averaging: float = 0.998  # of the parameters that play, for a gradient step
-    holes: int = 8  # K, that the pupil sees
-    widths: tuple[int, ...] = (96, 96)  # hidden layers of its network
-    sequences: int = 2048  # training sequences of each lesson
-    capacity: int = 256  # cells of the largest arena
-
-    def __post_init__(self) -> None:
-        check_whole(
-            self,
-            *("turns", "candidates", "stride", "kept", "minibatch", "holes"),
-            *("sequences", "capacity"),
-        )
-        check_whole(self, "arenas", least=2)
-        check_shares(self, "random_moves", "averaging")
-        check_numbers(self, "passes", "learning_rate", "final_learning_rate", "max_grad_norm")
-        check_widths(self)
+    turns: Count = 150  # in each, every lesson is looked at once
+    arenas: Annotated[int, whole(2)] = (
+        1024  # E, of each lesson; the teacher plays half of them, the pupil the others
+    )
+    candidates: Count = 8  # C, placements of a state that the pupil chooses from, at most
+    stride: Count = 4  # requests played between two answers about an arena
+    random_moves: Share = 0.05  # share of placements at random on the way
+    kept: Count = 24  # turns whose answers are learnt from
+    passes: Positive = 6.0  # times that an answer is learnt from, about
+    minibatch: Count = 2048  # placements in a gradient step
+    learning_rate: Positive = 2e-3  # at the start
+    final_learning_rate: Positive = 1e-4  # and at the end
+    max_grad_norm: Positive = 10.0
+    averaging: Share = 0.998  # of the parameters that play, for a gradient step
+    holes: Count = 8  # K, that the pupil sees
+    widths: Widths = (96, 96)  # hidden layers of its network
+    sequences: Count = 2048  # training sequences of each lesson
+    capacity: Count = 256  # cells of the largest arena
 
 
 @dataclass(frozen=True)

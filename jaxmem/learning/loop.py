@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from jaxmem.checks import check_whole, is_number, is_whole
+from jaxmem.checks import is_number, is_whole
 from jaxmem.environment.environment import Params
 from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import hosts
@@ -293,7 +293,8 @@ def _restore(run: RunState, programs: Programs, checkpointing: Checkpointing | N
 def _check_progress(known: dict[str, Any], members: Members) -> None:
     """Raises what a checkpoint makes of a run that says other things than `_save_checkpoint`."""
     updates, episodes, seconds = (known[name] for name in ("updates", "episodes", "seconds"))
-    check_whole("updates", updates, 0, members.config.settings.updates)
+    if not is_whole(updates) or not 0 <= updates <= members.config.settings.updates:
+        raise ValueError(f"updates is {updates!r}")
     if not isinstance(episodes, list) or not all(map(is_whole, episodes)) or not is_number(seconds):
         raise ValueError("what it says of the run is of other kinds")
     if {len(episodes), len(known["standings"])} != {len(members.places)}:

@@ -5,7 +5,7 @@ normalised network keeps the bootstrap stable, and the number of arenas stands i
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,73 +15,11 @@ from flax import struct
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.learning.collect import Arenas, Steps, collect, epsilon_at, start_arenas
 from jaxmem.learning.learner import Metrics
-from jaxmem.learning.settings import (
-    Numbers,
-    check_blind,
-    check_network,
-    check_numbers,
-    check_shares,
-    check_whole,
-    check_widths,
-)
+from jaxmem.learning.settings import Numbers
 from jaxmem.learning.targets import lambda_targets
 from jaxmem.policies import Policy
 from jaxmem.policies.q_functions import CandidateQ
-
-
-@dataclass(frozen=True)
-class PQNConfig:
-    """Settings of the learner; the defaults are the recipe that won (see README)."""
-
-    steps: int = 6_000_000  # environment steps, over all arenas
-    arenas: int = 128  # E, played side by side
-    rollout: int = 64  # S, steps of each arena between updates
-    gamma: float = 0.99  # discount of a request
-    lambda_: float = 0.9  # weight of longer returns in the target
-    epochs: int = 1  # passes over the steps of an update
-    minibatches: int = 32  # gradient steps in a pass
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 5e-5
-    max_grad_norm: float = 10.0
-    final_epsilon: float = 0.02  # exploration goes from 1 to this
-    exploration: float = 0.3  # over this share of the steps
-    network: str = "scorer"
-    widths: tuple[int, ...] = (64, 64)  # hidden layers of the network
-    blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
-    guide: ClassVar[None] = None  # no rule to improve on
-    margin: ClassVar[float] = 0.0
-    NUMBERS: ClassVar[tuple[str, ...]] = (
-        *("gamma", "lambda_", "learning_rate", "final_learning_rate", "max_grad_norm"),
-        *("final_epsilon", "exploration"),
-    )
-
-    def __post_init__(self) -> None:
-        check_whole(self, "steps", "arenas", "rollout", "epochs", "minibatches")
-        check_shares(self, "gamma", "lambda_", "final_epsilon", "exploration")
-        check_numbers(self, "learning_rate", "final_learning_rate", "max_grad_norm")
-        check_network(self, "scorer")
-        check_widths(self)
-        check_blind(self)
-        if (self.arenas * self.rollout) % self.minibatches:
-            raise ValueError(
-                f"learner.minibatches is {self.minibatches}; it must divide the "
-                f"{self.arenas * self.rollout} steps of an update (arenas x rollout)"
-            )
-
-    @property
-    def updates(self) -> int:
-        """Updates in a run: the steps, rounded up to whole updates."""
-        return -(-self.steps // self.steps_per_update)
-
-    @property
-    def arenas_in_play(self) -> int:
-        """Arenas that devices share."""
-        return self.arenas
-
-    @property
-    def steps_per_update(self) -> int:
-        """Environment steps between two updates, over all arenas."""
-        return self.arenas * self.rollout
+from jaxmem.settings.learner import PQNConfig
 
 
 class PQNState(struct.PyTreeNode):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jaxmem.checks import check_whole
 from jaxmem.learning.checkpoint import Checkpointing
 from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.grid import check_members, train_programs
@@ -19,6 +18,7 @@ from jaxmem.learning.loop import Listener
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.space import Space, space_of
 from jaxmem.learning.study import Study, Trial
+from jaxmem.settings.fields import Count, check
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SearchPlan:
 
     def settings_of(self, found: Mapping[str, Any]) -> LearnerConfig:
         """Returns all settings of a trial; raises ValueError where they do not go together."""
-        return self.config.replace(seed=self.seeds[-1], **found).settings
+        return self.config.replace(found, self.seeds[-1]).settings
 
 
 class Watcher(Listener, Protocol):
@@ -114,8 +114,8 @@ def search(
 
 def check_counts(trials: Any, batch: Any, seeds: int) -> None:
     """Raises ValueError for numbers of trials that `search` would refuse."""
-    check_whole("trials", trials)
-    check_whole("batch", batch)
+    check("trials", trials, Count)
+    check("batch", batch, Count)
     check_members(seeds, batch, "trials in a batch")
 
 

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import fields as fields_of
 from typing import Any
 
-from jaxmem.learning.learners import LEARNERS, check_setting
 from jaxmem.learning.settings import check_values
 from jaxmem.names import nearest
+from jaxmem.settings.fields import bare, hints_of
+from jaxmem.settings.learner import LEARNERS, check_setting
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def space_of(learner: str, given: Mapping[str, Any]) -> Space:
         ValueError: no setting of the learner; no range or list, or an empty one.
     """
     space: Space = {}
-    kinds = {field.name: field.type for field in fields_of(LEARNERS[learner][0])}
+    kinds = {name: bare(hint) for name, hint in hints_of(LEARNERS[learner]).items()}
     for name, values in (given or USUAL[learner]).items():
         key = f"space.{name}"
         check_setting(learner, name, key)

@@ -18,10 +18,9 @@ from jaxmem.policy_file import PolicyFileError as PolicyFileError
 from jaxmem.policy_file import read_carded, write_carded
 from jaxmem.read_back import brief, is_number
 from jaxmem.rules import NAMES, TUNED
+from jaxmem.settings.learner import LAYERS, MOST
 
 FORMAT = "jaxmem-policy-1"
-MOST = 4096  # holes, cells, or units of a layer: more is a mistake, or an attempt on the memory
-LAYERS = 64  # likewise
 MOST_MARGIN = 1e30  # in reward
 
 
@@ -78,7 +77,11 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
         PolicyFileError: no such file, not a policy, or made for other features than these.
     """
     name = name or (str(path) if path in SHIPPED else "learned")
-    network, card = read_policy(path)
+    return policy_of(*read_policy(path), name)
+
+
+def policy_of(network: Any, card: Card, name: str) -> Policy:
+    """Makes the policy of what a policy file holds."""
     return greedy(card.q, network, name, guide_of(card), card.foretells)
 
 

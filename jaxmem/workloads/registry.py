@@ -7,15 +7,21 @@ draws with its own key; a recording is cut in time; what has one fixed sequence 
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from os import PathLike
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import jax
 
-from jaxmem.names import nearest
 from jaxmem.recordings import Recording, load_library, read_trace
+from jaxmem.settings.fields import Count, check
+from jaxmem.settings.workload import (
+    WORKLOADS,
+    Recorded,
+    Scenario,
+    WorkloadSettings,
+    workload_settings,
+)
 from jaxmem.workloads import adversarial, programs, synthetic
 from jaxmem.workloads.cells import quantise, whole
 from jaxmem.workloads.foretelling import foretold
@@ -29,10 +35,12 @@ from jaxmem.workloads.windows import (
     window_starts,
 )
 
-MAX_CELLS = 2**31 - 1
 LENGTH = 320  # requests in a sequence
 WARMUP = 64  # requests at the start of a sequence that measures leave out
 PAGE = 256  # Lim & Maddukuri's memory
+
+WHOLE = Recorded("trace")  # the settings of a recording where nothing is set
+NAMES = tuple(WORKLOADS)
 
 Draw = Callable[[str, jax.Array, int, int], Requests]  # split, key, sequences, length
 
@@ -112,12 +120,6 @@ _GENERATORS = {
     "mixed": _Generator(adversarial.mixed, PAGE, _SHORT),
     "random": _Generator(adversarial.random_frees, PAGE, _SHORT),
 }
-ALIASES = {"segregated-lifetimes": "large-short-lived"}
-NAMES = (*_GENERATORS, "scenario", "trace")
-
-# The student project's example: a memory with holes, and what seven processes ask for.
-EXAMPLE_LAYOUT = ((5, 10), (25, 5), (40, 15), (65, 5), (80, 15))
-EXAMPLE_SIZES = (8, 12, 5, 9, 11, 4, 6)
 
 
 def workload(name: str, cells: int | None = None, /, **options: object) -> Workload:
@@ -126,23 +128,24 @@ def workload(name: str, cells: int | None = None, /, **options: object) -> Workl
     Raises:
         ValueError: an unknown name or option, with the nearest names; a value out of range.
     """
-    name = ALIASES.get(name, name)
-    if name not in NAMES:
-        raise ValueError(f"unknown workload {name!r}{nearest(name, (*NAMES, *ALIASES))}")
-    if cells is not None and (isinstance(cells, bool) or not isinstance(cells, int)):
-        raise ValueError(f"cells is {cells!r}; it must be a whole number from 1 to {MAX_CELLS}")
-    if cells is not None and not 1 <= cells <= MAX_CELLS:
-        raise ValueError(f"cells is {cells}; an arena has 1 to {MAX_CELLS} cells")
-    special: dict[str, Callable[..., Workload]] = {"scenario": _scenario, "trace": _trace}
-    build: Callable[..., Workload] = special.get(name) or functools.partial(_random, name)
-    allowed = workload_options(name)
-    for option in options:
-        if option not in allowed:
-            raise ValueError(f"workload {name} has no option {option!r}{nearest(option, allowed)}")
-    return build(cells, **options)
+    return workload_of(workload_settings(name, options), cells)
 
 
-def workload_from(on: str | Workload, cells: int | None, options: dict[str, object]) -> Workload:
+def workload_of(settings: WorkloadSettings, cells: int | None) -> Workload:
+    """Makes the workload that is set, in an arena of `cells` cells (None: its standard size).
+
+    Raises:
+        ValueError: `cells` is out of range, or the settings do not go together.
+    """
+    check("cells", cells, Count | None)
+    if isinstance(settings, Scenario):
+        return _scenario(settings, cells or 100)
+    if isinstance(settings, Recorded):
+        return _trace(settings, cells)
+    return _random(settings, cells)
+
+
+def workload_from(on: str | Workload, cells: int | None, options: Mapping[str, Any]) -> Workload:
     """Returns the workload itself, or the one with this name; raises ValueError as `workload`."""
     if not isinstance(on, Workload):
         return workload(on, cells, **options)
@@ -152,27 +155,11 @@ def workload_from(on: str | Workload, cells: int | None, options: dict[str, obje
     return on
 
 
-def workload_options(name: str) -> dict[str, object]:
-    """Returns the options of a workload and their defaults."""
-    name = ALIASES.get(name, name)
-    functions = {"scenario": _scenario, "trace": _trace}
-    function = functions.get(name) or _GENERATORS[name].function
-    parameters = inspect.signature(function).parameters.values()
-    # A page is the arena itself: it follows `cells`.
-    fixed = ("cells", "key", "sequences", "length", "page")
-    own: dict[str, object] = {p.name: p.default for p in parameters if p.name not in fixed}
-    return own if name == "scenario" else own | {"foretell": False}
-
-
-def _random(name: str, cells: int | None, **options: object) -> Workload:
+def _random(settings: WorkloadSettings, cells: int | None) -> Workload:
+    options, name = settings.plain(), settings.source
     generator = _GENERATORS[name]
-    for option, value in options.items():
-        _check_option(name, option, value, workload_options(name)[option])
-    foretell, hints = options.pop("foretell", False) is True, options.get("hints") is True
-    if foretell and hints:
-        raise ValueError(
-            f"workload {name}: hints and foretell are both true; hints are of one kind"
-        )
+    del options["source"]
+    foretell, hints = options.pop("foretell"), options.get("hints", False)
     cells = cells or generator.cells
     if "page" in inspect.signature(generator.function).parameters:
         options["page"] = cells
@@ -208,22 +195,8 @@ def _check_together(name: str, cells: int, function: Callable[..., Requests], op
         raise ValueError(f"workload {name} with cells={cells}: {error}") from error
 
 
-def _check_option(name: str, option: str, value: object, default: object) -> None:
-    if isinstance(default, bool):
-        good, allowed = isinstance(value, bool), "true or false"
-    elif isinstance(default, int):
-        good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        allowed = "a whole number of at least 1"
-    else:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-        allowed = "a number from 0 to 1"
-    if not good:
-        raise ValueError(f"workload {name}: {option} is {value!r}; it must be {allowed}")
-
-
-def _scenario(cells: int | None, layout=EXAMPLE_LAYOUT, sizes=EXAMPLE_SIZES) -> Workload:
-    cells = cells or 100
-    scenario = scenario_requests(layout, sizes, cells)
+def _scenario(settings: Scenario, cells: int) -> Workload:
+    scenario = scenario_requests(settings.layout, settings.sizes, cells)
     return Workload(
         name="scenario",
         cells=cells,
@@ -236,38 +209,19 @@ def _scenario(cells: int | None, layout=EXAMPLE_LAYOUT, sizes=EXAMPLE_SIZES) -> 
     )
 
 
-def _trace(
-    cells: int | None,
-    path: str | PathLike[str] | None = None,
-    name: str | None = None,
-    slack: float = 1.1,
-    episodes: str = "whole",
-    window: int | None = None,
-    live: bool = True,
-    foretell: bool = False,
-) -> Workload:
-    if (path is None) == (name is None):
+def _trace(settings: Recorded, cells: int | None) -> Workload:
+    if (settings.path is None) == (settings.name is None):
         raise ValueError("workload trace needs workload.path=FILE or workload.name=RECORDING")
-    if not isinstance(path, str | PathLike | None):
-        raise ValueError(f"workload.path is {path!r}; it must be a file")
+    path, name = settings.path, settings.name
     recording = read_trace(path) if path is not None else load_library(name or "")
-    return recorded(recording, cells, slack, episodes, window, live, foretell)
+    return recorded(recording, cells, settings)
 
 
 def recorded(
-    recording: Recording,
-    cells: int | None = None,
-    slack: float = 1.1,
-    episodes: str = "whole",
-    window: int | None = None,
-    live: bool = True,
-    foretell: bool = False,
+    recording: Recording, cells: int | None = None, settings: Recorded = WHOLE
 ) -> Workload:
-    """Makes the workload of a recording; the other arguments are the options of `trace`."""
-    if episodes not in ("whole", "windows"):
-        raise ValueError(f"workload.episodes is {episodes!r}; it must be whole or windows")
-    _check_option("trace", "live", live, True)
-    _check_option("trace", "foretell", foretell, False)
+    """Makes the workload of a recording, which is played as the settings say."""
+    slack, foretell, window = settings.slack, settings.foretell, settings.window
     quantised = quantise(recording, cells, slack)
     described = f"{recording.name}: {quantised.describe()}"
     notes = tuple(described.splitlines())
@@ -278,7 +232,7 @@ def recorded(
         "foretell": foretell,
         "slack": float(slack),
     }
-    if episodes == "whole":
+    if settings.episodes == "whole":
         return Workload(
             draw=lambda split, key, sequences, length: whole(quantised),
             length=quantised.requests,
@@ -287,7 +241,7 @@ def recorded(
             notes=notes,
             **about,
         )
-    before = most_before(recording) if live else 0
+    before = most_before(recording) if settings.live else 0
     parts = {split: len(split_range(quantised.requests, split)) for split in SPLITS}
     # A window of fewer requests than there are blocks before it would say little for its price.
     length = min(max(LENGTH, before), *parts.values()) if window is None else window
@@ -297,7 +251,7 @@ def recorded(
     begin = (
         f"in a memory with the blocks that are live then: the policy places them (up to "
         f"{before:,}) first, in the order of their birth, and this is not counted"
-        if live
+        if settings.live
         else "in an empty memory (workload.live=false)"
     )
     return Workload(

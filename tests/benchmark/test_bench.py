@@ -16,8 +16,8 @@ from jaxmem.benchmark.timing import time_for
 from jaxmem.cli import main
 from jaxmem.commands.bench import plan_of, shortened
 from jaxmem.configuration import configure
-from jaxmem.learning.pqn import PQNConfig
 from jaxmem.policies import policy
+from jaxmem.settings.learner import PQNConfig
 
 TINY = ("cells=[20]", "arenas=[4]", "rounds=2", "seconds=0.01")
 SPREAD = {"median", "low", "high"}
@@ -156,11 +156,11 @@ def test_what_is_given_twice_is_measured_once():
 def test_quick_changes_only_what_the_command_does_not_set():
     overrides = ["quick=true", "cells=[32]", "training=true"]
     quick = shortened(configure("bench", overrides), shlex.join(["jaxmem", "bench", *overrides]))
-    assert (quick["cells"], quick["training"]) == ([32], True)
-    assert quick["arenas"] == [1024, 8192]
-    assert (quick["rounds"], quick["seconds"]) == (3, 0.2)
-    assert quick["references"] is True
-    assert shortened(configure("bench", []), "jaxmem bench")["training"] is False
+    assert (quick.cells, quick.training) == ((32,), True)
+    assert quick.arenas == (1024, 8192)
+    assert (quick.rounds, quick.seconds) == (3, 0.2)
+    assert quick.references is True
+    assert shortened(configure("bench", []), "jaxmem bench").training is False
 
 
 def test_an_interruption_ends_the_bench_with_130(monkeypatch, tmp_path, capsys):

@@ -9,6 +9,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -109,7 +110,7 @@ def cases_of_carded(original: Path, read: Callable) -> Callable:
 
 
 def cases_of_resume(verb: str, check: Callable) -> Callable:
-    asked = configure(verb, ["learner=pqn", "workload=comb"])
+    asked = configure(verb, ["learner=pqn", "workload=comb"]).plain()
     defaults = configure(verb, [])
 
     def case(chance: random.Random, folder: Path) -> None:
@@ -121,9 +122,8 @@ def cases_of_resume(verb: str, check: Callable) -> Callable:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(resume, "configure", lambda verb, words: defaults)
             try:
-                config, _ = resume.resumed(verb, {**defaults, "resume": str(folder)}, "jaxmem")
-                with resume.read_from(str(folder)):
-                    check(config)
+                again = replace(defaults, resume=str(folder))
+                check(resume.resumed(verb, again, "jaxmem")[0])
             except UsageError as error:
                 assert "\n" not in str(error).strip()  # noqa: PT017
 

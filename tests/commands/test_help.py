@@ -66,7 +66,7 @@ def test_the_whole_configuration_is_shown_and_nothing_runs(capsys, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     words = ["learner=pqn", "workload.capacity=80", "out=größe"]
     shown = yaml.safe_load(told(capsys, "train", *words, "--cfg", "job"))
-    assert shown == configure("train", words)
+    assert shown == configure("train", words).plain()
     assert shown["workload"]["capacity"] == 80
     assert list(tmp_path.iterdir()) == []
 

@@ -51,7 +51,8 @@ def runs(monkeypatch):
     called: list[tuple[dict, str]] = []
     how: dict[int, int | Exception] = {}
 
-    def instead(config, command):
+    def instead(settings, command):
+        config = settings.plain()
         called.append((config, command))
         ending = how.get(config["seed"], 0)
         if isinstance(ending, Exception):
@@ -108,7 +109,8 @@ def test_a_sweep_without_a_folder_gets_one_under_runs(flag, runs, tmp_path, monk
     assert folders_in(folder) == JOBS
     pairs = [(f"learner={name}", f"seed={seed}") for name in ("pqn", "dqn") for seed in (0, 1)]
     assert [config for config, _ in runs.called] == [
-        configure("train", [*pair, f"out=runs/{folder.name}/{','.join(pair)}"]) for pair in pairs
+        configure("train", [*pair, f"out=runs/{folder.name}/{','.join(pair)}"]).plain()
+        for pair in pairs
     ]
     assert f"jaxmem summarize runs/{folder.name}" in capsys.readouterr().out.replace("\n", "")
 

@@ -130,7 +130,7 @@ def test_after_a_loss_that_is_not_finite_the_command_that_is_printed_works(capsy
     rates = ["learner.learning_rate=1e+37", "learner.final_learning_rate=0.0001"]
     assert words == ["train", *TOY, *rates]
     config = configure("train", words[1:])
-    assert (config["out"], config["learner"]["learning_rate"]) == (None, 1e37)
+    assert (config.out, config.learner.learning_rate) == (None, 1e37)
     assert main(["train", "resume=a run"]) == 2
     assert "that run is finished; its results are in a run" in capsys.readouterr().err
 

@@ -22,7 +22,7 @@ FIRST = [[5.0, 5.0], [5.0, 5.0], [5.0, 5.0]]
 def write_run(folder, failed, *overrides, verb="train", keep=True, workload="comb", **results):
     """A run folder as jaxmem leaves it, with these failures (list[P] by policy) in its results."""
     folder.mkdir(parents=True)
-    config = configure(verb, [f"workload={workload}", *overrides])
+    config = configure(verb, [f"workload={workload}", *overrides]).plain()
     (folder / "config.yaml").write_text(f"# jaxmem\n{yaml.safe_dump(config)}", encoding="utf-8")
     found = {
         "workload": workload,
@@ -260,7 +260,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, capsys):
 
 def test_settings_are_told_where_configurations_differ():
     def told(*commands):
-        return configurations([configure("train", words.split()) for words in commands])
+        return configurations([configure("train", words.split()).plain() for words in commands])
 
     assert told("learner=pqn cells=50", "learner=pqn cells=60 seed=1") == [
         *({"cells": 50}, {"cells": 60})

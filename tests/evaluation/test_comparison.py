@@ -11,14 +11,8 @@ import pytest
 from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation import decision_time, tuning
 from jaxmem.evaluation.arena_needed import arena_needed
-from jaxmem.evaluation.compare import (
-    COSTLY_MEASURES,
-    MEASURES,
-    SHOWN,
-    check_comparison,
-    compare,
-    find_policy,
-)
+from jaxmem.evaluation.compare import compare
+from jaxmem.evaluation.question import COSTLY_MEASURES, MEASURES, find_policy, question_of
 from jaxmem.evaluation.run import failed_share, measure, run
 from jaxmem.evaluation.tuning import finalists, strongest_rules, tuned
 from jaxmem.policies import policy
@@ -27,6 +21,7 @@ from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import AddressQ, CandidateQ
 from jaxmem.policies.saved import Card, PolicyFileError, save_policy
 from jaxmem.rules import CLASSICAL, FITS
+from jaxmem.settings.verbs import SHOWN
 from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import requests_of
@@ -196,8 +191,9 @@ def saved(tmp_path):
 
 
 def test_a_policy_is_found_by_name_by_file_and_by_run_folder(saved):
-    assert find_policy("best") == policy("best")
-    by_file, by_folder = find_policy(str(saved / "policy.safetensors")), find_policy(str(saved))
+    assert find_policy("best") == (policy("best"), None)
+    (by_file, card), (by_folder, _) = map(find_policy, (f"{saved}/policy.safetensors", str(saved)))
+    assert card == Card(holes=3, widths=(8,))
     assert by_file.name == by_folder.name == "learned"
     with pytest.raises(PolicyFileError, match="no such policy file"):
         find_policy(str(saved / "absent.safetensors"))
@@ -206,7 +202,7 @@ def test_a_policy_is_found_by_name_by_file_and_by_run_folder(saved):
 def test_a_registered_name_is_never_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "best").mkdir()
-    assert find_policy("best") == policy("best")
+    assert find_policy("best") == (policy("best"), None)
 
 
 def test_a_saved_policy_is_compared_like_any_other(saved):
@@ -301,7 +297,7 @@ ASKED = {
         ({"policies": ["first", "best", "first"]}, "first is given twice"),
         ({"policies": ["two_ended", "two_ended"]}, "two_ended is given twice"),
         ({"policies": ["gone.safetensors"]}, "gone.safetensors: no such policy file"),
-        ({"sequences": 0}, "sequences is 0; .* from 1"),
+        ({"sequences": 0}, "sequences is 0; .* at least 1"),
         ({"sequences": True}, "sequences is True"),
         ({"sequences": 2.0}, "sequences is 2.0"),
         ({"seed": -1}, "seed is -1; .* from 0"),
@@ -318,18 +314,18 @@ def test_a_wrong_question_is_refused_before_anything_is_drawn(wrong, message, dr
     with pytest.raises(ValueError, match=message):
         compare(on=TASK, **{**ASKED, **wrong})
     with pytest.raises(ValueError, match=message):
-        check_comparison(task=TASK, **{**ASKED, **wrong})
+        question_of(task=TASK, **{**ASKED, **wrong})
     assert drawn == []
 
 
 def test_a_training_run_brings_its_own_learned_policy(saved):
     learned = CandidateQ(3, (8,))
     asked = {**ASKED, "task": TASK}
-    check_comparison(**{**asked, "reference": "learned"}, learned=learned)
+    question_of(**{**asked, "reference": "learned"}, learned=learned)
     with pytest.raises(ValueError, match="reference 'learned' is not compared"):
-        check_comparison(**{**asked, "reference": "learned"})
+        question_of(**{**asked, "reference": "learned"})
     with pytest.raises(ValueError, match="learned is given twice"):
-        check_comparison(**{**asked, "policies": [str(saved)]}, learned=learned)
+        question_of(**{**asked, "policies": [str(saved)]}, learned=learned)
 
 
 def test_a_policy_for_arenas_of_another_size_is_refused_before_anything_is_drawn(drawn):
@@ -342,7 +338,7 @@ def test_a_policy_for_arenas_of_another_size_is_refused_before_anything_is_drawn
     needed = {**ASKED, "measures": ["failed_requests", "arena_needed"]}
     message = f"arena_needed: policy {{}} plays in arenas of {TASK.cells} cells only"
     with pytest.raises(ValueError, match=message.format("learned")):
-        check_comparison(task=TASK, learned=q, **needed)
+        question_of(task=TASK, learned=q, **needed)
     player = greedy(q, q.init(jax.random.key(0)), "addresses")
     with pytest.raises(ValueError, match=message.format("addresses")):
         compare(on=TASK, **{**needed, "policies": [player]})

@@ -13,9 +13,9 @@ from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tightness import check_tight
 from jaxmem.evaluation.tuning import finalists, least_failing, strongest_rules, tuned
 from jaxmem.learning.base_policies import base_policies_for, choose_base_policy
-from jaxmem.learning.config import ALONE, EvaluationConfig
 from jaxmem.learning.train import train
 from jaxmem.policies import policy
+from jaxmem.settings.learner import ALONE, EvaluationConfig
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import requests_of
 

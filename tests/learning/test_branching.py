@@ -12,15 +12,7 @@ from oracle import NOWHERE, SlowArena
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.observations import candidates
 from jaxmem.environment.tasks import params_of
-from jaxmem.learning.branching import (
-    Branching,
-    BranchingConfig,
-    Labels,
-    _round,
-    beside_its_state,
-    draw,
-    shown,
-)
+from jaxmem.learning.branching import Branching, Labels, _round, beside_its_state, draw, shown
 from jaxmem.learning.collect import start_arenas
 from jaxmem.learning.learner import train_block
 from jaxmem.learning.rollouts import label, play_on
@@ -28,6 +20,7 @@ from jaxmem.learning.settings import numbers_of
 from jaxmem.learning.train import train
 from jaxmem.policies import policy
 from jaxmem.policies.networks import Scorer
+from jaxmem.settings.learner import BranchingConfig
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
 

@@ -14,13 +14,14 @@ from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import dqn
 from jaxmem.learning.collect import collect, epsilon_at
-from jaxmem.learning.dqn import DQN, DQNConfig
+from jaxmem.learning.dqn import DQN
 from jaxmem.learning.learner import train_block
 from jaxmem.learning.replay import items_of
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import policy
 from jaxmem.policies.learned import greedy
 from jaxmem.policies.q_functions import AddressQ, CandidateQ
+from jaxmem.settings.learner import DQNConfig
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
 

@@ -16,9 +16,10 @@ from jaxmem.environment.observations import FEATURES
 from jaxmem.learning import pqn
 from jaxmem.learning.collect import Arenas, Steps
 from jaxmem.learning.learner import train_block
-from jaxmem.learning.pqn import PQN, PQNConfig
+from jaxmem.learning.pqn import PQN
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies.networks import Scorer
+from jaxmem.settings.learner import PQNConfig
 
 ARENAS, ROLLOUT, COLUMNS = 4, 6, len(FEATURES)
 CONFIG = PQNConfig(

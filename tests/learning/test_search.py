@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import pytest
 
 from jaxmem.learning import search as searching
-from jaxmem.learning.config import EvaluationConfig, train_config
+from jaxmem.learning.config import train_config
 from jaxmem.learning.search import plan_search, search
 from jaxmem.learning.space import about
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.study import Study
 from jaxmem.learning.train import train
+from jaxmem.settings.learner import EvaluationConfig
 from jaxmem.workloads.registry import workload
 
 TASK = workload("memoryless", 32)  # one word: little to compile

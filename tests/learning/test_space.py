@@ -3,9 +3,9 @@
 import pytest
 
 from jaxmem.learning.config import train_config
-from jaxmem.learning.learners import LEARNERS
 from jaxmem.learning.search import plan_search
 from jaxmem.learning.space import USUAL, Choice, Range, about, space_of
+from jaxmem.settings.learner import LEARNERS
 from jaxmem.workloads.registry import Workload
 
 TASK = Workload(name="made", cells=36, draw=lambda *_: None, length=40)
@@ -34,7 +34,7 @@ def test_a_list_is_a_choice():
 def test_every_learner_has_a_usual_space_whose_trials_are_one_program(learner):
     plan = plan_of({}, learner)
     assert about(plan.space) == about(space_of(learner, USUAL[learner]))
-    assert set(plan.space) <= set(LEARNERS[learner][0].NUMBERS)
+    assert set(plan.space) <= set(LEARNERS[learner].NUMBERS)
     # The settings that there are without a search are among those that it tries first.
     assert all(plan.space[name].holds(value) for name, value in plan.defaults.items())
 

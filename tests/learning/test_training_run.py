@@ -12,12 +12,12 @@ from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import learners, loop, pqn
 from jaxmem.learning.collect import Arenas, Steps
-from jaxmem.learning.config import EvaluationConfig
 from jaxmem.learning.learner import Metrics
-from jaxmem.learning.pqn import PQN, PQNConfig, PQNState
+from jaxmem.learning.pqn import PQN, PQNState
 from jaxmem.learning.train import train
 from jaxmem.policies import CLASSICAL, policy
 from jaxmem.policies.networks import Scorer
+from jaxmem.settings.learner import EvaluationConfig
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
 
@@ -257,7 +257,7 @@ def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(what, 
         return jnp.where((update >= 4) & (what == of), value, 1.0)
 
     make = scripted(lambda at: spoilt(at, "parameters"), lambda at: spoilt(at, "loss"))
-    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make))
+    monkeypatch.setitem(learners.LEARNERS, "pqn", make)
     settings = {**SETTINGS, "steps": 6 * 32 * 32}
     result = train(TASK, "pqn", seed=1, **settings)
     assert result.steps == 3 * 32 * 32
@@ -268,7 +268,7 @@ def test_a_run_stops_where_it_is_no_longer_finite_and_keeps_what_was_good(what, 
 
 def test_the_episodes_of_a_run_are_those_of_its_steps(monkeypatch):
     make = scripted(lambda at: 1.0, lambda at: jnp.where(at >= 4, jnp.nan, 1.0))
-    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make))
+    monkeypatch.setitem(learners.LEARNERS, "pqn", make)
     result = train(TASK, "pqn", seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
     assert result.episodes == result.curve[-1].episodes == 6
 
@@ -282,7 +282,7 @@ def test_a_run_interrupted_while_it_judges_counts_what_it_has_judged(monkeypatch
 
     judged = []
     monkeypatch.setitem(
-        learners.LEARNERS, "pqn", (PQNConfig, scripted(lambda at: 1.0, lambda at: jnp.float32(0)))
+        learners.LEARNERS, "pqn", scripted(lambda at: 1.0, lambda at: jnp.float32(0))
     )
     monkeypatch.setattr(loop, "failed_share", judge)
     result = train(TASK, "pqn", seed=1, **{**SETTINGS, "steps": 6 * 32 * 32})
@@ -307,7 +307,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
 
     monkeypatch.setattr(pqn, "start_arenas", start_arenas)
     monkeypatch.setattr(pqn, "collect", collect)
-    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, PQN))
+    monkeypatch.setitem(learners.LEARNERS, "pqn", PQN)
     result = train(TASK, "pqn", seed=1, learning_rate=1e30, **SETTINGS)
     assert "no longer finite" in result.note
     assert result.steps < UPDATES * 32 * 32
@@ -318,7 +318,7 @@ def test_an_absurd_learning_rate_ends_a_run_early_and_leaves_a_usable_policy(
 @pytest.mark.parametrize("updates", [1, 19, 20, 21, 157, 733])
 def test_blocks_are_all_updates_in_at_most_20_parts(updates, monkeypatch):
     make = scripted(lambda at: 1.0, lambda at: jnp.float32(0.0))
-    monkeypatch.setitem(learners.LEARNERS, "pqn", (PQNConfig, make))
+    monkeypatch.setitem(learners.LEARNERS, "pqn", make)
     monkeypatch.setattr(loop, "failed_share", lambda *_: 1.0)
     result = train(TASK, "pqn", **{**SETTINGS, "steps": updates * 32 * 32})
     assert result.steps == updates * 32 * 32

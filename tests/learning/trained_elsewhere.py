@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from jaxmem.learning import hosts
-from jaxmem.learning.config import EvaluationConfig
 from jaxmem.learning.train import train
+from jaxmem.settings.learner import EvaluationConfig
 
 SETTINGS = {
     "pqn": {"steps": 20 * 16 * 16, "rollout": 16, "minibatches": 4},

@@ -1,5 +1,6 @@
 """All workloads by name: what they promise, that their splits never mix, and their yaml files."""
 
+import inspect
 import math
 
 import jax
@@ -7,23 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.configuration import configuration_folder, configure
-from jaxmem.recordings import load_library
-from jaxmem.workloads.cells import quantise, whole
+from jaxmem.configuration import composed, configuration_folder, configure
+from jaxmem.settings.workload import ALIASES, WORKLOADS
 from jaxmem.workloads.registry import (
-    ALIASES,
+    _GENERATORS,
     LENGTH,
-    MAX_CELLS,
     NAMES,
     WARMUP,
     Workload,
     workload,
-    workload_options,
+    workload_of,
 )
 from jaxmem.workloads.windows import split_range
 
 SPLITS = ("train", "validation", "test")
 SEQUENCES = 32
+MAX_CELLS = 2**31 - 1
 RANDOM = tuple(name for name in NAMES if name not in ("scenario", "trace"))
 RECORDING = "torch_cpu_mlp_train"
 
@@ -229,7 +229,6 @@ def test_a_window_has_as_many_requests_as_blocks_before_it():
 def test_an_alias_is_another_name():
     for alias, name in ALIASES.items():
         assert workload(alias).name == name
-        assert workload_options(alias) == workload_options(name)
         drawn = (workload(either).requests("test", 0, SEQUENCES) for either in (alias, name))
         assert rows(next(drawn)) == rows(next(drawn))
 
@@ -240,21 +239,22 @@ def test_an_alias_is_another_name():
         (["memoryles"], {}, "unknown workload 'memoryles'; did you mean memoryless"),
         (["segregated"], {}, "did you mean segregated-lifetimes"),
         (["zzz"], {}, "unknown workload 'zzz'; known: classic"),
-        (["comb", 0], {}, f"cells is 0; an arena has 1 to {MAX_CELLS} cells"),
+        (["comb", 0], {}, "cells is 0; a whole number of at least 1, below 2"),
         (["comb", -3], {}, "cells is -3"),
         (["comb", MAX_CELLS + 1], {}, f"cells is {MAX_CELLS + 1}"),
-        (["comb", 10.0], {}, "cells is 10.0; it must be a whole number"),
-        (["comb", True], {}, "cells is True; it must be a whole number"),
-        (["comb", "10"], {}, "cells is '10'; it must be a whole number"),
+        (["comb", 10.0], {}, "cells is 10.0; a whole number"),
+        (["comb", True], {}, "cells is True; a whole number"),
+        (["comb", "10"], {}, "cells is '10'; a whole number"),
         (["comb"], {"capasity": 5}, "comb has no option 'capasity'; did you mean capacity"),
         (["comb"], {"hints": True}, "workload comb has no option 'hints'"),
+        (["comb"], {"source": "mixed"}, "workload comb has no option 'source'"),
         (["comb"], {"key": 1}, "workload comb has no option 'key'"),
         (["comb"], {"sequences": 1}, "workload comb has no option 'sequences'"),
         (["mixed"], {"page": 64}, "workload mixed has no option 'page'"),
-        (["comb"], {"capacity": 0}, "workload comb: capacity is 0; .* at least 1"),
-        (["comb"], {"capacity": 10.5}, "capacity is 10.5; .* whole number"),
+        (["comb"], {"capacity": 0}, "workload.capacity is 0; .* at least 1"),
+        (["comb"], {"capacity": 10.5}, "capacity is 10.5; a whole number"),
         (["comb"], {"capacity": True}, "capacity is True"),
-        (["call-sites"], {"hints": 1}, "hints is 1; it must be true or false"),
+        (["call-sites"], {"hints": 1}, "hints is 1; true or false"),
         (["classic"], {"free_probability": 1.5}, "free_probability is 1.5; .* from 0 to 1"),
         (["classic"], {"free_probability": math.nan}, "free_probability is nan"),
         (["classic"], {"free_probability": True}, "free_probability is True"),
@@ -267,7 +267,7 @@ def test_an_alias_is_another_name():
         (["trace"], {"name": "torch_cpu_mlp"}, "did you mean .*torch_cpu_mlp_train"),
         (["trace"], {"name": RECORDING, "episodes": "parts"}, "episodes is 'parts'.*or windows"),
         (["trace"], {"name": RECORDING, "slack": 0}, "slack 0"),
-        (["trace"], {"name": RECORDING, "live": 1}, "live is 1; it must be true or false"),
+        (["trace"], {"name": RECORDING, "live": 1}, "live is 1; true or false"),
         (["trace", 20], {"name": RECORDING}, "has 30 blocks live at once, .*33 cells or more"),
         (["trace"], {"name": RECORDING, "episodes": "windows", "window": 10**6}, "at most"),
     ],
@@ -306,16 +306,20 @@ def test_every_size_of_arena_that_is_allowed_can_be_had(cells):
 # conf/workload/*.yaml
 
 
-def plain(value):
-    """A default as yaml has it: tuples are lists."""
-    return [plain(item) for item in value] if isinstance(value, tuple) else value
-
-
 @pytest.mark.parametrize("name", [*NAMES, *ALIASES])
-def test_the_yaml_of_a_workload_says_what_the_registry_does(name):
-    options = {option: plain(value) for option, value in workload_options(name).items()}
-    configured = configure("compare", [f"workload={name}"])["workload"]
-    assert configured == {"source": ALIASES.get(name, name), **options}
+def test_the_yaml_of_a_workload_says_what_its_settings_do(name):
+    usual = WORKLOADS[ALIASES.get(name, name)]
+    assert composed("compare", [f"workload={name}"])["workload"] == usual.plain()
+
+
+@pytest.mark.parametrize("name", _GENERATORS)
+def test_a_generator_says_what_its_settings_do(name):
+    options = WORKLOADS[name].plain()
+    parameters = inspect.signature(_GENERATORS[name].function).parameters
+    for option, value in options.items():
+        assert option in ("source", "foretell") or parameters[option].default == value
+    fixed = {"cells", "key", "sequences", "length", "page"}
+    assert set(parameters) - fixed == set(options) - {"source", "foretell"}
 
 
 def test_there_is_no_yaml_that_the_registry_does_not_know():
@@ -325,6 +329,6 @@ def test_there_is_no_yaml_that_the_registry_does_not_know():
 
 def test_every_yaml_builds_its_workload_by_default():
     for name in NAMES:
-        options = configure("compare", [f"workload={name}"])["workload"]
-        given = {"name": RECORDING} if name == "trace" else {}
-        assert workload(options.pop("source"), None, **{**options, **given}).name == name
+        given = [f"workload.name={RECORDING}"] if name == "trace" else []
+        settings = configure("compare", [f"workload={name}", *given]).workload
+        assert workload_of(settings, None).name == name

@@ -18,6 +18,7 @@ from jaxmem.configuration import UsageError, configuration_folder, configure
 from jaxmem.overrides import parsed
 from jaxmem.read_back import BrokenFileError, read_mapping
 from jaxmem.run_folder import CHECKPOINTS, CONFIG, is_finished
+from jaxmem.settings.fields import Settings
 
 LONGEST = 120  # characters of a name; file systems take 255 bytes
 LAUNCHER = "hydra/launcher"
@@ -30,7 +31,7 @@ class Job:
 
     name: str  # of its folder: the settings in which it differs from the others
     overrides: tuple[str, ...]  # one value each
-    config: dict[str, Any]  # of the verb
+    settings: Settings  # of the verb
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def sweep_of(verb: str, words: Sequence[str]) -> Sweep:
         jobs=tuple(jobs),
         launcher=tuple(launcher),
         out=None if out is None else str(out),
-        overwrite=jobs[0].config["overwrite"] is True,
+        overwrite=jobs[0].settings.plain()["overwrite"],
     )
 
 
@@ -150,7 +151,7 @@ def progress(job: Job, folder: Path) -> Literal["new", "stopped", "finished"]:
         found = read_mapping(file)
     except (OSError, BrokenFileError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from None
-    wanted = yaml.safe_load(yaml.safe_dump(job.config))
+    wanted = yaml.safe_load(yaml.safe_dump(job.settings.plain()))
     if differing := _differing(wanted, found):
         raise UsageError(
             f"{folder} holds a run with another {', '.join(differing[:3])}; take another out=DIR, "

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
 from jaxmem.commands import terminal
-from jaxmem.configuration import UsageError, configure
+from jaxmem.configuration import UsageError, composed, settings_of
 from jaxmem.run_folder import CHECKPOINTS, RESULTS, is_finished
 
 OUTPUT = "output.txt"  # in a job's folder: what it says where nobody listens
@@ -44,7 +44,7 @@ def work(config: DictConfig) -> str | None:
     words = ["jaxmem", verb, *overrides, f"out={folder}"]
     given = {**_plain(config), "out": str(folder)}
     if (folder / CHECKPOINTS).exists() and not given["overwrite"]:
-        given = {**configure(verb, []), "resume": str(folder)}
+        given = {**composed(verb, []), "resume": str(folder)}
     elif (folder / RESULTS).exists():  # of a run that was not finished, or is asked for again
         given["overwrite"] = True
     here = hydra.runtime.choices["hydra/launcher"] == HERE
@@ -52,7 +52,9 @@ def work(config: DictConfig) -> str | None:
         terminal().rule(Text(str(hydra.sweep.subdir)), align="left")
     with _own_output(folder / OUTPUT, here), _requeued():
         try:
-            status = import_module(f"jaxmem.commands.{verb}").run(given, shlex.join(words))
+            status = import_module(f"jaxmem.commands.{verb}").run(
+                settings_of(verb, given), shlex.join(words)
+            )
         except UsageError as error:
             line = " ".join(str(error).split())
             print(f"jaxmem: {line}", file=sys.stderr)

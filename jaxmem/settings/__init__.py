@@ -1,0 +1,1 @@
+"""What a user sets, as frozen dataclasses: checked when they are made, and without JAX."""

@@ -1,0 +1,338 @@
+"""What can be set of each learner and of its network, and of how a run is judged meanwhile."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from jaxmem.names import nearest
+from jaxmem.rules import NAMES
+from jaxmem.settings.fields import (
+    AtLeast0,
+    Count,
+    Index,
+    Limit,
+    Positive,
+    Settings,
+    Share,
+    Steps,
+    called,
+    changed,
+    hints_of,
+    one_of,
+    shown,
+    some,
+    whole,
+)
+
+STRONGEST = "strongest"  # of all rules, that which fails least on training sequences
+ALONE = 1e6  # a margin beyond every advantage: the base policy plays alone
+LAYERS = 64  # of a network: more is a mistake, or an attempt on the memory
+MOST = 4096  # likewise: holes, cells, or units of a layer
+
+Guide = Annotated[str, one_of(STRONGEST, *(name for name in NAMES if name != "random"))]
+Widths = Annotated[
+    tuple[Annotated[int, whole(1, MOST)], ...],
+    Limit(
+        f"a list of whole numbers of at least 1: up to {LAYERS} layers of up to {MOST:,} units",
+        lambda widths: 0 < len(widths) <= LAYERS,
+    ),
+]
+Blind = Annotated[tuple[str, ...], called("a list of groups of features, as [place]")]
+SCORER = "scorer"  # a network that reads features of candidates
+
+
+class LearnerSettings(Settings):
+    """What is checked of every learner and its network."""
+
+    SECTION: ClassVar[str] = "learner"
+    NETWORK: ClassVar[dict[str, str]] = {  # settings of the network, as a user sets them
+        "network": "network.name",
+        "widths": "network.widths",
+        "blind": "network.blind",
+    }
+    NETWORKS: ClassVar[tuple[str, ...]] = (SCORER,)  # that the learner can train
+
+    @classmethod
+    def key(cls, name: str) -> str:
+        """Writes the name of a field as a user sets it."""
+        return cls.NETWORK.get(name, super().key(name))
+
+    @property
+    def name(self) -> str:
+        """The learner that has such settings."""
+        return next(name for name, kind in LEARNERS.items() if isinstance(self, kind))
+
+    def plain(self) -> dict[str, Any]:
+        """Writes them as a configuration file has them, with the name of the learner."""
+        return {"name": self.name, **super().plain()}
+
+    def check_network(self, network: str, blind: tuple[str, ...]) -> None:
+        """Raises ValueError where the learner cannot train such a network."""
+        if network not in self.NETWORKS:
+            allowed = " or ".join(self.NETWORKS)
+            raise ValueError(f"network.name is {network!r}; this learner trains {allowed}")
+        if not blind:
+            return
+        # It brings JAX, which other settings should not wait for.
+        from jaxmem.environment.observations import GROUPS
+
+        if not all(group in GROUPS for group in blind):
+            raise ValueError(
+                f"network.blind is {shown(blind)}; a list of any of {', '.join(GROUPS)}"
+            )
+        if network != SCORER:
+            raise ValueError(
+                f"network.blind is {shown(blind)}; only a scorer reads features, of network "
+                f"{network} it must be []"
+            )
+
+
+@dataclass(frozen=True)
+class PQNConfig(LearnerSettings):
+    """Settings of PQN; the defaults are the recipe that won (see README)."""
+
+    steps: Steps = 6_000_000  # environment steps, over all arenas
+    arenas: Count = 128  # E, played side by side
+    rollout: Count = 64  # S, steps of each arena between updates
+    gamma: Share = 0.99  # discount of a request
+    lambda_: Share = 0.9  # weight of longer returns in the target
+    epochs: Count = 1  # passes over the steps of an update
+    minibatches: Count = 32  # gradient steps in a pass
+    learning_rate: Positive = 1e-3
+    final_learning_rate: Positive = 5e-5
+    max_grad_norm: Positive = 10.0
+    final_epsilon: Share = 0.02  # exploration goes from 1 to this
+    exploration: Share = 0.3  # over this share of the steps
+    network: str = SCORER
+    widths: Widths = (64, 64)  # hidden layers of the network
+    blind: Blind = ()  # groups of features that a scorer does not see
+    NUMBERS: ClassVar[tuple[str, ...]] = (
+        *("gamma", "lambda_", "learning_rate", "final_learning_rate", "max_grad_norm"),
+        *("final_epsilon", "exploration"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_network(self.network, self.blind)
+        if (self.arenas * self.rollout) % self.minibatches:
+            raise ValueError(
+                f"learner.minibatches is {self.minibatches}; it must divide the "
+                f"{self.arenas * self.rollout} steps of an update (arenas x rollout)"
+            )
+
+    @property
+    def updates(self) -> int:
+        """Updates in a run: the steps, rounded up to whole updates."""
+        return -(-self.steps // self.steps_per_update)
+
+    @property
+    def arenas_in_play(self) -> int:
+        """Arenas that devices share."""
+        return self.arenas
+
+    @property
+    def guide(self) -> None:
+        """No rule is improved on."""
+
+    @property
+    def margin(self) -> float:
+        """The advantage that a placement needs over that of no rule."""
+        return 0.0
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates, over all arenas."""
+        return self.arenas * self.rollout
+
+
+@dataclass(frozen=True)
+class DQNConfig(LearnerSettings):
+    """Settings of double DQN."""
+
+    steps: Steps = 3_000_000  # environment steps, over all arenas
+    arenas: Count = 128  # E, played side by side
+    rollout: Count = 32  # S, steps of each arena between updates
+    gamma: Share = 0.99  # discount of a request
+    n_steps: Count = 8  # rewards that are added up before the target network is asked
+    buffer: Count = 200_000  # steps that are kept
+    minimum: Count = 10_000  # steps in the buffer before learning begins
+    batch: Count = 256  # B, steps in a gradient step
+    gradient_steps: Count = 32  # in an update
+    target_rate: Share = 0.002  # share of the network that enters the target in a gradient step
+    huber: Positive = 1.0  # error up to which the loss is quadratic
+    learning_rate: Positive = 1e-3
+    final_learning_rate: Positive = 5e-5
+    max_grad_norm: Positive = 10.0
+    final_epsilon: Share = 0.02  # exploration goes from 1 to this
+    exploration: Share = 0.3  # over this share of the steps
+    # In a line, or by the same factor at each update.
+    decay: Literal["linear", "exponential"] = "linear"
+    network: str = SCORER  # scorer: candidates by their features; mlp: addresses by the bitmap
+    widths: Widths = (64, 64)  # hidden layers of the network
+    blind: Blind = ()  # groups of features that a scorer does not see
+    NETWORKS: ClassVar[tuple[str, ...]] = (SCORER, "mlp")
+    NUMBERS: ClassVar[tuple[str, ...]] = (
+        *("gamma", "target_rate", "huber", "learning_rate", "final_learning_rate"),
+        *("max_grad_norm", "final_epsilon", "exploration"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_network(self.network, self.blind)
+        for name, value in (
+            ("minimum", self.minimum),
+            ("batch", self.batch),
+            ("arenas x rollout", self.steps_per_update),
+        ):
+            if value > self.buffer:
+                raise ValueError(
+                    f"learner.{name} is {value}; at most the steps that learner.buffer keeps, "
+                    f"{self.buffer}"
+                )
+        if self.target_rate == 0.0:
+            raise ValueError("learner.target_rate is 0; above 0, or the target would never learn")
+        if self.decay == "exponential" and self.final_epsilon == 0.0:
+            raise ValueError("learner.final_epsilon is 0; an exponential decay needs one above 0")
+
+    @property
+    def updates(self) -> int:
+        """Updates in a run: the steps, rounded up to whole updates."""
+        return -(-self.steps // self.steps_per_update)
+
+    @property
+    def arenas_in_play(self) -> int:
+        """Arenas that devices share."""
+        return self.arenas
+
+    @property
+    def guide(self) -> None:
+        """No rule is improved on."""
+
+    @property
+    def margin(self) -> float:
+        """The advantage that a placement needs over that of no rule."""
+        return 0.0
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates, over all arenas."""
+        return self.arenas * self.rollout
+
+
+@dataclass(frozen=True)
+class BranchingConfig(LearnerSettings):
+    """Settings of rollout policy iteration."""
+
+    guide: Guide = STRONGEST  # the rule that is improved on; strongest: on training sequences
+    margin: AtLeast0 = (
+        0.01  # by how much a placement must be worth more than the guide's, in reward
+    )
+    states: Steps = 2_400_000  # states labelled with the guide as the base
+    round_states: Steps = 100_000  # and in each later round, with the policy so far as the base
+    rounds: Index = 0  # later rounds
+    arenas: Count = 1024  # E, states that are labelled at once
+    pool: Count = 1  # arenas in play for each that is labelled; above 1, half are the fullest
+    candidates: Count = 8  # C, placements tried in a state, at most
+    horizon: Count = 40  # H, requests for which a placement is followed
+    stride: Count = 4  # requests played between two labelled states of an arena
+    random_moves: Share = 0.15  # share of placements at random on the way
+    kept: Count = 256  # updates whose labels are learnt from
+    passes: Positive = 6.0  # times that a label is learnt from, about
+    minibatch: Count = 1024  # placements in a gradient step
+    learning_rate: Positive = 2e-3  # at the start of a round
+    final_learning_rate: Positive = 1e-4  # and at its end
+    max_grad_norm: Positive = 10.0
+    averaging: Share = 0.999  # of the parameters that play, for a gradient step
+    network: str = SCORER
+    widths: Widths = (64, 64)  # hidden layers of the network
+    blind: Blind = ()  # groups of features that a scorer does not see
+    NUMBERS: ClassVar[tuple[str, ...]] = (
+        *("margin", "random_moves", "learning_rate", "final_learning_rate", "max_grad_norm"),
+        "averaging",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_network(self.network, self.blind)
+
+    @property
+    def first_updates(self) -> int:
+        """Updates with the guide as the base."""
+        return -(-self.states // self.arenas)
+
+    @property
+    def round_updates(self) -> int:
+        """Updates in each later round."""
+        return -(-self.round_states // self.arenas)
+
+    @property
+    def updates(self) -> int:
+        """Updates in a run."""
+        return self.first_updates + self.rounds * self.round_updates
+
+    @property
+    def arenas_in_play(self) -> int:
+        """Arenas that devices share."""
+        return self.arenas * self.pool
+
+    @property
+    def steps_per_update(self) -> int:
+        """Requests answered on the way between two updates; those of branches are not counted."""
+        return self.arenas_in_play * self.stride
+
+    @property
+    def room(self) -> int:
+        """Updates whose labels there is room for: a short run has no more than its own."""
+        return min(self.kept, self.updates)
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps in an update."""
+        return max(1, round(self.passes * 4 * self.arenas / self.minibatch))
+
+
+AnyConfig = PQNConfig | DQNConfig | BranchingConfig
+LEARNERS: dict[str, type[AnyConfig]] = {
+    "pqn": PQNConfig,
+    "dqn": DQNConfig,
+    "branching": BranchingConfig,
+}
+
+
+def learner_settings(learner: object, given: Mapping[str, object]) -> AnyConfig:
+    """Makes the settings of the learner with this name; what is not given is as usual.
+
+    Raises:
+        ValueError: an unknown learner or setting, with the nearest names; a value out of range.
+    """
+    kind = LEARNERS.get(learner) if isinstance(learner, str) else None
+    if kind is None:
+        raise ValueError(f"unknown learner {learner!r}{nearest(str(learner), LEARNERS)}")
+    return kind(**changed(kind(), given, f"learner {learner} has no setting"))
+
+
+def check_setting(learner: str, name: str, key: str) -> None:
+    """Raises ValueError where the learner has no setting `name`, which a user set as `key`."""
+    known = hints_of(LEARNERS[learner])
+    if name not in known:
+        raise ValueError(f"{key}: learner {learner} has no such setting{nearest(name, known)}")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(Settings):
+    """What is trained and chosen on; as much as the learner's settings, it decides the result."""
+
+    SECTION: ClassVar[str] = "evaluation"
+
+    training_sequences: Count = 4096
+    tuning_sequences: Count = 256  # training sequences that rules and their numbers are chosen on
+    validation_sequences: Count = 256  # for each point of the learning curve
+    validations: Count = 20  # points of the learning curve
+    # From here on a run is late: its networks are the best, and which of them fails least on so few
+    # sequences is partly luck, which the many before should not share in.
+    late: Share = 0.75
+    selection_sequences: Count = 1024  # validation sequences for base policy and margin
+    margins: Annotated[tuple[AtLeast0, ...], some("a list of numbers of at least 0")] = (
+        *(0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12),  # in reward
+        ALONE,
+    )
