@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import TypedDict
 
 import numpy as np
 
@@ -12,44 +11,13 @@ from jaxmem.evaluation.statistics import (
     estimate_over_means,
     estimate_over_seeds,
 )
+from jaxmem.render.summary import Figures, Row, Settings
 from jaxmem.rules import CLASSICAL
 from jaxmem.runs import KINDS, LEARNED, MAIN, Run
 
 # What a run is called, where it is put and how it is kept says nothing about its configuration.
 ASIDE = ("seed", "out", "overwrite", "resume", "checkpoint", "loggers")
 RESAMPLING = 0  # seed of the bootstrap: a summary made again is the same
-
-Settings = dict[str, object]
-
-
-class Figures(TypedDict):
-    """Failed requests over the seeds of a configuration, in %, or a difference in points."""
-
-    mean: float
-    iqm: float
-    low: float | None  # of the interval of the interquartile mean
-    high: float | None
-    by_seed: list[float]
-
-
-class Fit(Figures):
-    """The rule that fails least, and its figures."""
-
-    policy: str
-
-
-class Row(TypedDict):
-    """What summary.json says of a configuration."""
-
-    settings: Settings  # that tell it from the others
-    workload: str
-    seeds: list[int]
-    runs: list[str]
-    policy: str
-    interval: str  # what intervals are over
-    failed_requests: Figures
-    strongest_fit: Fit | None
-    difference: Figures | None  # to that fit
 
 
 def summary_of(runs: Sequence[Run]) -> tuple[list[Row], dict[str, str]]:

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +16,7 @@ from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.packing import Packing
 from jaxmem.recordings.replay import MOST_UNITS, ROOM, Events, Player, Replayed, replay
 from jaxmem.recordings.scorer_file import load_scorer
+from jaxmem.render.trace_verdict import Ratios
 from jaxmem.rules import BOUNDED, ORDERED
 
 FACTORS = (1.02, 1.05, 1.1, ROOM)  # arenas over peak live, in which failures are counted
@@ -45,16 +45,6 @@ CONVENTIONS = {
     "is less; in brackets which it was",
     "lower bound": "peak live itself, below which there is no packing",
 }
-
-
-class Ratios(TypedDict):
-    """Memory needed over peak live, 1 or more, as results.json has it."""
-
-    unbounded: dict[str, float]  # by policy
-    bounded: dict[str, float]
-    offline: float
-    lower_bound: float
-    caching_allocator: NotRequired[dict[str, float]]  # by where it is from; PyTorch on CUDA alone
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,12 @@
 """A recording's requests in a few numbers: sizes, lifetimes, and what is live when."""
 
-from typing import TypedDict
-
 import numpy as np
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
+from jaxmem.render.trace_info import SizeBin
 
 POINTS = 1000  # of the live curve
-
-# Requests whose sizes are from one power of two to the next, as `size_histogram` says.
-SizeBin = TypedDict(
-    "SizeBin",
-    {
-        "from": int,
-        "to": int,
-        "requests": int,
-        "bytes": int,
-        "lifetime": list[int | None],
-        "never_freed": float,
-    },
-)
 
 
 def size_histogram(recording: Recording) -> list[SizeBin]:

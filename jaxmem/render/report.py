@@ -9,7 +9,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jaxmem.checks import is_number
 from jaxmem.render.palette import policy_title
 
 Results = Mapping[str, Any]  # the contents of results.json
@@ -220,13 +219,15 @@ def figure(entry: Entry, digits: int, interval: bool, sign: str = "") -> str:
 
 def _mean(entry: Entry) -> float:
     mean = (entry or {}).get("mean")
-    return float(mean) if is_number(mean) else math.nan
+    return float(mean) if isinstance(mean, int | float) else math.nan
 
 
 def _bounds(entry: Entry) -> tuple[float, float]:
     """Returns the interval; both ends are NaN if there is none, as for a single sequence."""
     low, high = (entry or {}).get("low"), (entry or {}).get("high")
-    return (float(low), float(high)) if is_number(low) and is_number(high) else (math.nan, math.nan)
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        return float(low), float(high)
+    return math.nan, math.nan
 
 
 def _or_infinity(value: float) -> float:

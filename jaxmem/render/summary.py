@@ -1,7 +1,7 @@
 """A summary of many runs: its tables and its picture, from summary.json."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -9,7 +9,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jaxmem.evaluation.summary import Figures, Row
 from jaxmem.render.palette import GRID, count, policy_colour, policy_title
 from jaxmem.render.report import figure, markdown_row
 from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
@@ -24,6 +23,39 @@ OVER = {
     "seeds": "over the seeds' means alone, where runs keep no figures of each sequence",
     "sequences": "over test sequences alone, where there is one seed",
 }
+
+
+Settings = dict[str, object]
+
+
+class Figures(TypedDict):
+    """Failed requests over the seeds of a configuration, in %, or a difference in points."""
+
+    mean: float
+    iqm: float
+    low: float | None  # of the interval of the interquartile mean
+    high: float | None
+    by_seed: list[float]
+
+
+class Fit(Figures):
+    """The rule that fails least, and its figures."""
+
+    policy: str
+
+
+class Row(TypedDict):
+    """What summary.json says of a configuration."""
+
+    settings: Settings  # that tell it from the others
+    workload: str
+    seeds: list[int]
+    runs: list[str]
+    policy: str
+    interval: str  # what intervals are over
+    failed_requests: Figures
+    strongest_fit: Fit | None
+    difference: Figures | None  # to that fit
 
 
 def configuration_title(row: Row) -> str:

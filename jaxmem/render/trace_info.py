@@ -1,14 +1,13 @@
 """The findings of `jaxmem trace info`, for a file and for a terminal: views of its results.json."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxmem.names import listed
-from jaxmem.recordings.shape import SizeBin
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.palette import count, policy_title
 from jaxmem.render.report import markdown_row
@@ -17,6 +16,20 @@ from jaxmem.rules import RULES
 Results = Mapping[str, Any]  # the contents of results.json
 NONE = "-"
 BEST_FIT = 0.99  # of the requests that best fit places, from which on a learned policy is best-fit
+
+
+# Requests whose sizes are from one power of two to the next, as `size_histogram` counts them.
+SizeBin = TypedDict(
+    "SizeBin",
+    {
+        "from": int,
+        "to": int,
+        "requests": int,
+        "bytes": int,
+        "lifetime": list[int | None],
+        "never_freed": float,
+    },
+)
 
 
 def trace_markdown(results: Results) -> str:

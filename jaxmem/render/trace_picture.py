@@ -17,7 +17,6 @@ from matplotlib.ticker import (
     SymmetricalLogLocator,
 )
 
-from jaxmem.recordings.shape import SizeBin
 from jaxmem.render.byte_units import UNITS, label_bytes, short_bytes
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, INK, MUTED, NEVER, SHADES, policy_colour, policy_title
@@ -29,6 +28,7 @@ from jaxmem.render.style import (
     save_figure,
     sequential_map,
 )
+from jaxmem.render.trace_info import SizeBin
 
 Results = Mapping[str, Any]  # the contents of results.json
 BINS = 48  # of the density, along each axis

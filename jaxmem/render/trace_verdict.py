@@ -1,12 +1,21 @@
 """The findings of `jaxmem trace info`, in one sentence."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from jaxmem.recordings.headroom import Ratios
 from jaxmem.render.palette import policy_title
 
 LITTLE = 0.01  # of the memory, below which a gain is not worth the words
+
+
+class Ratios(TypedDict):
+    """Memory needed over peak live, 1 or more, as results.json has it."""
+
+    unbounded: dict[str, float]  # by policy
+    bounded: dict[str, float]
+    offline: float
+    lower_bound: float
+    caching_allocator: NotRequired[dict[str, float]]  # by where it is from; PyTorch on CUDA alone
 
 
 def trace_verdict(results: Mapping[str, Any]) -> str:
