@@ -19,6 +19,7 @@ from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.arena.settle import itself, settle
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
+from jaxmem.environment.playing import Ending
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.render.memory import in_words, stretches_of
@@ -36,8 +37,7 @@ class Params:
 
     requests: Requests  # P sequences of T requests
     initial: Arena  # the arena when an episode starts, with the workload's layout in it
-    stop_at_failure: jax.Array  # bool[]  the first failed request ends the episode
-    stop_above: jax.Array  # float32[]  live share of the arena above which the episode ends
+    ending: Ending  # what ends an episode before its sequence does
 
 
 class State(struct.PyTreeNode):
@@ -219,18 +219,17 @@ class Environment:
         situation = state.situation
         lifetime = params.requests.lifetime[state.sequence, situation.arena.now]
         arena = serve(situation, start, lifetime)
-        placed, live = start >= 0, situation.live_with(start)
-        full = live > params.stop_above * arena.cells
+        placed, ended = start >= 0, params.ending.after(situation, start)
         info = {
             "placed": placed,
             "start": start,
             "size": situation.size,
-            "live": live,
+            "live": situation.live_with(start),
             "high_water_mark": arena.high_water,
         }
-        reward = REWARDS[self.reward](placed, situation.size, arena.cells, full)
+        reward = REWARDS[self.reward](placed, situation.size, arena.cells, ended.full)
         reward = reward.astype(jnp.float32)
-        terminated = full | (~placed & params.stop_at_failure)
+        terminated = ended.full | ended.lost
         truncated = arena.now >= params.requests.length
         return arena, reward, terminated, truncated, info
 
