@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import FEATURES, rows
 from jaxmem.environment.playing import play
-from jaxmem.environment.rewards import REWARDS
+from jaxmem.environment.rewards import REWARDS, Outcome
 from jaxmem.environment.situation import Situation, serve
 from jaxmem.learning.collect import Arenas
 from jaxmem.learning.devices import FIRST, SECOND, by_device
@@ -96,13 +96,14 @@ def follow(
     reward_of, nothing = REWARDS[env.reward], jnp.bool_(False)
 
     def score(carry, situation: Situation, start: jax.Array):
-        (lost, full, total), arena, size = carry, situation.arena, situation.size
+        (lost, full, total), arena = carry, situation.arena
         ended = params.ending.after(situation, start)
+        outcome = Outcome(start >= 0, situation.size, arena.cells, ended.full)
         # What an episode that a failure ended would still have asked for has failed too.
         reward = jnp.where(
             lost,
-            reward_of(nothing, size, arena.cells, nothing),
-            reward_of(start >= 0, size, arena.cells, ended.full),
+            reward_of(outcome._replace(placed=nothing, full=nothing)),
+            reward_of(outcome),
         )
         asked = (arena.now < requests.length) & ~full
         lost |= asked & ended.lost

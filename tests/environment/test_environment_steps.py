@@ -12,7 +12,7 @@ from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.playing import Ending
-from jaxmem.environment.rewards import REWARDS
+from jaxmem.environment.rewards import REWARDS, Outcome
 from jaxmem.environment.situation import serve, situation_at
 from jaxmem.workloads.requests import requests_of
 
@@ -174,7 +174,7 @@ def test_arenas_of_several_sizes_play_in_one_program_that_is_traced_once():
 def test_rewards_of_a_request_of_6_cells_in_an_arena_of_20(reward, worth):
     for outcome, value in worth.items():
         placed, full = jnp.bool_("placed" in outcome), jnp.bool_("full" in outcome)
-        given = REWARDS[reward](placed, jnp.int32(6), jnp.int32(20), full)
+        given = REWARDS[reward](Outcome(placed, jnp.int32(6), jnp.int32(20), full))
         assert float(given) == pytest.approx(value)
     assert len(REWARDS) == 3
 
