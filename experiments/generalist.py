@@ -101,7 +101,8 @@ def specialist(row: str) -> Policy:
     """The study's policy of a row, seed 0, which does not see hints if it was trained without."""
     network, card = read_policy(MEMBERS / f"{row}-0.safetensors")
     blind = card.blind if card.training["hinted"] else (*card.blind, "predictions")
-    return greedy(CandidateQ(card.holes, card.widths, blind), network, guide=guide_of(card))
+    q = CandidateQ(card.holes, card.widths, blind, card.features)
+    return greedy(q, network, guide=guide_of(card))
 
 
 def teach(everything: list[Task]) -> Any:

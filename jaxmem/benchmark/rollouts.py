@@ -13,7 +13,8 @@ from jaxmem.arena.arena import Arena
 from jaxmem.arena.making import REPRESENTATIONS
 from jaxmem.benchmark.timing import compiled_afresh
 from jaxmem.environment.environment import Environment, Params, State
-from jaxmem.environment.situation import serve, situation_at
+from jaxmem.environment.playing import Ending, play
+from jaxmem.environment.situation import Situation
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
 from jaxmem.rules import RULES
@@ -79,7 +80,7 @@ class Rollout:
         ages = setting.observation in HOLES
         ages |= player.name in RULES and RULES[player.name].needs_ages
         initial = _arena(setting.cells, requests, representation, ages)
-        params = Params(requests, initial, jnp.bool_(False), jnp.float32(jnp.inf))
+        params = Params(requests, initial, Ending(jnp.bool_(False), jnp.float32(jnp.inf)))
         self.setting, self.policy = setting, player.name
         self.representation = _name_of(initial, setting.cells, requests, ages)
         length = requests.length
@@ -124,24 +125,18 @@ def _name_of(arena: Arena, cells: int, requests: Requests, ages: bool) -> str:
 def _arenas_alone(player: Policy, arenas: int) -> tuple[Start, Play]:
     """Plays arenas alone: clock, frees of the dead, the policy's choice, the placement."""
 
-    def play(failed, params):
-        requests = params.requests
+    def answer(failed: jax.Array, situation: Situation, _: None):
+        start = player(_key(situation.arena), situation)
+        return failed + (start < 0), start, None
 
+    def play_all(failed, params):
         def one(sequence: jax.Array, failed: jax.Array) -> jax.Array:
-            def step(carry, _):
-                arena, failed = carry
-                situation = situation_at(arena, requests, sequence)
-                start = player(_key(arena), situation)
-                arena = serve(situation, start, requests.lifetime[sequence, arena.now])
-                return (arena, failed + (start < 0)), None
+            return play(answer, params.initial, params.requests, sequence, failed)[1]
 
-            carry, _ = jax.lax.scan(step, (params.initial, failed), length=requests.length)
-            return carry[1]
-
-        return jax.vmap(one)(jnp.arange(arenas) % requests.sequences, failed)
+        return jax.vmap(one)(jnp.arange(arenas) % params.requests.sequences, failed)
 
     # The failures of every arena, so that no step can be left out.
-    return lambda params: jnp.zeros(arenas, jnp.int32), play
+    return lambda params: jnp.zeros(arenas, jnp.int32), play_all
 
 
 def _environments(

@@ -19,8 +19,16 @@ from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.arena.settle import itself, settle
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
-from jaxmem.environment.rewards import REWARDS
+from jaxmem.environment.playing import Ending
+from jaxmem.environment.rewards import REWARDS, Outcome
 from jaxmem.environment.situation import Situation, serve, situation_at
+from jaxmem.environment.spaces import (
+    Box,
+    Discrete,
+    bitmap_space,
+    candidates_space,
+    packed_space,
+)
 from jaxmem.render.memory import in_words, stretches_of
 from jaxmem.render.palette import count
 from jaxmem.render.terminal import as_string, in_colours, memory_text
@@ -36,8 +44,7 @@ class Params:
 
     requests: Requests  # P sequences of T requests
     initial: Arena  # the arena when an episode starts, with the workload's layout in it
-    stop_at_failure: jax.Array  # bool[]  the first failed request ends the episode
-    stop_above: jax.Array  # float32[]  live share of the arena above which the episode ends
+    ending: Ending  # what ends an episode before its sequence does
 
 
 class State(struct.PyTreeNode):
@@ -57,7 +64,57 @@ class State(struct.PyTreeNode):
 
 @dataclass(frozen=True)
 class Environment:
-    """The rules that fix shapes; everything that may differ between arenas is in `Params`."""
+    """The game, by the rules that fix shapes; what may differ between arenas is in `Params`.
+
+    Observation (`observation`), of K holes that fit, N cells and the H requests before this one:
+
+    - `candidates`: float32[A, 65], a row for each action, the last of them for *refuse*;
+    - `packed`: the numbers that these rows are made from, as a `Packed`, which is smaller;
+    - `bitmap`: float32[N + 1 + H], 1 for a taken cell; then this size and those before it, over N.
+
+    | columns of a row | range | what they say |
+    |---|---|---|
+    | length, leftover | 0 .. 1.2 | the hole, and it without the request: log2(1 + cells) / 7 |
+    | leftover_is_*, is_*, high_end, refuse | 0 .. 1 | flags of the placement |
+    | from_* | 0 .. 1 | cells to the walls, over the arena |
+    | touched_*, across_* | | the block at the end that is taken, and at the other: |
+    | *_wall, *_known | 0 .. 1 | flags: the arena ends here; the death is predicted |
+    | *_size | 0 .. 1.2 | log2(1 + cells) / 7 |
+    | *_age | 0 .. 1.13 | log2(1 + requests) / 8 |
+    | *_remaining, hint | 0 .. 1.26 | predicted, log2(1 + requests) / 8; 0: not known |
+    | *_dies_with | -2 .. 2 | predicted death after that of the request, requests / 32 |
+    | holes_after_* | 0 .. 32 | holes by length that will be left, number / 4 |
+    | request_share | 0 .. 2 | the request, over the arena |
+    | has_hint, free, largest_hole, fitting_holes, *_live, *_blocks | 0 .. 1 | flag, shares |
+    | holes | 0 .. 8 | number / 16 |
+
+    Action (`actions`), int32[] in 0 .. A - 1; the last one, *refuse*, is legal where no other is:
+
+    - `holes`: the low and the high end of each of the first K holes that fit, A = 2 K + 1;
+    - `address`: every cell as a start, A = N + 1;
+    - `fit`: first, second, best, worst or next fit, A = 6.
+
+    Reward (`reward`), float32[], of a request that is placed, or not:
+
+    - `failures`: 0, or -1;
+    - `bytes`: 0, or minus its size over the arena;
+    - `classic`: 0.1, or -1; and 0.5 less where the arena is now too full to go on.
+
+    End: terminated by `Params.ending`, a failure or a live share that is too large; truncated at
+    the end of the sequence.
+
+    State: `State`, with the arena, the request that waits, and the mask of legal actions.
+
+    >>> import jax, jaxmem
+    >>> env, params = jaxmem.make("memoryless", sequences=4)
+    >>> observation, state = jax.jit(env.reset)(jax.random.key(0), params)
+    >>> env.observation_space.contains(observation), env.action_space
+    (True, Discrete(n=17))
+    >>> action = state.mask.argmax()  # the first that is legal: first fit
+    >>> observation, state, reward, *ends, info = jax.jit(env.step)(None, state, action, params)
+    >>> float(reward), [bool(end) for end in ends], int(info["start"])
+    (0.0, [False, False], 0)
+    """
 
     cells: int  # 1 .. 2^31 - 1, the largest arena that this environment holds
     horizon: int  # T, requests in an episode
@@ -118,6 +175,19 @@ class Environment:
             return (self.num_actions, len(observations.FEATURES))
         return (self.cells + 1 + self.history,)
 
+    @property
+    def action_space(self) -> Discrete:
+        """The actions; which of them are legal is in the state's mask."""
+        return Discrete(self.num_actions)
+
+    @property
+    def observation_space(self) -> Box | dict[str, Box]:
+        """Bounds observations, where they are packed each field of them by its name."""
+        if self.observation == "bitmap":
+            return bitmap_space(self.cells, self.history)
+        space = packed_space if self.observation == "packed" else candidates_space
+        return space(self.cells, self.horizon, self.holes)
+
     def reset(self, key: jax.Array, params: Params) -> tuple[Any, State]:
         """Starts an episode on a sequence that `key` chooses.
 
@@ -158,6 +228,7 @@ class Environment:
             None without `keep_last`.
         """
         del key
+        # Illegal: what the mask does not allow places nothing, and the request has failed.
         return self.step_at(state, self._start_of(state, action), params)
 
     def step_at(
@@ -165,9 +236,11 @@ class Environment:
     ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """Steps as `step`, told the legal start (int32[], or NOWHERE) in place of an action."""
         arena, reward, terminated, truncated, info = self._serve(state, start, params)
+        # Ended: a fresh arena takes over in the same step, with the sequence that follows.
         over = settle(arena.now, itself, terminated | truncated)
         fresh = jax.tree.map(lambda new, old: jnp.where(over, new, old), params.initial, arena)
         sequence = (state.sequence + over) % params.requests.sequences
+        # Mask: made for the request that now waits, so that an action is legal in every state.
         observation, after = self._decide(fresh, sequence, params)
         if self.keep_last:
             last, _ = self._decide(arena, state.sequence, params)
@@ -219,18 +292,17 @@ class Environment:
         situation = state.situation
         lifetime = params.requests.lifetime[state.sequence, situation.arena.now]
         arena = serve(situation, start, lifetime)
-        placed, live = start >= 0, situation.live_with(start)
-        full = live > params.stop_above * arena.cells
+        placed, ended = start >= 0, params.ending.after(situation, start)
         info = {
             "placed": placed,
             "start": start,
             "size": situation.size,
-            "live": live,
+            "live": situation.live_with(start),
             "high_water_mark": arena.high_water,
         }
-        reward = REWARDS[self.reward](placed, situation.size, arena.cells, full)
-        reward = reward.astype(jnp.float32)
-        terminated = full | (~placed & params.stop_at_failure)
+        outcome = Outcome(placed, situation.size, arena.cells, ended.full)
+        reward = REWARDS[self.reward](outcome).astype(jnp.float32)
+        terminated = ended.full | ended.lost
         truncated = arena.now >= params.requests.length
         return arena, reward, terminated, truncated, info
 

@@ -11,6 +11,7 @@ network reads.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from jaxmem.arena.arena import Arena, Holes
@@ -22,17 +23,19 @@ BINS = 8  # hole lengths [1, 2) [2, 4) ... [128, ...)
 _LOG_CELLS = 7.0  # log2 of the longest length that is told apart from 1.0: about 128 cells
 _LOG_TIME = 8.0  # log2 of the longest time, likewise: about 256 requests
 
-# The features and their ranges, in arenas of up to 256 cells and episodes of up to 512 requests; in
-# longer ones lengths and times go on as logarithms. A flag is 0 or 1.
+# The features and their ranges, in arenas of up to 256 cells and episodes of up to 512 requests;
+# `ranges` has those of larger ones. A flag is 0 or 1.
 _FLAG, _SHARE, _CELLS, _TIME = (0.0, 1.0), (0.0, 1.0), (0.0, 1.2), (0.0, 1.13)
+_AHEAD, _HOLES, _BIN = (0.0, 1.26), (0.0, 8.0), (0.0, 32.0)
 _NEIGHBOUR = {
     "wall": _FLAG,  # the arena ends here; the other five are then 0
     "size": _CELLS,  # of the block, log2(1 + cells) / 7
     "age": _TIME,  # since it was placed, log2(1 + requests) / 8
-    "remaining": (0.0, 1.26),  # predicted until it dies, log2(1 + requests) / 8; 0: not known
+    "remaining": _AHEAD,  # predicted until it dies, log2(1 + requests) / 8; 0: not known
     "dies_with": (-2.0, 2.0),  # predicted deaths, the block's after the request's, requests / 32
     "known": _FLAG,  # there is a prediction, and the block is not overdue
 }
+_HOLES_AFTER = tuple(f"holes_after_{2**k}" for k in range(BINS))
 _CANDIDATE = {
     "length": _CELLS,  # of the hole, log2(1 + cells) / 7
     "leftover": _CELLS,  # of it beside the request, likewise
@@ -49,16 +52,16 @@ _CANDIDATE = {
     "refuse": _FLAG,  # nothing fits: the rest of the candidate part is 0
     **{f"touched_{name}": bounds for name, bounds in _NEIGHBOUR.items()},  # at the end taken
     **{f"across_{name}": bounds for name, bounds in _NEIGHBOUR.items()},  # at the other end
-    **{f"holes_after_{2**k}": (0.0, 32.0) for k in range(BINS)},  # [2^k, 2^(k+1)) cells, / 4
+    **dict.fromkeys(_HOLES_AFTER, _BIN),  # of [2^k, 2^(k+1)) cells, number / 4
 }
 _GLOBAL = {
     "request_size": _CELLS,  # log2(1 + cells) / 7
     "request_share": (0.0, 2.0),  # over the arena; more than 1 can never fit
-    "hint": (0.0, 1.26),  # predicted lifetime, log2(1 + requests) / 8
+    "hint": _AHEAD,  # predicted lifetime, log2(1 + requests) / 8
     "has_hint": _FLAG,
     "free": _SHARE,  # cells, over the arena
     "largest_hole": _SHARE,  # likewise
-    "holes": (0.0, 8.0),  # number / 16
+    "holes": _HOLES,  # number / 16
     "fitting_holes": _SHARE,  # number of those shown / 8, with the usual 8
     **{
         f"segment_{i}_{name}": bounds
@@ -72,6 +75,25 @@ _GLOBAL = {
 }
 RANGES: dict[str, tuple[float, float]] = {**_CANDIDATE, **_GLOBAL}
 FEATURES = tuple(RANGES)
+OVERVIEW = tuple(_GLOBAL)  # those of the whole arena, which end every row
+
+
+def ranges(cells: int, horizon: int, holes: int) -> dict[str, tuple[float, float]]:
+    """Returns `RANGES`, widened where `cells`, requests of an episode or `holes` shown ask for it.
+
+    Lengths and times go on as logarithms, and numbers of holes in proportion.
+    """
+    larger, longer = max(cells / 256, 1.0), max(horizon / 512, 1.0)
+    later = np.log2(longer) / _LOG_TIME
+    more = {
+        _CELLS: np.log2(larger) / _LOG_CELLS,
+        _TIME: later,
+        _AHEAD: later,
+        _HOLES: _HOLES[1] * (larger - 1.0),
+        _BIN: _BIN[1] * (larger - 1.0),
+    }
+    wide = {name: (own[0], own[1] + float(more.get(own, 0.0))) for name, own in RANGES.items()}
+    return {**wide, "fitting_holes": (0.0, max(1.0, holes / 8))}
 
 
 def _beside_the_hole(*names: str) -> tuple[str, ...]:
@@ -88,7 +110,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "neighbour_sizes": _beside_the_hole("wall", "size"),
     "neighbour_ages": _beside_the_hole("age"),
     "predictions": (*_beside_the_hole("remaining", "dies_with", "known"), "hint", "has_hint"),
-    "holes_after": tuple(name for name in FEATURES if name.startswith("holes_after_")),
+    "holes_after": _HOLES_AFTER,
     "request": ("request_size", "request_share"),
     "totals": ("free", "largest_hole", "holes", "fitting_holes"),
     "segments": tuple(name for name in FEATURES if name.startswith("segment_")),
@@ -130,24 +152,30 @@ def pack(situation: Situation, found: Holes) -> Packed:
     )
 
 
-def candidates(packed: Packed) -> jax.Array:
-    """Computes a row for each action of `holes_and_ends`: float32[2 * K + 1, len(FEATURES)].
+def candidates(packed: Packed, columns: tuple[str, ...] = FEATURES) -> jax.Array:
+    """Computes a row for each action of `holes_and_ends`: float32[2 * K + 1, len(columns)].
 
     The rows of holes that do not exist, and the candidate part of *refuse*, are zero but for the
     flag; the global part stands in every row.
     """
     actions = jnp.arange(2 * packed.holes.shape[0] + 1)
     alone = jax.tree.map(lambda leaf: leaf[None], packed)
-    return rows(alone, jnp.zeros_like(actions), actions)
+    return rows(alone, jnp.zeros_like(actions), actions, columns)
 
 
-def rows(packed: Packed, situation: jax.Array, action: jax.Array) -> jax.Array:
-    """Computes the features of some candidates of E situations: float32[M, len(FEATURES)].
+def rows(
+    packed: Packed,
+    situation: jax.Array,
+    action: jax.Array,
+    columns: tuple[str, ...] = FEATURES,
+) -> jax.Array:
+    """Computes the features of some candidates of E situations: float32[M, len(columns)].
 
     Args:
         packed: batched over E.
         situation: int32[M]  0 .. E - 1.
         action: int32[M]  0 .. 2 * K.
+        columns: names of `FEATURES`, in any order.
     """
     limit = packed.holes.shape[1]
     number = jnp.minimum(action // 2, limit - 1)
@@ -155,10 +183,14 @@ def rows(packed: Packed, situation: jax.Array, action: jax.Array) -> jax.Array:
     here = here.replace(holes=packed.holes[situation, number])
     refuse = action == 2 * limit
     exists = (number < here.count) & ~refuse
-    features = jnp.stack(_candidate(here, number, action % 2 == 1)).T
+    named = _candidate(here, number, action % 2 == 1)
+    features = jnp.stack([named[name].astype(jnp.float32) for name in _CANDIDATE]).T
     flag = jnp.arange(len(_CANDIDATE)) == list(_CANDIDATE).index("refuse")
     features = jnp.where(exists[:, None], features, (flag & refuse[:, None]).astype(jnp.float32))
-    return jnp.concatenate([features, here.overview], axis=-1)
+    every = jnp.concatenate([features, here.overview], axis=-1)
+    if columns == FEATURES:
+        return every
+    return every[:, np.array([FEATURES.index(name) for name in columns])]
 
 
 def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:
@@ -174,8 +206,8 @@ def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:
     return jnp.concatenate([seen, (recent / cells).astype(jnp.float32)])
 
 
-def _candidate(here: Packed, number: jax.Array, high: jax.Array) -> list[jax.Array]:
-    """Computes the candidate features of M placements: float32[M] each.
+def _candidate(here: Packed, number: jax.Array, high: jax.Array) -> dict[str, jax.Array]:
+    """Computes the candidate features of M placements, by name: [M] each.
 
     Args:
         here: one hole and its situation for each, int32[M] or [M, ...].
@@ -188,43 +220,42 @@ def _candidate(here: Packed, number: jax.Array, high: jax.Array) -> list[jax.Arr
     # A hole that no block ends is ended by the wall.
     below = _beside(low == 0, beside[:3], here.hint)
     above = _beside(low + length == cells, beside[3:], here.hint)
-    touched = [jnp.where(high, one, other) for one, other in zip(above, below, strict=True)]
-    across = [jnp.where(high, one, other) for one, other in zip(below, above, strict=True)]
+    touched = {name: jnp.where(high, above[name], below[name]) for name in _NEIGHBOUR}
+    across = {name: jnp.where(high, below[name], above[name]) for name in _NEIGHBOUR}
     moved = _in_bins(leftover) - _in_bins(length)
-    columns = [
-        _log_cells(length),
-        _log_cells(leftover),
-        leftover == 0,
-        leftover == 1,
-        leftover == 2,
-        length == here.shortest,
-        length == here.longest,
-        number == 0,
-        number == here.count - 1,
-        start / cells,
-        (cells - start - size) / cells,
-        high,
-        jnp.zeros_like(number),
-        *touched,
-        *across,
-        *((here.histogram + moved) / 4.0).T,
-    ]
-    return [column.astype(jnp.float32) for column in columns]
+    return {
+        "length": _log_cells(length),
+        "leftover": _log_cells(leftover),
+        "leftover_is_0": leftover == 0,
+        "leftover_is_1": leftover == 1,
+        "leftover_is_2": leftover == 2,
+        "is_tightest": length == here.shortest,
+        "is_largest": length == here.longest,
+        "is_first": number == 0,
+        "is_last": number == here.count - 1,
+        "from_low_wall": start / cells,
+        "from_high_wall": (cells - start - size) / cells,
+        "high_end": high,
+        "refuse": jnp.zeros_like(number),
+        **{f"touched_{name}": column for name, column in touched.items()},
+        **{f"across_{name}": column for name, column in across.items()},
+        **dict(zip(_HOLES_AFTER, ((here.histogram + moved) / 4.0).T, strict=True)),
+    }
 
 
-def _beside(wall: jax.Array, block: list[jax.Array], hint: jax.Array) -> list[jax.Array]:
-    """Computes the features of what lies beside a hole, all arguments and results [M]."""
+def _beside(wall: jax.Array, block: list[jax.Array], hint: jax.Array) -> dict[str, jax.Array]:
+    """Computes the features of what lies beside a hole, by name, all arguments and results [M]."""
     size, age, remaining = block
     known = remaining > 0
     dies_with = jnp.where(known & (hint > 0), (remaining - hint) / 32.0, 0.0)
-    return [
-        wall,
-        _log_cells(size),
-        _log_time(age),
-        _log_time(remaining),
-        jnp.clip(dies_with, -2.0, 2.0),
-        known,
-    ]
+    return {
+        "wall": wall,
+        "size": _log_cells(size),
+        "age": _log_time(age),
+        "remaining": _log_time(remaining),
+        "dies_with": jnp.clip(dies_with, -2.0, 2.0),
+        "known": known,
+    }
 
 
 def _in_bins(length: jax.Array) -> jax.Array:
@@ -245,19 +276,19 @@ def _histogram(arena: Arena) -> jax.Array:
 def _overview(situation: Situation, fitting: jax.Array) -> jax.Array:
     """Computes the features of the whole arena: float32[len(_GLOBAL)]."""
     arena, hint = situation.arena, situation.hint
-    numbers = [
-        _log_cells(situation.size),
-        situation.size / arena.cells,
-        _log_time(hint),
-        hint > 0,
-        arena.free_cells() / arena.cells,
-        arena.largest_hole() / arena.cells,
-        arena.hole_count() / 16.0,
-        fitting / 8.0,
-    ]
+    named = {
+        "request_size": _log_cells(situation.size),
+        "request_share": situation.size / arena.cells,
+        "hint": _log_time(hint),
+        "has_hint": hint > 0,
+        "free": arena.free_cells() / arena.cells,
+        "largest_hole": arena.largest_hole() / arena.cells,
+        "holes": arena.hole_count() / 16.0,
+        "fitting_holes": fitting / 8.0,
+    }
+    numbers = [jnp.asarray(named[name], jnp.float32) for name in _GLOBAL if name in named]
     # What is stacked unsettled is computed inside the stack, one arena after the other.
-    numbers = settle(arena.now, itself, [jnp.asarray(number, jnp.float32) for number in numbers])
-    head = jnp.stack(numbers)
+    head = jnp.stack(settle(arena.now, itself, numbers))
     return jnp.concatenate([head, _segments(situation).astype(jnp.float32)])
 
 

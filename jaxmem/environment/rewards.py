@@ -1,31 +1,38 @@
 """The reward of a step."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 
-def failures(placed: jax.Array, size: jax.Array, cells: jax.Array, full: jax.Array) -> jax.Array:
+class Outcome(NamedTuple):
+    """What became of one request."""
+
+    placed: jax.Array  # bool[]  else it failed
+    size: jax.Array  # int32[]  cells that it asked for
+    cells: jax.Array  # int32[]  of the arena
+    full: jax.Array  # bool[]  the arena is now too full to go on
+
+
+def failures(outcome: Outcome) -> jax.Array:
     """Gives -1 for every request that is not placed."""
-    del size, cells, full
-    return jnp.where(placed, 0.0, -1.0)
+    return jnp.where(outcome.placed, 0.0, -1.0)
 
 
-def bytes_lost(placed: jax.Array, size: jax.Array, cells: jax.Array, full: jax.Array) -> jax.Array:
+def bytes_lost(outcome: Outcome) -> jax.Array:
     """Gives minus the share of the arena that a request not placed asked for."""
-    del full
-    return jnp.where(placed, 0.0, -size / cells)
+    return jnp.where(outcome.placed, 0.0, -outcome.size / outcome.cells)
 
 
-def classic(placed: jax.Array, size: jax.Array, cells: jax.Array, full: jax.Array) -> jax.Array:
+def classic(outcome: Outcome) -> jax.Array:
     """Gives +0.1 for a placement, -1 for a failure, -0.5 more if the arena is too full to go on."""
-    del size, cells
-    return jnp.where(placed, 0.1, -1.0) - jnp.where(full, 0.5, 0.0)
+    return jnp.where(outcome.placed, 0.1, -1.0) - jnp.where(outcome.full, 0.5, 0.0)
 
 
-# Each: (placed bool[], size int32[], cells int32[], full bool[]) -> float32[].
-REWARDS: dict[str, Callable[..., jax.Array]] = {
+# Each returns float32[].
+REWARDS: dict[str, Callable[[Outcome], jax.Array]] = {
     "failures": failures,
     "bytes": bytes_lost,
     "classic": classic,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxmem.arena.arena import NEVER, NOWHERE, Arena
 from jaxmem.arena.making import MAX_CELLS, new_arena
 from jaxmem.environment.environment import Environment, Params
+from jaxmem.environment.playing import ending_of
 from jaxmem.workloads.peaks import peak_blocks
 from jaxmem.workloads.registry import NAMES, Workload, workload_from
 from jaxmem.workloads.requests import Requests
@@ -80,8 +81,7 @@ def params_of(
     return Params(
         requests=requests,
         initial=initial_arena(task, requests, representation, ages, capacity),
-        stop_at_failure=jnp.bool_(task.stop_at_failure),
-        stop_above=jnp.float32(task.stop_above),
+        ending=ending_of(task),
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from jaxmem.arena.bits import WORD
 from jaxmem.arena.making import MAX_CELLS, new_arena
-from jaxmem.environment.situation import serve, situation_at
+from jaxmem.environment.playing import play
+from jaxmem.environment.situation import Situation
 from jaxmem.policies import Policy
 from jaxmem.recordings.headroom import smallest_served
 from jaxmem.workloads.peaks import peak_live
@@ -64,16 +65,13 @@ def _served(policy, requests: Requests, cells: jax.Array, capacity: int, seed: i
 @functools.partial(jax.jit, static_argnames="capacity")
 def _play_all(policy: Policy, requests: Requests, cells, key, capacity: int) -> jax.Array:
     def one(sequence: jax.Array, cells: jax.Array) -> jax.Array:
-        def step(carry, _):
-            arena, served = carry
-            situation = situation_at(arena, requests, sequence)
-            own_key = jax.random.fold_in(jax.random.fold_in(key, sequence), arena.now)
-            start = policy(own_key, situation)
-            arena = serve(situation, start, requests.lifetime[sequence, arena.now])
-            return (arena, served & (start >= 0)), None
+        own_key = jax.random.fold_in(key, sequence)
 
-        begin = (new_arena(cells, capacity, requests.length), jnp.bool_(True))
-        (_, served), _ = jax.lax.scan(step, begin, length=requests.length)
-        return served
+        def answer(served: jax.Array, situation: Situation, _: None):
+            start = policy(jax.random.fold_in(own_key, situation.arena.now), situation)
+            return served & (start >= 0), start, None
+
+        arena = new_arena(cells, capacity, requests.length)
+        return play(answer, arena, requests, sequence, jnp.bool_(True))[1]
 
     return jax.vmap(one)(jnp.arange(requests.sequences), cells)

@@ -16,6 +16,7 @@ import numpy as np
 from flax import struct
 
 from jaxmem.arena.arena import NOWHERE, Arena
+from jaxmem.environment.playing import Ending, ending_of
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.evaluation.clairvoyant import knowing
@@ -52,20 +53,19 @@ def beam_search(requests: Requests, workload: Workload, width: int = WIDTH) -> j
         width: W, arenas kept at each request, at least 1.
     """
     initial = initial_arena(workload, requests)
-    stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
     requests = knowing(requests)
     found = []
     for rows in chunks(requests.sequences, AT_ONCE):
         chunk = jax.tree.map(lambda column, rows=rows: column[rows], requests)
-        found.append(np.asarray(_search(chunk, initial, stop, width)))
+        found.append(np.asarray(_search(chunk, initial, ending_of(workload), width)))
     return joined(found, requests.sequences)
 
 
 @functools.partial(jax.jit, static_argnames="width")
-def _search(requests: Requests, initial: Arena, stop, width: int) -> jax.Array:
+def _search(requests: Requests, initial: Arena, ending: Ending, width: int) -> jax.Array:
     def one(sequence: jax.Array) -> jax.Array:
         def step(beam: _Beam, _: None) -> tuple[_Beam, None]:
-            return _answered(beam, requests, sequence, stop), None
+            return _answered(beam, requests, sequence, ending), None
 
         beam = _begun(initial, width, requests.length)
         beam, _ = jax.lax.scan(step, beam, length=requests.length)
@@ -87,9 +87,8 @@ def _begun(initial: Arena, width: int, length: int) -> _Beam:
     )
 
 
-def _answered(beam: _Beam, requests: Requests, sequence: jax.Array, stop) -> _Beam:
+def _answered(beam: _Beam, requests: Requests, sequence: jax.Array, ending: Ending) -> _Beam:
     """Moves the beam on to the next request."""
-    stop_at_failure, stop_above = stop
     width, now = beam.valid.shape[0], beam.arena.now[0]
     situation = jax.vmap(lambda arena: situation_at(arena, requests, sequence))(beam.arena)
     starts, cost = jax.vmap(_placements)(situation, beam.lost | beam.full)
@@ -111,14 +110,14 @@ def _answered(beam: _Beam, requests: Requests, sequence: jax.Array, stop) -> _Be
 
     parent, situation = jax.tree.map(lambda leaf: leaf[member], (beam, situation))
     serve_all = jax.vmap(functools.partial(serve, lifetime=requests.lifetime[sequence, now]))
-    full = jax.vmap(Situation.live_with)(situation, start) > stop_above * parent.arena.cells
+    ended = jax.vmap(ending.after)(situation, start)
     return _Beam(
         arena=serve_all(situation, start),
         valid=new[kept],
         failed=failed[member],
         cost=cost[member, choice],
-        lost=parent.lost | (stop_at_failure & (start < 0) & ~parent.full),
-        full=parent.full | (full & ~parent.lost),
+        lost=parent.lost | (ended.lost & ~parent.full),
+        full=parent.full | (ended.full & ~parent.lost),
         start=parent.start.at[:, now].set(start),
     )
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.environment.situation import Situation, serve, situation_at
+from jaxmem.environment.playing import play
+from jaxmem.environment.situation import Situation, situation_at
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
 from jaxmem.workloads.registry import Workload
@@ -38,15 +39,14 @@ def _middle(requests: Requests, workload: Workload) -> Situation:
     """Makes ARENAS situations half way through their sequences."""
     initial = initial_arena(workload, requests)
 
+    def first_fit(_: tuple[()], situation: Situation, __: None):
+        return (), situation.arena.first(situation.size), None
+
     @jax.jit
     @jax.vmap
-    def play(sequence: jax.Array) -> Situation:
-        def step(arena, _):
-            situation = situation_at(arena, requests, sequence)
-            start = arena.first(situation.size)
-            return serve(situation, start, requests.lifetime[sequence, arena.now]), None
-
-        arena, _ = jax.lax.scan(step, initial, length=requests.length // 2)
+    def middle(sequence: jax.Array) -> Situation:
+        half = requests.length // 2
+        arena, *_ = play(first_fit, initial, requests, sequence, length=half)
         return situation_at(arena, requests, sequence)
 
-    return play(jnp.arange(ARENAS) % requests.sequences)
+    return middle(jnp.arange(ARENAS) % requests.sequences)

@@ -4,17 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.arena.arena import NOWHERE
-from jaxmem.environment.situation import Situation
 from jaxmem.evaluation.beam import WIDTH, beam_search
 from jaxmem.evaluation.clairvoyant import clairvoyant, knowing
 from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.statistics import Estimate, estimates, ratio
-from jaxmem.policies import Policy, policy
+from jaxmem.policies import policy
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
@@ -91,25 +87,15 @@ def replay(
     Raises:
         ValueError: a placement is illegal: outside the arena, or on a live block.
     """
-    # A policy sees one situation, not which it is: its start comes as the kind of the request.
-    told = requests.replace(kind=jnp.asarray(start, jnp.int32))
-    trajectory = run(_AS_TOLD, told, workload, capacity=capacity)
-    wrong = np.argwhere(np.asarray(trajectory.active) & (trajectory.start != np.asarray(start)))
+    start = np.asarray(start, np.int32)
+    trajectory = run(None, requests, workload, capacity=capacity, starts=start)
+    wrong = np.argwhere(np.asarray(trajectory.active) & (trajectory.start != start))
     if len(wrong):
         sequence, time = wrong[0]
         raise ValueError(
             f"request {time} of sequence {sequence} cannot start at cell {start[sequence, time]}"
         )
     return trajectory
-
-
-def _as_told(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
-    del parameters, key
-    legal = situation.arena.allows(situation.kind, situation.size)
-    return jnp.where(legal, situation.kind, NOWHERE)
-
-
-_AS_TOLD = Policy(parameters=None, name="as told", rule=_as_told)
 
 
 def way(failed: np.ndarray, found: Bounds, seed: int) -> Estimate | None:

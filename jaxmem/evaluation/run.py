@@ -11,7 +11,8 @@ from flax import struct
 
 from jaxmem.arena import measures
 from jaxmem.arena.arena import NOWHERE, Arena
-from jaxmem.environment.situation import serve, situation_at
+from jaxmem.environment.playing import Ending, ending_of, play
+from jaxmem.environment.situation import Situation
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
 from jaxmem.workloads.peaks import peak_live
@@ -35,44 +36,53 @@ class Trajectory:
 
 
 def run(
-    policy: Policy,
+    policy: Policy | None,
     requests: Requests,
     workload: Workload,
     seed: int = 0,
     capacity: int | None = None,
+    *,
+    starts: Any = None,
 ) -> Trajectory:
     """Plays a policy on P sequences of T requests, each in an arena of its own.
 
     Args:
+        policy: None where `starts` tell what it would.
         seed: for policies that draw; sequence p draws the same whatever P is.
         capacity: of the arenas, at least the cells of the workload (default: those): arenas of
             one capacity share a compiled program, whatever their cells.
+        starts: int32[P, T]  the start of each request; it fails where that is illegal.
     """
-    return Trajectory(*_played(policy, requests, workload, seed, looks=True, capacity=capacity))
+    return Trajectory(
+        *_played(policy, requests, workload, seed, looks=True, capacity=capacity, starts=starts)
+    )
 
 
 def _played(
-    policy: Policy,
+    policy: Policy | None,
     requests: Requests,
     workload: Workload,
     seed: int,
     *,
     looks: bool,
     capacity: int | None = None,
+    starts: Any = None,
 ) -> tuple[Any, ...]:
     """Returns the fields of a trajectory; those up to `active` if nobody looks."""
-    policy.check_plays(workload.cells)
+    if policy is not None:
+        policy.check_plays(workload.cells)
     initial = initial_arena(workload, requests, capacity=capacity)
-    requests = policy.told(requests, workload.hinted)
-    policy = policy.replace(name="")  # the same program serves policies that only differ in name
-    stop = (jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
+    if policy is not None:
+        requests = policy.told(requests, workload.hinted)
+        policy = policy.replace(name="")  # one program serves policies that only differ in name
+    ending = ending_of(workload)
     keys = jax.vmap(lambda p: jax.random.fold_in(jax.random.key(seed), p))(
         jnp.arange(requests.sequences)
     )
     played = []
     for rows in chunks(requests.sequences, CHUNK):
-        chunk = jax.tree.map(lambda column, rows=rows: column[rows], requests)
-        played.append(jax.device_get(_play(policy, chunk, initial, stop, keys[rows], looks)))
+        chunk = jax.tree.map(lambda column, rows=rows: column[rows], (requests, starts))
+        played.append(jax.device_get(_play(policy, *chunk, initial, ending, keys[rows], looks)))
     return joined(played, requests.sequences)
 
 
@@ -93,31 +103,36 @@ def joined(parts: list[Any], sequences: int) -> Any:
 
 @functools.partial(jax.jit, static_argnames="looks")
 def _play(
-    policy: Policy, requests: Requests, initial: Arena, stop, keys, looks: bool
+    policy: Policy | None,
+    requests: Requests,
+    starts: jax.Array | None,
+    initial: Arena,
+    ending: Ending,
+    keys: jax.Array,
+    looks: bool,
 ) -> tuple[jax.Array, ...]:
-    stop_at_failure, stop_above = stop
-
-    def one(sequence: jax.Array, key: jax.Array) -> tuple[jax.Array, ...]:
-        def step(carry, _):
-            arena, active = carry
-            situation = situation_at(arena, requests, sequence)
-            start = policy(jax.random.fold_in(key, arena.now), situation)
+    def one(sequence: jax.Array, key: jax.Array, starts: jax.Array | None) -> tuple[jax.Array, ...]:
+        def answer(active: jax.Array, situation: Situation, start: Any):
+            arena = situation.arena
+            if policy is not None:
+                start = policy(jax.random.fold_in(key, arena.now), situation)
+            else:
+                start = jnp.where(arena.allows(start, situation.size), start, NOWHERE)
             start = jnp.where(active, start, NOWHERE)
             seen = _see(arena, situation.size) if looks else ()
-            arena = serve(situation, start, requests.lifetime[sequence, arena.now])
-            over = (start < 0) & stop_at_failure
-            over |= situation.live_with(start) > stop_above * arena.cells
-            return (arena, active & ~over), (start, active, seen)
+            ended = ending.after(situation, start)
+            return active & ~(ended.lost | ended.full), start, (start, active, seen)
 
-        begin = (initial, jnp.bool_(True))
-        (arena, _), (start, active, seen) = jax.lax.scan(step, begin, length=requests.length)
+        arena, _, (start, active, seen) = play(
+            answer, initial, requests, sequence, jnp.bool_(True), given=starts
+        )
         if not looks:
             return start, active
         last = _see(arena, requests.size[sequence, -1])
         seen = [jnp.append(column, end) for column, end in zip(seen, last, strict=True)]
         return start, active, *seen
 
-    return jax.vmap(one)(jnp.arange(requests.sequences), keys)
+    return jax.vmap(one)(jnp.arange(requests.sequences), keys, starts)
 
 
 def _see(arena: Arena, size: jax.Array) -> tuple[jax.Array, ...]:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.arena.arena import NOWHERE, Arena
-from jaxmem.environment.situation import serve, situation_at
+from jaxmem.environment.playing import play
+from jaxmem.environment.situation import Situation
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy
 from jaxmem.policies.q_functions import CandidateQ
@@ -54,14 +55,13 @@ def _thoughts(
     guide = policy.parameters.guide
     key = jax.random.key(0)  # no guide draws
 
-    def step(arena: Arena, played: jax.Array):
-        situation = situation_at(arena, requests, jnp.int32(0))
+    def answer(_: tuple[()], situation: Situation, played: jax.Array):
         seen, choices = q.see(situation)
         values = q.values(policy.parameters.network, seen)[:-1]  # but for *refuse*
         starts = jnp.asarray(choices.starts)
         legal = choices.legal[:-1]
         guided = jnp.int32(NOWHERE) if guide is None else guide.rule(key, situation)
         told = jnp.where(legal, starts, NOWHERE), jnp.where(legal, values, jnp.nan), guided
-        return serve(situation, played, requests.lifetime[0, arena.now]), told
+        return (), played, told
 
-    return jax.lax.scan(step, initial, start)[1]
+    return play(answer, initial, requests, jnp.int32(0), given=start)[2]

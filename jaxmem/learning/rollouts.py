@@ -11,11 +11,11 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from jaxmem.arena.arena import Arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import FEATURES, rows
-from jaxmem.environment.rewards import REWARDS
-from jaxmem.environment.situation import Situation, serve, situation_at
+from jaxmem.environment.playing import play
+from jaxmem.environment.rewards import REWARDS, Outcome
+from jaxmem.environment.situation import Situation, serve
 from jaxmem.learning.collect import Arenas
 from jaxmem.learning.devices import FIRST, SECOND, by_device
 from jaxmem.learning.placements import to_try
@@ -92,33 +92,32 @@ def follow(
     start: jax.Array,
 ) -> jax.Array:
     """The reward of a placement and of the H - 1 requests after it: float32[]."""
-    requests = params.requests
+    requests, arena = params.requests, situation.arena
+    reward_of, nothing = REWARDS[env.reward], jnp.bool_(False)
 
-    def answer(arena: Arena, situation: Situation, start: jax.Array, lost: jax.Array, ended):
-        reward_of, size, nothing = REWARDS[env.reward], situation.size, jnp.bool_(False)
-        full = situation.live_with(start) > params.stop_above * arena.cells
+    def score(carry, situation: Situation, start: jax.Array):
+        (lost, full, total), arena = carry, situation.arena
+        ended = params.ending.after(situation, start)
+        outcome = Outcome(start >= 0, situation.size, arena.cells, ended.full)
         # What an episode that a failure ended would still have asked for has failed too.
         reward = jnp.where(
             lost,
-            reward_of(nothing, size, arena.cells, nothing),
-            reward_of(start >= 0, size, arena.cells, full),
+            reward_of(outcome._replace(placed=nothing, full=nothing)),
+            reward_of(outcome),
         )
-        asked = (arena.now < requests.length) & ~ended
-        lost |= asked & (start < 0) & params.stop_at_failure
-        time = jnp.minimum(arena.now, requests.length - 1)
-        arena = serve(situation, start, requests.lifetime[sequence, time])
+        asked = (arena.now < requests.length) & ~full
+        lost |= asked & ended.lost
         reward = jnp.where(asked, reward, 0.0).astype(jnp.float32)
-        return arena, lost, ended | (full & ~lost), reward
+        return lost, full | (ended.full & ~lost), total + reward
 
-    def step(carry, _):
-        arena, lost, ended, total = carry
-        situation = situation_at(arena, requests, sequence)
-        arena, lost, ended, reward = answer(arena, situation, choose(situation), lost, ended)
-        return (arena, lost, ended, total + reward), None
+    def answer(carry, situation: Situation, _: None):
+        start = choose(situation)
+        return score(carry, situation, start), start, None
 
-    begin = answer(situation.arena, situation, start, jnp.bool_(False), jnp.bool_(False))
-    (*_, total), _ = jax.lax.scan(step, begin, length=horizon - 1)
-    return total
+    first = score((nothing, nothing, jnp.float32(0.0)), situation, start)
+    arena = serve(situation, start, requests.lifetime[sequence, arena.now])
+    _, carry, _ = play(answer, arena, requests, sequence, first, length=horizon - 1)
+    return carry[-1]
 
 
 def play_on(

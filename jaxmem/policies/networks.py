@@ -18,19 +18,20 @@ class Scorer(nn.Module):
 
     widths: tuple[int, ...] = (64, 64)
     blind: tuple[str, ...] = ()  # names of `GROUPS`
+    columns: tuple[str, ...] = FEATURES  # of the rows
 
     @nn.compact
     def __call__(self, rows: jax.Array) -> jax.Array:
-        hidden = rows * _seen(self.blind) if self.blind else rows
+        hidden = rows * _seen(self.columns, self.blind) if self.blind else rows
         for width in self.widths:
             hidden = nn.relu(nn.LayerNorm()(nn.Dense(width)(hidden)))
         return nn.Dense(1)(hidden)[..., 0]
 
 
-def _seen(blind: tuple[str, ...]) -> np.ndarray:
-    """Returns 1 for a feature in none of these groups, 0 for the others: float32[F]."""
+def _seen(columns: tuple[str, ...], blind: tuple[str, ...]) -> np.ndarray:
+    """Returns 1 for a column in none of these groups, 0 for the others: float32[F]."""
     unseen = {name for group in blind for name in GROUPS[group]}
-    return np.array([name not in unseen for name in FEATURES], np.float32)
+    return np.array([name not in unseen for name in columns], np.float32)
 
 
 class MLP(nn.Module):

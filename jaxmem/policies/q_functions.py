@@ -77,6 +77,7 @@ class CandidateQ:
     holes: int  # K
     widths: tuple[int, ...]
     blind: tuple[str, ...] = ()  # groups of features that the network does not see
+    columns: tuple[str, ...] = FEATURES  # the features that it reads, in this order
     actions: ClassVar[str] = "holes"
     observation: ClassVar[str] = "packed"
 
@@ -87,10 +88,10 @@ class CandidateQ:
     @property
     def network(self) -> Scorer:
         """Shared by all candidates."""
-        return Scorer(self.widths, self.blind)
+        return Scorer(self.widths, self.blind, self.columns)
 
     def init(self, key: jax.Array) -> Any:
-        return self.network.init(key, jnp.zeros((1, len(FEATURES))))
+        return self.network.init(key, jnp.zeros((1, len(self.columns))))
 
     def see(self, situation: Situation) -> tuple[Packed, Choices]:
         found = situation.holes(self.holes)
@@ -104,7 +105,7 @@ class CandidateQ:
         return candidate_values(self.network, parameters, seen)
 
     def take(self, seen: Packed, action: jax.Array) -> jax.Array:
-        return rows(seen, jnp.arange(len(action)), action)
+        return rows(seen, jnp.arange(len(action)), action, self.columns)
 
     def value(self, parameters: Any, taken: jax.Array) -> jax.Array:
         return q_values(self.network, parameters, taken)
@@ -182,14 +183,22 @@ NETWORKS = ("scorer", "mlp")
 
 @functools.cache
 def q_function(
-    network: str, holes: int, cells: int, widths: tuple[int, ...], blind: tuple[str, ...]
+    network: str,
+    holes: int,
+    cells: int,
+    widths: tuple[int, ...],
+    blind: tuple[str, ...],
+    columns: tuple[str, ...] = FEATURES,
 ) -> QFunction:
     """Makes the Q-function of a network of `NETWORKS`: `scorer` for K holes, `mlp` for N cells.
 
     Args:
         blind: groups of features that a scorer does not see; an mlp reads none.
+        columns: the features that a scorer reads.
     """
-    return CandidateQ(holes, widths, blind) if network == "scorer" else AddressQ(cells, widths)
+    if network == "scorer":
+        return CandidateQ(holes, widths, blind, columns)
+    return AddressQ(cells, widths)
 
 
 def random_candidate(drawn: jax.Array, packed: Packed) -> jax.Array:

@@ -37,14 +37,16 @@ class Card:
     choice: tuple[int, ...] = ()  # the rule's parameters, where it has some
     margin: float = 0.0  # by how much a placement must be worth more, in reward
     foretells: bool = False  # it reads what the requests so far foretell, where there are no hints
-    features: tuple[str, ...] = FEATURES
+    features: tuple[str, ...] = FEATURES  # the columns that a scorer reads, in this order
     format: str = FORMAT
     training: dict[str, Any] = field(default_factory=dict)  # workload, learner, steps, seed
 
     @property
     def q(self) -> QFunction:
         """The Q-function whose parameters the file holds."""
-        return q_function(self.network, self.holes, self.cells or 0, self.widths, self.blind)
+        return q_function(
+            self.network, self.holes, self.cells or 0, self.widths, self.blind, self.features
+        )
 
 
 _SHIPPED = Path(__file__).parent / "shipped"
@@ -74,7 +76,7 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
         name: of the policy; default: that of a policy of the package, else "learned".
 
     Raises:
-        PolicyFileError: no such file, not a policy, or made for other features than these.
+        PolicyFileError: no such file, not a policy, or it reads features that there are not.
     """
     name = name or (str(path) if path in SHIPPED else "learned")
     return policy_of(*read_policy(path), name)
@@ -117,11 +119,11 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     features = found["features"]
     if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
         raise PolicyFileError(f"{path}: its card has no list of features")
-    if tuple(features) != FEATURES:
-        differing = sorted(set(features) ^ set(FEATURES)) or ["their order"]
-        raise PolicyFileError(
-            f"{path}: made for other features than this version's; differing: {_named(differing)}"
-        )
+    unknown = sorted(set(features) - set(FEATURES))
+    if unknown:
+        raise PolicyFileError(f"{path}: reads features that this version lacks: {_named(unknown)}")
+    if not features or len(set(features)) < len(features):
+        raise PolicyFileError(f"{path}: its card lists no features, or one twice")
     holes, widths = found["holes"], found["widths"]
     layered = isinstance(widths, list) and len(widths) <= LAYERS
     numbers = [holes, *widths] if layered else []
@@ -151,8 +153,8 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
         raise PolicyFileError(f"{path}: its card says foretells {brief(found['foretells'])}")
     if not isinstance(found["training"], dict):
         raise PolicyFileError(f"{path}: its card says training {brief(found['training'])}")
-    lists = {"widths": tuple(widths), "blind": tuple(blind), "choice": tuple(choice)}
-    return Card(**{**found, **lists, "features": FEATURES})
+    lists = ("widths", "blind", "choice", "features")
+    return Card(**{**found, **{name: tuple(found[name]) for name in lists}})
 
 
 def _named(differing: list[str]) -> str:

@@ -4,16 +4,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax.custom_batching import custom_vmap
 
 from jaxmem.environment.observations import Packed, candidates, rows
-from jaxmem.policies.networks import q_values
+from jaxmem.policies.networks import Scorer, q_values
 
 CHUNK = 256  # candidates that the network reads at once, at least
 
 
-def candidate_values(network: nn.Module, parameters: Any, packed: Packed) -> jax.Array:
+def candidate_values(network: Scorer, parameters: Any, packed: Packed) -> jax.Array:
     """Values every legal action of a situation, -inf for the others: float32[2 * K + 1].
 
     Under `vmap`, the candidates of all situations are read one after the other in chunks, so that
@@ -21,9 +20,8 @@ def candidate_values(network: nn.Module, parameters: Any, packed: Packed) -> jax
     """
 
     def alone(parameters: Any, packed: Packed) -> jax.Array:
-        return jnp.where(
-            _legal(packed), q_values(network, parameters, candidates(packed)), -jnp.inf
-        )
+        read = candidates(packed, network.columns)
+        return jnp.where(_legal(packed), q_values(network, parameters, read), -jnp.inf)
 
     values = custom_vmap(alone)
 
@@ -46,7 +44,7 @@ def _legal(packed: Packed) -> jax.Array:
     return jnp.where(refuse, packed.count == 0, actions < 2 * packed.count)
 
 
-def _in_chunks(network: nn.Module, parameters: Any, packed: Packed, count: int) -> jax.Array:
+def _in_chunks(network: Scorer, parameters: Any, packed: Packed, count: int) -> jax.Array:
     """Values `count` situations: float32[count, 2 * K + 1]."""
     actions = 2 * packed.holes.shape[-2] + 1
     chunk = min(max(CHUNK, count // 4), count * actions)
@@ -60,7 +58,8 @@ def _in_chunks(network: nn.Module, parameters: Any, packed: Packed, count: int) 
         situation = jnp.minimum(jnp.searchsorted(ends, place, side="right"), count - 1)
         action = place - begins[situation]
         action = jnp.where(packed.count[situation] == 0, actions - 1, action)
-        found = q_values(network, parameters, rows(packed, situation, action))
+        read_here = rows(packed, situation, action, network.columns)
+        found = q_values(network, parameters, read_here)
         return jax.lax.dynamic_update_slice(values, found, (number * chunk,))
 
     room = jnp.zeros(-(-count * actions // chunk) * chunk, jnp.float32)

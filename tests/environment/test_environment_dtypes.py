@@ -17,6 +17,7 @@ from jaxmem.arena import measures
 from jaxmem.arena.making import REPRESENTATIONS, new_arena
 from jaxmem.environment.actions import ACTION_SPACES
 from jaxmem.environment.environment import OBSERVATIONS, Environment, Params
+from jaxmem.environment.playing import Ending
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.workloads.requests import requests_of
 
@@ -36,8 +37,7 @@ def abstract_game(actions: str, observation: str, reward: str):
     params = Params(
         requests=requests_of(np.ones((2, HORIZON)), np.ones((2, HORIZON))),
         initial=new_arena(CELLS, CELLS, HORIZON),
-        stop_at_failure=jnp.asarray(False),
-        stop_above=jnp.float32(0.8),
+        ending=Ending(jnp.asarray(False), jnp.float32(0.8)),
     )
     key = jax.random.key(0)
     first, state = jax.eval_shape(env.reset, key, params)

@@ -21,6 +21,7 @@ from jaxmem.arena.making import new_arena
 from jaxmem.environment.actions import ACTION_SPACES, Choices
 from jaxmem.environment.environment import OBSERVATIONS, Environment, Params
 from jaxmem.environment.observations import FEATURES, Packed, candidates
+from jaxmem.environment.playing import Ending
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.workloads.requests import requests_of
 
@@ -109,8 +110,10 @@ def params() -> Params:
     return Params(
         requests=requests_of(*random_requests()),
         initial=jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(arena_of, LANES)),
-        stop_at_failure=jnp.array([lane.stop_at_failure for lane in LANES]),
-        stop_above=jnp.array([lane.stop_above for lane in LANES], jnp.float32),
+        ending=Ending(
+            jnp.array([lane.stop_at_failure for lane in LANES]),
+            jnp.array([lane.stop_above for lane in LANES], jnp.float32),
+        ),
     )
 
 
@@ -155,7 +158,7 @@ def play(env: Environment, params: Params, number: np.ndarray, choose_legal: np.
         first, state = env.reset_at(jnp.int32(1), jnp.int32(0), params)
         return unpacked(first), jax.lax.scan(step, state, (number, choose_legal))[1]
 
-    axes = Params(requests=None, initial=0, stop_at_failure=0, stop_above=0)
+    axes = Params(requests=None, initial=0, ending=0)
     return jax.jit(jax.vmap(lane, in_axes=(axes, 0, 0)))(params, number, choose_legal)
 
 

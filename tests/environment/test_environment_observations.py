@@ -12,6 +12,7 @@ from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import BINS, FEATURES, GROUPS, RANGES, SEGMENTS
+from jaxmem.environment.playing import Ending
 from jaxmem.workloads.requests import requests_of
 
 CAPACITY, HOLES = 288, 4
@@ -138,8 +139,7 @@ def shown_and_expected():
     params = Params(
         requests=requests_of(*random_requests()),
         initial=jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(arena_of, CELLS)),
-        stop_at_failure=jnp.bool_(False),
-        stop_above=jnp.float32(2.0),
+        ending=Ending(jnp.bool_(False), jnp.float32(2.0)),
     )
     picks = np.random.default_rng(4).integers(0, 1000, (len(CELLS), STEPS)).astype(np.int32)
 

@@ -11,7 +11,8 @@ import pytest
 from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.environment.rewards import REWARDS
+from jaxmem.environment.playing import Ending
+from jaxmem.environment.rewards import REWARDS, Outcome
 from jaxmem.environment.situation import serve, situation_at
 from jaxmem.workloads.requests import requests_of
 
@@ -37,8 +38,7 @@ def params(cells=CELLS, stop_at_failure=False, stop_above=2.0) -> Params:
     return Params(
         requests=requests_of(SIZES, np.full(SIZES.shape, NEVER)),
         initial=new_arena(jnp.int32(cells), CELLS, HORIZON),
-        stop_at_failure=jnp.bool_(stop_at_failure),
-        stop_above=jnp.float32(stop_above),
+        ending=Ending(jnp.bool_(stop_at_failure), jnp.float32(stop_above)),
     )
 
 
@@ -148,7 +148,7 @@ def test_the_same_actions_give_the_same_game_whatever_the_key_of_the_step():
 
 def test_arenas_of_several_sizes_play_in_one_program_that_is_traced_once():
     chex.clear_trace_counter()
-    axes = Params(requests=None, initial=0, stop_at_failure=0, stop_above=0)
+    axes = Params(requests=None, initial=0, ending=0)
     step = jax.jit(jax.vmap(chex.assert_max_traces(ENV.step, n=1), in_axes=(None, 0, 0, axes)))
     lives = []
     reset = jax.jit(jax.vmap(ENV.reset_at, in_axes=(None, None, axes)))
@@ -174,7 +174,7 @@ def test_arenas_of_several_sizes_play_in_one_program_that_is_traced_once():
 def test_rewards_of_a_request_of_6_cells_in_an_arena_of_20(reward, worth):
     for outcome, value in worth.items():
         placed, full = jnp.bool_("placed" in outcome), jnp.bool_("full" in outcome)
-        given = REWARDS[reward](placed, jnp.int32(6), jnp.int32(20), full)
+        given = REWARDS[reward](Outcome(placed, jnp.int32(6), jnp.int32(20), full))
         assert float(given) == pytest.approx(value)
     assert len(REWARDS) == 3
 

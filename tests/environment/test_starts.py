@@ -9,6 +9,7 @@ import jaxmem
 from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.environment import Environment, Params
+from jaxmem.environment.playing import Ending
 from jaxmem.workloads.registry import workload
 from jaxmem.workloads.requests import requests_of
 
@@ -17,8 +18,7 @@ SIZES = np.array([[4, 4, 1, 1], [3, 8, 2, 1], [9, 9, 9, 2]])
 PARAMS = Params(
     requests=requests_of(SIZES, np.full(SIZES.shape, NEVER)),
     initial=new_arena(CELLS, CELLS, HORIZON),
-    stop_at_failure=jnp.bool_(False),
-    stop_above=jnp.float32(2.0),
+    ending=Ending(jnp.bool_(False), jnp.float32(2.0)),
 )
 KEYS = jax.random.split(jax.random.key(0), ARENAS)
 

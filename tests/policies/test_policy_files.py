@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import save_file
 
 from jaxmem import whole_files
-from jaxmem.environment.observations import FEATURES
+from jaxmem.environment.observations import BINS, FEATURES, OVERVIEW, Packed
 from jaxmem.evaluation.run import failed_share, run
 from jaxmem.policies import policy
 from jaxmem.policies import saved as files
@@ -74,6 +74,23 @@ def test_a_blind_policy_plays_the_same_after_loading(tmp_path, network):
     before, loaded, seeing = (run(player, requests, task).start for player in players)
     np.testing.assert_array_equal(loaded, before)
     assert (np.asarray(seeing) != np.asarray(before)).any()
+
+
+def test_a_network_reads_the_columns_of_its_card_in_their_order(tmp_path, network):
+    turned = flatten_dict(network, sep="/")
+    turned["params/Dense_0/kernel"] = turned["params/Dense_0/kernel"][::-1]
+    write(tmp_path / "policy.safetensors", unflatten_dict(turned, sep="/"), features=FEATURES[::-1])
+    parameters, card = read_policy(tmp_path / "policy.safetensors")
+    assert card.features == FEATURES[::-1]
+    numbers = np.random.default_rng(0).integers(0, 9, (CARD.holes, 8)).astype(np.int32)
+    packed = Packed(
+        *(numbers, *np.int32([2, 40]), np.float32(3), *np.int32([3, 4, 8])),
+        histogram=np.arange(BINS, dtype=np.int32),
+        overview=np.linspace(0, 1, len(OVERVIEW), dtype=np.float32),
+    )
+    np.testing.assert_allclose(
+        card.q.values(parameters, packed), CARD.q.values(network, packed), rtol=1e-5
+    )
 
 
 MLP = Card(holes=3, widths=(8, 4), network="mlp", cells=40)
@@ -227,8 +244,8 @@ def renamed_feature(path, network):
     write(path, network, features=["no_such_feature", *FEATURES[1:]])
 
 
-def reordered_features(path, network):
-    write(path, network, features=FEATURES[::-1])
+def repeated_feature(path, network):
+    write(path, network, features=[*FEATURES[:-1], FEATURES[0]])
 
 
 def without_first_array(network):
@@ -271,8 +288,12 @@ UNREADABLE = {
         lambda path, network: write(path, network, format="jaxmem-policy-2"),
         "no policy of format",
     ),
-    "renamed feature": (renamed_feature, "other features than this version's; .*no_such_feature"),
-    "reordered features": (reordered_features, "other features .* their order"),
+    "renamed feature": (renamed_feature, "features that this version lacks: no_such_feature"),
+    "repeated feature": (repeated_feature, "lists no features, or one twice"),
+    "no features": (
+        lambda path, network: write(path, network, features=[]),
+        "lists no features, or one twice",
+    ),
 }
 
 

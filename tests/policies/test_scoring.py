@@ -6,8 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.environment.observations import BINS, FEATURES, GROUPS, Packed, candidates
-from jaxmem.policies import scoring
+from jaxmem.environment import observations
+from jaxmem.environment.observations import (
+    BINS,
+    FEATURES,
+    GROUPS,
+    OVERVIEW,
+    RANGES,
+    Packed,
+    candidates,
+)
+from jaxmem.policies import saved, scoring
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.policies.scoring import candidate_values
@@ -15,7 +24,6 @@ from jaxmem.policies.scoring import candidate_values
 HOLES = 4
 ACTIONS = 2 * HOLES + 1
 NETWORK = Scorer((8,))
-OVERVIEW = 32
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,7 @@ def situations(counts, seed=0) -> Packed:
         shortest=jnp.asarray(length.min(axis=1), jnp.int32),
         longest=jnp.asarray(length.max(axis=1), jnp.int32),
         histogram=jnp.asarray(rng.integers(0, 5, (len(count), BINS)), jnp.int32),
-        overview=jnp.asarray(rng.normal(size=(len(count), OVERVIEW)), jnp.float32),
+        overview=jnp.asarray(rng.normal(size=(len(count), len(OVERVIEW))), jnp.float32),
     )
 
 
@@ -150,3 +158,36 @@ def test_a_network_may_be_blind_to_several_groups_or_all(parameters):
         CandidateQ(HOLES, (8,), ("hole", "segments")).value(parameters, rows),
         NETWORK.apply(parameters, jnp.where(np.isin(FEATURES, two), 0.0, rows)),
     )
+
+
+def test_a_new_feature_changes_the_values_of_no_policy_that_is_shipped(monkeypatch):
+    packed = situations([0, 1, 4, 2, 3])
+
+    def values():
+        found, read = {}, {}
+        for name in saved.SHIPPED:
+            network, card = saved.read_policy(name)
+            q = card.q
+            if q not in read:
+                read[q] = jax.jit(
+                    jax.vmap(lambda network, one, q=q: q.values(network, one), (None, 0))
+                )
+            found[name] = np.asarray(read[q](network, packed))
+        return found
+
+    before, computed, traced = values(), observations._candidate, []
+
+    def with_another(here, number, high):
+        traced.append(number)
+        return {"hole_number": number / 8.0, **computed(here, number, high)}
+
+    named = {"hole_number": (0.0, 1.0), **observations._CANDIDATE}
+    monkeypatch.setattr(observations, "_candidate", with_another)
+    monkeypatch.setattr(observations, "_CANDIDATE", named)
+    for module in (observations, saved):
+        monkeypatch.setattr(module, "FEATURES", ("hole_number", *RANGES))
+    after = values()
+    assert traced
+    assert after.keys() == before.keys()
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value)
