@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+sys.path.insert(0, str(Path(__file__).parent / "support"))  # what is no test: oracles and samples
+
 # Set before JAX is imported, and for the processes that tests start. Tests compile much and run
-# little, so XLA is not to optimise long; what it has compiled once, the same process finds again,
-# in a folder of its own (those of a user stay as they are).
-QUICK = "--xla_backend_optimization_level=1"
-COMPILED = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
-os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+# little, so XLA is not to optimise long; what one process of a test run has compiled, all find
+# again, in a folder of that run (those of a user stay as they are).
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has all this of the process that started it
+    COMPILED = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
+    QUICK = "--xla_backend_optimization_level=1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 # The first example of a property pays for a compilation, so time says nothing about it; the same
 # examples in every run make a failure one that everybody sees.
@@ -29,7 +32,7 @@ SLOW = 3600  # seconds that a slow test may take, or one in a browser; others ha
 TOGETHER = 8  # files whose compiled programs are in memory together
 FILES = itertools.count(1)  # that this process has run
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_collection_modifyitems(items):
@@ -54,14 +57,8 @@ def signals():
 
 @pytest.fixture(scope="session")
 def golden_file():
-    """A function from the name of a golden file to its path; skips where the files are absent."""
-
-    def path(name: str) -> Path:
-        if not (GOLDEN / name).is_file():
-            pytest.skip(f"the golden file {GOLDEN / name} is not here")
-        return GOLDEN / name
-
-    return path
+    """A function from the name of a golden file to its path."""
+    return GOLDEN.joinpath
 
 
 @pytest.fixture(scope="module", autouse=True)

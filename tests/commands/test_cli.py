@@ -221,7 +221,7 @@ def test_a_comparison_leaves_a_whole_run_folder(tmp_path):
 
 def test_training_leaves_a_policy_that_compare_takes(tmp_path, capsys):
     trained, compared = tmp_path / "trained", tmp_path / "compared"
-    rest = ("workload=comb", "sequences=8", "policies=[best]")  # as many as validate
+    rest = ("workload=comb", "cells=32", "sequences=8", "policies=[best]")  # as many as validate
     with in_place_of_pqn():
         assert main(["train", *TINY, *rest, f"out={trained}"]) == 0
     assert sorted(os.listdir(trained)) == [
@@ -241,7 +241,7 @@ def test_training_leaves_a_policy_that_compare_takes(tmp_path, capsys):
     assert results["training"]["seed"] == 0
     assert results["training"]["seconds"] > 0
     assert "learned" in capsys.readouterr().out
-    again = ["compare", "workload=comb", "sequences=8", f"policies=[best,{trained}]"]
+    again = ["compare", "workload=comb", "cells=32", "sequences=8", f"policies=[best,{trained}]"]
     assert main([*again, f"out={compared}"]) == 0
     assert (
         results_in(compared)["policies"]["learned"]["failed_requests"]
@@ -260,17 +260,18 @@ def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
 
 
 def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
-    command = ["train", "learner=branching", "workload=comb", "network.widths=[8]"]
+    comb = ["workload=comb", "cells=32", "sequences=8"]
+    command = ["train", "learner=branching", *comb, "network.widths=[8]"]
     command += ["network.blind=[place]", *FEW_SEQUENCES, "evaluation.selection_sequences=8"]
     command += ["learner.arenas=16", "learner.states=64", "learner.kept=4"]
     command += ["learner.guide=best"]  # found without playing every rule first
     command += ["learner.horizon=4", "learner.minibatch=16"]
-    assert main([*command, "policies=[best]", "sequences=8", f"out={tmp_path / 'run'}"]) == 0
+    assert main([*command, "policies=[best]", f"out={tmp_path / 'run'}"]) == 0
     results = results_in(tmp_path / "run")
     assert results["training"]["steps"] == 4 * 16 * 4
     assert set(results["policies"]) == {"best", "learned"}
     assert read_policy(tmp_path / "run" / "policy.safetensors")[1].blind == ("place",)
-    command = ["compare", "workload=comb", f"policies=[best,{tmp_path / 'run'}]", "sequences=8"]
+    command = ["compare", *comb, f"policies=[best,{tmp_path / 'run'}]"]
     assert main([*command, f"out={tmp_path / 'compared'}"]) == 0
     again = results_in(tmp_path / "compared")["policies"]["learned"]
     assert again["failed_requests"] == results["policies"]["learned"]["failed_requests"]

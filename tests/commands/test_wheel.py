@@ -35,7 +35,8 @@ def installed(tmp_path_factory):
 def test_the_wheel_compares_policies_without_the_checkout(installed, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     out = tmp_path / "run"
-    command = [str(installed), "compare", "workload=scenario", f"out={out}"]
+    command = [str(installed), "compare", "workload=scenario", "policies=[first,best]"]
+    command.append(f"out={out}")
     subprocess.run(command, check=True, cwd=tmp_path, env=environment, capture_output=True)
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert results["policies"]["first"]["holes_per_cell"]["mean"] == 0.04

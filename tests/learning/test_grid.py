@@ -6,7 +6,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from toy_learner import SETTINGS, in_place_of_pqn
+from toy_learner import SETTINGS, TASK, in_place_of_pqn
 
 from jaxmem.learning.checkpoint import Checkpointing, Checkpoints
 from jaxmem.learning.config import train_config
@@ -15,9 +15,7 @@ from jaxmem.learning.learners import LEARNERS
 from jaxmem.learning.members import Members, group_members
 from jaxmem.learning.train import train
 from jaxmem.policies import policy
-from jaxmem.workloads.registry import workload
 
-TASK = workload("comb")
 RATES = [0.1, 0.01, 0.003]
 
 
@@ -33,7 +31,7 @@ class Heard:
 
 
 def config(**changes):
-    return train_config("comb", "pqn", **{**SETTINGS, **changes})
+    return train_config(TASK, "pqn", **{**SETTINGS, **changes})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,7 +59,7 @@ def test_each_member_is_the_run_that_it_would_be_alone(swept):
     seen = []
     for choice, row in zip(result.grid.choices, result.members, strict=True):
         for seed, member in zip((7, 8), row, strict=True):
-            alone = train("comb", "pqn", seed=seed, **{**SETTINGS, **choice})
+            alone = train(TASK, "pqn", seed=seed, **{**SETTINGS, **choice})
             assert same(member.policy.parameters, alone.policy.parameters)
             assert [at.failed for at in member.curve] == [at.failed for at in alone.curve]
             assert member.card == alone.card
@@ -177,5 +175,5 @@ def test_the_largest_seed_is_the_same_in_a_sweep(swept):
     seed = 2**32 - 1
     (member,) = train_grid(grid_of(config(seed=seed), {})).members[0]
     assert same(
-        member.policy.parameters, train("comb", "pqn", seed=seed, **SETTINGS).policy.parameters
+        member.policy.parameters, train(TASK, "pqn", seed=seed, **SETTINGS).policy.parameters
     )

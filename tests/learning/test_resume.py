@@ -7,14 +7,12 @@ import signal
 import jax
 import numpy as np
 import pytest
-from toy_learner import SETTINGS, in_place_of_pqn
+from toy_learner import SETTINGS, TASK, in_place_of_pqn
 
 from jaxmem.learning import loop
 from jaxmem.learning.checkpoint import Checkpointing, Checkpoints
 from jaxmem.learning.stopping import Stop, Terminated
 from jaxmem.learning.train import train
-
-WORKLOAD = "comb"
 
 
 class Killed(BaseException):
@@ -58,7 +56,7 @@ def run(folder=None, told=None, heard=None, seconds=0.0, **changes):
     settings = {**SETTINGS, **changes}
     try:
         return train(
-            WORKLOAD, "pqn", seed=5, listeners=listeners, checkpointing=checkpointing, **settings
+            TASK, "pqn", seed=5, listeners=listeners, checkpointing=checkpointing, **settings
         )
     finally:
         if checkpointing:

@@ -1,9 +1,13 @@
-"""A learner that takes no time to compile: its network wanders, by its key and its numbers."""
+"""A learner and a task that take no time to compile.
+
+The network of the learner wanders, by its key and its numbers; the task has one word of cells.
+"""
 
 import contextlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxmem.environment.observations import FEATURES
@@ -12,6 +16,8 @@ from jaxmem.learning.learner import Metrics
 from jaxmem.learning.pqn import PQN, PQNState
 from jaxmem.policies.networks import Scorer
 from jaxmem.settings.learner import EvaluationConfig
+from jaxmem.workloads.registry import Workload
+from jaxmem.workloads.requests import requests_of
 
 WIDTHS = (4,)
 UPDATES = 37  # twenty blocks, the last one shorter
@@ -28,6 +34,16 @@ SETTINGS = {
     "widths": WIDTHS,
     "evaluation": FEW,
 }
+
+
+def _draw(split, key, sequences, length):
+    """More than the arena holds, so that some requests fail."""
+    random = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    shape = (sequences, length)
+    return requests_of(random.integers(1, 7, shape), random.integers(2, 14, shape))
+
+
+TASK = Workload(name="toy", cells=24, draw=_draw, length=31, warmup=0)
 
 
 class ToyLearner(PQN):
