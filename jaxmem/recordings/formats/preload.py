@@ -4,7 +4,6 @@ Whatever has ended the program, its log is whole: an event that was not finished
 """
 
 import os
-from hashlib import blake2b
 from struct import unpack_from
 
 import numpy as np
@@ -21,6 +20,7 @@ from jaxmem.recordings.events import (
 )
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.recording import Recording
+from jaxmem.recordings.sites import named_sites
 from jaxmem.recordings.source import Source
 
 LOG_MAGIC = b"jaxmem-preload\0"
@@ -61,7 +61,8 @@ def read_preload(source: Source) -> Recording:
     for found, frames in known.items():
         if found < number.size:
             number[found] = names.setdefault(frames, len(names))
-    return recording_of(source, size, lifetime, number[site] if known else None, program, counted)
+    site, named = (number[site], named_sites(names)) if known else (None, None)
+    return recording_of(source, size, lifetime, site, program, counted, named)
 
 
 def _requests(kind, address, size, site, partner, counted):
@@ -141,7 +142,7 @@ class _Chunks:
         return order[sorted_], kind[sorted_], address, size, site
 
     def sites(self) -> dict[int, tuple[str, ...]]:
-        """Returns the call sites by number: module+offset of each return address, innermost first."""
+        """Returns the call sites by number: module+offset of each frame, innermost first."""
         modules: dict[int, str] = {}
         for number, count, at in self._records(MODULE_CHUNK, lambda count: (count + 7) // 8 * 8):
             path = os.fsdecode(self._data[at : at + count])
@@ -166,11 +167,6 @@ class _Chunks:
                     raise self._source.fault("a record longer than its chunk: damaged", at)
                 yield number, count, at + 8
                 at += 8 + length(count)
-
-
-def site_key(frames: tuple[str, ...]) -> int:
-    """Hashes a call site by its names: the same in every run, 64 bits."""
-    return int.from_bytes(blake2b("\n".join(frames).encode(), digest_size=8).digest(), "little")
 
 
 PRELOAD = Format("preload", lambda head: head.startswith(LOG_MAGIC), read_preload)
