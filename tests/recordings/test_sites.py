@@ -33,7 +33,7 @@ def test_what_means_something_in_one_run_only_is_no_name():
     assert named_sites(["a", 18]) is None
     assert named_sites([("f", "g"), (("h", "a.py", 3),)]).name == ("f\ng", "h:a.py:3")
     log = b"[0x4011aa] malloc(8) = 0x5500\n[0x4011bb] malloc(9) = 0x6600\n"
-    found = read_trace_bytes(log, "a.ltrace", 100, format="ltrace")
+    found = read_trace_bytes(log, "a.ltrace", 100)
     assert found.site.tolist() == [0, 1]
     assert found.call_sites is None
     assert found.site_key is None
