@@ -17,3 +17,4 @@ STEPS_EACH, PICKLED_EACH = 64, 512  # instructions and bytes for each event of a
 MOST_STORED = 2**33  # bytes of a store, as it lies on disk
 STORED_EACH = 64  # the same for each request of a stranger's
 MOST_ABOUT = 2**20  # bytes that a store says of itself
+MOST_NAMES = 2**28  # bytes of the names of its call sites

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxmem.arena.arena import NEVER
 from jaxmem.recordings.about import About
 from jaxmem.recordings.bounds import MOST_REQUESTS
 from jaxmem.recordings.recording import LARGEST_SIZE, Recording
+from jaxmem.recordings.sites import CallSites, named_sites
 from jaxmem.recordings.source import Source, TraceError, printable, stem
 
 NO_SITE = -1
@@ -80,7 +81,16 @@ class Events:
             raise self.source.fault("no allocation; a trace needs one or more")
         site = np.frombuffer(self.site, np.int32) if self.sites else None
         size, lifetime = np.frombuffer(self.size, np.int64), np.frombuffer(self.lifetime, np.int64)
-        return recording_of(self.source, size, lifetime, site, program, self.counted)
+        named = named_sites(self.sites) if self.sites else None
+        return recording_of(self.source, size, lifetime, site, program, self.counted, named)
+
+    def rename_sites(self, names: Sequence[Hashable]) -> None:
+        """Tells call sites apart by other names, one for each in their order; equal ones merge."""
+        numbers: dict[Hashable, int] = {}
+        of = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
+        site = np.frombuffer(self.site, np.int32)
+        self.site = array("i", np.append(of, NO_SITE)[site].astype(np.int32).tobytes())
+        self.sites = numbers
 
     def _number(self, site: Hashable) -> int:
         return self.sites.setdefault(site, len(self.sites))
@@ -93,15 +103,17 @@ def recording_of(
     site: np.ndarray | None = None,
     program: str = "",
     counted: Mapping[str, int] = MappingProxyType({}),
+    call_sites: CallSites | None = None,
 ) -> Recording:
     """Makes a recording of these arrays; raises TraceError, with the file, if they cannot be one.
 
     Args:
         counted: what was left out or changed, and how often.
+        call_sites: of the numbers in `site`, if they compare between runs.
     """
     notes = tuple(f"{what}: {count:,}" for what, count in counted.items() if count)
     about = About(printable(program), source.format, file=source.name, notes=notes)
     try:
-        return Recording(stem(source.name), size, lifetime, site, about)
+        return Recording(stem(source.name), size, lifetime, site, about, call_sites)
     except ValueError as error:
         raise TraceError(f"{source.where}: {error}") from None

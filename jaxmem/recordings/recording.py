@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings.about import About
+from jaxmem.recordings.sites import UNKNOWN_KEY, CallSites
 
 LARGEST_SIZE = 2**62  # bytes, of a block and of all live ones: sums stay inside int64
 
@@ -24,6 +25,7 @@ class Recording:
     lifetime: np.ndarray  # int64[R]  requests, 1 .. NEVER (never freed)
     site: np.ndarray | None = None  # int32[R]  number of the call site, -1: unknown; None: all are
     about: About = field(default_factory=About)
+    call_sites: CallSites | None = None  # of these numbers; None: they mean nothing in other runs
 
     def __post_init__(self) -> None:
         if self.size.ndim != 1 or self.size.shape != self.lifetime.shape or not self.size.size:
@@ -40,6 +42,11 @@ class Recording:
                 f"call sites {self.site.shape} of requests {self.size.shape}; "
                 "there is one for each request, or none at all"
             )
+        if self.call_sites is not None:
+            if self.site is None or self.site.max() >= self.call_sites.key.size:
+                raise ValueError("a call site without its key; each number in `site` has one")
+            if len(self.call_sites.name) not in (0, self.call_sites.key.size):
+                raise ValueError("names of call sites and keys differ in number")
         if most_live(self.size.astype(np.float64), self.lifetime) > LARGEST_SIZE:
             raise ValueError("more than 2^62 bytes are live at once; at most 2^62 may be")
 
@@ -52,6 +59,14 @@ class Recording:
     def events(self) -> int:
         """Allocations and frees together."""
         return self.requests + int(np.count_nonzero(self.lifetime != NEVER))
+
+    @cached_property
+    def site_key(self) -> np.ndarray | None:
+        """uint64[R]: what tells call sites apart in every run; 0: unknown; None: all are."""
+        if self.site is None or self.call_sites is None:
+            return None
+        keys = np.append(self.call_sites.key, np.uint64(UNKNOWN_KEY))
+        return keys[self.site]  # -1 is the last
 
     @cached_property
     def peak_live(self) -> int:

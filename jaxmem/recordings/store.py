@@ -1,7 +1,9 @@
 """Recordings as jaxmem keeps them: one file with the arrays and where they came from.
 
 A store is an npz of NumPy arrays without pickles: `version` int64[1], `about` uint8[N] (JSON in
-UTF-8), `size` int64[R] in bytes, `lifetime` int32[R] in requests, `site` int32[R] where known.
+UTF-8), `size` int64[R] in bytes, `lifetime` int32[R] in requests, `site` int32[R] where known. From
+version 2 on also, where they compare between runs, what the S numbers of sites mean: `site_key`
+uint64[S] and, where they are kept, `site_name` uint8[N] (a list of S texts, JSON in UTF-8).
 """
 
 import json
@@ -17,12 +19,14 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 import numpy as np
 
 from jaxmem.recordings.about import About
-from jaxmem.recordings.bounds import MOST_ABOUT, MOST_REQUESTS, MOST_STORED, STORED_EACH
+from jaxmem.recordings.bounds import MOST_ABOUT, MOST_NAMES, MOST_REQUESTS, MOST_STORED, STORED_EACH
 from jaxmem.recordings.recording import LARGEST_SIZE, Recording
+from jaxmem.recordings.sites import CallSites
 from jaxmem.recordings.source import PIECE, Source, TraceError, printable, shown
 from jaxmem.whole_files import written_whole
 
-VERSION = 1
+VERSION = 2
+VERSIONS = (1, 2)  # that can be read
 SUFFIX = ".npz"
 MAGIC = b"PK\x03\x04"
 WHAT = "a store of jaxmem"
@@ -56,6 +60,11 @@ def write_store(path: Path, recording: Recording) -> None:
     }
     if recording.site is not None:
         arrays["site"] = recording.site.astype("<i4")
+    if recording.call_sites is not None:
+        arrays["site_key"] = recording.call_sites.key.astype("<u8")
+        if recording.call_sites.name:
+            names = json.dumps(recording.call_sites.name).encode()
+            arrays["site_name"] = np.frombuffer(names, np.uint8)
     with written_whole(path) as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
@@ -75,12 +84,13 @@ def read_store(source: Source) -> Recording:
             if not store.has("version"):
                 raise TraceError(f"{source.where}: {_other_zip(archive.namelist())}")
             version = store.array("version", "<i8", 1)
-            if version.tolist() != [VERSION]:
-                raise store.fault(f"version {version.tolist()}; this jaxmem reads {VERSION}")
+            if version.tolist() not in [[known] for known in VERSIONS]:
+                raise store.fault(f"version {version.tolist()}; this jaxmem reads 1 and {VERSION}")
             about = store.about()
             size = store.array("size", "<i8", most)
             lifetime = store.array("lifetime", "<i4", most)
             site = store.array("site", "<i4", most) if store.has("site") else None
+            sites = store.call_sites(most) if store.has("site_key") else None
     except TraceError:
         raise
     except DAMAGE as error:
@@ -90,7 +100,7 @@ def read_store(source: Source) -> Recording:
         ) from None
     known = About(**{field.name: about[field.name] for field in fields(About)})
     try:
-        recording = Recording(about["name"], size, lifetime.astype(np.int64), site, known)
+        recording = Recording(about["name"], size, lifetime.astype(np.int64), site, known, sites)
     except ValueError as error:
         raise TraceError(f"{source.where}: {error}") from None
     for name in ("events", "requests", "peak_live"):
@@ -161,6 +171,16 @@ class _Store:
             )
         shape = tuple(int(side) for side in header[2].split(",") if side.strip())
         return shape, np.dtype(header[1])
+
+    def call_sites(self, most: int) -> CallSites:
+        """Returns what the numbers of call sites mean."""
+        key = self.array("site_key", "<u8", most)
+        if not self.has("site_name"):
+            return CallSites(key)
+        names = json.loads(self.array("site_name", "|u1", MOST_NAMES).tobytes())
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise self.fault("no list of names")
+        return CallSites(key, tuple(names))
 
     def about(self) -> dict[str, Any]:
         """Returns what the store says of itself, once each entry is of the right kind."""

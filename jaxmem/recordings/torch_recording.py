@@ -82,7 +82,7 @@ def paired(events: Iterable[BlockEvent], name: str, program: str) -> Recording:
         if event.device != HOST:
             blocks.counted[ELSEWHERE] += 1
         elif event.size > 0:
-            blocks.allocate(event.address, event.size, event.operators or None)
+            blocks.allocate(event.address, event.size, event.operators[::-1] or None)
         else:
             blocks.free(event.address)
     recording = blocks.recording(program)

@@ -1,5 +1,6 @@
 """More recordings from one, to learn from: windows, and programs that could have been like it."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ def window(recording: Recording, first: int, length: int, full: bool) -> tuple[R
     lifetime = np.minimum(death[chosen], end) + shift - np.arange(len(chosen))
     site = None if recording.site is None else recording.site[chosen]
     cut = _recording(recording.name, recording.size[chosen], lifetime, site)
-    return cut, len(before)
+    return replace(cut, call_sites=recording.call_sites), len(before)
 
 
 def _recording(

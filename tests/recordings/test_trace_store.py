@@ -109,7 +109,7 @@ def test_a_store_from_before_that_says_nothing_of_what_was_reserved_is_read(stor
 
 
 FAULTS = {
-    "another version": (lambda s: altered(s, version=np.array([2])), r"version.npy: version \[2\]"),
+    "another version": (lambda s: altered(s, version=np.array([3])), r"version.npy: version \[3\]"),
     "no integers": (lambda s: altered(s, size=np.ones(3)), r"size.npy: float64 of shape \(3,\)"),
     "a matrix": (lambda s: altered(s, size=np.ones((3, 1), int)), r"of shape \(3, 1\)"),
     "lengths differ": (lambda s: altered(s, size=np.ones(4, int)), "one of each for each"),

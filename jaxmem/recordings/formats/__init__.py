@@ -15,6 +15,7 @@ from jaxmem.recordings.formats.ltrace import LTRACE
 from jaxmem.recordings.formats.malloc_lab import MALLOC_LAB
 from jaxmem.recordings.formats.memray import MEMRAY
 from jaxmem.recordings.formats.mtrace import MTRACE
+from jaxmem.recordings.formats.preload import PRELOAD
 from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA
 from jaxmem.recordings.formats.rmm import RMM
 from jaxmem.recordings.formats.torch_profiler import TORCH_PROFILER
@@ -31,7 +32,7 @@ STORE = Format("jaxmem", lambda head: head.startswith(MAGIC), read_store)
 FORMATS = {
     format.name: format
     for format in (
-        *(STORE, MEMRAY, PYTORCH_CUDA, XLA),  # told by their first bytes
+        *(STORE, PRELOAD, MEMRAY, PYTORCH_CUDA, XLA),  # told by their first bytes
         # By their first line.
         *(EVENTS, MINIMALLOC, RMM, WEE_ALLOC, MALLOC_LAB, MTRACE, HEAPTRACK, ANDROID),
         *(VALGRIND, LTRACE, LOGALLOC, UMPIRE, TORCH_PROFILER),  # by what stands further down

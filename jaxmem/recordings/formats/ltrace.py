@@ -49,7 +49,7 @@ class _Call(NamedTuple):
 
     name: str  # as in calls.NAMES
     arguments: list[Any]  # numbers; the block of a realloc can have another name meanwhile
-    site: str | None
+    site: int | None  # an address, of this run only
     old: int = 0  # the address of that block
 
 
@@ -71,7 +71,8 @@ def _read(source: Source) -> Recording:
             continue
         if line["caller"] and ".so" not in line["caller"]:
             program = program or line["caller"]
-        call = _Call(_plain(line["name"]), _numbers(line["arguments"]), line["site"])
+        site = int(line["site"], 16) if line["site"] else None
+        call = _Call(_plain(line["name"]), _numbers(line["arguments"]), site)
         waiting = begun.setdefault(_thread(line), [])
         if line["result"] is None:
             waiting.append(call if waiting else _begun(events, call, _thread(line)))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +15,7 @@ from jaxmem.extras import extra
 from jaxmem.recordings.events import Events
 from jaxmem.recordings.formats import memray_events
 from jaxmem.recordings.formats.format import Format
-from jaxmem.recordings.formats.memray_events import EVENT, FREED, MAPPED, MOVED
+from jaxmem.recordings.formats.memray_events import EVENT, FREED, MAPPED, MOVED, NAMES
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.source import Source, TraceError, printable
 
@@ -101,6 +101,9 @@ def _take(events: Events, output: IO[bytes]) -> str:
         source.number = number
         if number % REPORTED == 0:
             source.reached(number, head["total"])
+        if isinstance(event, dict):
+            _name_sites(events, event)
+            break
         kind, thread, address, size, stack = event
         if waiting is not None:
             if kind == MOVED and thread == waiting[0]:
@@ -121,10 +124,27 @@ def _take(events: Events, output: IO[bytes]) -> str:
     return head["program"]
 
 
-def _records(output: IO[bytes]) -> Iterator[tuple[bytes, int, int, int, int]]:
-    """Yields the events as they come; the last one, if the process has ended in it, is left out."""
+def _name_sites(events: Events, stacks: dict[str, list[str]]) -> None:
+    """Puts the frames of the stacks in the place of their numbers, which mean nothing elsewhere."""
+    frames = (tuple(stacks.get(str(stack), ())) for stack in events.sites)
+    events.rename_sites([found or ("?",) for found in frames])
+
+
+def _records(
+    output: IO[bytes],
+) -> Iterator[tuple[bytes, int, int, int, int] | dict[str, list[str]]]:
+    """Yields the events as they come, and in the end the frames of each stack.
+
+    The last event, if the process has ended in it, is left out.
+    """
     while piece := output.read(EVENT.size * AT_ONCE):
-        yield from EVENT.iter_unpack(piece[: len(piece) - len(piece) % EVENT.size])
+        for at in range(0, len(piece) - EVENT.size + 1, EVENT.size):
+            event = EVENT.unpack_from(piece, at)
+            if event[0] == NAMES:
+                with suppress(ValueError):  # the process has ended in it
+                    yield json.loads(piece[at + EVENT.size :] + output.read())
+                return
+            yield event
 
 
 def _check_whole(source: Source, path: Path) -> None:

@@ -4,7 +4,8 @@ A program of its own, because a damaged recording can end the process that reads
 memray says what is wrong only on the standard error. It is run by its path and imports nothing of
 jaxmem, so that it starts at once.
 
-First a line of JSON (program, total), then an EVENT for each event.
+First a line of JSON (program, total), then an EVENT for each event, then one of kind NAMES and, in
+JSON, the frames of each stack of calls by its number, the innermost first.
 """
 
 import json
@@ -15,6 +16,8 @@ from typing import Any
 
 EVENT = struct.Struct("<cQQQQ")  # kind, thread, address, bytes, stack of calls
 ALLOCATED, FREED, MOVED, MAPPED = b"a", b"f", b"m", b"p"  # kinds; moved: what realloc gives out
+NAMES = b"n"
+FRAMES = 8  # of a stack, the innermost
 AGGREGATED = 3  # exit status: the recording has no single events
 
 
@@ -36,9 +39,16 @@ def main(path: str) -> int:
             told = reader.metadata
             head = {"program": str(told.command_line), "total": told.total_allocations}
             write(json.dumps(head).encode() + b"\n")
+            stacks = {}
             for event in reader.get_allocation_records():
                 kind = kinds.get(event.allocator, ALLOCATED)
+                if kind in (ALLOCATED, MOVED) and event.stack_id not in stacks:
+                    stacks[event.stack_id] = [
+                        f"{function}:{file.rpartition('/')[2]}:{line}"
+                        for function, file, line in event.stack_trace(max_stacks=FRAMES)
+                    ]
                 write(pack(kind, event.tid, event.address, event.size, event.stack_id))
+            write(pack(NAMES, 0, 0, 0, 0) + json.dumps(stacks).encode())
     except NotImplementedError:
         return AGGREGATED
     except Exception as error:

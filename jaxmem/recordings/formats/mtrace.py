@@ -28,9 +28,9 @@ def _read(source: Source) -> Recording:
             events.counted[OTHER] += text not in ("= Start", "= End")
             continue
         op, site, size = line["op"], line["site"], int(line["size"] or "0", 16)
+        program = program or (site or "").partition(":")[0]
+        site = site and _named(site)
         block = 0 if line["block"] == "(nil)" else int(line["block"], 16)
-        if site and ":" in site:
-            program = program or site.partition(":")[0]
         if op in "+>" and line["size"] is None:
             raise lines.fault(f"no size in {shown(text)}; an allocation is + ADDRESS SIZE")
         if op == "-":
@@ -45,6 +45,13 @@ def _read(source: Source) -> Recording:
         else:
             events.allocate(block, size, site)
     return events.recording(program)
+
+
+def _named(site: str) -> str:
+    """Names a call site as every run has it: without folders, and without where it was loaded."""
+    module, colon, place = site.rpartition("/")[2].partition(":")
+    function, bracket, _ = place.partition("[")
+    return module + colon + (function if bracket and function else place)
 
 
 MTRACE = Format("mtrace", lambda head: BEGINS.match(head) is not None, _read)

@@ -196,13 +196,18 @@ def _blocks_before(trace: list[Any], active: Iterable[tuple[int, int]]) -> dict[
     return before | {start: size for start, size in active if start not in met and size > 0}
 
 
-def _site(frames: object) -> tuple[tuple[str, int], ...] | None:
-    """Returns the stack of calls that led to an allocation."""
-    known: list[tuple[str, int]] = []
+def _site(frames: object) -> tuple[tuple[str, str, int], ...] | None:
+    """Returns the stack of calls that led to an allocation: function, file and line of each.
+
+    Of a file without its folder, which is another on another machine.
+    """
+    known: list[tuple[str, str, int]] = []
     for call in dicts(frames[:MOST_FRAMES] if isinstance(frames, list) else None):
         file, line = call.get("filename"), call.get("line")
+        name = call.get("name")
         if isinstance(file, str) and isinstance(line, int):
-            known.append((file, line))
+            called = name if isinstance(name, str) else "?"
+            known.append((called, file.rpartition("/")[2], line))
     return tuple(known) or None
 
 

@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxmem.recordings.events import recording_of
 from jaxmem.recordings.formats.csv import requests_of_buffers
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import LARGEST_SIZE, Recording
+from jaxmem.recordings.sites import call_sites
 from jaxmem.recordings.source import Source, TraceError, shown, stem
 
 RANGES, PLACES = "live-range.txt", "buffer-assignment.txt"
@@ -42,6 +45,7 @@ class _Buffer(NamedTuple):
     start: int
     end: int
     size: int
+    name: str  # of the instruction whose value it holds first
 
 
 def _read(source: Source) -> Recording:
@@ -62,7 +66,11 @@ def _read(source: Source) -> Recording:
     lower, upper, size = zip(*((at.start, at.end + 1, at.size) for at in buffers), strict=True)
     sizes, lifetimes = requests_of_buffers(lower, upper, size)
     program = f"XLA module {stem(source.name)}"
-    return recording_of(source, sizes, lifetimes, program=program, counted=elsewhere)
+    # Buffers are sorted by their beginning, so they are the requests in order.
+    number = {name: at for at, name in enumerate(dict.fromkeys(at.name for at in buffers))}
+    site = np.array([number[at.name] for at in buffers], np.int32)
+    named = call_sites(tuple(number))
+    return recording_of(source, sizes, lifetimes, site, program, elsewhere, named)
 
 
 def _places(source: Source) -> tuple[dict[str, _Place], Counter[str]]:
@@ -101,14 +109,14 @@ def _buffers(source: Source, placed: dict[str, _Place]) -> Iterator[_Buffer]:
         start, end = int(value[3]), int(value[4])
         if end < start:
             raise lines.fault(f"{shown(text)}; a value cannot end before it begins")
-        found.setdefault(place[:2], []).append(_Buffer(start, end, place.size))
+        found.setdefault(place[:2], []).append(_Buffer(start, end, place.size, value[1]))
     for values in found.values():
         values.sort()
         buffer = values[0]
         for value in values[1:]:
             if value.start <= buffer.end:
                 size = max(buffer.size, value.size)
-                buffer = _Buffer(buffer.start, max(buffer.end, value.end), size)
+                buffer = buffer._replace(end=max(buffer.end, value.end), size=size)
             else:
                 yield buffer
                 buffer = value
