@@ -11,13 +11,16 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
 from jaxmem.extras import extra
 from jaxmem.names import nearest
 from jaxmem.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from jaxmem.learning.member_state import ValidationPoint
 
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # what brings each logger
 PROJECT = "jaxmem"  # of Weights & Biases, where WANDB_PROJECT names no other
@@ -30,11 +33,11 @@ class Logger(Protocol):
     """A listener of a training run that must be closed."""
 
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None: ...
-    def report(self, member: int, at: Any) -> None: ...
+    def report(self, member: int, at: "ValidationPoint") -> None: ...
     def close(self) -> None: ...
 
 
-def check_loggers(names: Sequence[Any]) -> None:
+def check_loggers(names: Sequence[str]) -> None:
     """Checks that all of these can be made.
 
     Raises:
@@ -93,7 +96,7 @@ class TensorBoard:
             text = yaml.safe_dump(config, sort_keys=False)
             writer.add_text("config", f"```yaml\n{text}```", 0)
 
-    def report(self, member: int, at: Any) -> None:
+    def report(self, member: int, at: "ValidationPoint") -> None:
         """Adds a point to each curve of the member."""
         writer = self._writers[member]
         for name, value in _metrics(at).items():
@@ -149,7 +152,7 @@ class WeightsAndBiases:
                 self._tell(f"wandb: {here if run.offline else run.url}")
         self._keep()
 
-    def report(self, member: int, at: Any) -> None:
+    def report(self, member: int, at: "ValidationPoint") -> None:
         """Reports what has not been told before: a run that goes on reports it again."""
         known = self._known[list(self._members)[member]]
         if at.steps <= known["steps"]:
@@ -179,7 +182,7 @@ class _Careful:
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         self._do(lambda: self._logger.started(references, steps, members))
 
-    def report(self, member: int, at: Any) -> None:
+    def report(self, member: int, at: "ValidationPoint") -> None:
         self._do(lambda: self._logger.report(member, at))
 
     def close(self) -> None:
@@ -196,7 +199,7 @@ class _Careful:
             self._tell(f"logger {self._name} has failed: {reason}; training goes on without it")
 
 
-def _metrics(at: Any) -> dict[str, float]:
+def _metrics(at: "ValidationPoint") -> dict[str, float]:
     """Names the figures of a report as curves have them."""
     return {
         "failed_requests/validation": at.failed,

@@ -3,13 +3,13 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxmem.app.asked import Begun, Drawn, Learned, Point
 from jaxmem.app.judging import task_of
 from jaxmem.app.worker import Watched
 from jaxmem.evaluation.run import failed_share
 from jaxmem.evaluation.tuning import least_failing
+from jaxmem.learning.member_state import ValidationPoint
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.train import train
 from jaxmem.policies import policy
@@ -41,7 +41,7 @@ class Teller:
         self._watched.tell(Begun(references, steps))
         self._watched.report("compiled; learning …", 0.0)
 
-    def report(self, member: int, at: Any) -> None:
+    def report(self, member: int, at: ValidationPoint) -> None:
         """One more point of the curve."""
         del member
         self._watched.tell(Point(at.steps, at.failed))
