@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Protocol, TypedDict
 import yaml
 
 from jaxmem.extras import extra
-from jaxmem.learning.member_state import ValidationPoint
 from jaxmem.names import nearest
 from jaxmem.whole_files import write_whole
 
 if TYPE_CHECKING:
     import wandb
     from tensorboardX import SummaryWriter
+
+    from jaxmem.learning.member_state import ValidationPoint
 
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # what brings each logger
 PROJECT = "jaxmem"  # of Weights & Biases, where WANDB_PROJECT names no other
@@ -35,11 +36,11 @@ class Logger(Protocol):
     """A listener of a training run that must be closed."""
 
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None: ...
-    def report(self, member: int, at: ValidationPoint) -> None: ...
+    def report(self, member: int, at: "ValidationPoint") -> None: ...
     def close(self) -> None: ...
 
 
-def check_loggers(names: Sequence[object]) -> None:
+def check_loggers(names: Sequence[str]) -> None:
     """Checks that all of these can be made.
 
     Raises:
@@ -98,7 +99,7 @@ class TensorBoard:
             text = yaml.safe_dump(config, sort_keys=False)
             writer.add_text("config", f"```yaml\n{text}```", 0)
 
-    def report(self, member: int, at: ValidationPoint) -> None:
+    def report(self, member: int, at: "ValidationPoint") -> None:
         """Adds a point to each curve of the member."""
         writer = self._writers[member]
         for name, value in _metrics(at).items():
@@ -160,7 +161,7 @@ class WeightsAndBiases:
                 self._tell(f"wandb: {here if run.offline else run.url}")
         self._keep()
 
-    def report(self, member: int, at: ValidationPoint) -> None:
+    def report(self, member: int, at: "ValidationPoint") -> None:
         """Reports what has not been told before: a run that goes on reports it again."""
         known = self._known[list(self._members)[member]]
         if at.steps <= known["steps"]:
@@ -190,7 +191,7 @@ class _Careful:
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         self._do(lambda: self._logger.started(references, steps, members))
 
-    def report(self, member: int, at: ValidationPoint) -> None:
+    def report(self, member: int, at: "ValidationPoint") -> None:
         self._do(lambda: self._logger.report(member, at))
 
     def close(self) -> None:
@@ -207,7 +208,7 @@ class _Careful:
             self._tell(f"logger {self._name} has failed: {reason}; training goes on without it")
 
 
-def _metrics(at: ValidationPoint) -> dict[str, float]:
+def _metrics(at: "ValidationPoint") -> dict[str, float]:
     """Names the figures of a report as curves have them."""
     return {
         "failed_requests/validation": at.failed,

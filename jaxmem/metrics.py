@@ -4,7 +4,10 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxmem.learning.member_state import ValidationPoint
 
 FILE = "metrics.jsonl"
 # Of a report, what depends on nothing but the run: a run made again has the same lines.
@@ -26,7 +29,7 @@ class MetricsFile:
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         """Writes nothing: nothing is reported yet."""
 
-    def report(self, member: int, at: Any) -> None:
+    def report(self, member: int, at: "ValidationPoint") -> None:
         """Adds a line, or all of them, if the last could not be written."""
         known = {
             name: value for name, value in dataclasses.asdict(at).items() if name not in _TIMES

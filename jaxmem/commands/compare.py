@@ -42,6 +42,8 @@ def run(settings: CompareSettings, command: str) -> int:
         settings.reference,
         settings.measures,
         settings.hindsight,
+        settings.hindsight_width,
+        settings.tuning_sequences,
     )
     out, overwrite = settings.out, settings.overwrite
     with checked(RunFolder, "compare", task.name, out, overwrite) as folder:

@@ -111,8 +111,14 @@ def _tested(
     Returns:
         That, and failed requests of each sequence in %, by name: float64[P].
     """
-    grid, seed = result.grid, settings.seed
-    rules = Rules(task, seed, settings.sequences, stages.report)
+    grid = result.grid
+    rules = Rules(
+        task,
+        settings.seed,
+        settings.sequences,
+        settings.evaluation.tuning_sequences,
+        stages.report,
+    )
     choices, members = [], []
     tried: dict[str, np.ndarray] = {}
     for place, row in enumerate(result.members):

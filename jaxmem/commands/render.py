@@ -30,7 +30,15 @@ def run(settings: RenderSettings, command: str) -> int:
     task = workload_of(settings)
     policies, requests = players(settings.policies, task), settings.requests
     measures = ("failed_requests", "external_fragmentation", "holes_per_cell")
-    question = checked(question_of, policies, task, 1, settings.seed, measures=measures)
+    question = checked(
+        question_of,
+        policies,
+        task,
+        sequences=1,
+        seed=settings.seed,
+        measures=measures,
+        tuning_sequences=settings.tuning_sequences,
+    )
     gif, mp4 = settings.gif, settings.mp4
     if len(policies) > MOST:
         raise UsageError(f"{len(policies)} policies; at most {MOST} in one picture")

@@ -190,7 +190,13 @@ def _tested(
         That, and failed requests of each sequence in %, by name: float64[P].
     """
     task = plan.config.task
-    rules = Rules(task, settings.seed, settings.sequences, stages.report)
+    rules = Rules(
+        task,
+        settings.seed,
+        settings.sequences,
+        settings.evaluation.tuning_sequences,
+        stages.report,
+    )
     stages.report("playing the best trial")
     names = [f"seed-{seed}" for seed in plan.seeds]
     players = [load_policy(folder / name / "policy.safetensors") for name in names]

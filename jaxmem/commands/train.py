@@ -96,6 +96,7 @@ def check(settings: TrainSettings) -> tuple[TrainConfig, Question] | Grid:
         settings.seed,
         settings.reference,
         settings.measures,
+        tuning_sequences=settings.evaluation.tuning_sequences,
         learned=run_config.q,
     )
     checked(check_tight, run_config.task, run_config.seed)

@@ -85,7 +85,7 @@ def answer(asked: Question, report: Callable[[str], None] = lambda doing: None) 
     for name, given in asked.players.items():
         if given is None:
             report(f"tuning {name}")
-            given, note = tuned(name, task, seed)
+            given, note = tuned(name, task, seed, asked.tuning_sequences)
             notes.append(note)
         players[name] = given
     report("drawing test sequences")
@@ -124,7 +124,7 @@ def answer(asked: Question, report: Callable[[str], None] = lambda doing: None) 
     failed = {name: measured["failed_requests"] for name, measured in values.items()}
     if asked.hindsight:
         report("searching with hindsight")
-        found = bounds(requests, task, others=starts.values())
+        found = bounds(requests, task, others=starts.values(), width=asked.hindsight_width)
         results = with_hindsight(results, failed, found, seed)
     if task.name == "scenario":
         results["starts"] = {

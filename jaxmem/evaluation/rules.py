@@ -17,12 +17,18 @@ class Rules:
     """The rules that apply to a workload, as they did on test sequences."""
 
     def __init__(
-        self, task: Workload, seed: int, sequences: int, report: Callable[[str], None]
+        self,
+        task: Workload,
+        seed: int,
+        sequences: int,
+        tuning_sequences: int,
+        report: Callable[[str], None],
     ) -> None:
         """Plays the four textbook fits, the rules that are tuned, and, with hints, hint_fit.
 
         Args:
             sequences: P, to be tested on; at least 1.
+            tuning_sequences: training sequences that rules are tuned on.
             report: is told what is being done.
         """
         report("drawing test sequences")
@@ -31,7 +37,7 @@ class Rules:
         self.failed: dict[str, np.ndarray] = {}  # float64[P], %, by rule
         for name in (rule.name for rule in rivals(task.hinted)):
             report(f"playing {name}")
-            player = tuned(name, task, seed)[0] if name in TUNED else policy(name)
+            player = tuned(name, task, seed, tuning_sequences)[0] if name in TUNED else policy(name)
             self.failed[name] = self._shares(player)
         # Differences are to the fit that is the hardest to beat.
         self.reference = least_failing({name: self.failed[name].mean() for name in CLASSICAL})

@@ -4,16 +4,22 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from jaxmem.environment.environment import Environment
+from jaxmem.environment.observations import GROUPS
 from jaxmem.learning.devices import ALL, check_devices
 from jaxmem.learning.learner import Learner, LearnerConfig
 from jaxmem.learning.learners import LEARNERS
 from jaxmem.policies.q_functions import QFunction, q_function
-from jaxmem.settings.fields import Seed, check
+from jaxmem.settings.fields import Seed, called, check, one_of
 from jaxmem.settings.learner import EvaluationConfig, learner_settings
 from jaxmem.workloads.registry import Workload, workload_from
+
+# The columns of an observation bring JAX, which settings do without.
+Blind = Annotated[
+    tuple[Annotated[str, one_of(*GROUPS)], ...], called(f"a list of any of {', '.join(GROUPS)}")
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class TrainConfig:
                 f"workload {self.task.name} is one fixed sequence: nothing to train on"
             )
         check("seed", self.seed, Seed)
+        check("network.blind", self.settings.blind, Blind)
         _ = self.env, self.device_count  # raise ValueError for what they cannot be
 
     @functools.cached_property

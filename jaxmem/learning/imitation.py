@@ -120,7 +120,11 @@ def imitate(
         for number, room in enumerate(rooms):
             at = turn * len(rooms) + number
             pupil, room.arenas = look(
-                *(room.env, pupil, room.teacher, room.params, room.arenas),
+                room.env,
+                pupil,
+                room.teacher,
+                room.params,
+                room.arenas,
                 jax.random.fold_in(by_looks, at),
             )
         pupil, loss = learn(pupil, jax.random.fold_in(by_learning, turn), np.int32(turn))
@@ -173,13 +177,11 @@ def make_imitation(
 
         def played(player: Policy, which: slice, key: jax.Array) -> Arenas:
             return play_on(
-                *(
-                    env,
-                    playing(player),
-                    params,
-                    jax.tree.map(lambda leaf: leaf[which], arenas),
-                    key,
-                ),
+                env,
+                playing(player),
+                params,
+                jax.tree.map(lambda leaf: leaf[which], arenas),
+                key,
                 steps=config.stride,
                 random_moves=config.random_moves,
             )[0]
@@ -202,7 +204,9 @@ def make_imitation(
             return surprise(q.value(parameters, drawn.row), drawn)
 
         (latest, average, state), loss = descend(
-            *(loss_of, optimizer, (pupil.latest, pupil.parameters, pupil.optimizer)),
+            loss_of,
+            optimizer,
+            (pupil.latest, pupil.parameters, pupil.optimizer),
             jax.random.split(key, gradient_steps),
             rate=config.final_learning_rate + 0.5 * fall * cosine,
             averaging=config.averaging,

@@ -4,8 +4,8 @@
     state, metrics = learner.update(state, params)        # as often as config.updates
 
 Both are jitted, vmapped over members of a grid and sharded over devices by whoever trains: see
-`jaxmem.learning.loop`. A new algorithm is a module with a frozen config and a class like
-`jaxmem.learning.pqn.PQN`, and a line in `jaxmem.learning.learners`.
+`jaxmem.learning.loop`. A new algorithm is a module with a class like `jaxmem.learning.pqn.PQN`, a
+line in `jaxmem.learning.learners`, and its settings in `jaxmem.settings.learner`.
 """
 
 from typing import Any, ClassVar, Protocol

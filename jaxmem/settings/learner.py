@@ -71,16 +71,7 @@ class LearnerSettings(Settings):
         if network not in self.NETWORKS:
             allowed = " or ".join(self.NETWORKS)
             raise ValueError(f"network.name is {network!r}; this learner trains {allowed}")
-        if not blind:
-            return
-        # It brings JAX, which other settings should not wait for.
-        from jaxmem.environment.observations import GROUPS
-
-        if not all(group in GROUPS for group in blind):
-            raise ValueError(
-                f"network.blind is {shown(blind)}; a list of any of {', '.join(GROUPS)}"
-            )
-        if network != SCORER:
+        if blind and network != SCORER:
             raise ValueError(
                 f"network.blind is {shown(blind)}; only a scorer reads features, of network "
                 f"{network} it must be []"

@@ -221,7 +221,9 @@ class CompareSettings(Settings):
     policies: Names | None = None
     reference: str = STRONGEST
     measures: Names = SHOWN
+    tuning_sequences: Count = 256
     hindsight: bool = False
+    hindsight_width: Annotated[int, whole(1, 4096)] = 64
     out: Folder = None
     overwrite: bool = False
 
@@ -260,6 +262,7 @@ class RenderSettings(Settings):
     cells: Count | None = None
     seed: Seed = 0
     policies: Names | None = None
+    tuning_sequences: Count = 256
     requests: Count = 320
     gif: bool = False
     mp4: bool = False

@@ -128,7 +128,7 @@ def refused(command: list[str], said: str, capsys) -> None:
         (["a\0b"], "null"),
         (["none.csv", "format=cvs"], "unknown format 'cvs'"),
         (["none.csv", "formt=csv"], "did you mean format"),
-        (["none.csv", "overwrite=1"], "overwrite is 1; it must be true or false"),
+        (["none.csv", "overwrite=1"], "overwrite is 1; true or false"),
         (["heap.log", "out=none/heap.npz"], "out=none/heap.npz cannot be written: No such file"),
         (["heap.log", "out=.", "overwrite=true"], "out=. is no ordinary file"),
         (["heap.log", "out=/dev/null", "overwrite=true"], "out=/dev/null is no ordinary file"),
