@@ -10,7 +10,7 @@ from rich.text import Text
 
 from jaxmem.configuration import UsageError
 from jaxmem.settings.verbs import CompareSettings, RenderSettings, SweepSettings, TrainSettings
-from jaxmem.settings.workload import Recorded
+from jaxmem.settings.workload import TraceSettings
 
 if TYPE_CHECKING:
     from jaxmem.learning.config import TrainConfig
@@ -55,7 +55,7 @@ def training_of(settings: TrainSettings | SweepSettings) -> "TrainConfig":
 
     # A recording is trained on in windows, so that there is something left to test on.
     played = settings.workload
-    if isinstance(played, Recorded):
+    if isinstance(played, TraceSettings):
         played = replace(played, episodes="windows")
     return checked(
         TrainConfig,

@@ -134,7 +134,7 @@ def changed(
     known = [name for name in hints if name not in fixed]
     for name in given:
         if name not in known:
-            raise ValueError(f"{what} {name!r}{nearest(name, known)}")
+            raise ValueError(f"{what} {name!r}{nearest(str(name), known)}")
     fields = {name: getattr(settings, name) for name in hints}
     return {**fields, **{name: _read(value, hints[name]) for name, value in given.items()}}
 

@@ -69,7 +69,7 @@ class Hinted(WorkloadSettings):
 
 
 @dataclass(frozen=True)
-class Scenario(WorkloadSettings):
+class ScenarioSettings(WorkloadSettings):
     """Blocks that are already there, and what is asked for; the default is the project's example.
 
     The student project's: a memory with holes, and what seven processes ask for.
@@ -81,7 +81,7 @@ class Scenario(WorkloadSettings):
 
 
 @dataclass(frozen=True)
-class Recorded(WorkloadSettings):
+class TraceSettings(WorkloadSettings):
     """A recorded allocation trace."""
 
     path: Path = None
@@ -107,8 +107,8 @@ WORKLOADS: dict[str, WorkloadSettings] = {
     "call-sites": Hinted("call-sites"),
     **{name: Generated(name) for name in ("best-fit-good", "worst-fit-good", "mixed")},
     "random": Freeing("random", 0.4),
-    "scenario": Scenario("scenario"),
-    "trace": Recorded("trace"),
+    "scenario": ScenarioSettings("scenario"),
+    "trace": TraceSettings("trace"),
 }
 ALIASES = {"segregated-lifetimes": "large-short-lived"}
 

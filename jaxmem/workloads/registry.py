@@ -17,8 +17,8 @@ from jaxmem.recordings import Recording, load_library, read_trace
 from jaxmem.settings.fields import Count, check
 from jaxmem.settings.workload import (
     WORKLOADS,
-    Recorded,
-    Scenario,
+    ScenarioSettings,
+    TraceSettings,
     WorkloadSettings,
     workload_settings,
 )
@@ -39,7 +39,7 @@ LENGTH = 320  # requests in a sequence
 WARMUP = 64  # requests at the start of a sequence that measures leave out
 PAGE = 256  # Lim & Maddukuri's memory
 
-WHOLE = Recorded("trace")  # the settings of a recording where nothing is set
+WHOLE = TraceSettings("trace")  # the settings of a recording where nothing is set
 NAMES = tuple(WORKLOADS)
 
 Draw = Callable[[str, jax.Array, int, int], Requests]  # split, key, sequences, length
@@ -138,9 +138,9 @@ def workload_of(settings: WorkloadSettings, cells: int | None) -> Workload:
         ValueError: `cells` is out of range, or the settings do not go together.
     """
     check("cells", cells, Count | None)
-    if isinstance(settings, Scenario):
+    if isinstance(settings, ScenarioSettings):
         return _scenario(settings, cells or 100)
-    if isinstance(settings, Recorded):
+    if isinstance(settings, TraceSettings):
         return _trace(settings, cells)
     return _random(settings, cells)
 
@@ -195,7 +195,7 @@ def _check_together(name: str, cells: int, function: Callable[..., Requests], op
         raise ValueError(f"workload {name} with cells={cells}: {error}") from error
 
 
-def _scenario(settings: Scenario, cells: int) -> Workload:
+def _scenario(settings: ScenarioSettings, cells: int) -> Workload:
     scenario = scenario_requests(settings.layout, settings.sizes, cells)
     return Workload(
         name="scenario",
@@ -209,7 +209,7 @@ def _scenario(settings: Scenario, cells: int) -> Workload:
     )
 
 
-def _trace(settings: Recorded, cells: int | None) -> Workload:
+def _trace(settings: TraceSettings, cells: int | None) -> Workload:
     if (settings.path is None) == (settings.name is None):
         raise ValueError("workload trace needs workload.path=FILE or workload.name=RECORDING")
     path, name = settings.path, settings.name
@@ -218,7 +218,7 @@ def _trace(settings: Recorded, cells: int | None) -> Workload:
 
 
 def recorded(
-    recording: Recording, cells: int | None = None, settings: Recorded = WHOLE
+    recording: Recording, cells: int | None = None, settings: TraceSettings = WHOLE
 ) -> Workload:
     """Makes the workload of a recording, which is played as the settings say."""
     slack, foretell, window = settings.slack, settings.foretell, settings.window

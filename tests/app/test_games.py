@@ -12,13 +12,13 @@ from jaxmem.app.typed import Unclear, sizes_of
 from jaxmem.evaluation.compare import MEASURES, compare
 from jaxmem.policies.saved import read_policy
 from jaxmem.rules import CLASSICAL, FITS, ORDERED
-from jaxmem.settings.workload import Scenario
+from jaxmem.settings.workload import ScenarioSettings
 from jaxmem.workloads.registry import workload
 
 
 @pytest.fixture(scope="module")
 def example():
-    return games.typed_game(100, Scenario.layout, Scenario.sizes)
+    return games.typed_game(100, ScenarioSettings.layout, ScenarioSettings.sizes)
 
 
 def test_the_example_has_the_figures_of_the_command_line(example):
