@@ -95,5 +95,6 @@ def test_the_docstring_lists_every_column_with_its_range():
 
 
 def test_the_example_of_the_docstring_runs():
-    assert doctest.testmod(environment).attempted > 5
-    assert doctest.testmod(environment).failed == 0
+    found = doctest.testmod(environment)
+    assert found.attempted > 5
+    assert found.failed == 0
