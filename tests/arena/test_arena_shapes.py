@@ -13,6 +13,18 @@ from jaxmem.arena.table import BlockTable
 
 LARGEST = 2**31 - 1
 
+# Each one program for each shape of arena, whatever the numbers.
+place = jax.jit(lambda arena, *block: arena.place(*block))
+tick = jax.jit(lambda arena, now: arena.tick(now))
+release = jax.jit(lambda arena, cell: arena.release(cell))
+counts = jax.jit(lambda arena: (arena.live_blocks(), arena.free_cells()))
+taken = jax.jit(lambda arena, cells: arena.taken(cells), static_argnums=1)
+
+
+def block(*numbers):
+    """Start, size and expiry of a block, and its forecast where one is given."""
+    return [jnp.int32(number) for number in numbers]
+
 
 @pytest.fixture(params=["unrolled", "stacked", "table"])
 def representation(request):
@@ -67,8 +79,8 @@ def test_the_representation_is_chosen_by_the_capacity(capacity, kind, words):
 def test_a_new_arena_is_one_hole(cells, capacity, representation):
     arena = new_arena(cells, capacity, 0, representation, blocks=3)
     ask = jax.jit(lambda arena: (arena.taken(capacity), arena.live_blocks(), arena.largest_hole()))
-    taken, blocks, largest = ask(arena)
-    assert np.flatnonzero(~taken).tolist() == list(range(cells))
+    inside, blocks, largest = ask(arena)
+    assert np.flatnonzero(~inside).tolist() == list(range(cells))
     assert (blocks, largest) == (0, cells)
     assert (arena.now, arena.cursor, arena.high_water) == (0, 0, 0)
 
@@ -77,56 +89,51 @@ def test_a_new_arena_is_one_hole(cells, capacity, representation):
 def test_a_block_dies_at_its_time_and_never_when_that_is_beyond_the_horizon(
     horizon, representation
 ):
-    @jax.jit
-    def advance(arena, now):
-        arena = arena.tick(now)
-        return arena, arena.live_blocks(), arena.free_cells()
-
     for expiry in range(1, horizon + 4):
         arena = new_arena(8, 8, horizon, representation, blocks=1)
-        arena = arena.place(jnp.int32(2), jnp.int32(3), jnp.int32(expiry))
+        arena = place(arena, *block(2, 3, expiry))
         for now in range(1, horizon + 1):
-            arena, blocks, free = advance(arena, jnp.int32(now))
+            arena = tick(arena, jnp.int32(now))
             live = now < expiry
-            assert int(blocks) == live
-            assert int(free) == (5 if live else 8)
+            assert counts(arena) == (live, 5 if live else 8)
 
 
 def test_two_blocks_that_die_together_leave_one_hole(representation):
-    arena = new_arena(12, 12, 8, representation, blocks=3)
+    arena = new_arena(12, 32, 8, representation, blocks=3)
     for start, size, expiry in ((0, 3, 2), (3, 4, 2), (7, 1, 5)):
-        arena = arena.place(jnp.int32(start), jnp.int32(size), jnp.int32(expiry))
-    arena = arena.tick(1).tick(2)
-    assert np.flatnonzero(arena.legal_starts(jnp.int32(7), 12)[0]).tolist() == [0]
+        arena = place(arena, *block(start, size, expiry))
+    arena = tick(tick(arena, jnp.int32(1)), jnp.int32(2))
+    legal = jax.jit(lambda arena: arena.legal_starts(jnp.int32(7), 12)[0])(arena)
+    assert np.flatnonzero(legal).tolist() == [0]
 
 
 def test_a_new_block_on_released_cells_lives_its_own_time(representation):
     arena = new_arena(8, 8, 8, representation, blocks=1)
-    arena = arena.place(jnp.int32(0), jnp.int32(8), jnp.int32(2))
-    arena = arena.tick(1).release(jnp.int32(5))
-    arena = arena.place(jnp.int32(4), jnp.int32(2), jnp.int32(3)).tick(2)
-    assert np.flatnonzero(arena.taken(8)).tolist() == [4, 5]
-    assert not arena.tick(3).taken(8).any()
+    arena = place(arena, *block(0, 8, 2))
+    arena = release(tick(arena, jnp.int32(1)), jnp.int32(5))
+    arena = tick(place(arena, *block(4, 2, 3)), jnp.int32(2))
+    assert np.flatnonzero(taken(arena, 8)).tolist() == [4, 5]
+    assert not taken(tick(arena, jnp.int32(3)), 8).any()
 
 
 def test_placing_nowhere_changes_nothing(representation):
-    arena = new_arena(20, 32, 8, representation, blocks=2)
-    arena = arena.place(jnp.int32(3), jnp.int32(5), jnp.int32(6))
-    after = arena.place(jnp.int32(-1), jnp.int32(4), jnp.int32(7), jnp.int32(5))
+    arena = new_arena(20, 32, 8, representation, blocks=3)
+    arena = place(arena, *block(3, 5, 6))
+    after = place(arena, *block(-1, 4, 7, 5))
     chex.assert_trees_all_equal(after, arena, strict=True)
 
 
 @pytest.mark.parametrize("cell", [-1, -40, 2, 8, 19, 20, 31, 32, 1000])
 def test_releasing_a_cell_that_no_block_covers_changes_nothing(cell, representation):
-    arena = new_arena(20, 32, 8, representation, blocks=2)
-    arena = arena.place(jnp.int32(3), jnp.int32(5), jnp.int32(6))
-    chex.assert_trees_all_equal(arena.release(jnp.int32(cell)), arena, strict=True)
+    arena = new_arena(20, 32, 8, representation, blocks=3)
+    arena = place(arena, *block(3, 5, 6))
+    chex.assert_trees_all_equal(release(arena, jnp.int32(cell)), arena, strict=True)
 
 
 @pytest.mark.parametrize(("forecast", "remembered"), [(7, 7), (14, 14), (100, 15)])
 def test_a_forecast_is_remembered_up_to_twice_the_horizon(forecast, remembered, representation):
     arena = new_arena(20, 32, 7, representation, blocks=1)
-    arena = arena.place(jnp.int32(0), jnp.int32(5), jnp.int32(6), jnp.int32(forecast))
+    arena = place(arena, *block(0, 5, 6, forecast))
     hole = jax.jit(lambda arena: arena.holes_that_fit(jnp.int32(1), 1))(arena)
     assert hole.below.remaining.tolist() == [remembered]
 

@@ -17,6 +17,7 @@ from jaxmem.configuration import configure
 from jaxmem.run_folder import RunFolder
 
 COMPARED = ("workload=comb", "sequences=4", "policies=[first,best]")
+IN_LITTLE = ("cells=32", *COMPARED)
 TINY = (
     *("learner.steps=2000", "learner.arenas=16", "learner.rollout=16"),
     *("workload=comb", "sequences=256", "policies=[best]"),
@@ -78,25 +79,26 @@ def runs(monkeypatch):
 
 def test_every_combination_is_an_ordinary_run_in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["compare", "-m", "seed=0,1", *COMPARED, "out=sweep"]) == 0
+    assert main(["compare", "-m", "seed=0,1", *IN_LITTLE, "out=sweep"]) == 0
     assert folders_in(tmp_path) == ["sweep"]  # nothing of Hydra's own
     assert sorted(os.listdir("sweep")) == ["multirun.yaml", "seed=0", "seed=1"]
     assert sorted(os.listdir("sweep/seed=1")) == [
         *("comparison.png", "config.yaml", "fragmentation.png", "memory.png"),
         *("results.json", "sequences.npz", "table.md"),
     ]
-    assert main(["compare", "seed=1", *COMPARED, "out=alone"]) == 0
+    assert main(["compare", "seed=1", *IN_LITTLE, "out=alone"]) == 0
     one, alone = results_in(tmp_path / "sweep" / "seed=1"), results_in(tmp_path / "alone")
     assert one.pop("command") == (
-        "jaxmem compare seed=1 workload=comb sequences=4 'policies=[first,best]' out=sweep/seed=1"
+        "jaxmem compare seed=1 cells=32 workload=comb sequences=4 'policies=[first,best]' "
+        "out=sweep/seed=1"
     )
     alone.pop("command")
     assert one == alone
     record = Path("sweep/multirun.yaml").read_text(encoding="utf-8")
-    assert record.startswith("# jaxmem compare -m seed=0,1 workload=comb")
+    assert record.startswith("# jaxmem compare -m seed=0,1 cells=32 workload=comb")
     assert yaml.safe_load(record) == {
         "launcher": "basic",
-        "jobs": {f"seed={seed}": [f"seed={seed}", *COMPARED] for seed in (0, 1)},
+        "jobs": {f"seed={seed}": [f"seed={seed}", *IN_LITTLE] for seed in (0, 1)},
     }
 
 
@@ -120,7 +122,7 @@ def test_a_sweep_without_a_folder_gets_one_under_runs(flag, runs, tmp_path, monk
 )
 def test_jobs_run_in_processes_of_their_own(launcher, tmp_path, monkeypatch, capfd, workers):
     monkeypatch.chdir(tmp_path)
-    words = ["seed=0,1", *COMPARED, "out=sweep", f"hydra/launcher={launcher}"]
+    words = ["seed=0,1", *IN_LITTLE, "out=sweep", f"hydra/launcher={launcher}"]
     assert main(["compare", "-m", *words]) == 0
     assert folders_in(tmp_path) == ["sweep"]
     for seed in (0, 1):

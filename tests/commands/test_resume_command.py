@@ -22,8 +22,8 @@ from jaxmem.configuration import configure
 from jaxmem.metrics import MetricsFile
 
 TOY = ["learner=pqn", "learner.steps=2368", "learner.arenas=8", "learner.rollout=8"]
-TOY += ["learner.minibatches=4", "network.widths=[4]", "workload=comb", "sequences=8"]
-TOY += [*FEW_SEQUENCES, "policies=[best]", "checkpoint.seconds=0"]
+TOY += ["learner.minibatches=4", "network.widths=[4]", "workload=comb", "cells=32"]
+TOY += ["sequences=8", *FEW_SEQUENCES, "policies=[best]", "checkpoint.seconds=0"]
 SAME = ("policy.safetensors", "metrics.jsonl", "table.md")
 
 

@@ -9,7 +9,7 @@ import jaxmem
 @pytest.fixture(scope="module")
 def started():
     env, params = jaxmem.make("scenario")
-    return env, params, env.reset(jax.random.key(0), params)[1]
+    return env, params, jax.jit(env.reset)(jax.random.key(0), params)[1]
 
 
 def test_the_memory_and_the_request_that_waits_are_shown(started):
@@ -30,6 +30,6 @@ def test_colours_change_no_character(started):
 def test_many_arenas_are_not_one_picture(started):
     env, params, _ = started
     keys = jax.random.split(jax.random.key(0), 2)
-    _, states = jax.vmap(env.reset, in_axes=(0, None))(keys, params)
+    _, states = jax.jit(jax.vmap(env.reset, in_axes=(0, None)))(keys, params)
     with pytest.raises(ValueError, match="one arena"):
         env.render(states)

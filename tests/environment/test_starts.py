@@ -68,9 +68,10 @@ def test_arenas_that_start_apart_stay_apart_after_an_auto_reset():
 
 def test_the_last_observation_at_truncation_is_that_of_the_memory_that_lives_on():
     env = Environment(CELLS, HORIZON, observation="bitmap", holes=2)
-    observation, state = env.reset_at(jnp.int32(0), jnp.int32(0), PARAMS)
+    step = jax.jit(env.step)
+    observation, state = jax.jit(env.reset_at)(jnp.int32(0), jnp.int32(0), PARAMS)
     for _ in range(HORIZON):
-        observation, state, _, _, truncated, _ = env.step(None, state, state.mask.argmax(), PARAMS)
+        observation, state, _, _, truncated, _ = step(None, state, state.mask.argmax(), PARAMS)
     assert truncated
     taken = np.array(state.last_observation)[:CELLS]
     assert taken.sum() == 10  # 4 + 4 + 1 + 1 cells, none of them freed

@@ -278,7 +278,7 @@ def test_another_seed_draws_other_starts_and_other_sequences_draw_apart(random_s
 
 def test_room_to_spare_in_an_arena_changes_nothing(requests):
     task = TASKS["with a layout"]
-    tight, roomy = run(policy("best"), requests, task), run(policy("best"), requests, task, 0, 256)
+    tight, roomy = run(policy("best"), requests, task), run(policy("best"), requests, task, 0, 96)
     for one, other in zip(jax.tree.leaves(tight), jax.tree.leaves(roomy), strict=True):
         np.testing.assert_array_equal(one, other)
 

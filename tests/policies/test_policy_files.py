@@ -64,7 +64,7 @@ def test_a_blind_policy_plays_the_same_after_loading(tmp_path, network):
     card = dataclasses.replace(CARD, blind=("hole", "place"))
     save_policy(tmp_path / "blind.safetensors", network, card)
     assert read_policy(tmp_path / "blind.safetensors")[1] == card
-    task = workload("large-short-lived")
+    task = workload("large-short-lived", 32, capacity=30)
     requests = task.requests("test", 0, 4)
     players = (
         greedy(card.q, network),
