@@ -20,9 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from jaxmem.environment.observations import GROUPS
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.run import measure, run
 from jaxmem.evaluation.statistics import estimates
-from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.train import train
 from jaxmem.policies import Policy, policy
@@ -32,11 +32,11 @@ from jaxmem.workloads.registry import Workload, workload
 
 WORKLOADS: dict[str, tuple[str, dict[str, Any]]] = {
     "large-short-lived": ("large-short-lived", {}),
-    "training-step, hints": ("training-step", {"hints": True}),
+    "training-step, hints": ("training-step", {"lifetime_hints": "oracle"}),
     "memoryless": ("memoryless", {}),
 }
-BEST, GUIDE, EVERYTHING = "best-fit", "the guide alone", "everything"
-ROWS = (BEST, GUIDE, EVERYTHING, *GROUPS)
+BEST, BASE_POLICY, EVERYTHING = "best-fit", "the base policy alone", "everything"
+ROWS = (BEST, BASE_POLICY, EVERYTHING, *GROUPS)
 console = Console()
 
 
@@ -136,7 +136,7 @@ def question_of(options: Options) -> dict[str, Any]:
     except ValueError as error:
         raise SystemExit(str(error)) from None
     numbers = asdict(options)
-    del numbers["out"], settings["blind"]
+    del numbers["out"], settings["hidden_feature_groups"]
     return {**numbers, "settings": settings, "groups": GROUPS}
 
 
@@ -150,25 +150,25 @@ def train_and_test(finished: Finished, options: Options, name: str, row: str) ->
         "cells": task.cells,
         "settings": result.card.training["settings"],
         "seed": result.seed,
-        "guide": result.guide,
+        "base_policy": result.base_policy,
         "margin": result.card.margin,
         "validation_failed": result.card.training["validation_failed"],
         "steps": result.steps,
         "seconds": result.seconds,
-        **surroundings(),
+        **provenance(),
     }
     found = {row: (failures(result.policy, task, options), about)}
     if row == EVERYTHING:
-        guide = result.policy.parameters.guide.rule
-        for title, rule in ((BEST, policy("best")), (GUIDE, guide)):
+        base_policy = result.policy.parameters.base_policy.rule
+        for title, rule in ((BEST, policy("best")), (BASE_POLICY, base_policy)):
             found[title] = failures(rule, task, options), {"rule": rule.name}
     finished.keep(name, found)
 
 
 def trained(task: Workload, options: Options, name: str, row: str) -> TrainResult:
     """What branching learns from all features, or without those of the group `row`."""
-    blind = () if row == EVERYTHING else (row,)
-    console.rule(f"{name}: {f'without {row}' if blind else row}")
+    hidden_feature_groups = () if row == EVERYTHING else (row,)
+    console.rule(f"{name}: {f'without {row}' if hidden_feature_groups else row}")
     with TrainingDisplay(console) as display:
         result = train(
             task,
@@ -177,7 +177,7 @@ def trained(task: Workload, options: Options, name: str, row: str) -> TrainResul
             listeners=[display],
             states=options.states,
             horizon=options.horizon,
-            blind=blind,
+            hidden_feature_groups=hidden_feature_groups,
         )
     if result.note:
         raise SystemExit(f"{name}, {row}: {result.note}; finished runs are kept")
@@ -201,7 +201,7 @@ def table(rows: dict[str, dict[str, Any]], question: dict[str, Any]) -> str:
         f"group was missed. Branching, {question['states']:,} states, followed for "
         f"{question['horizon']} requests, one training each: the intervals are over sequences and "
         "do not hold the luck of the training. Where the network sees nothing worth more, a policy "
-        "follows its guide. Without hints there are no predictions, and nothing to miss.",
+        "follows its base policy. Without hints there are no predictions, and nothing to miss.",
         "",
         f"| features (columns) | {' | '.join(rows)} |",
         f"|:--|{'--:|' * len(rows)}",

@@ -28,8 +28,8 @@ from rich.console import Console
 from jaxmem.benchmark.learning import Evaluation
 from jaxmem.benchmark.rollouts import Rollout, Setting
 from jaxmem.benchmark.timing import Timed, time_for
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.run import failed_shares, run
-from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.learning.config import train_config
 from jaxmem.learning.devices import Program
 from jaxmem.learning.members import Members
@@ -42,7 +42,7 @@ from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, INK
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.report import markdown_row
-from jaxmem.render.style import WIDTH, new_figure, picture_style, save_figure
+from jaxmem.render.style import FIGURE_WIDTH, new_figure, picture_style, save_figure
 from jaxmem.workloads.registry import workload
 
 WORKLOAD = "large-short-lived"
@@ -128,7 +128,7 @@ def main(words: list[str]) -> None:
         "options": asdict(options),
         "backend": backend,
         "form": "short" if size is SHORT else "whole",
-        **surroundings(),
+        **provenance(),
     }
     with StagesDisplay(console) as display:
         report = display.report
@@ -241,7 +241,7 @@ def training(
         if not clock.allows(what):
             break
         report(what)
-        settings: dict[str, Any] = {"guide": "best"} if learner == "branching" else {}
+        settings: dict[str, Any] = {"base_policy": "best"} if learner == "branching" else {}
         config = train_config(WORKLOAD, learner, arenas=arenas, devices=1, **settings)
         rules = (policy("best") if learner == "branching" else None,) * count
         members = Members(config, tuple(range(count)), (config.settings,), rules)
@@ -366,7 +366,7 @@ def draw(path: Path, results: dict[str, Any]) -> None:
     shades = ("#0072b2", "#d55e00", "#009e73")
     cells = list(dict.fromkeys(row["cells"] for row in rows))
     with picture_style():
-        figure = new_figure(WIDTH, 4.2)
+        figure = new_figure(FIGURE_WIDTH, 4.2)
         panels = figure.subplots(1, len(OBSERVATIONS), sharey=True)
         figure.suptitle(f"Steps a second, best-fit, on {results['device']}", x=0.01, ha="left")
         for axes, (observation, title) in zip(panels, OBSERVATIONS.items(), strict=True):

@@ -27,14 +27,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.statistics import estimates
-from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.recordings import Recording, library_names, load_library, read_trace
 from jaxmem.recordings.evolution import EvolutionConfig, evolve, prior_of
-from jaxmem.recordings.headroom import SMALL, arena_needed
+from jaxmem.recordings.headroom import SMALL_SHARE, units_needed
 from jaxmem.recordings.hole_scorer import HoleScorer
 from jaxmem.recordings.orders import order_of
-from jaxmem.recordings.replay import Events, events_of
+from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.scorer_file import load_scorer, save_scorer
 from jaxmem.recordings.variations import Variety, varied, window
 
@@ -104,7 +104,7 @@ def judge(family: str) -> None:
         for name in track(left_out, "judging", console=console):
             events = events_of(known[name], ALIGNMENT[family])
             row = rows.setdefault(name, {**ruled(events), "learned": [], "fold": fold})
-            row["learned"].append(arena_needed(events, scorer) / events.peak_live)
+            row["learned"].append(units_needed(events, scorer) / events.peak_live)
             console.print(name, row)
         results = {
             "command": f"python experiments/buffer_policy.py {family}",
@@ -113,16 +113,16 @@ def judge(family: str) -> None:
             "seeds": seeds,
             "geometric_mean": means(rows),
             "programs": rows,
-            **surroundings(),
+            **provenance(),
         }
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def ruled(events: Events) -> dict[str, float]:
+def ruled(events: ReplayEvents) -> dict[str, float]:
     """Arena needed / peak live, by rule."""
     peak = events.peak_live
-    rules = {name: order_of(name, peak // SMALL) for name in RULES}
-    return {name: arena_needed(events, rule) / peak for name, rule in rules.items()}
+    rules = {name: order_of(name, peak // SMALL_SHARE) for name in RULES}
+    return {name: units_needed(events, rule) / peak for name, rule in rules.items()}
 
 
 def means(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def judge_variations() -> None:
     for name in track(sorted(VARIATIONS * list(fold)), "variations", console=console):
         events = events_of(varied(known[name], rng, SLIGHT), ALIGNMENT[family])
         scorer = load_scorer(OUT / f"{family}-{fold[name]}.safetensors")
-        learned = arena_needed(events, scorer) / events.peak_live
+        learned = units_needed(events, scorer) / events.peak_live
         needed[name].append({**ruled(events), "learned": learned})
     results = {
         "command": "python experiments/buffer_policy.py variations",
@@ -161,7 +161,7 @@ def judge_variations() -> None:
         "variations": VARIATIONS,
         "geometric_mean": compared(needed),
         "programs": needed,
-        **surroundings(),
+        **provenance(),
     }
     text = json.dumps(results, indent=1) + "\n"
     (OUT / "variations.json").write_text(text, encoding="utf-8")
@@ -199,7 +199,7 @@ def learn(family: str, known: list[Recording], seed: int, what: str) -> HoleScor
     return turns[-1][0].replace(weights=jnp.mean(jnp.stack(last), axis=0))
 
 
-def streams_of(family: str, known: list[Recording], seed: int) -> Iterator[Events]:
+def streams_of(family: str, known: list[Recording], seed: int) -> Iterator[ReplayEvents]:
     """What weights learn from.
 
     Of short programs variations; of long ones variations of how they begin, and windows of the

@@ -18,23 +18,23 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import track
 
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.run import failed_share, measure, run
 from jaxmem.evaluation.statistics import estimates
-from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import strongest_rules
-from jaxmem.learning.imitation import ImitationConfig, Lesson, imitate
+from jaxmem.learning.imitation import ImitationConfig, Task, imitate
 from jaxmem.policies import Policy, policy
-from jaxmem.policies.learned import Guide, greedy
+from jaxmem.policies.learned import BaseRule, greedy
 from jaxmem.policies.q_functions import CandidateQ
-from jaxmem.policies.saved import Card, choice_of, guide_of, read_policy, save_policy
+from jaxmem.policies.saved import Card, base_policy_of, choice_of, read_policy, save_policy
 from jaxmem.rules import CLASSICAL
 from jaxmem.workloads.registry import Workload, workload
 
 SEED, TEST_SEED = 0, 2026
 TRIAL, VALIDATION, TEST, TEST_OTHERS = 256, 256, 2048, 512  # sequences
-CONFIG = ImitationConfig(turns=240, kept=10, widths=(128, 128), capacity=256)
+CONFIG = ImitationConfig(iterations=240, buffer_updates=10, hidden_sizes=(128, 128), capacity=256)
 # What it follows where nothing is worth more: best-fit's hole, small blocks low, larger ones high.
-GUIDE = policy("segregated", np.array([3, 1, 1], np.int32))
+BASE_POLICY = policy("two_ended_tuned", np.array([3, 1, 1], np.int32))
 MARGINS = (0.0, 0.5, 1.0, 2.0)  # by how much more often its teachers chose a placement, logarithm
 SAFE = 0.05  # points above best-fit that a margin may cost on a task
 # The study's rows, and the sizes beside the standard one. Where larger arenas are not named,
@@ -43,9 +43,9 @@ ROWS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
     "large-short-lived": ("large-short-lived", {}, (64, 88)),
     "stack-with-leaks": ("stack-with-leaks", {}, (64, 84)),
     "comb": ("comb", {}, (64, 256)),
-    "training-step-hints": ("training-step", {"hints": True}, (64, 160, 256)),
+    "training-step-hints": ("training-step", {"lifetime_hints": "oracle"}, (64, 160, 256)),
     "training-step": ("training-step", {}, (64, 160, 256)),
-    "call-sites-hints": ("call-sites", {"hints": True}, (64, 88)),
+    "call-sites-hints": ("call-sites", {"lifetime_hints": "class"}, (64, 88)),
     "call-sites": ("call-sites", {}, (64, 88)),
     "generational": ("generational", {}, (64, 84)),
     "size-classes": ("size-classes", {}, (64, 88)),
@@ -62,30 +62,34 @@ console = Console()
 
 
 @dataclass(frozen=True)
-class Task:
+class StudyTask:
     """One workload in one size of arena."""
 
     name: str
     workload: Workload  # as it is
-    lesson: Lesson
+    taught: Task
     taught_by: str  # the teacher in words
     standard: bool  # in its standard size
 
 
-def tasks() -> list[Task]:
+def tasks() -> list[StudyTask]:
     """Every workload in every size, each with the teacher that fails less on training sequences."""
     every_one = [(row, cells) for row, (name, _, sizes) in ROWS.items() for cells in (0, *sizes)]
     return [task_of(row, cells) for row, cells in track(every_one, "teachers", console=console)]
 
 
-def task_of(row: str, cells: int) -> Task:
+def task_of(row: str, cells: int) -> StudyTask:
     """The task of a row in an arena of so many cells; 0: of the standard size."""
     name, options, _ = ROWS[row]
     standard = workload(name).cells
     if cells:
         options = {**options, "capacity": round(100 * cells / standard)}
     plain = workload(name, cells or standard, **options)
-    seen = plain if plain.hinted else workload(name, cells or standard, **options, foretell=True)
+    seen = (
+        plain
+        if plain.has_hints
+        else workload(name, cells or standard, **options, lifetime_hints="estimated")
+    )
     rule, sentence = strongest_rules(seen, SEED)[0]
     teachers = {sentence: rule}
     if (MEMBERS / f"{row}-0.safetensors").exists():
@@ -94,37 +98,43 @@ def task_of(row: str, cells: int) -> Task:
     failed = {said: failed_share(teacher, requests, seen) for said, teacher in teachers.items()}
     taught_by = min(failed, key=lambda said: failed[said])
     title = f"{row}, {plain.cells} cells"
-    return Task(title, plain, Lesson(seen, teachers[taught_by]), taught_by, not cells)
+    return StudyTask(title, plain, Task(seen, teachers[taught_by]), taught_by, not cells)
 
 
 def specialist(row: str) -> Policy:
     """The study's policy of a row, seed 0, which does not see hints if it was trained without."""
     network, card = read_policy(MEMBERS / f"{row}-0.safetensors")
-    blind = card.blind if card.training["hinted"] else (*card.blind, "predictions")
-    q = CandidateQ(card.holes, card.widths, blind, card.features)
-    return greedy(q, network, guide=guide_of(card))
+    hidden_feature_groups = (
+        card.hidden_feature_groups
+        if card.training["hinted"]
+        else (*card.hidden_feature_groups, "predictions")
+    )
+    q = CandidateQ(card.holes, card.hidden_sizes, hidden_feature_groups, card.features)
+    return greedy(q, network, base_policy=base_policy_of(card))
 
 
-def teach(everything: list[Task]) -> Any:
+def teach(everything: list[StudyTask]) -> Any:
     """The parameters of one network, taught all tasks."""
     with Bar(console=console) as bar:
-        line = bar.add_task("teaching", total=CONFIG.turns)
+        line = bar.add_task("teaching", total=CONFIG.iterations)
         return imitate(
-            [task.lesson for task in everything],
+            [task.taught for task in everything],
             CONFIG,
             seed=SEED,
             report=lambda at: bar.update(
-                line, completed=at.turn, description=f"teaching, loss {at.loss:.3f}"
+                line, completed=at.iteration, description=f"teaching, loss {at.loss:.3f}"
             ),
         )
 
 
 def player(network: Any, margin: float) -> Policy:
-    q = CandidateQ(CONFIG.holes, CONFIG.widths)
-    return greedy(q, network, guide=Guide(GUIDE, np.float32(margin)), foretells=True)
+    q = CandidateQ(CONFIG.holes, CONFIG.hidden_sizes)
+    return greedy(
+        q, network, base_policy=BaseRule(BASE_POLICY, np.float32(margin)), estimates_lifetimes=True
+    )
 
 
-def chosen_margin(network: Any, everything: list[Task]) -> float:
+def chosen_margin(network: Any, everything: list[StudyTask]) -> float:
     """The margin that fails least beside best-fit, over all tasks, on validation sequences.
 
     One that costs more than SAFE points on any task is taken only if all do.
@@ -147,15 +157,15 @@ def chosen_margin(network: Any, everything: list[Task]) -> float:
     return min(safe, key=lambda margin: float(np.mean(ratios[margin])))
 
 
-def test(mine: Policy, everything: list[Task]) -> dict[str, Any]:
+def test(mine: Policy, everything: list[StudyTask]) -> dict[str, Any]:
     """Failed requests of the generalist, its teachers and the fits on test sequences, paired."""
     found = {}
     for task in track(everything, "testing", console=console):
         requests = task.workload.requests("test", TEST_SEED, TEST if task.standard else TEST_OTHERS)
         players = {"learned": mine, **{name: policy(name) for name in CLASSICAL}}
         failed = {name: _failed(one, requests, task.workload) for name, one in players.items()}
-        told = task.lesson.workload.requests("test", TEST_SEED, requests.sequences)
-        failed["teacher"] = _failed(task.lesson.teacher, told, task.lesson.workload)
+        told = task.taught.workload.requests("test", TEST_SEED, requests.sequences)
+        failed["teacher"] = _failed(task.taught.teacher, told, task.taught.workload)
         strongest = min(CLASSICAL, key=lambda name: failed[name].mean())
         pairs = np.stack([failed["learned"] - failed[name] for name in (strongest, "best")], axis=1)
         to_strongest, to_best = estimates(pairs, 0)
@@ -217,15 +227,15 @@ def main() -> None:
     seconds = time.perf_counter() - begin
     card = Card(
         holes=CONFIG.holes,
-        widths=CONFIG.widths,
-        guide=GUIDE.name,
-        choice=choice_of(GUIDE),
+        hidden_sizes=CONFIG.hidden_sizes,
+        base_policy=BASE_POLICY.name,
+        choice=choice_of(BASE_POLICY),
         margin=margin,
-        foretells=True,
+        estimates_lifetimes=True,
         training={
             "workloads": {task.name: task.taught_by for task in everything},
             "learner": "imitation",
-            "hinted": True,
+            "lifetime_hints": "estimated",
             "seed": SEED,
             "settings": asdict(CONFIG),
             "seconds": seconds,
@@ -234,7 +244,7 @@ def main() -> None:
     SHIPPED.mkdir(exist_ok=True)
     save_policy(SHIPPED / "generalist.safetensors", network, card)
     found = test(player(network, margin), everything)
-    results = {"card": asdict(card), "test_seed": TEST_SEED, "tasks": found, **surroundings()}
+    results = {"card": asdict(card), "test_seed": TEST_SEED, "tasks": found, **provenance()}
     OUT.mkdir(parents=True, exist_ok=True)
     for folder, name in ((OUT, "results.json"), (SHIPPED, "generalist.json")):
         (folder / name).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -87,7 +87,7 @@ def _row(out: Path, name: str) -> dict[str, Any] | None:
         "seconds": [member["seconds"] for member in members],
         "episodes": [member["episodes"] for member in members],
         "devices": sorted({member["device"] for member in members}),
-        "guides": sorted({member["guide"] for member in members}),
+        "base_policies": sorted({member["base_policy"] for member in members}),
         "hindsight": _hindsight(out / "members" / f"{name}-bounds.npz", ours, played),
         "failures": members[0]["failures"],
         "addresses": {"learned": members[0]["addresses"], **about["addresses"]},
@@ -115,7 +115,7 @@ def _hindsight(
     return {
         "sequences": searched,
         "failed_requests": {name: float(column.mean()) for name, column in columns.items()},
-        "way_to_hindsight": vars(gone) if gone else None,
+        "gap_closed": vars(gone) if gone else None,
     }
 
 
@@ -144,7 +144,7 @@ def _ratios(rows: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
         base = one["best_of_four_fits"]["failed_requests"]
         for failed in one["by_seed"]:
             ratios.setdefault("learned", []).append(failed / base)
-            for rule in ("segregated", "two_ended", "best", "first"):
+            for rule in ("two_ended_tuned", "two_ended", "best", "first"):
                 ratios.setdefault(rule, []).append(one["rules"][rule]["failed_requests"] / base)
     return {name: np.array(values) for name, values in ratios.items()}
 

@@ -21,8 +21,8 @@ from placement_report import write_report
 from rich.console import Console
 
 from jaxmem.evaluation.hindsight import bounds
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.run import Trajectory, measure, run
-from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.learning.train import train
 from jaxmem.policies import Policy, policy
@@ -82,7 +82,7 @@ def _train_member(study: dict, out: Path, name: str, row: dict, seed: int) -> No
     save_policy(file.with_suffix(".safetensors"), result.policy.parameters.network, result.card)
     _write_arrays(file, found)
     judged = next(iter(found))
-    console.print(f"test: {judged} {found[judged].mean():.3f}; {result.guide}")
+    console.print(f"test: {judged} {found[judged].mean():.3f}; {result.base_policy}")
     start = np.asarray(trajectory.start)
     member = {
         "row": name,
@@ -93,7 +93,7 @@ def _train_member(study: dict, out: Path, name: str, row: dict, seed: int) -> No
         "seed": seed,
         "test_seed": study["test_seed"],
         "sequences": requests.sequences,
-        "guide": result.guide,
+        "base_policy": result.base_policy,
         "margin": result.card.margin,
         judged: float(found[judged].mean()),
         "seconds": result.seconds,
@@ -103,7 +103,7 @@ def _train_member(study: dict, out: Path, name: str, row: dict, seed: int) -> No
         "validation_references": result.references,
         "failures": None if task.stop_at_failure else _failures(start, best, requests, task),
         "addresses": _addresses(start, requests, task),
-        **surroundings(),
+        **provenance(),
     }
     _write(file, json.dumps(member, indent=1) + "\n")  # last: what has it is whole
 
@@ -151,7 +151,7 @@ def _baselines(out: Path, name: str, task: Workload, requests: Requests) -> np.n
         return np.asarray(best.start)
     rules: dict[str, Policy] = {}
     notes = []
-    for rule in default_rules(task.hinted):
+    for rule in default_rules(task.has_hints):
         if not rule.tuning:
             rules[rule.name] = policy(rule.name)
             continue

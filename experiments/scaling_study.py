@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import track
 
-from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.learning.config import train_config
 from jaxmem.learning.devices import Program
 from jaxmem.learning.members import Members
@@ -72,7 +72,7 @@ def main() -> None:
         "command": " ".join(["python experiments/scaling_study.py", *sys.argv[1:]]),
         "options": asdict(options),
         "workload": WORKLOAD,
-        **surroundings(),
+        **provenance(),
         "devices": found[: len(options.devices)],
         "members": found[len(options.devices) :],
         "runs": _runs(options) if options.runs else None,
@@ -156,7 +156,7 @@ def _runs(options: Options) -> dict[str, Any]:
     """Wall time of 8 seeds x 4 learning rates as one command, and as 32 one after another."""
     base = ["train", "learner=pqn", f"learner.steps={options.steps}"]
     rates = ",".join(map(str, RATES))
-    one = [*base, f"seeds={SEEDS}", f"sweep.learning_rate=[{rates}]"]
+    one = [*base, f"seeds={SEEDS}", f"grid.learning_rate=[{rates}]"]
     each = [
         [*base, f"seed={seed}", f"learner.learning_rate={rate}"]
         for rate in RATES

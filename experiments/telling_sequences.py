@@ -4,7 +4,7 @@
 arena of 64 cells, at most 57 of which are live at once, and prints how many of them tell a
 difference within twelve requests, and the shortest, as one types them into the page. Two kinds:
 
-- the four fits fail at one and the same request, and so does `segregated`, as the guides of the
+- the four fits fail at one and the same request, so does `two_ended_tuned`, as the rules of the
   learned policies have it, or before; the generalist and the policy of the workload do not;
 - best-fit fails; first-fit and the learned policies do not.
 
@@ -23,7 +23,7 @@ from jaxmem.workloads.registry import workload
 
 WORKLOAD, CELLS, CAPACITY = "large-short-lived", 64, 57
 SEQUENCES, REQUESTS, SHOWN = 65_536, 12, 12
-GUIDES = {"guide of the generalist": (3, 1, 1), "guide of the specialist": (2, 0, 1)}
+BASE_POLICIES = {"of the generalist": (3, 1, 1), "of the specialist": (2, 0, 1)}
 LEARNED = ("generalist", WORKLOAD)
 
 
@@ -35,8 +35,8 @@ def main() -> None:
     players = {
         **{name: policy(name) for name in CLASSICAL},
         **{
-            name: policy("segregated", np.array(choice, np.int32))
-            for name, choice in GUIDES.items()
+            name: policy("two_ended_tuned", np.array(choice, np.int32))
+            for name, choice in BASE_POLICIES.items()
         },
         **{name: load_policy(name) for name in LEARNED},
     }
@@ -49,7 +49,7 @@ def main() -> None:
     learned = (at < REQUESTS) & np.all([fails[name] > at for name in LEARNED], axis=0)
     kinds = {
         "the fits fail, learning does not": np.all([fails[f] == at for f in CLASSICAL], axis=0)
-        & np.all([fails[guide] <= at for guide in GUIDES], axis=0),
+        & np.all([fails[base_policy] <= at for base_policy in BASE_POLICIES], axis=0),
         "best-fit fails, first-fit does not": fails["first"] > at,
     }
     for title, which in kinds.items():

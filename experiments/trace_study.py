@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.recordings import Recording, library_names, load_library, read_trace
 from jaxmem.recordings.headroom import CONVENTIONS, headroom
 from jaxmem.recordings.replay import events_of
 from jaxmem.render.palette import policy_title
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.report import markdown_row
-from jaxmem.render.trace_study import Program, draw_programs
+from jaxmem.render.trace_study import ProgramRow, draw_programs
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -70,7 +70,7 @@ def main() -> None:
         "conventions": CONVENTIONS,
         "families": families,
         "recordings": rows,
-        **surroundings(),
+        **provenance(),
     }
     (OUT / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (OUT / "table.md").write_text(table(rows, families), encoding="utf-8")
@@ -80,7 +80,7 @@ def main() -> None:
 
 def draw(rows: list[dict[str, Any]]) -> None:
     """programs.png, of the recordings of results.json."""
-    programs = [Program(short(row["name"]), row["family"], row["bounded"]) for row in rows]
+    programs = [ProgramRow(short(row["name"]), row["family"], row["bounded"]) for row in rows]
     draw_programs(OUT / "programs.png", programs)
 
 

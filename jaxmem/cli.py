@@ -16,7 +16,7 @@ from jaxmem.standard_streams import is_lost, lenient_streams
 from jaxmem.usage import HELP, help_of, help_of_all, help_of_many
 from jaxmem.verbs import FLAGS, VERBS
 
-SHOWN = "--cfg"  # as Hydra has it: the configuration, and no run
+SHOW_FLAG = "--cfg"  # as Hydra has it: the configuration, and no run
 MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
 
 
@@ -67,7 +67,7 @@ def _dispatch(words: list[str]) -> int:
     if any(word in HELP for word in overrides):
         print(help_of(verb, [word for word in overrides if not word.startswith("-")]))
         return 0
-    if SHOWN in overrides:
+    if SHOW_FLAG in overrides:
         print(_configuration(verb, overrides))
         return 0
     command = shlex.join(["jaxmem", *words])
@@ -105,12 +105,14 @@ def _configuration(verb: str, words: list[str]) -> str:
     Args:
         words: with `--cfg job` among them.
     """
-    at = words.index(SHOWN)
+    at = words.index(SHOW_FLAG)
     if words[at + 1 : at + 2] != ["job"]:
-        raise UsageError(f"{SHOWN} shows one thing: {SHOWN} job, the configuration of the run")
+        raise UsageError(
+            f"{SHOW_FLAG} shows one thing: {SHOW_FLAG} job, the configuration of the run"
+        )
     rest = words[:at] + words[at + 2 :]
     if any(word in MANY for word in rest):
-        raise UsageError(f"{SHOWN} job shows one configuration; leave {MANY[0]} and lists away")
+        raise UsageError(f"{SHOW_FLAG} job shows one configuration; leave {MANY[0]} and lists away")
     argument = VERBS[verb].argument
     given = {argument: rest.pop(0)} if argument and rest else {}
     shown = configure(verb, rest, **given).plain()

@@ -150,7 +150,7 @@ def _check_choice(group: str, choice: str) -> None:
 
 
 def _swept(known: list[str]) -> list[str]:
-    """Lists the keys under `sweep` or `space`, where there is one: the learner's settings."""
+    """Lists the keys under `grid` or `space`, where there is one: the learner's settings."""
     settings = [key.removeprefix("learner.") for key in known if key.startswith("learner.")]
     names = [name for name in settings if name != "name"]
     return [f"{above}.{name}" for above in OPEN if above in known for name in names]

@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-MOST = 200  # bytes that are read of who holds a lock
+MOST_HOLDER_BYTES = 200  # bytes that are read of who holds a lock
 
 
 class TakenError(ValueError):
@@ -59,7 +59,7 @@ def _locked(path: Path) -> int | None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(handle, MOST).decode(errors="replace").strip()
+            holder = os.read(handle, MOST_HOLDER_BYTES).decode(errors="replace").strip()
             os.close(handle)
             raise TakenError(holder or "another process") from None
         except OSError:

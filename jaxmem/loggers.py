@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
     from jaxmem.learning.member_state import ValidationPoint
 
-PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # what brings each logger
+LOGGER_PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # what brings each logger
 PROJECT = "jaxmem"  # of Weights & Biases, where WANDB_PROJECT names no other
-RULES = "fits"  # above the sub-runs of what a policy is compared with
+RULES_FOLDER = "fits"  # above the sub-runs of what a policy is compared with
 
-Members = Mapping[str, dict[str, object]]  # of each, by name, its configuration; in their order
+MemberConfigs = Mapping[
+    str, dict[str, object]
+]  # of each, by name, its configuration; in their order
 
 
 class Logger(Protocol):
@@ -48,15 +50,20 @@ def check_loggers(names: Sequence[str]) -> None:
         MissingExtraError: a package is not installed.
     """
     for name in names:
-        if not isinstance(name, str) or name not in PACKAGES:
-            raise ValueError(f"unknown logger {name!r}{nearest(str(name), PACKAGES)}")
-        extra(PACKAGES[name], name, f"loggers=[{name}]")
+        if not isinstance(name, str) or name not in LOGGER_PACKAGES:
+            raise ValueError(f"unknown logger {name!r}{nearest(str(name), LOGGER_PACKAGES)}")
+        extra(LOGGER_PACKAGES[name], name, f"loggers=[{name}]")
     if len(set(names)) < len(names):
         raise ValueError(f"loggers has a name twice: {list(names)}")
 
 
 def loggers_of(
-    names: Sequence[str], folder: Path, members: Members, tell: Callable[[str], None], *, anew: bool
+    names: Sequence[str],
+    folder: Path,
+    members: MemberConfigs,
+    tell: Callable[[str], None],
+    *,
+    anew: bool,
 ) -> list[Logger]:
     """Makes the loggers with these names, checked by `check_loggers`.
 
@@ -75,7 +82,7 @@ def loggers_of(
 class TensorBoard:
     """Event files in FOLDER/tensorboard: a sub-run for each member, and for each fit a line."""
 
-    def __init__(self, folder: Path, members: Members) -> None:
+    def __init__(self, folder: Path, members: MemberConfigs) -> None:
         self._folder, self._members = folder / "tensorboard", members
         self._writers: dict[int, SummaryWriter] = {}
         self._began = time.time()
@@ -89,7 +96,7 @@ class TensorBoard:
             # What a run that goes on has reported before, it reports again.
             shutil.rmtree(self._folder, ignore_errors=True)
             for name, failed in references.items():
-                with SummaryWriter(str(self._folder / RULES / name)) as writer:
+                with SummaryWriter(str(self._folder / RULES_FOLDER / name)) as writer:
                     for at in (0, steps):
                         writer.add_scalar("failed_requests/validation", failed, at)
             self._begun = True
@@ -127,7 +134,7 @@ class WeightsAndBiases:
     """
 
     def __init__(
-        self, folder: Path, members: Members, tell: Callable[[str], None], *, anew: bool
+        self, folder: Path, members: MemberConfigs, tell: Callable[[str], None], *, anew: bool
     ) -> None:
         self._folder, self._members, self._tell = folder, members, tell
         self._runs: dict[int, wandb.Run] = {}

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-OPEN = ("sweep", "space")  # under which any of the learner's settings may stand
+OPEN = ("grid", "space")  # under which any of the learner's settings may stand
 # Settings that are text, whatever signs are in it, and what each must be.
 AS_GIVEN = {
     "workload.path": "a file",
@@ -22,7 +22,7 @@ AS_GIVEN = {
     "licence": "a text",
 }
 ONE = ("out", "resume")  # of these, which have one value also where others list several
-NAMES = "policies"  # a list of names and paths
+NAME_LISTS = "policies"  # a list of names and paths
 QUOTES = ("'", '"')
 ELEMENT = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,]*?)\s*(?:,|$)""", re.DOTALL)
 FUNCTION = re.compile(r"\w+\(")  # as range(0,3), which lists values
@@ -49,10 +49,10 @@ def parsed(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list
     found: list[Override] = []
     for text in overrides:
         line = _line(text, parser, several=loader is not None)
-        override = _read(parser, line)
+        override = _parse(parser, line)
         if override is None:
             raise UsageError(f"{brief(text)} is not an override; {_advice(text)}")
-        _check(text, override)
+        _check_override(text, override)
         found.append(override)
     return found
 
@@ -64,7 +64,7 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _read(parser: OverridesParser, line: str) -> Override | None:
+def _parse(parser: OverridesParser, line: str) -> Override | None:
     try:
         return parser.parse_overrides([line])[0]
     except (HydraException, ValueError, RecursionError):
@@ -78,7 +78,7 @@ def _line(text: str, parser: OverridesParser, several: bool) -> str:
     name = key.lstrip("+")
     if name in AS_GIVEN and value not in ("", "null"):
         return _as_given(text, parser, several and name not in ONE)
-    if name == NAMES and value.startswith("["):
+    if name == NAME_LISTS and value.startswith("["):
         return _as_names(text, parser)
     if name.startswith(tuple(f"{above}." for above in OPEN)):
         return f"+{text.lstrip('+')}"  # what is swept has no default to override: it is added
@@ -88,7 +88,7 @@ def _line(text: str, parser: OverridesParser, several: bool) -> str:
 def _as_given(text: str, parser: OverridesParser, several: bool) -> str:
     """Writes an override whose value is taken as it stands, but for a text in quotes."""
     key, _, value = text.partition("=")
-    override = _read(parser, text)
+    override = _parse(parser, text)
     if override is not None and value.startswith(QUOTES):
         return text
     if several and override is not None and FUNCTION.match(value):
@@ -108,7 +108,7 @@ def _as_given(text: str, parser: OverridesParser, several: bool) -> str:
 def _as_names(text: str, parser: OverridesParser) -> str:
     """Writes an override that lists names and paths, each of which is taken as it stands."""
     key, _, value = text.partition("=")
-    override = _read(parser, text)
+    override = _parse(parser, text)
     if override is not None and override.is_sweep_override():
         return text
     names = override.value() if override is not None else None
@@ -176,7 +176,7 @@ def _in_quotes(key: str, value: str) -> str:
     return shlex.quote(f"{key}={inner}")
 
 
-def _check(text: str, override: Override) -> None:
+def _check_override(text: str, override: Override) -> None:
     """Raises UsageError where an override asks for more than a value."""
     if override.is_delete():
         raise UsageError(f"{text!r} takes a setting away, and each must be there; write key=value")
@@ -184,7 +184,7 @@ def _check(text: str, override: Override) -> None:
         raise UsageError(f"{text!r}: no other place can be named with @; write key=value")
     value = None if override.is_sweep_override() else override.value()
     # Words between underscores are orders to Hydra: _target_ names what is to be called.
-    words = [*re.split(r"[./]", str(override.key_or_group)), *_keys(value)]
+    words = [*re.split(r"[./]", str(override.key_or_group)), *_inner_keys(value)]
     if orders := [word for word in words if re.fullmatch(r"_\w+_", word)]:
         raise UsageError(f"{text!r}: {orders[0]} cannot be set on the command line")
     # It would fetch secrets of the environment into messages and results.
@@ -194,12 +194,12 @@ def _check(text: str, override: Override) -> None:
         )
 
 
-def _keys(value: Any) -> Iterator[str]:
+def _inner_keys(value: Any) -> Iterator[str]:
     """Yields the keys of all dictionaries in a value."""
     if isinstance(value, dict):
         yield from map(str, value)
     for inner in _inner(value):
-        yield from _keys(inner)
+        yield from _inner_keys(inner)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-MOST_BYTES = {".json": 2**27, ".yaml": 2**20}
+MOST_FILE_BYTES = {".json": 2**27, ".yaml": 2**20}
 LARGEST = {bool: 2, int: 2**64, float: 2.0**128}  # the last: of float32
 MOST_VALUES = 2**22  # with those that a YAML file has once and means many times
 
@@ -26,9 +26,9 @@ def read_mapping(file: Path) -> dict[str, Any]:
     """
     try:
         with file.open("rb") as opened:
-            data = opened.read(MOST_BYTES[file.suffix] + 1)
-        if len(data) > MOST_BYTES[file.suffix]:
-            raise ValueError(f"longer than {MOST_BYTES[file.suffix]:,} bytes")
+            data = opened.read(MOST_FILE_BYTES[file.suffix] + 1)
+        if len(data) > MOST_FILE_BYTES[file.suffix]:
+            raise ValueError(f"longer than {MOST_FILE_BYTES[file.suffix]:,} bytes")
         text = data.decode()
         found = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def _check_plain(file: Path, found: object) -> None:
             raise BrokenFileError(f"{file.name} has a value of another kind: {brief(value)}")
 
 
-def is_number(value: object, low: float = -math.inf, high: float = math.inf) -> bool:
+def is_finite_number(value: object, low: float = -math.inf, high: float = math.inf) -> bool:
     """Tells whether a value is a finite number within these bounds, and no bool."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False

@@ -29,12 +29,12 @@ class Tuning:
 
     @property
     def count(self) -> int:
-        """How many numbers there are."""
+        """The count of its numbers."""
         return 1 + len(self.untuned)
 
     @property
     def untuned(self) -> tuple[int, ...]:
-        """What follows the threshold where there is nothing to choose it by."""
+        """The numbers after the threshold where there is nothing to choose them by."""
         return self.as_best_fit or next(iter(self.kinds))
 
 
@@ -59,12 +59,12 @@ class Rule:
 
     @property
     def parts_by_size(self) -> bool:
-        """Whether small and larger requests go to different places, by a threshold."""
+        """Tells whether small and larger requests go to different places, by a threshold."""
         return self.order is not None and self.order[0] != self.order[1]
 
     @property
     def needs_upper_end(self) -> bool:
-        """Whether it places at the high end of holes, which an arena that grows has not."""
+        """Tells whether it places at the high end of holes, which an arena that grows lacks."""
         return self.order is not None and any(place.high for place in self.order)
 
 
@@ -155,8 +155,8 @@ _ALL = (
         tuning=Tuning(asks="a threshold in cells", kinds={(): ""}, covered=True),
     ),
     Rule(
-        name="segregated",
-        title="segregated",
+        name="two_ended_tuned",
+        title="tuned two-ended",
         colour="#332288",
         words="As two-ended, but it chooses the hole as first- or as best-fit does, and then the "
         "end of the hole. Small requests go to its low end, larger ones to its high end. It is the "
@@ -205,15 +205,15 @@ def _row_in_bytes(rule: Rule) -> tuple[bool, bool]:
 ORDERED = tuple(rule.name for rule in sorted(filter(lambda r: r.order, _ALL), key=_row_in_bytes))
 
 
-def default_rules(hinted: bool) -> list[Rule]:
+def default_rules(has_hints: bool) -> list[Rule]:
     """Lists the rules that are compared where nobody says which.
 
     Args:
-        hinted: requests come with predicted lifetimes.
+        has_hints: requests come with predicted lifetimes.
     """
-    return [rule for rule in _ALL if rule.by_default and (hinted or not rule.needs_hints)]
+    return [rule for rule in _ALL if rule.by_default and (has_hints or not rule.needs_hints)]
 
 
-def rivals(hinted: bool) -> list[Rule]:
+def rivals(has_hints: bool) -> list[Rule]:
     """Lists those of them that learned policies are judged beside, and may start from."""
-    return [rule for rule in default_rules(hinted) if rule.rival]
+    return [rule for rule in default_rules(has_hints) if rule.rival]

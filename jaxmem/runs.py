@@ -9,19 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from jaxmem.read_back import BrokenFileError, brief, is_number, read_mapping
+from jaxmem.read_back import BrokenFileError, brief, is_finite_number, read_mapping
 from jaxmem.run_folder import CONFIG, RESULTS, SEQUENCES
 
 MAIN = "failed_requests"
 LEARNED = "learned"
-KINDS = {"workload": "source", "learner": "name", "network": "name"}  # what a group is known by
-MOST_BYTES = 2**30  # of sequences.npz, unpacked
+GROUP_NAMES = {
+    "workload": "source",
+    "learner": "name",
+    "network": "name",
+}  # what a group is known by
+MOST_SEQUENCE_BYTES = 2**30  # of sequences.npz, unpacked
 SEARCH = ("space", "trials", "batch", "sampler")  # settings of a search, not of what it has found
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished comparison of policies; a training, which ends in one; or a member of a sweep."""
+    """A finished comparison of policies; a training, which ends in one; or a member of a grid."""
 
     name: str  # of its folder, below the one that was searched
     config: dict[str, Any] = field(repr=False)
@@ -34,23 +38,23 @@ class UnusableRunError(ValueError):
 
 
 def runs_below(folder: Path) -> tuple[list[Run], dict[str, str]]:
-    """Reads all runs below `folder`, or in it, by name; members of a sweep in one program are runs.
+    """Reads all runs below `folder`, or in it, by name; members of a grid in one program are runs.
 
     Returns:
         The runs, and why each of the other folders that hold a part of one is left out.
     """
     runs: list[Run] = []
     left_out: dict[str, str] = {}
-    for path in sorted(_candidates(folder)):
+    for path in sorted(_run_folders(folder)):
         name = path.relative_to(folder).as_posix()
         try:
-            runs += _read(path, name)
+            runs += _read_run(path, name)
         except UnusableRunError as reason:
             left_out[name] = str(reason)
     return runs, left_out
 
 
-def _candidates(folder: Path) -> Iterator[Path]:
+def _run_folders(folder: Path) -> Iterator[Path]:
     """Yields the folders with a configuration or results; hidden ones are other programs'."""
     for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -58,7 +62,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
             yield Path(path)
 
 
-def _read(path: Path, name: str) -> list[Run]:
+def _read_run(path: Path, name: str) -> list[Run]:
     if not (path / RESULTS).exists():
         raise UnusableRunError(f"not finished: no {RESULTS}")
     if not (path / CONFIG).exists():
@@ -72,7 +76,7 @@ def _read(path: Path, name: str) -> list[Run]:
         if not results.get("training", {}).get("finished", True):
             raise UnusableRunError("its training was stopped before the end")
         if "members" in results:
-            runs = _members(name, config, results, failed)
+            runs = _member_runs(name, config, results, failed)
         elif "policies" in results:
             runs = [Run(name, config, results, failed)]
         else:
@@ -93,8 +97,8 @@ def _sequences(file: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(file) as archive:
             sizes = [member.file_size for member in archive.infolist()]
-        if sum(sizes) > MOST_BYTES:
-            raise ValueError(f"it holds more than {MOST_BYTES:,} bytes")
+        if sum(sizes) > MOST_SEQUENCE_BYTES:
+            raise ValueError(f"it holds more than {MOST_SEQUENCE_BYTES:,} bytes")
         with np.load(file, allow_pickle=False) as kept:
             policies, failed = kept["policies"], kept[MAIN]
         if policies.dtype.kind != "U" or failed.dtype != np.float64 or not failed.size:
@@ -109,10 +113,10 @@ def _sequences(file: Path) -> dict[str, np.ndarray]:
         raise UnusableRunError(f"broken: {file.name}: {reason}") from None
 
 
-def _members(
+def _member_runs(
     name: str, config: dict[str, Any], results: dict[str, Any], failed: dict[str, np.ndarray]
 ) -> list[Run]:
-    """Reads the members of a sweep in one program, or of the best trial of a search.
+    """Reads the members of a grid in one program, or of the best trial of a search.
 
     The sequences they are tested on are the same.
     """
@@ -120,7 +124,7 @@ def _members(
     runs = []
     for member in results["members"]:
         settings = results["choices"][member["choice"]]["settings"]
-        alone = {"seed": member["seed"], "seeds": None, "sweep": {}}
+        alone = {"seed": member["seed"], "seeds": None, "grid": {}}
         means = {LEARNED: member[MAIN], **results["rules"]}
         own = failed.get(Path(member["policy"]).name)
         runs.append(
@@ -142,7 +146,7 @@ def _check_config(config: dict[str, object]) -> None:
     seed = config.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise UnusableRunError(f"broken: {CONFIG} has seed {brief(seed)}")
-    for group, name in KINDS.items():
+    for group, name in GROUP_NAMES.items():
         settings = config.get(group, {})
         known = isinstance(settings, dict) and isinstance(settings.get(name, ""), str)
         if not known:
@@ -158,12 +162,12 @@ def _check_figures(run: Run) -> None:
         raise UnusableRunError(f"broken: {RESULTS} compares no policies")
     for policy, row in results["policies"].items():
         entry = row[MAIN]
-        if not is_number(entry["mean"], 0, 100):
+        if not is_finite_number(entry["mean"], 0, 100):
             raise UnusableRunError(f"broken: {RESULTS} has no {MAIN} of {policy[:40]}")
         difference = {} if entry.get("difference") is None else entry["difference"]
         ends = [entry.get("low"), entry.get("high")]
         ends += [difference.get(name) for name in ("mean", "low", "high")]
-        if not all(end is None or is_number(end, -100, 100) for end in ends):
+        if not all(end is None or is_finite_number(end, -100, 100) for end in ends):
             raise UnusableRunError(f"broken: {RESULTS} has no interval of {policy[:40]}")
         if run.failed and not np.isclose(run.failed[policy].mean(), entry["mean"]):
             raise UnusableRunError(f"broken: {SEQUENCES} does not have the figures of {RESULTS}")

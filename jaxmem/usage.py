@@ -25,7 +25,7 @@ def help_of_all() -> str:
     """Lists every verb in a line."""
     return (
         "jaxmem: learn where in memory a block should go\n\n"
-        f"usage: jaxmem VERB [key=value ...]\n\n{_lines(list(VERBS))}\n\n"
+        f"usage: jaxmem VERB [key=value ...]\n\n{_verb_lines(list(VERBS))}\n\n"
         "jaxmem VERB --help shows what can be set, and examples; jaxmem VERB [key=value ...] "
         "--cfg job\nshows the whole configuration that these words make, and runs nothing."
     )
@@ -34,7 +34,7 @@ def help_of_all() -> str:
 def help_of_many(first: str, verbs: list[str]) -> str:
     """Lists the verbs of two words that begin with this one."""
     return (
-        f"usage: jaxmem {first} VERB ...\n\n{_lines(verbs)}\n\n"
+        f"usage: jaxmem {first} VERB ...\n\n{_verb_lines(verbs)}\n\n"
         f"jaxmem {verbs[0]} --help shows what can be set, and examples."
     )
 
@@ -73,7 +73,7 @@ def help_of(name: str, overrides: list[str]) -> str:
     return "\n\n".join([*parts, f"settings and their defaults:\n\n{settings}"])
 
 
-def _lines(verbs: list[str]) -> str:
+def _verb_lines(verbs: list[str]) -> str:
     longest = max(map(len, verbs))
     return "\n".join(f"  {verb:{longest}}  {VERBS[verb].summary}" for verb in verbs)
 

@@ -25,7 +25,7 @@ VERBS = {
         examples=(
             "jaxmem train",
             "jaxmem train workload=stack-with-leaks learner.states=3_000_000 seed=1 out=runs/stack",
-            "jaxmem train workload=call-sites workload.hints=true",
+            "jaxmem train workload=call-sites workload.lifetime_hints=class",
             "jaxmem train workload=trace workload.name=torch_cpu_mlp_train workload.slack=1.0 "
             "learner.states=100000",
             "jaxmem train -m learner=pqn,dqn seed=0,1 out=runs/grid",
@@ -33,16 +33,16 @@ VERBS = {
             "hydra.launcher.partition=gpu",
         ),
     ),
-    "sweep": Verb(
+    "search": Verb(
         settings=verbs.SweepSettings,
-        summary="search for the settings with which training fails least",
-        usage="jaxmem sweep [key=value ...]",
+        summary="find the settings with which training fails least",
+        usage="jaxmem search [key=value ...]",
         examples=(
-            "jaxmem sweep",
-            "jaxmem sweep learner=pqn trials=64 batch=16 seeds=3 out=runs/search",
-            "jaxmem sweep learner=pqn 'space.learning_rate={low: 1e-4, high: 1e-2, log: true}' "
+            "jaxmem search",
+            "jaxmem search learner=pqn trials=64 batch=16 seeds=3 out=runs/search",
+            "jaxmem search learner=pqn 'space.learning_rate={low: 1e-4, high: 1e-2, log: true}' "
             "'space.gamma={low: 0.9, high: 0.999}' 'space.arenas=[64,128,256]'",
-            "jaxmem sweep resume=runs/search",
+            "jaxmem search resume=runs/search",
         ),
     ),
     "compare": Verb(

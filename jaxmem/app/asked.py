@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnWorkload:
     """A workload that is drawn."""
 
     name: str

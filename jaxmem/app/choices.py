@@ -7,20 +7,20 @@ from typing import NamedTuple
 import yaml
 
 import jaxmem
-from jaxmem.app.typed import layout_text, sizes_text
+from jaxmem.app.text_fields import layout_text, sizes_text
 from jaxmem.configuration import choices_of, configuration_folder
 from jaxmem.render.palette import policy_title
 from jaxmem.rules import NAMES
 
 TRAINED = "learned"  # the policy that was trained on this page
-MOST = {"play_policies": 8, "race_policies": 6, "compare_policies": 24}  # chosen at once
+MOST_CHOSEN = {"play_policies": 8, "race_policies": 6, "compare_policies": 24}  # chosen at once
 CHOSEN = "chosen to show the difference; averages over many sequences are in Compare."
 NO_DRAW = ("scenario", "trace", "segregated-lifetimes")  # typed, uploaded, an alias
 AT_FIRST = {  # what is chosen until somebody chooses
     "play_policies": ("first", "second", "best", "worst", "generalist"),
     "race_policies": ("first", "best", "large-short-lived"),
     "compare_policies": (
-        "first", "best", "second", "worst", "two_ended", "segregated", "generalist",
+        "first", "best", "second", "worst", "two_ended", "two_ended_tuned", "generalist",
     ),
 }  # fmt: skip
 
@@ -56,7 +56,7 @@ def workloads() -> tuple[str, ...]:
     return tuple(name for name in names if name not in NO_DRAW)
 
 
-def players(trained: bool) -> list[str]:
+def player_names(trained: bool) -> list[str]:
     """All policies; with the one that was trained on this page, if there is one."""
     return [*([TRAINED] if trained else []), *NAMES, *shipped()]
 

@@ -3,16 +3,23 @@
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from jaxmem.app import choices, looks, watch
-from jaxmem.app.asked import Drawn, Judged, Recorded, Uploaded
+from jaxmem.app import choices, watch, widgets
+from jaxmem.app.asked import DrawnWorkload, Judged, Recorded, Uploaded
 from jaxmem.render.web_table import comparison_table
 
 DRAWN, RECORDED, UPLOADED = "a workload", "a recording of the library", "my own trace"
-JOB = "compare_job"
+COMPARE_JOB = "compare_job"
 JUDGE = "jaxmem.app.judging.judge"
-SEQUENCES = (64, 256, 1024)
-CELLS = (0, 256, 512, 1024, 2048, 4096)  # that a recording is cut into; 0: as many as it needs
-FORMATS = """A trace is a file of one of these kinds, told by its content, plain, gzip or zstd:
+SEQUENCE_CHOICES = (64, 256, 1024)
+CELL_CHOICES = (
+    0,
+    256,
+    512,
+    1024,
+    2048,
+    4096,
+)  # that a recording is cut into; 0: as many as it needs
+FORMAT_NOTES = """A trace is a file of one of these kinds, told by its content, plain, gzip or zstd:
 
 - `op,id,size` – CSV with events in the order of time: `a,17,4096` allocates 4096 bytes as block
   17, `f,17,0` frees it;
@@ -35,10 +42,10 @@ def show() -> None:
     place = st.container()
     watch.prepare("jaxmem.app.judging")
     if st.session_state.pop("compare_asked", False):
-        _start(upload)
-    busy = watch.busy(JOB)
+        _start_job(upload)
+    busy = watch.busy(COMPARE_JOB)
     place.button("Compare", key="compare_button", type="primary", disabled=busy, on_click=_ask)
-    watch.show(JOB, _finished)
+    watch.show(COMPARE_JOB, _finished)
 
 
 def _begin() -> None:
@@ -46,7 +53,7 @@ def _begin() -> None:
         "compare_source": DRAWN,
         "compare_workload": "large-short-lived",
         "compare_cells": 0,
-        "compare_sequences": SEQUENCES[1],
+        "compare_sequences": SEQUENCE_CHOICES[1],
         "compare_seed": 0,
         "compare_recording": choices.recordings()[0],
         "compare_grain": 0,
@@ -66,7 +73,7 @@ def _controls() -> UploadedFile | None:
         a, b, c, d = st.columns([3, 2, 2, 2])
         a.selectbox("Workload", choices.workloads(), key="compare_workload")
         b.number_input("Memory (cells; 0: its standard size)", 0, 4096, key="compare_cells")
-        c.selectbox("Sequences", SEQUENCES, key="compare_sequences")
+        c.selectbox("Sequences", SEQUENCE_CHOICES, key="compare_sequences")
         d.number_input("Seed", 0, 2**31 - 1, key="compare_seed")
     else:
         a, b, c = st.columns([4, 2, 2])
@@ -78,13 +85,13 @@ def _controls() -> UploadedFile | None:
                 f"Trace (at most {most} MB; red: too large)",
                 key="compare_upload",
             )
-        b.selectbox("Cells", CELLS, key="compare_grain",
+        b.selectbox("Cells", CELL_CHOICES, key="compare_grain",
                     format_func=lambda cells: str(cells or "as many as it needs"))  # fmt: skip
         c.number_input("Memory / peak live bytes", 0.1, 100.0, step=0.1, key="compare_slack")
         if state.compare_source == UPLOADED:
             with st.expander("What a trace looks like"):
-                st.markdown(FORMATS)
-    looks.policies("compare_policies")
+                st.markdown(FORMAT_NOTES)
+    widgets.policies("compare_policies")
     st.toggle("Also search with hindsight: how few could have failed? (takes longer)",
               key="compare_hindsight")  # fmt: skip
     return upload
@@ -94,13 +101,13 @@ def _ask() -> None:
     st.session_state.compare_asked = True
 
 
-def _start(upload: UploadedFile | None) -> None:
+def _start_job(upload: UploadedFile | None) -> None:
     """Begins a comparison, or says what is missing."""
     state = st.session_state
     source = state.compare_source
     grain, slack = state.compare_grain or None, state.compare_slack
     if source == DRAWN:
-        asked = Drawn(state.compare_workload, state.compare_cells or None)
+        asked = DrawnWorkload(state.compare_workload, state.compare_cells or None)
     elif source == RECORDED:
         asked = Recorded(state.compare_recording, grain, slack)
     elif upload is not None:
@@ -116,13 +123,13 @@ def _start(upload: UploadedFile | None) -> None:
     ]
     sequences, seed = int(state.compare_sequences), int(state.compare_seed)
     hindsight = bool(state.compare_hindsight)
-    watch.begin(JOB, "a comparison", JUDGE, asked, policies, sequences, seed, hindsight)
+    watch.begin(COMPARE_JOB, "a comparison", JUDGE, asked, policies, sequences, seed, hindsight)
 
 
 def _finished(judged: Judged) -> None:
     st.html(comparison_table(judged.results))
-    looks.picture(judged.comparison, "failed requests of each policy, and how they are spread")
-    looks.picture(judged.memory, "address over time under the policies that fail least")
+    widgets.picture(judged.comparison, "failed requests of each policy, and how they are spread")
+    widgets.picture(judged.memory, "address over time under the policies that fail least")
     a, b, c, _ = st.columns([1, 1, 1, 2])
     a.download_button("Table (Markdown)", judged.markdown, "table.md", key="compare_md_download",
                       on_click="ignore")  # fmt: skip

@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.app import worth
-from jaxmem.app.typed import MOST_CELLS, MOST_REQUESTS, Layout, Sizes, Unclear
+from jaxmem.app import explanations
+from jaxmem.app.text_fields import MOST_STEPPED, SHOWN_CELLS, Layout, Sizes, Unclear
 from jaxmem.arena.making import UNROLLED_CELLS
-from jaxmem.evaluation.hindsight import replay
+from jaxmem.evaluation.candidate_values import CandidateValues, candidate_values
+from jaxmem.evaluation.hindsight import play_starts
 from jaxmem.evaluation.run import Trajectory, measure, run
-from jaxmem.evaluation.thoughts import Thoughts, thoughts
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.q_functions import CandidateQ
@@ -74,7 +74,7 @@ class Game:
 
 
 @dataclass(frozen=True)
-class Played:
+class PlayedGame:
     """What became of a game."""
 
     name: str
@@ -94,19 +94,19 @@ class Played:
 class Mind:
     """What a learned player saw, and what it decides by."""
 
-    seen: Thoughts
+    seen: CandidateValues
     card: Card
 
     @property
     def scale(self) -> str:
         """Says what the figures of the places are."""
-        return f"above the bar, beside the best place: {worth.scale(self.card.training)}"
+        return f"above the bar, beside the best place: {explanations.scale(self.card.training)}"
 
     def says(self, now: int, start: int) -> str:
         """Why it placed request `now` at cell `start`, in words."""
         candidates, values = self.seen.start[now], self.seen.value[now]
-        return worth.reason(
-            self.card, candidates, values, start=start, guided=int(self.seen.guided[now])
+        return explanations.reason(
+            self.card, candidates, values, start=start, base_start=int(self.seen.base_start[now])
         )
 
 
@@ -138,9 +138,9 @@ def drawn_game(name: str, cells: int | None, layout: Layout, length: int, seed: 
         whole = source.requests("test", seed, 1)
     except ValueError as error:
         raise Unclear(str(error)) from error
-    if source.cells > MOST_CELLS:
-        raise Unclear(f"{source.cells:,} cells; the page shows at most {MOST_CELLS:,}.")
-    length = min(length, source.length, MOST_REQUESTS)
+    if source.cells > SHOWN_CELLS:
+        raise Unclear(f"{source.cells:,} cells; the page shows at most {SHOWN_CELLS:,}.")
+    length = min(length, source.length, MOST_STEPPED)
     task = replace(source, layout=layout, length=length, warmup=0, judged_at_end=True)
     requests = Requests(
         *(column[:, :length] for column in (whole.size, whole.lifetime, whole.hint, whole.kind))
@@ -190,7 +190,7 @@ def _tuned(name: str, source: Workload) -> Player:
 
 
 @_in_turn
-def play(game: Game, who: Player) -> Played:
+def play(game: Game, who: Player) -> PlayedGame:
     """Lets a player play a game.
 
     Raises:
@@ -198,49 +198,51 @@ def play(game: Game, who: Player) -> Played:
     """
     requests, task = _with_room(game)
     try:
-        trajectory = run(who.policy, requests, task, SEED, _capacity(task.cells))
+        trajectory = run(who.policy, requests, task, SEED, _arena_capacity(task.cells))
     except ValueError as error:
         raise Unclear(str(error)) from error
-    return _played(who.policy.name, trajectory, game)
+    return _as_played(who.policy.name, trajectory, game)
 
 
 @_in_turn
-def follow(game: Game, starts: Sequence[int], name: str = "you") -> Played:
+def replay_starts(game: Game, starts: Sequence[int], name: str = "you") -> PlayedGame:
     """Plays a game with its requests placed at `starts`, those after them nowhere.
 
     Raises:
         ValueError: a placement is illegal.
     """
     requests, task = _with_room(game)
-    told = np.full((1, MOST_REQUESTS), -1, np.int32)
+    told = np.full((1, MOST_STEPPED), -1, np.int32)
     told[0, : len(starts)] = starts
-    return _played(name, replay(told, requests, task, _capacity(task.cells)), game)
+    return _as_played(name, play_starts(told, requests, task, _arena_capacity(task.cells)), game)
 
 
 @_in_turn
-def think(game: Game, who: Player, played: Played) -> Mind | None:
+def think(game: Game, who: Player, played: PlayedGame) -> Mind | None:
     """Finds what a learned player saw in its candidates; of others, and of an mlp, nothing."""
     if who.card is None or not isinstance(who.card.q, CandidateQ):
         return None
     requests, task = _with_room(game)
-    start = np.full(MOST_REQUESTS, -1, np.int32)
+    start = np.full(MOST_STEPPED, -1, np.int32)
     start[: game.length] = played.start
-    found = thoughts(who.policy, who.card.q, start, requests, task, _capacity(task.cells))
-    return Mind(Thoughts(*(column[: game.length] for column in found)), who.card)
+    found = candidate_values(
+        who.policy, who.card.q, start, requests, task, _arena_capacity(task.cells)
+    )
+    return Mind(CandidateValues(*(column[: game.length] for column in found)), who.card)
 
 
-def _capacity(cells: int) -> int:
-    return UNROLLED_CELLS if cells <= UNROLLED_CELLS else MOST_CELLS
+def _arena_capacity(cells: int) -> int:
+    return UNROLLED_CELLS if cells <= UNROLLED_CELLS else SHOWN_CELLS
 
 
 def _with_room(game: Game) -> tuple[Requests, Workload]:
     """The game with its last request repeated after the end, which changes nothing before."""
-    spare = ((0, 0), (0, MOST_REQUESTS - game.length))
+    spare = ((0, 0), (0, MOST_STEPPED - game.length))
     requests = jax.tree.map(lambda column: jnp.pad(column, spare, mode="edge"), game.requests)
-    return requests, replace(game.task, length=MOST_REQUESTS)
+    return requests, replace(game.task, length=MOST_STEPPED)
 
 
-def _played(name: str, trajectory: Trajectory, game: Game) -> Played:
+def _as_played(name: str, trajectory: Trajectory, game: Game) -> PlayedGame:
     length = game.length
     cut = Trajectory(
         start=trajectory.start[:, :length],
@@ -252,7 +254,7 @@ def _played(name: str, trajectory: Trajectory, game: Game) -> Played:
         high_water=trajectory.high_water[:, : length + 1],
     )
     figures = measure(cut, game.requests, game.task)
-    return Played(
+    return PlayedGame(
         name=name,
         start=np.asarray(cut.start[0]),
         live=np.asarray(cut.live[0]),

@@ -7,10 +7,10 @@ from io import BytesIO
 
 import numpy as np
 
-from jaxmem.app.asked import Drawn, Judged, Recorded, Uploaded
+from jaxmem.app.asked import DrawnWorkload, Judged, Recorded, Uploaded
 from jaxmem.app.bounds import limited_memory
 from jaxmem.app.games import player_of
-from jaxmem.app.typed import Unclear
+from jaxmem.app.text_fields import Unclear
 from jaxmem.app.worker import Watched
 from jaxmem.evaluation.compare import answer
 from jaxmem.evaluation.question import question_of
@@ -21,28 +21,28 @@ from jaxmem.render.comparison import draw_comparison
 from jaxmem.render.palette import count
 from jaxmem.workloads.registry import WHOLE, Workload, recorded, workload
 
-MOST_LINES = 200_000  # or events of an uploaded trace
-MOST_MEMORY = 2**30  # bytes that reading one may take
+MOST_UPLOADED_LINES = 200_000  # or events of an uploaded trace
+MOST_READING_MEMORY = 2**30  # bytes that reading one may take
 MOST_SECONDS = 30.0  # likewise
-MOST_REQUESTS = 50_000  # of a recording that is replayed here
+MOST_REPLAYED = 50_000  # of a recording that is replayed here
 SEARCHED = 128  # sequences with hindsight: the search takes its time
 PANELS, WINDOW = 6, 320  # policies and requests in the map
 
 
-def task_of(asked: Drawn | Recorded | Uploaded) -> Workload:
+def task_of(asked: DrawnWorkload | Recorded | Uploaded) -> Workload:
     """Makes the workload that is asked for; raises `Unclear` where there can be none.
 
-    An upload is read as data, no more lines or events of it than `MOST_LINES`, and in no more than
-    `MOST_MEMORY`.
+    An upload is read as data, of at most `MOST_UPLOADED_LINES` lines or events, and in no more than
+    `MOST_READING_MEMORY`.
     """
     try:
-        if isinstance(asked, Drawn):
+        if isinstance(asked, DrawnWorkload):
             return workload(asked.name, asked.cells)
-        recording = load_library(asked.name) if isinstance(asked, Recorded) else _read(asked)
-        if recording.requests > MOST_REQUESTS:
+        recording = load_library(asked.name) if isinstance(asked, Recorded) else _read_upload(asked)
+        if recording.requests > MOST_REPLAYED:
             raise Unclear(
                 f"{recording.name} has {recording.requests:,} requests; the page replays at most "
-                f"{MOST_REQUESTS:,}. On the command line: jaxmem compare workload=trace "
+                f"{MOST_REPLAYED:,}. On the command line: jaxmem compare workload=trace "
                 "workload.path=FILE"
             )
         return recorded(recording, asked.cells, replace(WHOLE, slack=asked.slack))
@@ -50,20 +50,20 @@ def task_of(asked: Drawn | Recorded | Uploaded) -> Workload:
         raise Unclear(str(error)) from error
 
 
-def _read(upload: Uploaded) -> Recording:
+def _read_upload(upload: Uploaded) -> Recording:
     try:
-        with limited_memory(MOST_MEMORY):
-            return read_trace_bytes(upload.data, upload.name, MOST_LINES)
+        with limited_memory(MOST_READING_MEMORY):
+            return read_trace_bytes(upload.data, upload.name, MOST_UPLOADED_LINES)
     except MemoryError:
         raise Unclear(
             f"{upload.name}: too large once it is unpacked; to be read here it may take at most "
-            f"{MOST_MEMORY / 2**30:g} GiB. jaxmem trace import makes a smaller store of it"
+            f"{MOST_READING_MEMORY / 2**30:g} GiB. jaxmem trace import makes a smaller store of it"
         ) from None
 
 
 def judge(
     watched: Watched,
-    asked: Drawn | Recorded | Uploaded,
+    asked: DrawnWorkload | Recorded | Uploaded,
     policies: Sequence[str | bytes],
     sequences: int,
     seed: int,

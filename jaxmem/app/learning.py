@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxmem.app.asked import Begun, Drawn, Learned, Point
+from jaxmem.app.asked import Begun, DrawnWorkload, Learned, Point
 from jaxmem.app.judging import task_of
 from jaxmem.app.worker import Watched
 from jaxmem.evaluation.run import failed_share
@@ -17,12 +17,12 @@ from jaxmem.policies.saved import save_policy
 from jaxmem.rules import CLASSICAL
 from jaxmem.settings.learner import EvaluationConfig
 
-SEQUENCES = 256  # that the policy is tested on
+TEST_SEQUENCES = 256  # that the policy is tested on
 # A small run has few gradient steps: less averaging, or the average would lag behind. To choose the
 # margin on the usual 1024 sequences would take longer than all the learning.
-SMALL = {
+SMALL_RUN = {
     "arenas": 512,
-    "averaging": 0.99,
+    "ema_decay": 0.99,
     "evaluation": EvaluationConfig(selection_sequences=256),
 }
 
@@ -55,7 +55,7 @@ class Teller:
             raise KeyboardInterrupt
 
 
-def learn(watched: Watched, asked: Drawn, states: int, seed: int) -> Learned:
+def learn(watched: Watched, asked: DrawnWorkload, states: int, seed: int) -> Learned:
     """Trains a policy by branching on so many labelled states, and tests it.
 
     Args:
@@ -67,16 +67,16 @@ def learn(watched: Watched, asked: Drawn, states: int, seed: int) -> Learned:
     task = task_of(asked)
     watched.report("compiling (half a minute, or more) …", 0.0)
     teller = Teller(watched)
-    result = train(task, "branching", seed=seed, states=states, listeners=[teller], **SMALL)
+    result = train(task, "branching", seed=seed, states=states, listeners=[teller], **SMALL_RUN)
     watched.report("testing …", keeps=True)
-    requests = task.requests("test", seed, SEQUENCES)
+    requests = task.requests("test", seed, TEST_SEQUENCES)
     fits = {name: failed_share(policy(name), requests, task) for name in CLASSICAL}
     best = least_failing(fits)
     return Learned(
         policy=_file(result),
         steps=result.steps,
         seconds=result.seconds,
-        sentences=tuple(filter(None, (result.guide, result.note))),
+        sentences=tuple(filter(None, (result.base_policy, result.note))),
         failed=failed_share(result.policy, requests, task),
         best=best,
         best_failed=fits[best],

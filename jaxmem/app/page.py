@@ -9,7 +9,7 @@ from importlib import import_module
 
 import streamlit as st
 
-from jaxmem.app import looks, trained
+from jaxmem.app import trained, widgets
 
 TABS = ("Play", "Race", "Compare", "Train", "About")
 # Streamlit forgets the widgets of a closed tab, unless their values are set again.
@@ -24,17 +24,17 @@ def main() -> None:
         name = str(key)
         if name.startswith(KEPT) and not name.endswith(BUTTONS):
             st.session_state[key] = st.session_state[key]
-    looks.begin()
+    widgets.add_styles()
     trained.adopt()
     st.markdown("#### jaxmem: where in memory should a block go?")
     tabs = st.tabs(TABS, key="tab", on_change="rerun")
     for name, tab in zip(TABS, tabs, strict=True):
         if tab.open:
             with tab:
-                looks.guarded(partial(_draw, name))()
+                widgets.guarded(partial(_draw_tab, name))()
 
 
-def _draw(name: str) -> None:
+def _draw_tab(name: str) -> None:
     import_module(f"jaxmem.app.{name.lower()}").show()
 
 

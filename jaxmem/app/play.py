@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from jaxmem.app import choices, looks, words, yours
+from jaxmem.app import choices, manual_play, widgets, words
 from jaxmem.app.rows import figures, row
-from jaxmem.app.typed import (
-    MOST_REQUESTS,
+from jaxmem.app.text_fields import (
+    MOST_STEPPED,
     Layout,
     Sizes,
     Unclear,
@@ -22,10 +22,10 @@ from jaxmem.app.typed import (
 )
 from jaxmem.names import listed
 from jaxmem.render import strip
-from jaxmem.render.memory import BEFORE, Stretch, with_holes
+from jaxmem.render.memory import FIRST_LAYOUT_OWNER, Stretch, with_holes
 
 if TYPE_CHECKING:
-    from jaxmem.app.games import Game, Mind, Played
+    from jaxmem.app.games import Game, Mind, PlayedGame
 
 PACE = 0.8  # seconds a step, when it plays by itself
 TYPED, DRAWN = "sizes that I type", "a workload"
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
 
 def show() -> None:
     """Draws the tab."""
-    _begin()
+    _begin_play()
     _controls()
     try:
         wanted = _wanted()
@@ -54,19 +54,19 @@ def show() -> None:
         return
     waiting = st.empty()
     try:
-        with looks.playing(wanted.policies) as begin:
-            game, played, thoughts = _results(wanted, waiting, begin)
+        with widgets.progress_of_play(wanted.policies) as begin:
+            game, played, candidate_values = _played_results(wanted, waiting, begin)
     except Unclear as unclear:
         with waiting:
             words.warning(str(unclear))
         return
     waiting.empty()
     pace = PACE if st.session_state.get("playing") else None
-    board = looks.guarded(lambda: _board(game, played, thoughts, pace))
+    board = widgets.guarded(lambda: _board(game, played, candidate_values, pace))
     st.fragment(board, run_every=pace, key="board")()
 
 
-def _begin() -> None:
+def _begin_play() -> None:
     """Fills the fields when a visitor comes."""
     first = next(iter(choices.presets()))
     preset = choices.presets()[first]
@@ -90,9 +90,11 @@ def _controls() -> None:
     state = st.session_state
     left, right = st.columns([2, 3])
     with left:
-        st.selectbox("Begin with", [*choices.presets(), OWN], key="play_preset", on_change=_take)
+        st.selectbox(
+            "Begin with", [*choices.presets(), OWN], key="play_preset", on_change=_take_example
+        )
     with right:
-        looks.policies("play_policies")
+        widgets.policies("play_policies")
     chosen = choices.presets().get(state.play_preset)
     if chosen is not None and chosen.said:
         st.caption(chosen.said)
@@ -122,11 +124,11 @@ def _own_fields() -> None:
             a.selectbox(
                 "Workload", choices.workloads(), key="play_workload", on_change=_take_source
             )
-            b.number_input("Requests", 1, MOST_REQUESTS, key="play_count")
+            b.number_input("Requests", 1, MOST_STEPPED, key="play_count")
             c.number_input("Seed", 0, 2**31 - 1, key="play_seed")
 
 
-def _take() -> None:
+def _take_example() -> None:
     """Fills the fields with the memory that was chosen."""
     preset = choices.presets().get(st.session_state.play_preset)
     if preset is not None:
@@ -182,9 +184,9 @@ def _standard_cells(name: str) -> int:
     return workload(name).cells
 
 
-def _results(
+def _played_results(
     wanted: Wanted, waiting: DeltaGenerator, begin: Callable[[str], None]
-) -> "tuple[Game, dict[str, Played], dict[str, Mind | None]]":
+) -> "tuple[Game, dict[str, PlayedGame], dict[str, Mind | None]]":
     """The game, and what each policy played and thought; kept until something else is wanted.
 
     Args:
@@ -194,18 +196,20 @@ def _results(
     first = "memo game" not in st.session_state
     if first:
         # The memory is there at once; what the policies make of it when JAX is awake.
-        blocks = [Stretch(at, many, BEFORE - k) for k, (at, many) in enumerate(wanted.layout)]
+        blocks = [
+            Stretch(at, many, FIRST_LAYOUT_OWNER - k) for k, (at, many) in enumerate(wanted.layout)
+        ]
         waiting.html(strip.bar(with_holes(blocks, wanted.cells)) + strip.axis(wanted.cells))
     # JAX is imported here, when the page has been painted.
     from jaxmem.app import games
 
-    def compute() -> "tuple[Game, dict[str, Played], dict[str, Mind | None]]":
+    def compute() -> "tuple[Game, dict[str, PlayedGame], dict[str, Mind | None]]":
         if wanted.drawn is not None:
             name, many, seed = wanted.drawn
             game = games.drawn_game(name, wanted.cells, wanted.layout, many, seed)
         else:
             game = games.typed_game(wanted.cells, wanted.layout, wanted.sizes)
-        played, thoughts = {}, {}
+        played, candidate_values = {}, {}
         for name in wanted.policies:
             begin(name)
             trained = name == choices.TRAINED
@@ -215,16 +219,16 @@ def _results(
             if first:
                 shown = "".join(row(game, run, None, 0) for run in played.values())
                 waiting.html(shown + strip.axis(game.task.cells))
-            thoughts[name] = games.think(game, who, played[name])
-        return game, played, thoughts
+            candidate_values[name] = games.think(game, who, played[name])
+        return game, played, candidate_values
 
-    return looks.memo("game", wanted, compute)
+    return widgets.memo("game", wanted, compute)
 
 
 def _board(
     game: "Game",
-    played: "dict[str, Played]",
-    thoughts: "dict[str, Mind | None]",
+    played: "dict[str, PlayedGame]",
+    candidate_values: "dict[str, Mind | None]",
     pace: float | None,
 ) -> None:
     state = st.session_state
@@ -242,7 +246,7 @@ def _board(
     middle.slider("Step", 0, last, key="play_step", on_change=_pause, label_visibility="collapsed")
     right.toggle("Place the requests yourself", key="play_yours")
     if state.play_yours:
-        yours.show(game)
+        manual_play.show(game)
     now = state.play_step
     size = int(game.size[now]) if now < last else 0
     st.markdown(
@@ -251,17 +255,17 @@ def _board(
         if now < last
         else f"**After the last of {last} {'request' if last == 1 else 'requests'}.**"
     )
-    rows = [row(game, run, thoughts.get(name), now) for name, run in played.items()]
+    rows = [row(game, run, candidate_values.get(name), now) for name, run in played.items()]
     st.html("".join(rows) + strip.axis(game.task.cells) + strip.legend())
     everyone = list(played.values())
-    if state.play_yours and (mine := yours.played(game)) is not None:
+    if state.play_yours and (mine := manual_play.played(game)) is not None:
         everyone.append(mine)
     st.html(figures(everyone))
     if playing != (pace is not None):
         st.rerun(scope="app")  # with a fragment that redraws itself, or one that does not
 
 
-def _outcome(played: "dict[str, Played]", now: int) -> str:
+def _outcome(played: "dict[str, PlayedGame]", now: int) -> str:
     """Says who can place request `now` and who cannot."""
     placed = [choices.title(name) for name, run in played.items() if run.start[now] >= 0]
     failed = [choices.title(name) for name, run in played.items() if run.start[now] < 0]

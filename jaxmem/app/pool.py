@@ -13,17 +13,21 @@ from typing import Any
 from jaxmem.app.worker import PREPARE, STOP, WORK
 
 # -P: nothing is imported from the folder in which the server was started.
-COMMAND = (sys.executable, "-P", "-c", "from jaxmem.app.worker import main; main()")
-AT_ONCE = 2  # pieces of work of all visitors together: more would only make each slower
+WORKER_COMMAND = (sys.executable, "-P", "-c", "from jaxmem.app.worker import main; main()")
+WORKERS = 2  # pieces of work of all visitors together: more would only make each slower
 GONE = "gone"  # heard last of a process that has ended
-MOST_MEMORY = 3 * 2**30  # bytes that a process may have had and be kept: compiled programs pile up
+MOST_WORKER_MEMORY = (
+    3 * 2**30
+)  # bytes that a process may have had and be kept: compiled programs pile up
 
 
 class Worker:
     """A process of `jaxmem.app.worker`, seen from the page."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            WORKER_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self._heard = SimpleQueue[tuple[Any, ...]]()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -92,7 +96,7 @@ class Pool:
         """Starts a process that imports these modules already, unless there are enough."""
         with self._lock:
             alive = [one for one in self._all if one.alive]
-            if len(alive) < AT_ONCE and not any(one in alive for one in self._waiting):
+            if len(alive) < WORKERS and not any(one in alive for one in self._waiting):
                 one = self._started()
                 one.prepare(modules)
                 self._waiting.append(one)
@@ -112,7 +116,7 @@ class Pool:
             memory: bytes that it has had in memory.
         """
         with self._lock:
-            if memory <= MOST_MEMORY and one.alive:
+            if memory <= MOST_WORKER_MEMORY and one.alive:
                 self._waiting.append(one)
                 return
         one.kill()

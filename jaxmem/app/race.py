@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import streamlit as st
 
-from jaxmem.app import choices, looks, words
-from jaxmem.app.typed import MOST_CELLS, Unclear
+from jaxmem.app import choices, widgets, words
+from jaxmem.app.text_fields import SHOWN_CELLS, Unclear
 from jaxmem.extras import how_to_get
 from jaxmem.render.palette import count
 from jaxmem.render.race_player import race_page
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jaxmem.app.games import Game
 
-LONGEST = 320  # requests
+MOST_RACE_REQUESTS = 320  # requests
 SECONDS = 12.0  # that a GIF or a video takes
 
 
@@ -38,15 +38,15 @@ class Wanted(NamedTuple):
 
 def show() -> None:
     """Draws the tab."""
-    _begin()
-    _controls()
-    wanted = _wanted()
+    _begin_race()
+    _race_controls()
+    wanted = _wanted_race()
     if not wanted.policies:
         st.warning("No policy is chosen: take at least one.")
         return
     try:
-        with looks.playing(wanted.policies) as begin:
-            game, starts = looks.memo("race", wanted, lambda: _play(wanted, begin))
+        with widgets.progress_of_play(wanted.policies) as begin:
+            game, starts = widgets.memo("race", wanted, lambda: _play_all(wanted, begin))
     except Unclear as unclear:
         words.warning(str(unclear))
         return
@@ -58,27 +58,27 @@ def show() -> None:
     _downloads(wanted, game, starts)
 
 
-def _begin() -> None:
+def _begin_race() -> None:
     for key, value in {
         "race_workload": "large-short-lived",
         "race_cells": 0,
-        "race_count": LONGEST,
+        "race_count": MOST_RACE_REQUESTS,
         "race_seed": 0,
         "race_policies": list(choices.AT_FIRST["race_policies"]),
     }.items():
         st.session_state.setdefault(key, value)
 
 
-def _controls() -> None:
+def _race_controls() -> None:
     a, b, c, d = st.columns([3, 2, 2, 2])
     a.selectbox("Workload", choices.workloads(), key="race_workload")
-    b.number_input("Memory (cells; 0: its standard size)", 0, MOST_CELLS, key="race_cells")
-    c.number_input("Requests", 1, LONGEST, key="race_count")
+    b.number_input("Memory (cells; 0: its standard size)", 0, SHOWN_CELLS, key="race_cells")
+    c.number_input("Requests", 1, MOST_RACE_REQUESTS, key="race_count")
     d.number_input("Seed", 0, 2**31 - 1, key="race_seed")
-    looks.policies("race_policies")
+    widgets.policies("race_policies")
 
 
-def _wanted() -> Wanted:
+def _wanted_race() -> Wanted:
     state = st.session_state
     return Wanted(
         workload=state.race_workload,
@@ -90,7 +90,7 @@ def _wanted() -> Wanted:
     )
 
 
-def _play(wanted: Wanted, begin: Callable[[str], None]) -> "tuple[Game, dict[str, np.ndarray]]":
+def _play_all(wanted: Wanted, begin: Callable[[str], None]) -> "tuple[Game, dict[str, np.ndarray]]":
     from jaxmem.app import games  # JAX is imported here, when the controls have been painted
 
     game = games.drawn_game(wanted.workload, wanted.cells, (), wanted.requests, wanted.seed)

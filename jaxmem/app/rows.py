@@ -7,10 +7,10 @@ from jaxmem.render.memory import Stretch, memory_at
 from jaxmem.render.palette import lifetime_colours, policy_colour
 
 if TYPE_CHECKING:
-    from jaxmem.app.games import Game, Mind, Played
+    from jaxmem.app.games import Game, Mind, PlayedGame
 
 
-def row(game: "Game", run: "Played", thought: "Mind | None", now: int) -> str:
+def row(game: "Game", run: "PlayedGame", thought: "Mind | None", now: int) -> str:
     """One policy at one moment; addresses are told below all of them."""
     cells, last = game.task.cells, game.length
     memory = memory_at(now, run.start, game.size, game.lifetime, cells, game.task.layout)
@@ -32,14 +32,16 @@ def row(game: "Game", run: "Played", thought: "Mind | None", now: int) -> str:
     lane = ""
     if thought is not None and goes is not None:
         told += f" · {thought.says(now, goes.start)} · {thought.scale}"
-        lane = strip.thoughts(_candidates(thought, now), goes.size, cells, goes.start, colour)
+        lane = strip.value_lane(
+            _shown_candidates(thought, now), goes.size, cells, goes.start, colour
+        )
     above = strip.head(strip.Head(run.name, told, said))
     shades = lifetime_colours(game.lifetime)
     drawn = strip.bar(memory, shades, goes, size if fails else None, colour)
     return above + lane + drawn
 
 
-def _candidates(thought: "Mind", now: int) -> list[strip.Candidate]:
+def _shown_candidates(thought: "Mind", now: int) -> list[strip.Candidate]:
     found = {
         int(start): float(value)
         for start, value in zip(thought.seen.start[now], thought.seen.value[now], strict=True)
@@ -58,7 +60,7 @@ FIGURES = {
 }
 
 
-def figures(everyone: "list[Played]") -> str:
+def figures(everyone: "list[PlayedGame]") -> str:
     """Tells what is left in the end, with the figures that `jaxmem compare` gives."""
     best = {
         key: (max if key in ("placed_requests", "utilization") else min)(
@@ -73,7 +75,7 @@ def figures(everyone: "list[Played]") -> str:
             value = round(run.figures[key], digits)
             alike = len({round(other.figures[key], digits) for other in everyone}) == 1
             look = "best" if value == best[key] and not alike else ""
-            cells.append(web_table.Cell(f"{value:.{digits}f}", look))
+            cells.append(web_table.WebCell(f"{value:.{digits}f}", look))
         rows.append((run.name, cells))
     notes = ("After the last request; bold: the best. The same figures as jaxmem compare gives.",)
     return web_table.table(list(FIGURES), rows, notes)

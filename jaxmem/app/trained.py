@@ -25,7 +25,7 @@ def adopt() -> None:
         return
     state.trained_from, state.trained = learned, learned.policy
     state.trained_number = state.get("trained_number", 0) + 1
-    for key, most in choices.MOST.items():
+    for key, most in choices.MOST_CHOSEN.items():
         chosen = state.get(key, choices.AT_FIRST[key])
         if choices.TRAINED not in chosen:
             state[key] = [choices.TRAINED, *chosen][:most]

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from jaxmem.app import looks, words
+from jaxmem.app import widgets, words
 from jaxmem.app.pool import POOL
 from jaxmem.app.work import Job
 
@@ -57,11 +57,13 @@ def show(
     if job is None:
         return
     # A fragment that redraws itself; when the work is done, all is drawn once more, at rest.
-    drawn = looks.guarded(lambda: _shown(key, finished, going))
+    drawn = widgets.guarded(lambda: _draw_job(key, finished, going))
     st.fragment(drawn, run_every=None if job.done else POLL, key=f"{key}_shown")()
 
 
-def _shown(key: str, finished: Callable[[Any], None], going: Callable[[Job], None] | None) -> None:
+def _draw_job(
+    key: str, finished: Callable[[Any], None], going: Callable[[Job], None] | None
+) -> None:
     job: Job = st.session_state[key]
     if not job.done:
         words.caption("stopping" if job.stopping else job.doing)

@@ -8,7 +8,7 @@ from html import escape
 
 import streamlit as st
 
-STYLE = """<style>
+WORDS_STYLE = """<style>
 .jm-words { overflow-wrap: anywhere; white-space: pre-wrap; }
 .jm-words.warning { background: #fff6d6; color: #6b4e00; border-radius: .5rem;
   padding: .8rem 1rem; }

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jaxmem.app.pool import AT_ONCE, GONE, POOL, Worker
+from jaxmem.app.pool import GONE, POOL, WORKERS, Worker
 from jaxmem.app.worker import Stopped
 
 TICK = 0.2  # seconds between two looks at what has changed
@@ -160,7 +160,7 @@ class Queue:
         """
         with self._changed:
             self._waiting.append(job)
-            while self._waiting[0] is not job or len(self._working) >= AT_ONCE:
+            while self._waiting[0] is not job or len(self._working) >= WORKERS:
                 job.doing = self._told(self._waiting.index(job) + 1)
                 self._changed.wait(TICK)
                 job.look()

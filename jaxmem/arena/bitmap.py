@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxmem.arena import runs
 from jaxmem.arena.arena import NOWHERE, Arena, Holes, Neighbour, Parts
 from jaxmem.arena.bits import Bits
+from jaxmem.arena.compute_once import compute_once, itself
 from jaxmem.arena.planes import Planes
-from jaxmem.arena.settle import itself, settle
 
 
 class BitmapArena(Arena):
@@ -33,7 +33,7 @@ class BitmapArena(Arena):
 
     def place(self, start, size, expiry, forecast=0) -> Self:
         start, end, expiry, forecast = self._request(start, size, expiry, forecast)
-        block = settle(self.now, _between, self.free, start, end)
+        block = compute_once(self.now, _between, self.free, start, end)
         arena = self._with_block(block, end, expiry, forecast)
         return arena.replace(free=self.free & ~block, heads=self.heads | runs.low_ends(block))
 
@@ -41,7 +41,7 @@ class BitmapArena(Arena):
         now = jnp.asarray(now, jnp.int32)
         nothing = self.free ^ self.free
         dying = self.expiry.equal(now)
-        free, heads = settle(now, _changed, self.free, self.heads, nothing, dying, nothing)
+        free, heads = compute_once(now, _changed, self.free, self.heads, nothing, dying, nothing)
         return self.replace(free=free, heads=heads, now=now)
 
     def advance(self, start, size, expiry, forecast=0) -> Self:
@@ -49,7 +49,7 @@ class BitmapArena(Arena):
         start, end, expiry, forecast = self._request(start, size, expiry, forecast)
         # Who dies is read before the block is written: after it, every plane would be written
         # twice, once to be kept and once to be read.
-        block, dying = settle(
+        block, dying = compute_once(
             now,
             lambda free, start, end, planes, now: (_between(free, start, end), planes.equal(now)),
             self.free,
@@ -59,7 +59,7 @@ class BitmapArena(Arena):
             now,
         )
         at_once = block.all_or_none(expiry == now)
-        free, heads = settle(now, _changed, self.free, self.heads, block, dying, at_once)
+        free, heads = compute_once(now, _changed, self.free, self.heads, block, dying, at_once)
         arena = self._with_block(block, end, expiry, forecast)
         return arena.replace(free=free, heads=heads, now=now)
 
@@ -67,7 +67,7 @@ class BitmapArena(Arena):
         """Returns the block's start and end, both 0 if it is placed nowhere, and its two times."""
         request = [jnp.asarray(number, jnp.int32) for number in (start, size, expiry, forecast)]
         chex.assert_rank(request, 0)
-        start, size, expiry, forecast = settle(self.now, itself, request)
+        start, size, expiry, forecast = compute_once(self.now, itself, request)
         placed = start >= 0
         return [jnp.where(placed, start, 0), jnp.where(placed, start + size, 0), expiry, forecast]
 
@@ -134,7 +134,7 @@ class BitmapArena(Arena):
             starts = arena.starts(size)
             return starts, starts.any()
 
-        starts, some = settle(self.now, found, self, size)
+        starts, some = compute_once(self.now, found, self, size)
         return starts.cells(count), some
 
     def holes_that_fit(self, size, count) -> Holes:

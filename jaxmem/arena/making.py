@@ -9,10 +9,10 @@ from jaxmem.arena import bits
 from jaxmem.arena.arena import Arena
 from jaxmem.arena.bitmap import BitmapArena
 from jaxmem.arena.planes import planes
-from jaxmem.arena.table import BEYOND, BlockTable
+from jaxmem.arena.table import AFTER_ALL, BlockTable
 
-MAX_CELLS = 4096  # of a bitmap
-MAX_TABLE_CELLS = BEYOND
+BITMAP_CELLS = 4096  # of a bitmap
+MAX_TABLE_CELLS = AFTER_ALL
 UNROLLED_CELLS = 256  # beyond, compiling takes longer than it saves
 REPRESENTATIONS = ("auto", "unrolled", "stacked", "table")
 
@@ -47,8 +47,8 @@ def new_arena(
         )
     if blocks is not None and not (isinstance(blocks, Integral) and blocks >= 1):
         raise ValueError(f"blocks must be a whole number of at least 1, not {blocks!r}")
-    representation = _chosen(representation, capacity, blocks)
-    most = MAX_TABLE_CELLS if representation == "table" else MAX_CELLS
+    representation = _representation(representation, capacity, blocks)
+    most = MAX_TABLE_CELLS if representation == "table" else BITMAP_CELLS
     if not 1 <= capacity <= most:
         raise ValueError(f"an arena holds 1 to {most} cells, not {capacity}")
     if isinstance(cells, int) and not 1 <= cells <= capacity:
@@ -57,19 +57,19 @@ def new_arena(
         raise ValueError(f"the horizon is 0 to 2**30 - 1 requests, not {horizon}")
     cells = jnp.asarray(cells, jnp.int32)
     if blocks is not None and representation == "table":
-        return _table(cells, capacity, horizon, int(blocks))
+        return _empty_table(cells, capacity, horizon, int(blocks))
     unrolled = representation == "unrolled"
     return _bitmap(cells, capacity, horizon, unrolled=unrolled, ages=ages)
 
 
-def _chosen(representation: str, capacity: int, blocks: int | None) -> str:
+def _representation(representation: str, capacity: int, blocks: int | None) -> str:
     """Chooses one of `unrolled`, `stacked` and `table`."""
     if representation == "auto":
-        if capacity <= MAX_CELLS:
+        if capacity <= BITMAP_CELLS:
             return "unrolled" if capacity <= UNROLLED_CELLS else "stacked"
         if blocks is None:
             raise ValueError(
-                f"an arena holds 1 to {MAX_CELLS} cells, not {capacity}; a larger one needs "
+                f"an arena holds 1 to {BITMAP_CELLS} cells, not {capacity}; a larger one needs "
                 "`blocks`, the most blocks that live in it at once"
             )
         return "table"
@@ -98,13 +98,13 @@ def _bitmap(
     )
 
 
-def _table(cells: jax.Array, capacity: int, horizon: int, blocks: int) -> BlockTable:
+def _empty_table(cells: jax.Array, capacity: int, horizon: int, blocks: int) -> BlockTable:
     zero, zeros = jnp.zeros((), jnp.int32), jnp.zeros((blocks + 1,), jnp.int32)
     return BlockTable(
         low=zeros,
         # All slots but the wall's are spare and lie at address 0; the last has the whole hole.
         high=zeros.at[-1].set(cells),
-        expiry=zeros.at[0].set(BEYOND),
+        expiry=zeros.at[0].set(AFTER_ALL),
         birth=zeros,
         forecast=zeros,
         most_cells=capacity,

@@ -23,7 +23,7 @@ from jaxmem.arena.bits import (
     packed,
     trailing_zeros,
 )
-from jaxmem.arena.settle import itself, settle
+from jaxmem.arena.compute_once import compute_once, itself
 
 Search = Callable[[Bits], tuple[jax.Array, jax.Array]]  # the start and the length of a hole
 
@@ -175,5 +175,5 @@ def _top_runs(free: StackedBits) -> tuple[jax.Array, jax.Array]:
     end = jnp.take(first_taken, ahead, mode="clip")
     end = jnp.where(ahead < len(taken), end, free.capacity)
     # A gather keeps all that is fused with it from being vectorised.
-    end = settle(end[0], itself, end)
+    end = compute_once(end[0], itself, end)
     return free.firsts() + WORD - leading_zeros(taken), end

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxmem.arena.arena import NOWHERE, Arena, Holes, Neighbour, Parts
-from jaxmem.arena.settle import itself, settle
+from jaxmem.arena.compute_once import compute_once, itself
 
-BEYOND = 2**31 - 1  # an address after all others
+AFTER_ALL = 2**31 - 1  # an address after all others
 
 
 class BlockTable(Arena):
@@ -62,7 +62,7 @@ class BlockTable(Arena):
             return jnp.where(slots == at, value, column)
 
         at, spare = jnp.where(placed, at, -1), jnp.where(placed, spare, -1)
-        low, high, expiry = settle(
+        low, high, expiry = compute_once(
             self.now,
             itself,
             (
@@ -93,35 +93,35 @@ class BlockTable(Arena):
         return self._without(covers | (self.expiry == 0))
 
     def first(self, size) -> jax.Array:
-        return _or_nowhere(_smallest(jnp.where(self._fits(size), self.low, BEYOND)))
+        return _or_nowhere(_smallest(jnp.where(self._fits(size), self.low, AFTER_ALL)))
 
     def last(self, size) -> jax.Array:
         return _largest(jnp.where(self._fits(size), self.high - size, NOWHERE))
 
     def second(self, size) -> jax.Array:
-        lows = jnp.where(self._fits(size), self.low, BEYOND)
+        lows = jnp.where(self._fits(size), self.low, AFTER_ALL)
         lowest = _smallest(lows)
-        other = _smallest(jnp.where(lows > lowest, lows, BEYOND))
-        return _or_nowhere(jnp.where(other < BEYOND, other, lowest))
+        other = _smallest(jnp.where(lows > lowest, lows, AFTER_ALL))
+        return _or_nowhere(jnp.where(other < AFTER_ALL, other, lowest))
 
     def best(self, size) -> jax.Array:
         fits, length = self._fits(size), self._lengths()
-        shortest = _smallest(jnp.where(fits, length, BEYOND))
-        return _or_nowhere(_smallest(jnp.where(fits & (length == shortest), self.low, BEYOND)))
+        shortest = _smallest(jnp.where(fits, length, AFTER_ALL))
+        return _or_nowhere(_smallest(jnp.where(fits & (length == shortest), self.low, AFTER_ALL)))
 
     def worst(self, size) -> jax.Array:
         length = self._lengths()
         longest = _largest(length)
-        start = _smallest(jnp.where(length == longest, self.low, BEYOND))
+        start = _smallest(jnp.where(length == longest, self.low, AFTER_ALL))
         return jnp.where((size >= 1) & (size <= longest), start, NOWHERE)
 
     def next(self, size) -> jax.Array:
         low = jnp.maximum(self.low, self.cursor)
-        ahead = _smallest(jnp.where((size >= 1) & (self.high - low >= size), low, BEYOND))
-        return jnp.where(ahead < BEYOND, ahead, self.first(size))
+        ahead = _smallest(jnp.where((size >= 1) & (self.high - low >= size), low, AFTER_ALL))
+        return jnp.where(ahead < AFTER_ALL, ahead, self.first(size))
 
     def high_end(self, start, size) -> jax.Array:
-        end = _smallest(jnp.where(self.high > start, self.high, BEYOND))
+        end = _smallest(jnp.where(self.high > start, self.high, AFTER_ALL))
         return jnp.where(start >= 0, end - size, NOWHERE)
 
     def numbered_start(self, size, number) -> jax.Array:
@@ -228,7 +228,7 @@ class BlockTable(Arena):
         """Joins each number of `column` (int32[B + 1]) to all before it, by doubling."""
         reach = 1
         while reach < len(column):
-            column = settle(self.now, itself, join(column, _moved(column, reach)))
+            column = compute_once(self.now, itself, join(column, _moved(column, reach)))
             reach *= 2
         return column
 
@@ -270,4 +270,4 @@ def _folded(column: jax.Array, join) -> jax.Array:
 
 
 def _or_nowhere(start: jax.Array) -> jax.Array:
-    return jnp.where(start < BEYOND, start, NOWHERE)
+    return jnp.where(start < AFTER_ALL, start, NOWHERE)

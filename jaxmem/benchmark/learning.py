@@ -22,7 +22,7 @@ from jaxmem.settings.learner import PQNConfig
 from jaxmem.workloads.registry import workload
 
 LEARNER = "pqn"
-WORKLOAD = "large-short-lived"
+TRAINED_WORKLOAD = "large-short-lived"
 HOLES = 8
 TEST_SEQUENCES = 256
 
@@ -31,7 +31,7 @@ class Training:
     """One update of the default learner on the default task, at every call."""
 
     def __init__(self) -> None:
-        run_config = train_config(WORKLOAD, LEARNER, holes=HOLES)
+        run_config = train_config(TRAINED_WORKLOAD, LEARNER, holes=HOLES)
         self.config = cast(PQNConfig, run_config.settings)  # LEARNER's
         sequences = run_config.evaluation.training_sequences
         self._params = params_of(run_config.task, "train", 0, sequences)
@@ -60,7 +60,7 @@ class Evaluation:
 
     def __init__(self, player: Policy) -> None:
         self.policy = player
-        self._task = workload(WORKLOAD)
+        self._task = workload(TRAINED_WORKLOAD)
         self._requests = self._task.requests("test", 0, TEST_SEQUENCES)
         self.sequences = self._requests.sequences
         self.steps = self.sequences * self._requests.length
@@ -73,6 +73,6 @@ class Evaluation:
 
 def evaluated() -> tuple[Policy, ...]:
     """Returns best fit, and the default learner's network before it learns anything."""
-    widths = PQNConfig().widths
-    untrained = Scorer(widths).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
-    return policy("best"), learned(untrained, HOLES, widths)
+    hidden_sizes = PQNConfig().hidden_sizes
+    untrained = Scorer(hidden_sizes).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    return policy("best"), learned(untrained, HOLES, hidden_sizes)

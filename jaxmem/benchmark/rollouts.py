@@ -22,11 +22,16 @@ from jaxmem.workloads.registry import workload
 from jaxmem.workloads.requests import Requests
 
 WORKLOAD = "memoryless"  # sizes up to a tenth of 100 cells; they grow with the arena
-SEQUENCES = 1024  # at most; more arenas play them again
-WORK = 2**25  # cells times arenas times steps of a call, about: a large setting must not take long
+MOST_SEQUENCES = 1024  # at most; more arenas play them again
+WORK_PER_CALL = (
+    2**25
+)  # cells times arenas times steps of a call, about: a large setting must not take long
 SHORTEST = 16  # steps of a call
-OBSERVATIONS = ("none", "bitmap", "candidates", "packed")
-HOLES = ("candidates", "packed")  # observations whose actions are the first holes that fit
+TIMED_OBSERVATIONS = ("none", "bitmap", "candidates", "packed")
+HOLE_OBSERVATIONS = (
+    "candidates",
+    "packed",
+)  # observations whose actions are the first holes that fit
 
 Start = Callable[[Params], object]  # -> carry
 Play = Callable[[object, Params], object]  # carry, params -> carry, some steps later
@@ -44,10 +49,10 @@ class Setting:
 def check_settings(player: Policy, observations: Sequence[str], representation: str) -> None:
     """Raises ValueError for what cannot be measured."""
     for observation in observations:
-        if observation not in OBSERVATIONS:
-            allowed = ", ".join(OBSERVATIONS)
+        if observation not in TIMED_OBSERVATIONS:
+            allowed = ", ".join(TIMED_OBSERVATIONS)
             raise ValueError(f"observation is {observation!r}; it must be of {allowed}")
-        if observation in HOLES and player.name != "first":
+        if observation in HOLE_OBSERVATIONS and player.name != "first":
             raise ValueError(
                 f"observation {observation} is measured with policy=first, the first of the holes "
                 f"that are its actions; {player.name} may choose a place that is none of them"
@@ -58,8 +63,8 @@ def check_settings(player: Policy, observations: Sequence[str], representation: 
 
 
 def requests_for(cells: int, arenas: int) -> Requests:
-    """Draws a sequence for each arena, at most `SEQUENCES`, of sizes up to a tenth of the arena."""
-    drawn = _drawn(min(arenas, SEQUENCES))
+    """Draws up to `MOST_SEQUENCES` sequences, one for each arena, of sizes up to a tenth of it."""
+    drawn = _drawn(min(arenas, MOST_SEQUENCES))
     return drawn.replace(size=drawn.size * max(1, cells // 100))
 
 
@@ -77,7 +82,7 @@ class Rollout:
 
     def __init__(self, player: Policy, setting: Setting, representation: str = "auto") -> None:
         requests = requests_for(setting.cells, setting.arenas)
-        ages = setting.observation in HOLES
+        ages = setting.observation in HOLE_OBSERVATIONS
         ages |= player.name in RULES and RULES[player.name].needs_ages
         initial = _arena(setting.cells, requests, representation, ages)
         params = Params(requests, initial, Ending(jnp.bool_(False), jnp.float32(jnp.inf)))
@@ -87,7 +92,7 @@ class Rollout:
         if setting.observation == "none":
             start, play = _arenas_alone(player, setting.arenas)
         else:
-            length = min(max(WORK // (setting.cells * setting.arenas), SHORTEST), length)
+            length = min(max(WORK_PER_CALL // (setting.cells * setting.arenas), SHORTEST), length)
             start, play = _environments(player, setting, requests.length, length)
         self.steps = setting.arenas * length
         self._params = params
@@ -126,7 +131,7 @@ def _arenas_alone(player: Policy, arenas: int) -> tuple[Start, Play]:
     """Plays arenas alone: clock, frees of the dead, the policy's choice, the placement."""
 
     def answer(failed: jax.Array, situation: Situation, _: None):
-        start = player(_key(situation.arena), situation)
+        start = player(_key_now(situation.arena), situation)
         return failed + (start < 0), start, None
 
     def play_all(failed, params):
@@ -146,16 +151,16 @@ def _environments(
     env = Environment(
         cells=setting.cells,
         horizon=horizon,
-        actions="holes" if setting.observation in HOLES else "address",
+        actions="holes" if setting.observation in HOLE_OBSERVATIONS else "address",
         observation=setting.observation,
         keep_last=False,
     )
     refuse = env.num_actions - 1
 
     def act(state: State) -> jax.Array:
-        if setting.observation in HOLES:
+        if setting.observation in HOLE_OBSERVATIONS:
             return jnp.where(state.mask[0], 0, refuse)  # the low end of the first hole
-        start = player(_key(state.arena), state.situation)
+        start = player(_key_now(state.arena), state.situation)
         return jnp.where(start < 0, refuse, start)
 
     def start(params):
@@ -178,5 +183,5 @@ def _environments(
     return start, play
 
 
-def _key(arena: Arena) -> jax.Array:
+def _key_now(arena: Arena) -> jax.Array:
     return jax.random.fold_in(jax.random.key(0), arena.now)

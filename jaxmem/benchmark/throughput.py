@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from jaxmem.benchmark import yardsticks
-from jaxmem.benchmark.learning import LEARNER, WORKLOAD, Evaluation, Training, evaluated
+from jaxmem.benchmark.learning import LEARNER, TRAINED_WORKLOAD, Evaluation, Training, evaluated
 from jaxmem.benchmark.rollouts import Rollout, Setting
 from jaxmem.benchmark.timing import Rate, Timed, interrupts_held, rates, time_for
 from jaxmem.benchmark.yardsticks import Key, Yardstick
-from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.policies import Policy
 
-Report = Callable[[str], None]
-Program = TypeVar("Program", bound=Timed)
+Say = Callable[[str], None]
+TimedProgram = TypeVar("TimedProgram", bound=Timed)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Plan:
     training: bool = True  # of the learner, and of evaluation
 
 
-def measure(plan: Plan, report: Report = lambda doing: None) -> dict[str, Any]:
+def measure_throughput(plan: Plan, report: Say = lambda doing: None) -> dict[str, Any]:
     """Measures what results.json holds: steps a second of everything, and what it was measured on.
 
     In each round everything is timed once, so that a machine that is slow for a while is slow for
@@ -62,7 +62,7 @@ def measure(plan: Plan, report: Report = lambda doing: None) -> dict[str, Any]:
     beside = {key: samples[yardstick] for key, yardstick in references.items()}
     learner = [_training(program, samples[program]) for program in training]
     return {
-        **surroundings(),
+        **provenance(),
         "rounds": plan.rounds,
         "seconds": plan.seconds,
         "environment": [_environment(rollout, samples[rollout], beside) for rollout in rollouts],
@@ -73,13 +73,13 @@ def measure(plan: Plan, report: Report = lambda doing: None) -> dict[str, Any]:
     }
 
 
-def _ready(build: Callable[[], Program], doing: str, report: Report) -> Program:
+def _ready(build: Callable[[], TimedProgram], doing: str, report: Say) -> TimedProgram:
     report(doing)
     with interrupts_held():
         return build()
 
 
-def _references(plan: Plan, report: Report) -> tuple[dict[Key, Yardstick], dict[str, str]]:
+def _references(plan: Plan, report: Say) -> tuple[dict[Key, Yardstick], dict[str, str]]:
     """Builds the yardsticks of all settings, and says why some have none."""
     if not plan.references:
         return {}, {"references": "not asked for: references is false"}
@@ -91,7 +91,7 @@ def _references(plan: Plan, report: Report) -> tuple[dict[Key, Yardstick], dict[
     return found, {**missing, **unavailable}
 
 
-def _rounds(programs: Sequence[Timed], plan: Plan, report: Report) -> dict[Timed, list[Rate]]:
+def _rounds(programs: Sequence[Timed], plan: Plan, report: Say) -> dict[Timed, list[Rate]]:
     samples: dict[Timed, list[Rate]] = {program: [] for program in programs}
     for number in range(plan.rounds):
         for place, program in enumerate(programs):
@@ -120,7 +120,7 @@ def _environment(
 def _training(program: Training, samples: Sequence[Rate]) -> dict[str, object]:
     return {
         "learner": LEARNER,
-        "workload": WORKLOAD,
+        "workload": TRAINED_WORKLOAD,
         "arenas": program.config.arenas,
         "rollout": program.config.rollout,
         **rates(samples),
@@ -131,7 +131,7 @@ def _training(program: Training, samples: Sequence[Rate]) -> dict[str, object]:
 def _evaluation(program: Evaluation, samples: Sequence[Rate]) -> dict[str, object]:
     return {
         "policy": program.policy.name,
-        "workload": WORKLOAD,
+        "workload": TRAINED_WORKLOAD,
         "sequences": program.sequences,
         **rates(samples),
     }

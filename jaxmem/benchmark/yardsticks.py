@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmem.benchmark.references import REFERENCES, Unavailable, build
-from jaxmem.benchmark.rollouts import SEQUENCES, Setting, requests_for
+from jaxmem.benchmark.rollouts import MOST_SEQUENCES, Setting, requests_for
 from jaxmem.benchmark.timing import Rate, interrupts_held, median_ratio
 from jaxmem.render.palette import count
 
 OBSERVED = {"none": False, "bitmap": True}  # observations that references make too
-POLICY = "best"  # which all references play
-WARMUP = 32  # steps: an empty arena fills, and is slow to search until then
+PLAYED_POLICY = "best"  # which all references play
+WARMUP_STEPS = 32  # steps: an empty arena fills, and is slow to search until then
 CALLS = 8  # in a timing, about
 
 
@@ -35,11 +35,11 @@ class Yardstick:
         size, lifetime = np.asarray(requests.size), np.asarray(requests.lifetime)
         observe = OBSERVED[key.observation or "none"]
         self._reference = build(key.name, size, lifetime, cells, key.arenas, observe)
-        self._reference.play(WARMUP // 2)
+        self._reference.play(WARMUP_STEPS // 2)
         begin = time.perf_counter()
-        self._reference.play(WARMUP // 2)
+        self._reference.play(WARMUP_STEPS // 2)
         took = max(time.perf_counter() - begin, 1e-6)
-        self._length = max(1, round(WARMUP / 2 * seconds / CALLS / took))
+        self._length = max(1, round(WARMUP_STEPS / 2 * seconds / CALLS / took))
         self.steps = key.arenas * self._length
 
     def once(self) -> None:
@@ -51,7 +51,7 @@ def beside(setting: Setting) -> dict[str, Key]:
     """Names the references to measure a setting by; none if they do not see what it does."""
     if setting.observation not in OBSERVED:
         return {}
-    arenas = min(setting.arenas, SEQUENCES)
+    arenas = min(setting.arenas, MOST_SEQUENCES)
     keys = {name: Key(name, setting.cells, arenas, setting.observation) for name in REFERENCES}
     keys["python_loop"] = keys["python_loop"]._replace(arenas=1)  # as many more take as much longer
     keys["cartpole"] = Key("cartpole", None, arenas, None)
@@ -60,8 +60,8 @@ def beside(setting: Setting) -> dict[str, Key]:
 
 def without(policy: str, observations: Iterable[str]) -> dict[str, str]:
     """Says why some settings have no reference, by policy or observation."""
-    if policy != POLICY:
-        return {policy: f"the references play {POLICY}-fit, not {policy}"}
+    if policy != PLAYED_POLICY:
+        return {policy: f"the references play {PLAYED_POLICY}-fit, not {policy}"}
     return {
         observation: "no reference makes this observation"
         for observation in dict.fromkeys(observations)

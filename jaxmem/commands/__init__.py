@@ -21,7 +21,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def terminal(*, stderr: bool = False) -> Console:
-    """Where a verb prints: names and texts of others are shown as they stand, [brackets] too."""
+    """Makes the console of a verb: texts of others are shown as they stand, [brackets] too."""
     return Console(markup=False, emoji=False, highlight=False, stderr=stderr)
 
 
@@ -33,7 +33,7 @@ def tell_where(console: Console, path: Path, what: str) -> None:
 def checked(
     check: Callable[Arguments, Result], *arguments: Arguments.args, **options: Arguments.kwargs
 ) -> Result:
-    """What `check` returns; its ValueError becomes the one line that the user reads."""
+    """Returns what `check` does; its ValueError becomes the one line that the user reads."""
     try:
         return check(*arguments, **options)
     except ValueError as error:

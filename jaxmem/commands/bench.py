@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from jaxmem.benchmark.rollouts import Setting, check_settings
-from jaxmem.benchmark.throughput import Plan, measure
+from jaxmem.benchmark.throughput import Plan, measure_throughput
 from jaxmem.commands import checked, tell_where, terminal
 from jaxmem.policies import policy
 from jaxmem.render.progress import StagesDisplay
@@ -35,7 +35,7 @@ def run(settings: BenchSettings, command: str) -> int:
     with checked(RunFolder, "bench", plan.player.name, out, overwrite) as folder:
         folder.write_config(settings.plain(), command)
         with StagesDisplay(console) as display:
-            results = {"command": command, **measure(plan, display.report)}
+            results = {"command": command, **measure_throughput(plan, display.report)}
         # Shown first: a full disk is no reason to lose what was measured.
         for table in bench_tables(results, console.width):
             console.print(table, "")

@@ -21,7 +21,7 @@ from jaxmem.run_folder import RunFolder
 from jaxmem.settings.verbs import CompareSettings
 from jaxmem.workloads.registry import Workload
 
-PANELS = 8  # policies in memory.png: more are not readable at a glance
+MEMORY_PANELS = 8  # policies in memory.png: more are not readable at a glance
 AT_HOME = range(64, 257)  # cells of the arenas that the generalist was trained in
 REQUESTS = 320  # shown of a long sequence, likewise
 
@@ -35,7 +35,7 @@ def run(settings: CompareSettings, command: str) -> int:
     learned = [name for name in SHIPPED if name == "generalist" and by_default]
     question = checked(
         question_of,
-        [*rivals(settings.policies, task), *learned],
+        [*compared_policies(settings.policies, task), *learned],
         task,
         settings.sequences,
         settings.seed,
@@ -64,11 +64,11 @@ def run(settings: CompareSettings, command: str) -> int:
     return 0
 
 
-def rivals(policies: Sequence[str] | None, task: Workload) -> Sequence[str]:
+def compared_policies(policies: Sequence[str] | None, task: Workload) -> Sequence[str]:
     """Returns the policies asked for; by default every rule that applies."""
     if policies is not None:
         return policies
-    return [rule.name for rule in default_rules(task.hinted)]
+    return [rule.name for rule in default_rules(task.has_hints)]
 
 
 def draw_pictures(comparison: Comparison, folder: RunFolder) -> None:
@@ -91,15 +91,15 @@ def draw_fragments(comparison: Comparison, folder: RunFolder) -> None:
 
 
 def most_telling(comparison: Comparison) -> list[str]:
-    """Chooses the policies for a picture with room for `PANELS`, fewest failures first."""
+    """Chooses the policies for a picture with room for `MEMORY_PANELS`, fewest failures first."""
     policies = comparison.results["policies"]
     failed = {name: row["failed_requests"]["mean"] for name, row in policies.items()}
     reference = comparison.results["reference"]
     shown = sorted(failed, key=lambda name: failed[name])
-    if len(shown) > PANELS:
+    if len(shown) > MEMORY_PANELS:
         kept = [name for name in ("learned", reference, "best", "first") if name in shown]
         kept += [name for name in shown if name not in kept]
-        shown = [name for name in shown if name in kept[:PANELS]]
+        shown = [name for name in shown if name in kept[:MEMORY_PANELS]]
     return shown
 
 

@@ -10,7 +10,7 @@ from jaxmem.configuration import UsageError
 from jaxmem.extras import how_to_get
 from jaxmem.settings.verbs import DemoSettings
 
-PAGE = Path(jaxmem.__file__).parent / "app" / "page.py"
+PAGE_FILE = Path(jaxmem.__file__).parent / "app" / "page.py"
 
 
 def run(settings: DemoSettings, command: str) -> int:
@@ -28,7 +28,7 @@ def run(settings: DemoSettings, command: str) -> int:
     # Imported late: a wrong setting should not wait for it.
     from streamlit.web import cli
 
-    cli.main(["run", str(PAGE), *arguments], standalone_mode=False)
+    cli.main(["run", str(PAGE_FILE), *arguments], standalone_mode=False)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`jaxmem train seeds=8 sweep.learning_rate=[...]`: many members in one program."""
+"""`jaxmem train seeds=8 grid.learning_rate=[...]`: many members in one program."""
 
 import dataclasses
 from typing import Any
@@ -6,24 +6,24 @@ from typing import Any
 import numpy as np
 
 from jaxmem.commands import checked, tell_where, terminal
-from jaxmem.commands.kept import KeptRun, save_learned
-from jaxmem.commands.processes import WRITTEN, follow
+from jaxmem.commands.multihost import WRITTEN, train_along
+from jaxmem.commands.training_run import TrainingRun, save_learned
 from jaxmem.configuration import UsageError
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.rules import Rules
-from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning import hosts
 from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.grid import Grid, GridResult, grid_of, train_grid
 from jaxmem.learning.stopping import Terminated
-from jaxmem.render.progress import StagesDisplay, SweepDisplay
+from jaxmem.render.grid import grid_markdown, grid_table
+from jaxmem.render.progress import GridDisplay, StagesDisplay
 from jaxmem.render.study import Panel, draw_learning_bands
-from jaxmem.render.sweep import sweep_markdown, sweep_table
 from jaxmem.run_folder import RunFolder
 from jaxmem.settings.verbs import TrainSettings
 from jaxmem.workloads.registry import Workload
 
-PANELS = 12  # learning curves in one picture
+CURVE_PANELS = 12  # learning curves in one picture
 
 
 def check(settings: TrainSettings, run_config: TrainConfig) -> Grid:
@@ -33,7 +33,7 @@ def check(settings: TrainSettings, run_config: TrainConfig) -> Grid:
         run_config: what all members are but for what is set for each.
     """
     if settings.policies is not None:
-        raise UsageError("policies cannot be set beside seeds or sweep: all rules are shown")
+        raise UsageError("policies cannot be set beside seeds or grid: all rules are shown")
     grid = checked(grid_of, run_config, settings.sweep, settings.seeds or 1)
     checked(check_tight, run_config.task, run_config.seed)
     return grid
@@ -47,38 +47,42 @@ def run(settings: TrainSettings, command: str, grid: Grid, *, resume: str | None
     """
     console, task = terminal(), grid.config.task
     if not hosts.is_first():
-        return follow(train_grid, grid)
-    kept = KeptRun(settings, command, "train", task.name, console, anew=resume is None)
-    with kept:
-        kept.log(settings.loggers, _configs(settings, grid))
+        return train_along(train_grid, grid)
+    training_run = TrainingRun(settings, command, "train", task.name, console, anew=resume is None)
+    with training_run:
+        training_run.log(settings.loggers, _configs(settings, grid))
         try:
-            with SweepDisplay(console, grid.titles, len(grid.seeds)) as display:
-                listeners = [*kept.listeners, display]
-                result = train_grid(grid, listeners=listeners, checkpointing=kept.checkpointing)
+            with GridDisplay(console, grid.titles, len(grid.seeds)) as display:
+                listeners = [*training_run.listeners, display]
+                result = train_grid(
+                    grid, listeners=listeners, checkpointing=training_run.checkpointing
+                )
         except Terminated as stopped:
-            return kept.terminated(stopped)
+            return training_run.terminated(stopped)
         with StagesDisplay(console) as stages:
             tested, failed = _tested(result, settings, task, stages)
-        results = _results(result, tested, settings, task, command)
+        results = _grid_results(result, tested, settings, task, command)
         # Shown first: a full disk is no reason to lose what was computed.
-        console.print(sweep_table(results), "")
+        console.print(grid_table(results), "")
         for place, row in enumerate(result.members):
             for member in row:
-                save_learned(kept.folder.file(f"members/{_name(place, member.seed)}"), member)
-        save_learned(kept.folder.path, result.members[result.best][0])
+                save_learned(
+                    training_run.folder.file(f"members/{_name(place, member.seed)}"), member
+                )
+        save_learned(training_run.folder.path, result.members[result.best][0])
         with StagesDisplay(console) as stages:
             stages.report("drawing")
-            _draw(result, kept.folder)
-        kept.folder.write_sequences(failed)
-        kept.folder.write_table(sweep_markdown(results))
-        kept.folder.write_results(results)
-        kept.end(finished=results["training"]["finished"])
-    tell_where(console, kept.folder.path, "results.json, table.md, curves, members/")
-    hosts.together(WRITTEN)
+            _draw_curves(result, training_run.folder)
+        training_run.folder.write_sequences(failed)
+        training_run.folder.write_table(grid_markdown(results))
+        training_run.folder.write_results(results)
+        training_run.end(finished=results["training"]["finished"])
+    tell_where(console, training_run.folder.path, "results.json, table.md, curves, members/")
+    hosts.barrier(WRITTEN)
     return 0
 
 
-def _results(
+def _grid_results(
     result: GridResult,
     tested: dict[str, Any],
     settings: TrainSettings,
@@ -93,7 +97,7 @@ def _results(
         "cells": task.cells,
         "sequences": settings.sequences,
         "seed": settings.seed,
-        **surroundings(),
+        **provenance(),
         **tested,
         "notes": sorted({member.note for member in members if member.note}),
         "training": {
@@ -143,7 +147,7 @@ def _tested(
                 "failed_requests": float(failed[number].mean()),
                 "steps": member.steps,
                 "episodes": member.episodes,
-                "guide": member.guide,
+                "base_policy": member.base_policy,
                 "note": member.note,
                 "curve": [dataclasses.asdict(point) for point in member.curve],
             }
@@ -173,7 +177,7 @@ def _configs(settings: TrainSettings, grid: Grid) -> dict[str, dict[str, Any]]:
     }
 
 
-def _draw(result: GridResult, folder: RunFolder) -> None:
+def _draw_curves(result: GridResult, folder: RunFolder) -> None:
     """learning_curves.png: each choice with all its seeds, those that fail least first."""
     order = np.argsort(result.validation_failed.mean(axis=1), kind="stable")
     panels = [
@@ -181,15 +185,15 @@ def _draw(result: GridResult, folder: RunFolder) -> None:
             title=result.grid.titles[place],
             steps=[np.array([point.steps for point in member.curve]) for member in curves],
             failed=[np.array([point.failed for point in member.curve]) for member in curves],
-            references=_least(curves[0].references),
+            references=_strongest_reference(curves[0].references),
         )
         for place in order
         if (curves := [member for member in result.members[place] if member.curve])
     ]
     if panels:
-        draw_learning_bands(folder.file("learning_curves.png"), panels[:PANELS])
+        draw_learning_bands(folder.file("learning_curves.png"), panels[:CURVE_PANELS])
 
 
-def _least(references: dict[str, float]) -> dict[str, float]:
+def _strongest_reference(references: dict[str, float]) -> dict[str, float]:
     strongest = min(references, key=lambda name: references[name])
     return {strongest: references[strongest]}

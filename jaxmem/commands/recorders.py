@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxmem.commands import checked
-from jaxmem.commands.python_words import RUNS, PythonWords, python_words
+from jaxmem.commands.python_command import RUNS, PythonCommand, python_command
 from jaxmem.configuration import UsageError
 from jaxmem.extras import extra
 
@@ -22,7 +22,7 @@ from importlib.util import find_spec
 sys.exit(3 if not find_spec("memray") else 4 if not all(map(find_spec, sys.argv[1:])) else 0)
 """
 NO_MEMRAY, NO_MODULE = 3, 4  # its exit status
-PATIENCE = 60  # seconds in which an interpreter must have answered
+INTERPRETER_PATIENCE = 60  # seconds in which an interpreter must have answered
 VALGRIND_OPTIONS = (
     *("--quiet", "--trace-malloc=yes", "--leak-check=no", "--undef-value-errors=no"),
     "--child-silent-after-fork=yes",
@@ -50,9 +50,9 @@ def recorder_of(command: Sequence[str], kind: str | None, objects: bool) -> Reco
     Raises:
         UsageError: the program or its recorder is missing, or cannot record this.
     """
-    python = python_words(command)
+    python = python_command(command)
     if python is None and kind == MEMRAY:
-        python = PythonWords(sys.executable, (), tuple(command))
+        python = PythonCommand(sys.executable, (), tuple(command))
     if python is not None and kind != VALGRIND:
         return _memray(python, objects)
     if objects:
@@ -62,7 +62,7 @@ def recorder_of(command: Sequence[str], kind: str | None, objects: bool) -> Reco
     return _valgrind(list(command), Path(command[0]).name)
 
 
-def _memray(python: PythonWords, objects: bool) -> Recorder:
+def _memray(python: PythonCommand, objects: bool) -> Recorder:
     target = python.target
     if not target or (target[0] in RUNS and len(target) == 1):
         raise UsageError(
@@ -121,13 +121,18 @@ def _check_memray(interpreter: list[str], target: Sequence[str]) -> None:
     probe = [*interpreter, "-c", PROBE, *module]
     try:
         asked = subprocess.run(
-            probe, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
+            probe,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INTERPRETER_PATIENCE,
         )
     except (OSError, ValueError) as error:
         raise UsageError(f"{interpreter[0]} cannot be run: {error}") from None
     except subprocess.TimeoutExpired:
         raise UsageError(
-            f"{shlex.join(interpreter)} does not start: it has said nothing for {PATIENCE} seconds"
+            f"{shlex.join(interpreter)} does not start: it has said nothing for "
+            f"{INTERPRETER_PATIENCE} seconds"
         ) from None
     if asked.returncode == NO_MEMRAY:
         raise UsageError(

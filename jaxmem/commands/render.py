@@ -20,7 +20,7 @@ from jaxmem.run_folder import RunFolder
 from jaxmem.settings.verbs import RenderSettings
 from jaxmem.workloads.registry import Workload
 
-MOST = 12  # policies in a race
+MOST_RACERS = 12  # policies in a race
 MADE = (".png", ".gif", ".mp4")
 
 
@@ -28,7 +28,7 @@ def run(settings: RenderSettings, command: str) -> int:
     """Plays one sequence, draws it, writes the run folder."""
     console = terminal()
     task = workload_of(settings)
-    policies, requests = players(settings.policies, task), settings.requests
+    policies, requests = rendered_policies(settings.policies, task), settings.requests
     measures = ("failed_requests", "external_fragmentation", "holes_per_cell")
     question = checked(
         question_of,
@@ -40,8 +40,8 @@ def run(settings: RenderSettings, command: str) -> int:
         tuning_sequences=settings.tuning_sequences,
     )
     gif, mp4 = settings.gif, settings.mp4
-    if len(policies) > MOST:
-        raise UsageError(f"{len(policies)} policies; at most {MOST} in one picture")
+    if len(policies) > MOST_RACERS:
+        raise UsageError(f"{len(policies)} policies; at most {MOST_RACERS} in one picture")
     if mp4 and ffmpeg() is None:
         raise UsageError(f"mp4=true needs ffmpeg: install it, or {how_to_get('demo')}")
     out, overwrite = settings.out, settings.overwrite
@@ -66,7 +66,7 @@ def run(settings: RenderSettings, command: str) -> int:
     return 0
 
 
-def players(policies: Sequence[str] | None, task: Workload) -> Sequence[str]:
+def rendered_policies(policies: Sequence[str] | None, task: Workload) -> Sequence[str]:
     """Returns the policies asked for; by default two fits, and one trained for such a workload."""
     if policies is not None:
         return policies

@@ -9,7 +9,7 @@ from jaxmem.run_folder import CONFIG, is_finished
 from jaxmem.settings.verbs import SweepSettings, TrainSettings
 
 MACHINE = ("devices", "hosts")  # what a run may have other than before: where it goes on
-SHOWN = 8  # keys in a message
+SHOWN_KEYS = 8  # keys in a message
 
 Asked = TypeVar("Asked", TrainSettings, SweepSettings)
 
@@ -40,10 +40,10 @@ def resumed(verb: str, settings: Asked, command: str) -> tuple[Asked, str]:
     except (OSError, BrokenFileError) as error:
         raise UsageError(f"resume={folder}: {file} cannot be read: {error}") from None
     if differing := sorted(set(found) ^ set(defaults)):
-        more = ", and more" if len(differing) > SHOWN else ""
+        more = ", and more" if len(differing) > SHOWN_KEYS else ""
         raise UsageError(
             f"resume={folder}: {file} is of another version of jaxmem; differing: "
-            f"{', '.join(name[:40] for name in differing[:SHOWN])}{more}"
+            f"{', '.join(name[:40] for name in differing[:SHOWN_KEYS])}{more}"
         )
     if is_finished(folder):
         raise UsageError(f"resume={folder}: that run is finished; its results are in {folder}")

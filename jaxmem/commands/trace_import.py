@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jaxmem.commands import checked, terminal
-from jaxmem.commands.stores import check_out, keep
+from jaxmem.commands.trace_file import check_out, keep
 from jaxmem.render.progress import ReadingDisplay
 from jaxmem.settings.verbs import TraceImportSettings
 

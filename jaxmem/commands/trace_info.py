@@ -6,7 +6,7 @@ from typing import Any
 from jaxmem.arena.arena import NEVER
 from jaxmem.commands import checked, tell_where, terminal
 from jaxmem.configuration import UsageError
-from jaxmem.evaluation.surroundings import surroundings
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.names import nearest
 from jaxmem.policies.saved import SHIPPED
 from jaxmem.recordings import Recording, alignment_of, read_trace
@@ -14,7 +14,7 @@ from jaxmem.recordings.caching_allocator import reserved_by_rules
 from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA
 from jaxmem.recordings.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
 from jaxmem.recordings.packing import check_packing, deaths_of, packing_lines
-from jaxmem.recordings.replay import Events, events_of, least_alignment
+from jaxmem.recordings.replay import ReplayEvents, events_of, least_alignment
 from jaxmem.recordings.scorer_file import SCORERS, load_scorer
 from jaxmem.recordings.shape import live_curve, rank_correlation, size_histogram
 from jaxmem.render.progress import StagesDisplay
@@ -38,7 +38,7 @@ def run(settings: TraceInfoSettings, command: str) -> int:
             found = checked(headroom, events, policies, display.report)
         results = {"command": command, **results_of(events, found)}
         results["notes"] = [*notes, *(f"Recording: {note}." for note in recording.about.notes)]
-        results |= {"verdict": trace_verdict(results), **surroundings()}
+        results |= {"verdict": trace_verdict(results), **provenance()}
         # Shown first: a full disk is no reason to lose what was computed.
         console.print(trace_table(results, console.width), "")
         with StagesDisplay(console) as display:
@@ -55,7 +55,7 @@ def run(settings: TraceInfoSettings, command: str) -> int:
     return 0
 
 
-def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[Events, list[str]]:
+def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[ReplayEvents, list[str]]:
     """Returns the events of a recording, and what is to be said of the units it is played in.
 
     Args:
@@ -79,7 +79,7 @@ def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[Events
     return checked(events_of, recording, least), notes if least > usual else []
 
 
-def results_of(events: Events, found: Headroom) -> dict[str, Any]:
+def results_of(events: ReplayEvents, found: Headroom) -> dict[str, Any]:
     """Makes the results.json of a recording, but for what it was computed with."""
     recording, alignment = events.recording, events.alignment
     caching_allocator = _caching_allocator(recording)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from jaxmem.commands import terminal
 from jaxmem.commands.recorders import VALGRIND, Recorder, recorder_of
-from jaxmem.commands.stores import check_out, keep
+from jaxmem.commands.trace_file import check_out, keep
 from jaxmem.configuration import UsageError
 from jaxmem.render.progress import ReadingDisplay
 from jaxmem.settings.verbs import TraceRecordSettings
@@ -43,7 +43,7 @@ def run(settings: TraceRecordSettings, command: str) -> int:
 
     keep(out, replace(recording, name=stem(out.name)), settings.licence, console)
     if code:
-        console.print(f"\nthe program ended with {_told(code)}", soft_wrap=True)
+        console.print(f"\nthe program ended with {_exit_words(code)}", soft_wrap=True)
     return code if code >= 0 else BY_SIGNAL - code
 
 
@@ -57,7 +57,7 @@ def _recorded(recorder: Recorder, program: str, console: Console) -> tuple["Reco
         by_pipe = recorder.kind == VALGRIND
         found, code = _by_pipe(recorder) if by_pipe else _by_file(recorder, console)
     if isinstance(found, str):
-        ended = f"; it ended with {_told(code)}" if code else ""
+        ended = f"; it ended with {_exit_words(code)}" if code else ""
         raise UsageError(f"{program}: nothing is kept ({recorder.kind}, {found}){ended}")
     return replace(found, about=replace(found.about, program=program, file="")), code
 
@@ -69,7 +69,7 @@ def _by_file(recorder: Recorder, console: Console) -> tuple["Recording | str", i
         with _running(recorder.words(str(file))) as process:
             process.wait()
         with ReadingDisplay(console, recorder.name) as display:
-            return _read(file, recorder.kind, display.report), process.returncode
+            return _read_recording(file, recorder.kind, display.report), process.returncode
 
 
 def _by_pipe(recorder: Recorder) -> tuple["Recording | str", int]:
@@ -84,13 +84,13 @@ def _by_pipe(recorder: Recorder) -> tuple["Recording | str", int]:
         _running(recorder.words(str(writing)), [writing]) as process,
     ):
         writer.close()
-        found = _read(Path(f"/dev/fd/{reading}"), recorder.kind)
+        found = _read_recording(Path(f"/dev/fd/{reading}"), recorder.kind)
         reader.close()  # if the reader has given up, the recorder must not wait for it
         process.wait()
     return found, process.returncode
 
 
-def _read(raw: Path, kind: str, report: "Report | None" = None) -> "Recording | str":
+def _read_recording(raw: Path, kind: str, report: "Report | None" = None) -> "Recording | str":
     """Returns what a recorder has written, or why it is no recording."""
     from jaxmem.recordings import TraceError, read_trace
 
@@ -114,10 +114,10 @@ def _running(words: list[str], files: Sequence[int] = ()) -> Iterator[subprocess
     try:
         yield process
     finally:
-        _end(process)
+        _end_process(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end_process(process: subprocess.Popen[bytes]) -> None:
     """Asks a process to end, then does not ask; nothing where it has ended."""
     try:
         if process.poll() is None:
@@ -148,6 +148,6 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _told(code: int) -> str:
+def _exit_words(code: int) -> str:
     """Tells what the end of a process means."""
     return f"exit status {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code)})"

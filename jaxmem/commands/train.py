@@ -5,10 +5,10 @@ import shlex
 from typing import Any
 
 from jaxmem.commands import checked, grid, tell_where, terminal, training_of
-from jaxmem.commands.compare import draw_pictures, rivals, show
-from jaxmem.commands.kept import POLICY, KeptRun, save_learned
-from jaxmem.commands.processes import WRITTEN, follow, join_hosts
+from jaxmem.commands.compare import compared_policies, draw_pictures, show
+from jaxmem.commands.multihost import WRITTEN, join_hosts, train_along
 from jaxmem.commands.resume import resumed
+from jaxmem.commands.training_run import POLICY_FILE, TrainingRun, save_learned
 from jaxmem.evaluation.compare import Comparison, answer
 from jaxmem.evaluation.question import Question, question_of
 from jaxmem.evaluation.tightness import check_tight
@@ -41,23 +41,30 @@ def run(settings: TrainSettings, command: str) -> int:
     run_config, question = asked
     task = run_config.task
     if not hosts.is_first():
-        return follow(train, run_config)
-    kept = KeptRun(settings, command, "train", task.name, console, anew=resume is None)
-    with kept:
-        kept.log(settings.loggers, {LEARNED: settings.plain()})
+        return train_along(train, run_config)
+    training_run = TrainingRun(settings, command, "train", task.name, console, anew=resume is None)
+    with training_run:
+        training_run.log(settings.loggers, {LEARNED: settings.plain()})
         for note in task.notes:
             console.print(note)
         try:
             with TrainingDisplay(console) as display:
-                listeners = [*kept.listeners, display]
-                result = train(run_config, listeners=listeners, checkpointing=kept.checkpointing())
+                listeners = [*training_run.listeners, display]
+                result = train(
+                    run_config, listeners=listeners, checkpointing=training_run.checkpointing()
+                )
         except Terminated as stopped:
-            return kept.terminated(stopped)
-        saved = _saved(result, kept)
+            return training_run.terminated(stopped)
+        saved = _saved(result, training_run)
         if result.interrupted:
-            kept.tell(f"{result.note}; the best policy so far is kept; {kept.how_to_go_on} goes on")
+            training_run.tell(
+                f"{result.note}; the best policy so far is kept; "
+                f"{training_run.how_to_go_on} goes on"
+            )
         elif result.note:
-            kept.tell(f"{result.note}; the best policy so far is kept; with a tenth of the rates:")
+            training_run.tell(
+                f"{result.note}; the best policy so far is kept; with a tenth of the rates:"
+            )
             console.print(slower(settings.learner, command), soft_wrap=True)
         with StagesDisplay(console) as stages:
             comparison = answer(question.with_learned(result.policy), stages.report)
@@ -66,15 +73,15 @@ def run(settings: TrainSettings, command: str) -> int:
         show(console, results)
         with StagesDisplay(console) as stages:
             stages.report("drawing")
-            draw_pictures(comparison, kept.folder)
-            draw_curve(result, kept.folder)
-        if not saved or not kept.folder.file(POLICY).exists():
-            save_learned(kept.folder.path, result)
-        kept.folder.write_sequences(comparison.failed)
-        kept.folder.write_results(results)
-        kept.end(finished=not result.interrupted)
-    tell_where(console, kept.folder.path, "results.json, table.md, pictures")
-    hosts.together(WRITTEN)
+            draw_pictures(comparison, training_run.folder)
+            draw_curve(result, training_run.folder)
+        if not saved or not training_run.folder.file(POLICY_FILE).exists():
+            save_learned(training_run.folder.path, result)
+        training_run.folder.write_sequences(comparison.failed)
+        training_run.folder.write_results(results)
+        training_run.end(finished=not result.interrupted)
+    tell_where(console, training_run.folder.path, "results.json, table.md, pictures")
+    hosts.barrier(WRITTEN)
     return 0
 
 
@@ -90,7 +97,7 @@ def check(settings: TrainSettings) -> tuple[TrainConfig, Question] | Grid:
         return grid.check(settings, run_config)
     question = checked(
         question_of,
-        rivals(settings.policies, run_config.task),
+        compared_policies(settings.policies, run_config.task),
         run_config.task,
         settings.sequences,
         settings.seed,
@@ -103,12 +110,12 @@ def check(settings: TrainSettings) -> tuple[TrainConfig, Question] | Grid:
     return run_config, question
 
 
-def _saved(result: TrainResult, kept: KeptRun) -> bool:
+def _saved(result: TrainResult, training_run: TrainingRun) -> bool:
     """Writes the policy before it is judged, which takes a while; whether it could be written."""
     try:
-        save_learned(kept.folder.file(POLICY).parent, result)
+        save_learned(training_run.folder.file(POLICY_FILE).parent, result)
     except OSError as error:
-        kept.tell(f"{unwritable(error)}; it is tried again when the policy has been judged")
+        training_run.tell(f"{unwritable(error)}; it is tried again when the policy has been judged")
         return False
     return True
 
@@ -117,7 +124,7 @@ def _results(result: TrainResult, comparison: Comparison, command: str) -> dict[
     return {
         **comparison.results,
         "command": command,
-        "notes": [*comparison.results["notes"], *filter(None, (result.guide, result.note))],
+        "notes": [*comparison.results["notes"], *filter(None, (result.base_policy, result.note))],
         "training": {
             "steps": result.steps,
             "episodes": result.episodes,

@@ -15,8 +15,8 @@ import numpy as np
 from flax import struct
 
 from jaxmem.arena.arena import Arena
-from jaxmem.arena.making import MAX_CELLS, new_arena
-from jaxmem.arena.settle import itself, settle
+from jaxmem.arena.compute_once import compute_once, itself
+from jaxmem.arena.making import BITMAP_CELLS, new_arena
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
 from jaxmem.environment.playing import Ending
@@ -29,7 +29,7 @@ from jaxmem.environment.spaces import (
     candidates_space,
     packed_space,
 )
-from jaxmem.render.memory import in_words, stretches_of
+from jaxmem.render.memory import free_words, stretches_of
 from jaxmem.render.palette import count
 from jaxmem.render.terminal import as_string, in_colours, memory_text
 from jaxmem.workloads.requests import Requests
@@ -149,12 +149,14 @@ class Environment:
                 raise ValueError(
                     f"{name} must be a whole number of at least {least}, not {value!r}"
                 )
-        if self.holes > MAX_CELLS // 2:
-            raise ValueError(f"no arena has {self.holes} holes; at most {MAX_CELLS // 2}")
+        if self.holes > BITMAP_CELLS // 2:
+            raise ValueError(f"no arena has {self.holes} holes; at most {BITMAP_CELLS // 2}")
         new_arena(1, self.cells, self.horizon, blocks=1)
-        if self.cells > MAX_CELLS and (self.actions == "address" or self.observation == "bitmap"):
+        if self.cells > BITMAP_CELLS and (
+            self.actions == "address" or self.observation == "bitmap"
+        ):
             raise ValueError(
-                f"actions 'address' and observation 'bitmap' go up to {MAX_CELLS} cells; "
+                f"actions 'address' and observation 'bitmap' go up to {BITMAP_CELLS} cells; "
                 f"{self.cells} cells need the actions 'holes'"
             )
 
@@ -237,7 +239,7 @@ class Environment:
         """Steps as `step`, told the legal start (int32[], or NOWHERE) in place of an action."""
         arena, reward, terminated, truncated, info = self._serve(state, start, params)
         # Ended: a fresh arena takes over in the same step, with the sequence that follows.
-        over = settle(arena.now, itself, terminated | truncated)
+        over = compute_once(arena.now, itself, terminated | truncated)
         fresh = jax.tree.map(lambda new, old: jnp.where(over, new, old), params.initial, arena)
         sequence = (state.sequence + over) % params.requests.sequences
         # Mask: made for the request that now waits, so that an action is legal in every state.
@@ -272,16 +274,16 @@ class Environment:
             ValueError: the state is of many arenas, or its arena has more than 4096 cells.
         """
         arena = state.arena
-        if jnp.ndim(arena.now) or self.cells > MAX_CELLS:
+        if jnp.ndim(arena.now) or self.cells > BITMAP_CELLS:
             raise ValueError(
-                f"render shows one arena of up to {MAX_CELLS} cells; here they are "
+                f"render shows one arena of up to {BITMAP_CELLS} cells; here they are "
                 f"{jnp.size(arena.now)} of {self.cells}"
             )
         cells = int(arena.cells)
         blocks = stretches_of(np.asarray(arena.taken(cells)), np.asarray(arena.begins(cells)))
         text = memory_text(blocks, width, requests=int(arena.live_blocks()))
         time, size = int(arena.now), int(state.situation.size)
-        text.append(f"\nrequest {time + 1}: {count(size, 'cell')}; {in_words(blocks)}")
+        text.append(f"\nrequest {time + 1}: {count(size, 'cell')}; {free_words(blocks)}")
         return as_string(text, width, in_colours() if colour is None else colour)
 
     def _start_of(self, state: State, action: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ import numpy as np
 from flax import struct
 
 from jaxmem.arena.arena import Arena, Holes
-from jaxmem.arena.settle import itself, settle
+from jaxmem.arena.compute_once import compute_once, itself
 from jaxmem.environment.situation import Situation
 
 SEGMENTS = 8  # equal parts of the arena, each summed up in three numbers
@@ -137,7 +137,7 @@ def pack(situation: Situation, found: Holes) -> Packed:
     """Packs the situation, with its `found` holes, as a network will read it."""
     arena = situation.arena
     sides = [(side.size, side.age, side.remaining) for side in (found.below, found.above)]
-    columns = settle(arena.now, itself, [found.low, found.length, *sides[0], *sides[1]])
+    columns = compute_once(arena.now, itself, [found.low, found.length, *sides[0], *sides[1]])
     count = jnp.sum(found.exists, dtype=jnp.int32)
     return Packed(
         holes=jnp.stack(columns, axis=-1).astype(jnp.int32),
@@ -201,7 +201,7 @@ def bitmap(situation: Situation, cells: int, recent: jax.Array) -> jax.Array:
     """
     # One cell more, and then the size in its place: to append it would cost more than all the rest.
     taken = jnp.where(situation.arena.taken(cells + 1), jnp.float32(1.0), jnp.float32(0.0))
-    size = settle(situation.arena.now, itself, (situation.size / cells).astype(jnp.float32))
+    size = compute_once(situation.arena.now, itself, (situation.size / cells).astype(jnp.float32))
     seen = jnp.where(jnp.arange(cells + 1) == cells, size, taken)
     return jnp.concatenate([seen, (recent / cells).astype(jnp.float32)])
 
@@ -288,7 +288,7 @@ def _overview(situation: Situation, fitting: jax.Array) -> jax.Array:
     }
     numbers = [jnp.asarray(named[name], jnp.float32) for name in _GLOBAL if name in named]
     # What is stacked unsettled is computed inside the stack, one arena after the other.
-    head = jnp.stack(settle(arena.now, itself, numbers))
+    head = jnp.stack(compute_once(arena.now, itself, numbers))
     return jnp.concatenate([head, _segments(situation).astype(jnp.float32)])
 
 
@@ -297,7 +297,7 @@ def _segments(situation: Situation) -> jax.Array:
     arena = situation.arena
     borders = arena.cells * jnp.arange(SEGMENTS + 1) // SEGMENTS
     width = jnp.maximum(borders[1:] - borders[:-1], 1)
-    parts = settle(arena.now, itself, arena.parts(borders))
+    parts = compute_once(arena.now, itself, arena.parts(borders))
     mean_age = arena.now - parts.births / jnp.maximum(parts.cells, 1)
     age = jnp.where(parts.cells > 0, mean_age, 0.0)
     columns = [parts.cells / width, parts.blocks / width, _log_time(age)]

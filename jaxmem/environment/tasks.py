@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem.arena.arena import NEVER, NOWHERE, Arena
-from jaxmem.arena.making import MAX_CELLS, new_arena
+from jaxmem.arena.making import BITMAP_CELLS, new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.playing import ending_of
 from jaxmem.workloads.peaks import peak_blocks
-from jaxmem.workloads.registry import NAMES, Workload, workload_from
+from jaxmem.workloads.registry import WORKLOADS, Workload, workload_from
 from jaxmem.workloads.requests import Requests
 
-SEQUENCES = 1024  # training sequences that come with a task
+TASK_SEQUENCES = 1024  # training sequences that come with a task
 STEP = 32  # blocks by which tables grow
 
 
@@ -22,7 +22,7 @@ def make(
     /,
     *,
     cells: int | None = None,
-    sequences: int = SEQUENCES,
+    sequences: int = TASK_SEQUENCES,
     seed: int = 0,
     actions: str = "holes",
     observation: str = "candidates",
@@ -64,7 +64,7 @@ def make(
 
 def tasks() -> tuple[str, ...]:
     """Lists the names that `make` knows without further options."""
-    return tuple(name for name in NAMES if name != "trace")
+    return tuple(name for name in WORKLOADS if name != "trace")
 
 
 def params_of(
@@ -101,7 +101,7 @@ def initial_arena(
     """
     blocks = None
     capacity = capacity or task.cells
-    if representation == "table" or capacity > MAX_CELLS:
+    if representation == "table" or capacity > BITMAP_CELLS:
         blocks = STEP * -(-peak_blocks(requests, task.layout) // STEP)
     arena = new_arena(task.cells, capacity, task.length, representation, blocks, ages)
     if not task.layout:

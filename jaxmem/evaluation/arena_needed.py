@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.arena.bits import WORD
-from jaxmem.arena.making import MAX_CELLS, new_arena
+from jaxmem.arena.making import BITMAP_CELLS, new_arena
 from jaxmem.environment.playing import play
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import Policy
@@ -29,8 +29,8 @@ def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: i
     """
     if workload.layout:
         raise ValueError("arena_needed: an arena with a layout has a given size")
-    requests = policy.told(requests, workload.hinted)
-    enough, peak = _capacity(policy, requests, seed)
+    requests = policy.told(requests, workload.has_hints)
+    enough, peak = _ample_arena(policy, requests, seed)
     low = peak.astype(np.int64) - 1  # one cell less than the peak always fails
 
     def served(cells: np.ndarray) -> np.ndarray:
@@ -40,21 +40,21 @@ def arena_needed(policy: Policy, requests: Requests, workload: Workload, seed: i
     return smallest_served(served, low, np.full_like(low, enough)).astype(np.float64)
 
 
-def _capacity(policy: Policy, requests: Requests, seed: int) -> tuple[int, np.ndarray]:
+def _ample_arena(policy: Policy, requests: Requests, seed: int) -> tuple[int, np.ndarray]:
     """Finds an arena in which nothing fails, and the peak live cells float64[P]."""
     peak = peak_live(requests)
-    capacity = min(MAX_CELLS, max(WORD, 2 * int(peak.max())))
+    capacity = min(BITMAP_CELLS, max(WORD, 2 * int(peak.max())))
     while True:
         cells = jnp.full((requests.sequences,), capacity, jnp.int32)
         served = np.asarray(_served(policy, requests, cells, capacity, seed))
         if served.all():
             return capacity, peak
-        if capacity == MAX_CELLS:
+        if capacity == BITMAP_CELLS:
             raise ValueError(
-                f"arena_needed: {policy.name} fails in the largest arena, {MAX_CELLS} cells, "
+                f"arena_needed: {policy.name} fails in the largest arena, {BITMAP_CELLS} cells, "
                 f"on {np.count_nonzero(~served)} of {len(served)} sequences; take fewer cells"
             )
-        capacity = min(MAX_CELLS, 2 * capacity)
+        capacity = min(BITMAP_CELLS, 2 * capacity)
 
 
 def _served(policy, requests: Requests, cells: jax.Array, capacity: int, seed: int) -> jax.Array:

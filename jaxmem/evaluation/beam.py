@@ -26,9 +26,9 @@ from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
 # Chosen on validation sequences of six workloads.
-WIDTH = 64  # W; half as many fail a fifth more, in half of the time
+BEAM_WIDTH = 64  # W; half as many fail a fifth more, in half of the time
 FADING = 0.97  # what is left after a request of the cost before it; 0.8 to 0.99 do about as well
-AT_ONCE = 64  # sequences searched at once, which bounds the memory
+SEQUENCES_AT_ONCE = 64  # sequences searched at once, which bounds the memory
 
 
 @struct.dataclass
@@ -44,7 +44,7 @@ class _Beam:
     start: jax.Array  # int32[W, T]  cell, NOWHERE: failed, ended, or not asked yet
 
 
-def beam_search(requests: Requests, workload: Workload, width: int = WIDTH) -> jax.Array:
+def beam_search(requests: Requests, workload: Workload, width: int = BEAM_WIDTH) -> jax.Array:
     """Finds starts for P sequences of T requests by looking at all of them: int32[P, T].
 
     NOWHERE where a request fails, and after the end of an episode. Nothing that fits is refused.
@@ -55,7 +55,7 @@ def beam_search(requests: Requests, workload: Workload, width: int = WIDTH) -> j
     initial = initial_arena(workload, requests)
     requests = knowing(requests)
     found = []
-    for rows in chunks(requests.sequences, AT_ONCE):
+    for rows in chunks(requests.sequences, SEQUENCES_AT_ONCE):
         chunk = jax.tree.map(lambda column, rows=rows: column[rows], requests)
         found.append(np.asarray(_search(chunk, initial, ending_of(workload), width)))
     return joined(found, requests.sequences)
@@ -67,7 +67,7 @@ def _search(requests: Requests, initial: Arena, ending: Ending, width: int) -> j
         def step(beam: _Beam, _: None) -> tuple[_Beam, None]:
             return _answered(beam, requests, sequence, ending), None
 
-        beam = _begun(initial, width, requests.length)
+        beam = _first_beam(initial, width, requests.length)
         beam, _ = jax.lax.scan(step, beam, length=requests.length)
         fewest = jnp.argmin(jnp.where(beam.valid, beam.failed, requests.length + 1))
         return beam.start[fewest]
@@ -75,7 +75,7 @@ def _search(requests: Requests, initial: Arena, ending: Ending, width: int) -> j
     return jax.vmap(one)(jnp.arange(requests.sequences))
 
 
-def _begun(initial: Arena, width: int, length: int) -> _Beam:
+def _first_beam(initial: Arena, width: int, length: int) -> _Beam:
     return _Beam(
         arena=jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (width, *leaf.shape)), initial),
         valid=jnp.arange(width) == 0,

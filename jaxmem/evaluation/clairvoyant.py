@@ -20,10 +20,10 @@ def knowing(requests: Requests) -> Requests:
 
 def clairvoyant() -> Policy:
     """Makes the policy that takes the end with the least cost; for requests from `knowing`."""
-    return Policy(parameters=None, name="clairvoyant", rule=_greedy)
+    return Policy(parameters=None, name="clairvoyant", rule=_cheapest_end)
 
 
-def _greedy(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
+def _cheapest_end(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
     """Takes the cheapest end of the first holes that fit."""
     del parameters, key
     found = situation.holes(HINT_HOLES)

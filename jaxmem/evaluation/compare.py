@@ -10,10 +10,10 @@ from rich.console import Console
 
 from jaxmem.evaluation import arena_needed, decision_time
 from jaxmem.evaluation.hindsight import bounds, with_hindsight
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.question import Question, question_of
 from jaxmem.evaluation.run import Trajectory, measure, over_time, run
 from jaxmem.evaluation.statistics import estimates
-from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tuning import least_failing, tuned
 from jaxmem.policies import Policy
 from jaxmem.render.report import markdown_table, rich_table
@@ -117,7 +117,7 @@ def answer(asked: Question, report: Callable[[str], None] = lambda doing: None) 
         "warmup": task.warmup,
         "seed": seed,
         "reference": reference,
-        **surroundings(),
+        **provenance(),
         "policies": _estimates(values, reference, measures, seed),
         "notes": notes,
     }

@@ -22,7 +22,7 @@ def decision_nanoseconds(policy: Policy, requests: Requests, workload: Workload)
 
     The situations are those in the middle of the sequences, after first fit.
     """
-    told = policy.told(requests, workload.hinted)
+    told = policy.told(requests, workload.has_hints)
     situations = jax.block_until_ready(_middle(told, workload))
     keys = jax.random.split(jax.random.key(0), ARENAS)
     decide = jax.jit(jax.vmap(policy)).lower(keys, situations).compile()

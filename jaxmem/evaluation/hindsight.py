@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxmem.evaluation.beam import WIDTH, beam_search
+from jaxmem.evaluation.beam import BEAM_WIDTH, beam_search
 from jaxmem.evaluation.clairvoyant import clairvoyant, knowing
 from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.statistics import Estimate, estimates, ratio
@@ -14,8 +14,8 @@ from jaxmem.policies import policy
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
-MOST_REQUESTS = 8192  # in a sequence: the time of a search grows with the square of its length
-WAY = "way_to_hindsight"  # the name of the measure
+MOST_SEARCHED = 8192  # in a sequence: the time of a search grows with the square of its length
+WAY = "gap_closed"  # the name of the measure
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Bounds:
 
 def check_searchable(workload: Workload) -> None:
     """Raises ValueError where the sequences of a workload are too long to be searched."""
-    if workload.length > MOST_REQUESTS:
+    if workload.length > MOST_SEARCHED:
         raise ValueError(
             f"hindsight: a sequence of {workload.name} has {workload.length:,} requests; at most "
-            f"{MOST_REQUESTS:,} can be searched"
+            f"{MOST_SEARCHED:,} can be searched"
         )
 
 
@@ -42,7 +42,7 @@ def bounds(
     workload: Workload,
     *,
     others: Iterable[np.ndarray] = (),
-    width: int = WIDTH,
+    width: int = BEAM_WIDTH,
 ) -> Bounds:
     """Finds how few requests can fail on P sequences, as far as a search does.
 
@@ -67,7 +67,7 @@ def bounds(
     ]
     failed = np.stack(
         [
-            measure(replay(start, requests, workload), requests, workload)["failed_requests"]
+            measure(play_starts(start, requests, workload), requests, workload)["failed_requests"]
             for start in played
         ]
     )
@@ -76,7 +76,7 @@ def bounds(
     return Bounds(best=failed[0], clairvoyant=failed[1], hindsight=failed.min(axis=0), start=start)
 
 
-def replay(
+def play_starts(
     start: Any, requests: Requests, workload: Workload, capacity: int | None = None
 ) -> Trajectory:
     """Plays each request at its `start` (int32[P, T]).
@@ -134,11 +134,9 @@ def with_hindsight(
         name: {**row, WAY: vars(gone)} if (gone := ways[name]) else row
         for name, row in results["policies"].items()
     }
-    notes = [_told(dict(zip(columns, known, strict=True)))]
+    notes = [_search_words(dict(zip(columns, known, strict=True)))]
     if None in ways.values():
-        notes.append(
-            "way to hindsight: left out, because best-fit does not clearly fail more than that"
-        )
+        notes.append("gap closed: left out, because best-fit does not clearly fail more than that")
     return {
         **results,
         "policies": policies,
@@ -147,7 +145,7 @@ def with_hindsight(
     }
 
 
-def _told(known: dict[str, Estimate]) -> str:
+def _search_words(known: dict[str, Estimate]) -> str:
     best, greedy, search = (
         f"{own.mean:.2f} %" + ("" if own.low is None else f" [{own.low:.2f}, {own.high:.2f}]")
         for own in known.values()

@@ -41,14 +41,14 @@ def smallest_arena(
         raise ValueError(
             f"size has {len(size)} requests and lifetime {len(lifetime)}; they must have as many"
         )
-    if not (_number(seconds, numbers.Real) and 0 < seconds < math.inf):
+    if not (_is_kind(seconds, numbers.Real) and 0 < seconds < math.inf):
         raise ValueError(f"seconds is {seconds!r}; it must be a number above 0")
-    if not (_number(seed, numbers.Integral) and 0 <= seed < 2**31):
+    if not (_is_kind(seed, numbers.Integral) and 0 <= seed < 2**31):
         raise ValueError(f"seed is {seed!r}; it must be a whole number from 0 to 2^31 - 1")
     birth = np.arange(len(size))
     death = np.minimum(birth + lifetime, len(size))
     lower = _peak(size, birth, death)
-    start = _first_fit(size, death)
+    start = _first_fit_stack(size, death)
     upper = int((start + size).max())
     cp_model = _ortools()
     if lower == upper:
@@ -83,7 +83,7 @@ def _peak(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> int:
     return max(int(size[(birth <= now) & (now < death)].sum()) for now in birth)
 
 
-def _first_fit(size: np.ndarray, death: np.ndarray) -> np.ndarray:
+def _first_fit_stack(size: np.ndarray, death: np.ndarray) -> np.ndarray:
     """Plays first-fit in an arena without end, which is somewhere to begin: int64[T]."""
     start = np.zeros(len(size), np.int64)
     for now, cells in enumerate(size):
@@ -108,7 +108,7 @@ def _whole(name: str, given: ArrayLike) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _number(value: object, kind: type) -> bool:
+def _is_kind(value: object, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 

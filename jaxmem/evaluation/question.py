@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jaxmem.evaluation.beam import WIDTH
+from jaxmem.evaluation.beam import BEAM_WIDTH
 from jaxmem.evaluation.hindsight import check_searchable
 from jaxmem.names import nearest
 from jaxmem.policies import Policy, policy
@@ -31,7 +31,7 @@ class Question:
     reference: str  # a policy compared; "strongest": the classical fit that fails least
     measures: tuple[str, ...]
     hindsight: bool = False  # also search for how few requests could have failed
-    hindsight_width: int = WIDTH  # of that search's beam
+    hindsight_width: int = BEAM_WIDTH  # of that search's beam
     tuning_sequences: int | None = None  # that rules are tuned on; None: as many as is usual
     notes: tuple[str, ...] = ()  # what is to be said of the players
     learned: QFunction | None = None  # of a policy called learned that comes later
@@ -82,7 +82,7 @@ def question_of(
     reference: str = STRONGEST,
     measures: Sequence[str] = SHOWN,
     hindsight: bool = False,
-    hindsight_width: int = WIDTH,
+    hindsight_width: int = BEAM_WIDTH,
     tuning_sequences: int | None = None,
     learned: QFunction | None = None,
 ) -> Question:
@@ -103,7 +103,7 @@ def question_of(
         hindsight=hindsight,
         hindsight_width=hindsight_width,
         tuning_sequences=tuning_sequences,
-        notes=tuple(f"{name} {said}" for name in unhinted) if task.hinted else (),
+        notes=tuple(f"{name} {said}" for name in unhinted) if task.has_hints else (),
         learned=learned,
     )
 

@@ -35,7 +35,7 @@ class Rules:
         self._task, self._seed = task, seed
         self._requests = task.requests("test", seed, sequences)
         self.failed: dict[str, np.ndarray] = {}  # float64[P], %, by rule
-        for name in (rule.name for rule in rivals(task.hinted)):
+        for name in (rule.name for rule in rivals(task.has_hints)):
             report(f"playing {name}")
             player = tuned(name, task, seed, tuning_sequences)[0] if name in TUNED else policy(name)
             self.failed[name] = self._shares(player)

@@ -54,11 +54,13 @@ def run(
         starts: int32[P, T]  the start of each request; it fails where that is illegal.
     """
     return Trajectory(
-        *_played(policy, requests, workload, seed, looks=True, capacity=capacity, starts=starts)
+        *_play_sequences(
+            policy, requests, workload, seed, looks=True, capacity=capacity, starts=starts
+        )
     )
 
 
-def _played(
+def _play_sequences(
     policy: Policy | None,
     requests: Requests,
     workload: Workload,
@@ -73,7 +75,7 @@ def _played(
         policy.check_plays(workload.cells)
     initial = initial_arena(workload, requests, capacity=capacity)
     if policy is not None:
-        requests = policy.told(requests, workload.hinted)
+        requests = policy.told(requests, workload.has_hints)
         policy = policy.replace(name="")  # one program serves policies that only differ in name
     ending = ending_of(workload)
     keys = jax.vmap(lambda p: jax.random.fold_in(jax.random.key(seed), p))(
@@ -170,11 +172,13 @@ def failed_shares(
     But where a failure ends the episode, what was still to be asked for has failed too: every
     episode has at most one failure, so that what counts is how late it comes.
     """
-    start, active = _played(policy, requests, workload, seed, looks=False, capacity=capacity)
+    start, active = _play_sequences(
+        policy, requests, workload, seed, looks=False, capacity=capacity
+    )
     if workload.stop_at_failure:
         active = np.ones_like(active)
     counted, failed = _counted(start, active, workload)
-    return _percent(failed, counted)
+    return _share_in_percent(failed, counted)
 
 
 def _counted(start: Any, active: Any, workload: Workload) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +188,7 @@ def _counted(start: Any, active: Any, workload: Workload) -> tuple[np.ndarray, n
     return counted, counted & (np.asarray(start) < 0)
 
 
-def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _share_in_percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Computes the sum of each row of `part` in % of that of `whole`: float64[P]."""
     return 100.0 * part.sum(axis=1) / np.maximum(whole.sum(axis=1), 1)
 
@@ -237,8 +241,8 @@ def measure(
     high_water = np.asarray(trajectory.high_water[:, -1], np.float64)
     peak = peak_live(requests, workload.layout, np.asarray(trajectory.active))
     return {
-        "failed_requests": _percent(failed, counted),
-        "failed_cells": _percent(failed * size, counted * size),
+        "failed_requests": _share_in_percent(failed, counted),
+        "failed_cells": _share_in_percent(failed * size, counted * size),
         "external_fragmentation": mean(_external(trajectory, workload)),
         "holes_per_cell": mean(holes / workload.cells),
         "unusable_free": mean(unusable),

@@ -11,16 +11,16 @@ from jaxmem.evaluation.statistics import (
     estimate_over_means,
     estimate_over_seeds,
 )
-from jaxmem.render.summary import Figures, Row, Settings
+from jaxmem.render.summary import Figures, Settings, SummaryRow
 from jaxmem.rules import CLASSICAL
-from jaxmem.runs import KINDS, LEARNED, MAIN, Run
+from jaxmem.runs import GROUP_NAMES, LEARNED, MAIN, Run
 
 # What a run is called, where it is put and how it is kept says nothing about its configuration.
 ASIDE = ("seed", "out", "overwrite", "resume", "checkpoint", "loggers")
 RESAMPLING = 0  # seed of the bootstrap: a summary made again is the same
 
 
-def summary_of(runs: Sequence[Run]) -> tuple[list[Row], dict[str, str]]:
+def summary_of(runs: Sequence[Run]) -> tuple[list[SummaryRow], dict[str, str]]:
     """Makes a row for each configuration, by workload and then by failed requests.
 
     Returns:
@@ -49,7 +49,7 @@ def configurations(configs: Sequence[Settings]) -> list[Settings]:
     """
     flat = [_flat({key: of for key, of in c.items() if key not in ASIDE}) for c in configs]
     kinds = [
-        {g: settings.pop(f"{g}.{n}") for g, n in KINDS.items() if f"{g}.{n}" in settings}
+        {g: settings.pop(f"{g}.{n}") for g, n in GROUP_NAMES.items() if f"{g}.{n}" in settings}
         for settings in flat
     ]
     differing = _differing(flat, kinds)
@@ -70,7 +70,7 @@ def _differing(flat: Sequence[Settings], kinds: Sequence[Settings]) -> set[tuple
         peers.update((group, kind.get(group)) for group in groups)
         for key, value in settings.items():
             values.setdefault(_among(key, kind), []).append(value)
-    for group in KINDS:
+    for group in GROUP_NAMES:
         values[group, None] = [kind.get(group) for kind in kinds]
     return {
         (key, kind)
@@ -95,7 +95,7 @@ def _flat(config: Settings, above: str = "") -> Settings:
     return flat
 
 
-def _row(runs: Sequence[Run], settings: Settings) -> Row:
+def _row(runs: Sequence[Run], settings: Settings) -> SummaryRow:
     """Computes the figures of the runs of one configuration, which differ in their seeds."""
     means = {
         name: np.array([run.results["policies"][name][MAIN]["mean"] for run in runs], np.float64)
@@ -105,13 +105,13 @@ def _row(runs: Sequence[Run], settings: Settings) -> Row:
     least = min(means, key=lambda name: means[name].mean())
     policy = LEARNED if LEARNED in means else least
     fits = [name for name in means if name in CLASSICAL and name != policy]
-    row: Row = {
+    row: SummaryRow = {
         "settings": settings,
         "workload": runs[0].results["workload"],
         "seeds": [run.config.get("seed", 0) for run in runs],
         "runs": [run.name for run in runs],
         "policy": policy,
-        "interval": _interval(runs),
+        "interval": _interval_words(runs),
         "failed_requests": _figures(means[policy], _estimate(runs, means, policy)),
         "strongest_fit": None,
         "difference": None,
@@ -144,7 +144,7 @@ def _kept(runs: Sequence[Run]) -> bool:
     return len(lengths) == 1 and max(lengths) > 1
 
 
-def _interval(runs: Sequence[Run]) -> str:
+def _interval_words(runs: Sequence[Run]) -> str:
     """Says what the intervals of a row are over."""
     if len(runs) == 1:
         return "sequences"

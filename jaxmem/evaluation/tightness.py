@@ -10,9 +10,9 @@ from jaxmem.policies import policy
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
-SEQUENCES = 256  # of training and of validation that are played
-TRIED = 64  # training sequences on which a tighter arena is looked for
-ENOUGH = 1.0  # % of the requests that best-fit fails where there is something to learn
+PLAYED_SEQUENCES = 256  # of training and of validation that are played
+TRIED_SEQUENCES = 64  # training sequences on which a tighter arena is looked for
+FAILS_ENOUGH = 1.0  # % of the requests that best-fit fails where there is something to learn
 
 
 def check_tight(task: Workload, seed: int) -> None:
@@ -36,13 +36,13 @@ def check_tight(task: Workload, seed: int) -> None:
 def _fails(task: Workload, seed: int) -> bool:
     best = policy("best")
     return any(
-        failed_share(best, task.requests(split, seed, SEQUENCES), task) > 0
+        failed_share(best, task.requests(split, seed, PLAYED_SEQUENCES), task) > 0
         for split in ("train", "validation")
     )
 
 
 def _remedy(task: Workload, seed: int) -> str:
-    requests = task.requests("train", seed, TRIED)
+    requests = task.requests("train", seed, TRIED_SEQUENCES)
     cells = _tight_cells(task, requests)
     if cells is None:
         return "no smaller arena makes it fail either"
@@ -59,7 +59,7 @@ def _tight_cells(task: Workload, requests: Requests) -> int | None:
 
     def fails(cells: int) -> bool:
         smaller = dataclasses.replace(task, cells=cells)
-        return failed_share(best, requests, smaller, capacity=task.cells) >= ENOUGH
+        return failed_share(best, requests, smaller, capacity=task.cells) >= FAILS_ENOUGH
 
     low, high = int(requests.size.max()), task.cells
     if not fails(low):

@@ -10,7 +10,7 @@ from jaxmem.rules import RULES, Tuning, rivals
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
-SEQUENCES = 256  # training sequences that choices are made on
+TUNING_SEQUENCES = 256  # training sequences that choices are made on
 THRESHOLDS = 24  # tried at most
 
 
@@ -28,18 +28,18 @@ def finalists(
 ) -> list[tuple[Policy, str]]:
     """Tunes the rule for each kind of holes: best thresholds, those that fail least first.
 
-    Where `segregated` does no better than best-fit, which it is when all requests are small and
-    take best-fit's holes, that comes first.
+    Where `two_ended_tuned` does no better than best-fit, which it is when all requests are small
+    and take best-fit's holes, that comes first.
 
     Where there is nothing to train on, there is one: the threshold is a sixteenth of the arena, and
-    `segregated` takes best-fit's holes.
+    `two_ended_tuned` takes best-fit's holes.
     """
     tuning = _tuning(name)
     if task.fixed:
         choice = (max(1, task.cells // 16), *tuning.untuned)
         note = "cells / 16, not tuned: there are no training sequences"
         return [(_with(name, choice), _sentence(name, choice, note))]
-    requests = task.requests("train", seed, sequences or SEQUENCES)
+    requests = task.requests("train", seed, sequences or TUNING_SEQUENCES)
     choices = [(size, *kind) for size in _thresholds(requests) for kind in tuning.kinds]
     failed = [failed_share(_with(name, choice), requests, task) for choice in choices]
     largest = max(size for size, *_ in choices)
@@ -54,14 +54,14 @@ def finalists(
 def strongest_rules(
     task: Workload, seed: int, sequences: int | None = None
 ) -> list[tuple[Policy, str]]:
-    """Ranks fits, each kind of holes of `segregated`, `hint_fit` by failures on training sequences.
+    """Ranks the fits, each kind of holes of `two_ended_tuned`, and `hint_fit` in training.
 
     Returns:
         The policies, those that fail least first, each with a sentence that says which it is; of
         equal ones best-fit comes first.
     """
-    requests = task.requests("train", seed, sequences or SEQUENCES)
-    rules = rivals(task.hinted)
+    requests = task.requests("train", seed, sequences or TUNING_SEQUENCES)
+    rules = rivals(task.has_hints)
     players = [
         player
         for rule in rules

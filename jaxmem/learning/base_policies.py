@@ -25,8 +25,8 @@ def base_policies_for(
 ) -> list[BasePolicy]:
     """Returns the rule with this name, its parameters chosen on training sequences.
 
-    Where it has kinds, as `segregated` has, the runner-up follows: the best rule to be alone with
-    is not always the best to be left now and then. After the strongest rules comes best-fit.
+    Where it has kinds, as `two_ended_tuned` has, the runner-up follows: the best rule to be alone
+    with is not always the best to be left now and then. After the strongest rules comes best-fit.
     """
     sequences = evaluation.tuning_sequences
     if name is None:
@@ -77,7 +77,7 @@ def choose_base_policy(
     return min(choices, key=failed)
 
 
-def in_words(sentence: str, margin: float) -> str:
+def margin_words(sentence: str, margin: float) -> str:
     """Writes the base policy and its margin in words."""
     left = f"left where a placement is worth more by {margin:g}" if margin < ALONE else "never left"
-    return f"guide: {sentence}; {left}"
+    return f"base policy: {sentence}; {left}"

@@ -1,14 +1,14 @@
 """Rollout policy iteration on branches: every candidate is tried against the same future.
 
 An arena is a pure function of its requests, so each legal placement of a state can be played on
-against the *same* later requests with a base policy, and the difference in what fails is the worth
-of the placement, free of the luck of the draw. A Q-network learns those differences, and nothing
-but them: what a state is worth as a whole would only be noise. The base is a
-rule, the guide: what is learnt is when to leave it, and where nothing is worth a margin more, it is
-followed. The states are those that the policy comes to by its own play, as in DAgger (Ross, Gordon
-and Bagnell 2011, A Reduction of Imitation Learning and Structured Prediction to No-Regret Online
-Learning), and it can be the base of further rounds. After Tesauro and Galperin 1996, On-line Policy
-Improvement using Monte-Carlo Search, with common random numbers.
+against the *same* later requests with a base policy, and the difference in what fails is the
+advantage of the placement, free of the luck of the draw. A Q-network learns those differences, and
+nothing but them: what a state is worth as a whole would only be noise. The base policy is a rule:
+what is learnt is when to leave it, and where no advantage is above a margin, it is followed. The
+states are those that the policy comes to by its own play, as in DAgger (Ross, Gordon and Bagnell
+2011, A Reduction of Imitation Learning and Structured Prediction to No-Regret Online Learning), and
+it can take the place of the rule in the branches of further rounds. After Tesauro and Galperin
+1996, On-line Policy Improvement using Monte-Carlo Search, with common random numbers.
 """
 
 from collections.abc import Callable
@@ -24,28 +24,28 @@ from jaxmem.environment.environment import Environment, Params
 from jaxmem.learning.collect import Arenas, start_arenas
 from jaxmem.learning.descent import descend
 from jaxmem.learning.learner import Metrics
-from jaxmem.learning.placements import Labels, beside_its_state, draw, no_labels
+from jaxmem.learning.placements import Labels, center_by_state, draw, no_labels
 from jaxmem.learning.rollouts import Choose, label, play_on, playing
 from jaxmem.learning.settings import Numbers
 from jaxmem.policies import Policy
-from jaxmem.policies.learned import Guide, greedy
+from jaxmem.policies.learned import BaseRule, greedy
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.settings.learner import BranchingConfig
 
 
-def shown(arenas: Arenas, key: jax.Array, pool: int) -> Arenas:
-    """One arena in `pool`: half of them are the fullest, the others any.
+def choose_arenas(arenas: Arenas, key: jax.Array, oversampling: int) -> Arenas:
+    """Chooses one arena in `oversampling`: half of them are the fullest, the others any.
 
     Where nothing fails for long, all placements are worth the same: most is learnt where memory is
     short.
     """
-    if pool == 1:
+    if oversampling == 1:
         return arenas
-    count = arenas.state.sequence.shape[0] // pool
+    count = arenas.state.sequence.shape[0] // oversampling
     free = jax.vmap(lambda arena: arena.free_cells())(arenas.state.arena)
     _, fullest = jax.lax.top_k(-free, count // 2)
     by_place = jax.random.fold_in(key, 0)
-    others = jax.random.randint(by_place, (count - count // 2,), 0, count * pool)
+    others = jax.random.randint(by_place, (count - count // 2,), 0, count * oversampling)
     chosen = jnp.concatenate([fullest, others])
     return jax.tree.map(lambda leaf: leaf[chosen], arenas)
 
@@ -55,8 +55,8 @@ class BranchingState(struct.PyTreeNode):
 
     parameters: Any  # of the network that plays: an average over the gradient steps
     latest: Any  # of the network that learns
-    base: Any  # of the policy that is followed in branches, from the second round on
-    guide: Policy  # the rule that is improved on
+    branch_parameters: Any  # of the policy that plays the branches, from the second round on
+    base_policy: Policy  # the rule that is improved on
     optimizer: Any  # state of the optimizer
     labels: Labels
     arenas: Arenas
@@ -74,8 +74,10 @@ class Branching:
 
     @property
     def q(self) -> CandidateQ:
-        """What is learnt."""
-        return CandidateQ(self.env.holes, self.config.widths, self.config.blind)
+        """The Q-function that is learnt."""
+        return CandidateQ(
+            self.env.holes, self.config.hidden_sizes, self.config.hidden_feature_groups
+        )
 
     def init(
         self, key: jax.Array, params: Params, base_policy: Policy | None, numbers: Numbers
@@ -88,8 +90,8 @@ class Branching:
         return BranchingState(
             parameters=parameters,
             latest=parameters,
-            base=parameters,
-            guide=base_policy,
+            branch_parameters=parameters,
+            base_policy=base_policy,
             optimizer=_optimizer(numbers).init(parameters),
             labels=no_labels(config.room, config.arenas * config.candidates),
             arenas=start_arenas(self.env, params, by_arenas, config.arenas_in_play),
@@ -104,53 +106,58 @@ class Branching:
         config, numbers = self.config, state.numbers
         number, done = _round(config, state.updates)
         starts = (done == 0) & (number > 0)
-        base = jax.tree.map(
-            lambda new, old: jnp.where(starts, new, old), state.parameters, state.base
+        branch_parameters = jax.tree.map(
+            lambda new, old: jnp.where(starts, new, old), state.parameters, state.branch_parameters
         )
-        shown_arenas = shown(state.arenas, by_labels, config.pool)
-        # Without later rounds, what plays on in them is not compiled.
-        bases = [lambda _, rule, margin: playing(rule), self._guided][: 2 if config.rounds else 1]
-        row, worth, labelled, count = jax.lax.switch(
-            jnp.minimum(number, len(bases) - 1),
-            [self._label_with(chosen) for chosen in bases],
-            base,
-            state.guide,
+        shown_arenas = choose_arenas(state.arenas, by_labels, config.oversampling)
+        in_branches = [lambda _, rule, margin: playing(rule), self._with_base_policy]
+        if not config.rounds:  # what plays on in later rounds is not compiled
+            in_branches.pop()
+        row, advantage, labelled, count = jax.lax.switch(
+            jnp.minimum(number, len(in_branches) - 1),
+            [self._label_with(chosen) for chosen in in_branches],
+            branch_parameters,
+            state.base_policy,
             numbers["margin"],
             params,
             shown_arenas,
             by_labels,
         )
-        # What a placement is worth is asked where the policy that learns it will have to place.
+        # Advantages are asked for where the policy that learns them will have to place.
         arenas, failed, episodes = play_on(
             self.env,
-            self._guided(state.parameters, state.guide, numbers["margin"]),
+            self._with_base_policy(state.parameters, state.base_policy, numbers["margin"]),
             params,
             state.arenas,
             by_playing,
             steps=config.stride,
-            random_moves=numbers["random_moves"],
+            epsilon=numbers["epsilon"],
         )
         at = state.updates % config.room
-        labels = state.labels.with_update(at, row, worth, labelled, count)
+        labels = state.labels.with_update(at, row, advantage, labelled, count)
         length = jnp.where(number == 0, config.first_updates, config.round_updates)
         fall = numbers["learning_rate"] - numbers["final_learning_rate"]
         rate = numbers["final_learning_rate"] + 0.5 * fall * (1 + jnp.cos(jnp.pi * done / length))
         state = state.replace(
-            labels=labels, base=base, arenas=arenas, key=key, updates=state.updates + 1
+            labels=labels,
+            branch_parameters=branch_parameters,
+            arenas=arenas,
+            key=key,
+            updates=state.updates + 1,
         )
         state, loss = self._learn(state, by_learning, rate)
         return state, Metrics(loss=loss, failed=failed, episodes=episodes)
 
-    def _guided(self, network: Any, rule: Policy, margin: jax.Array) -> Choose:
-        return playing(greedy(self.q, network, guide=Guide(rule, margin)))
+    def _with_base_policy(self, network: Any, rule: Policy, margin: jax.Array) -> Choose:
+        return playing(greedy(self.q, network, base_policy=BaseRule(rule, margin)))
 
     def _label_with(self, chosen: Callable[[Any, Policy, jax.Array], Choose]) -> Callable[..., Any]:
         """Labels with the policy that `chosen` makes as the one that plays on in the branches."""
 
-        def labelled(base, rule, margin, params, arenas, key):
+        def labelled(network, rule, margin, params, arenas, key):
             return label(
                 self.env,
-                chosen(base, rule, margin),
+                chosen(network, rule, margin),
                 params,
                 arenas,
                 key,
@@ -165,8 +172,10 @@ class Branching:
     ) -> tuple[BranchingState, jax.Array]:
         def loss_of(parameters: Any, key: jax.Array) -> jax.Array:
             drawn = draw(state.labels, key, self.config.minibatch)
-            error = jnp.where(drawn.exists, self.q.value(parameters, drawn.row) - drawn.worth, 0.0)
-            return jnp.sum(jnp.square(beside_its_state(error, drawn))) / jnp.maximum(
+            error = jnp.where(
+                drawn.exists, self.q.value(parameters, drawn.row) - drawn.advantage, 0.0
+            )
+            return jnp.sum(jnp.square(center_by_state(error, drawn))) / jnp.maximum(
                 jnp.sum(drawn.exists), 1
             )
 
@@ -176,7 +185,7 @@ class Branching:
             (state.latest, state.parameters, state.optimizer),
             jax.random.split(key, self.config.gradient_steps),
             rate=rate,
-            averaging=state.numbers["averaging"],
+            ema_decay=state.numbers["ema_decay"],
         )
         return state.replace(latest=latest, parameters=average, optimizer=optimizer), loss
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 LATEST = 3  # checkpoints that are kept, and the best
-FORMAT = "jaxmem-checkpoint-1"
+CHECKPOINT_FORMAT = "jaxmem-checkpoint-1"
 
 
 class Checkpoints:
@@ -46,7 +46,7 @@ class Checkpoints:
 
         leaves = _leaves(state)
         about = {
-            "format": FORMAT,
+            "format": CHECKPOINT_FORMAT,
             "leaves": {
                 name: [str(leaf.dtype), list(leaf.shape), zlib.crc32(leaf.data)]
                 for name, leaf in leaves.items()
@@ -152,8 +152,8 @@ class Checkpoints:
 
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             about = reader.restore((entry / "about").absolute())
-        if not isinstance(about, dict) or about.get("format") != FORMAT:
-            raise ValueError(f"it is not of format {FORMAT}")
+        if not isinstance(about, dict) or about.get("format") != CHECKPOINT_FORMAT:
+            raise ValueError(f"it is not of format {CHECKPOINT_FORMAT}")
         wanted = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in _shapes(like).items()}
         ours = {name: [str(leaf.dtype), list(leaf.shape)] for name, leaf in wanted.items()}
         its = {name: known[:2] for name, known in about["leaves"].items()}
@@ -194,7 +194,7 @@ class Checkpointing:
 
 
 def _ranked(entry: Path) -> bool:
-    """Whether a checkpoint says how much failed, by which the best is kept."""
+    """Tells whether a checkpoint says how much failed, by which the best is kept."""
     try:
         found = json.loads((entry / "metrics" / "metrics").read_text(encoding="utf-8"))
         return isinstance(found["failed"], float)
@@ -216,7 +216,7 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _named(tree: Any) -> list[tuple[str, Any]]:
+def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
     """Each leaf that holds anything, with its path, which names it in the file."""
     paths, _ = jax.tree_util.tree_flatten_with_path(tree)
     named = [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in paths]
@@ -227,22 +227,22 @@ def _leaves(tree: Any) -> dict[str, np.ndarray]:
     """Copies of the leaves on the host, typed keys as their numbers."""
     return {
         name: np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
-        for name, leaf in _named(tree)
+        for name, leaf in _named_leaves(tree)
     }
 
 
 def _shapes(like: Any) -> dict[str, jax.ShapeDtypeStruct]:
-    """What `_leaves` of such a tree looks like."""
+    """Returns the shapes that `_leaves` of such a tree has."""
     numbers = {
         name: jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
-        for name, leaf in _named(like)
+        for name, leaf in _named_leaves(like)
     }
     return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in numbers.items()}
 
 
 def _tree(leaves: dict[str, np.ndarray], like: Any) -> Any:
     """The tree whose `_leaves` these are."""
-    found = iter([leaves[name] for name, _ in _named(like)])
+    found = iter([leaves[name] for name, _ in _named_leaves(like)])
 
     def again(leaf: Any) -> Any:
         if not leaf.size:

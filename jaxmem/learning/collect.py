@@ -50,10 +50,10 @@ def epsilon_at(
 ) -> jax.Array:
     """The share of steps that explore, after `update` (int32[]) of `updates` updates: float32[].
 
-    It falls from 1 to `final_epsilon` over the share `exploration` of the run, in a line or
+    It falls from 1 to `final_epsilon` over `exploration_fraction` of the run, in a line or
     exponentially, by the same factor in each update.
     """
-    last = numbers["exploration"] * updates
+    last = numbers["exploration_fraction"] * updates
     done = jnp.where(last > 0, jnp.minimum(update / jnp.where(last > 0, last, 1.0), 1.0), 1.0)
     if decay == "exponential":
         return numbers["final_epsilon"] ** done

@@ -41,7 +41,7 @@ class TrainConfig:
                 f"workload {self.task.name} is one fixed sequence: nothing to train on"
             )
         check("seed", self.seed, Seed)
-        check("network.blind", self.settings.blind, Blind)
+        check("network.hidden_feature_groups", self.settings.hidden_feature_groups, Blind)
         _ = self.env, self.device_count  # raise ValueError for what they cannot be
 
     @functools.cached_property
@@ -59,9 +59,11 @@ class TrainConfig:
 
     @property
     def q(self) -> QFunction:
-        """What is learnt."""
+        """The Q-function that is learnt."""
         of = self.settings
-        return q_function(of.network, self.holes, self.task.cells, of.widths, of.blind)
+        return q_function(
+            of.network, self.holes, self.task.cells, of.hidden_sizes, of.hidden_feature_groups
+        )
 
     @functools.cached_property
     def device_count(self) -> int:

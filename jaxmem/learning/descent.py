@@ -17,14 +17,14 @@ def descend(
     keys: jax.Array,
     *,
     rate: jax.Array,
-    averaging: float | jax.Array,
+    ema_decay: float | jax.Array,
 ) -> tuple[Descent, jax.Array]:
     """One gradient step for each key, and the mean loss float32[].
 
     Args:
         loss_of: of parameters and a key, by which it draws what it is about: float32[].
         optimizer: turns gradients into directions; their length is `rate` (float32[]).
-        averaging: share of the average that stays in a step.
+        ema_decay: share of the average that stays in a step.
     """
 
     def step(carry: Descent, key: jax.Array) -> tuple[Descent, jax.Array]:
@@ -33,7 +33,7 @@ def descend(
         change, state = optimizer.update(gradient, state, latest)
         latest = jax.tree.map(lambda old, by: old - rate * by, latest, change)
         average = jax.tree.map(
-            lambda old, new: averaging * old + (1 - averaging) * new, average, latest
+            lambda old, new: ema_decay * old + (1 - ema_decay) * new, average, latest
         )
         return (latest, average, state), loss
 

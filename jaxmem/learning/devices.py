@@ -7,13 +7,13 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-ARENAS = "arenas"  # the axis of the mesh
+ARENA_AXIS = "arenas"  # the axis of the mesh
 ALL = "all"
-FIRST, SECOND, THIRD = (PartitionSpec(*[None] * at, ARENAS) for at in range(3))
+FIRST, SECOND, THIRD = (PartitionSpec(*[None] * at, ARENA_AXIS) for at in range(3))
 
 
 def check_devices(asked: int | str, arenas: int) -> int:
-    """How many devices a run of so many arenas takes.
+    """Counts the devices that a run of so many arenas takes.
 
     Args:
         asked: a number, or "all": as many as there are and share the arenas evenly.
@@ -41,7 +41,7 @@ def by_device(function: Callable[..., Any], given: Any, left: Any) -> Callable[.
         function: what it takes from around it, every device has all of.
         given, left: of each argument and result, which of its axes is that of the arenas.
     """
-    if ARENAS not in jax.sharding.get_abstract_mesh().axis_names:
+    if ARENA_AXIS not in jax.sharding.get_abstract_mesh().axis_names:
         return function
     return jax.shard_map(function, in_specs=given, out_specs=left, check_vma=False)
 
@@ -62,7 +62,7 @@ class Program:
             start: of the parameters of the environment, the learner before its first update.
             block: learner, parameters, updates (int32[]) -> the learner so much later, and more.
             devices: one alone of one process needs no layout.
-            axes: that the members of a sweep add in front of the arenas.
+            axes: that the members of a grid add in front of the arenas.
         """
         self.shape = jax.eval_shape(start, params)
         self._block = block
@@ -70,9 +70,11 @@ class Program:
             self._layout = None
             self.start = jax.jit(start)
             return
-        self._mesh = Mesh(np.array(jax.devices()[:devices]), (ARENAS,), axis_types=(AxisType.Auto,))
+        self._mesh = Mesh(
+            np.array(jax.devices()[:devices]), (ARENA_AXIS,), axis_types=(AxisType.Auto,)
+        )
         self._everywhere = NamedSharding(self._mesh, PartitionSpec())
-        spread = NamedSharding(self._mesh, PartitionSpec(*[None] * axes, ARENAS))
+        spread = NamedSharding(self._mesh, PartitionSpec(*[None] * axes, ARENA_AXIS))
         layout = jax.tree.map(lambda _: self._everywhere, self.shape)
         arenas = jax.tree.map(lambda _: spread, self.shape.arenas)
         self._layout = layout.replace(arenas=arenas)

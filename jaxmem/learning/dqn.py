@@ -47,7 +47,7 @@ class DQNState(struct.PyTreeNode):
 
     @property
     def parameters(self) -> Any:
-        """Of the network that plays."""
+        """The parameters of the network that plays."""
         return self.networks.parameters
 
 
@@ -60,10 +60,14 @@ class DQN:
 
     @property
     def q(self) -> QFunction:
-        """What is learnt."""
+        """The Q-function that is learnt."""
         config = self.config
         return q_function(
-            config.network, self.env.holes, self.env.cells, config.widths, config.blind
+            config.network,
+            self.env.holes,
+            self.env.cells,
+            config.hidden_sizes,
+            config.hidden_feature_groups,
         )
 
     @property
@@ -71,7 +75,11 @@ class DQN:
         """Flashbax's item buffer, of `Item`s."""
         config = self.config
         return flashbax.make_item_buffer(
-            config.buffer, config.minimum, config.batch, add_sequences=True, add_batches=True
+            config.buffer,
+            config.learning_starts,
+            config.batch,
+            add_sequences=True,
+            add_batches=True,
         )
 
     def init(
@@ -165,7 +173,7 @@ class DQN:
             )
             change, state = optimizer.update(gradient, networks.optimizer, networks.parameters)
             parameters = optax.apply_updates(networks.parameters, change)
-            target = optax.incremental_update(parameters, networks.target, numbers["target_rate"])
+            target = optax.incremental_update(parameters, networks.target, numbers["tau"])
             return Networks(parameters, target, state), loss
 
         keys = jax.random.split(key, self.config.gradient_steps)

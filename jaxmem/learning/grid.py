@@ -16,12 +16,12 @@ from jaxmem.learning.learner import LearnerConfig
 from jaxmem.learning.loop import Listener, train_members
 from jaxmem.learning.members import group_members
 from jaxmem.learning.result import TrainResult
-from jaxmem.learning.settings import check_values, in_words
+from jaxmem.learning.settings import check_values, settings_words
 from jaxmem.policies import Policy
 from jaxmem.settings.fields import check, whole
 from jaxmem.settings.learner import check_setting
 
-MOST = 4096  # members
+MOST_MEMBERS = 4096  # members
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Grid:
     @property
     def titles(self) -> list[str]:
         """Each choice in words."""
-        return [in_words(choice) or "as set" for choice in self.choices]
+        return [settings_words(choice) or "as set" for choice in self.choices]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class GridResult:
 
     @property
     def validation_failed(self) -> np.ndarray:
-        """Of each member, in % on validation sequences; inf: not validated: float64[C, S]."""
+        """Failures by member, in % on validation sequences; inf: not validated: float64[C, S]."""
         found = [[member.validation_failed for member in row] for row in self.members]
         return np.array([[np.inf if one is None else one for one in row] for row in found])
 
@@ -72,8 +72,8 @@ def grid_of(config: TrainConfig, values: Mapping[str, Any], seeds: int = 1) -> G
     """
     check_members(seeds)
     for name, of in values.items():
-        check_setting(config.learner, name, f"sweep.{name}")
-        check_values(f"sweep.{name}", of)
+        check_setting(config.learner, name, f"grid.{name}")
+        check_values(f"grid.{name}", of)
     combinations = itertools.product(*values.values())
     choices = [dict(zip(values, chosen, strict=True)) for chosen in combinations]
     check_members(seeds, len(choices), "choices")
@@ -145,7 +145,7 @@ def train_programs(
         ]
         results = train_members(
             members,
-            [rules(one.settings.guide, one.seed) for one in members.configs],
+            [rules(one.settings.base_policy, one.seed) for one in members.configs],
             numbers,
             listeners,
             checkpointing(numbers),
@@ -155,6 +155,8 @@ def train_programs(
 
 def check_members(seeds: Any, many: int = 1, what: str = "choice") -> None:
     """Raises ValueError for `many` of something with `seeds` seeds each, where that cannot be."""
-    check("seeds", seeds, Annotated[int, whole(1, MOST)])
-    if many * seeds > MOST:
-        raise ValueError(f"{many:,} {what} with {seeds} seeds each; at most {MOST:,} members")
+    check("seeds", seeds, Annotated[int, whole(1, MOST_MEMBERS)])
+    if many * seeds > MOST_MEMBERS:
+        raise ValueError(
+            f"{many:,} {what} with {seeds} seeds each; at most {MOST_MEMBERS:,} members"
+        )

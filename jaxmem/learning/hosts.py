@@ -29,7 +29,7 @@ def join(count: int | None, index: int | None, address: str | None) -> None:
 
 
 def is_first() -> bool:
-    """Whether this process writes what there is to write."""
+    """Tells whether this process writes what there is to write."""
     return jax.process_index() == FIRST
 
 
@@ -41,7 +41,7 @@ def gathered(*numbers: int) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(mine)).astype(np.int64)
 
 
-def whole(tree: Any) -> Any:
+def gather_to_host(tree: Any) -> Any:
     """A tree of global arrays, each whole, on the host; all processes must ask."""
 
     def here(leaf: Any) -> Any:
@@ -49,17 +49,17 @@ def whole(tree: Any) -> Any:
             return leaf
         if leaf.is_fully_replicated:
             return leaf.addressable_data(0)
-        if _is_key(leaf):
+        if is_key(leaf):
             return jax.random.wrap_key_data(here(jax.random.key_data(leaf)))
         return multihost_utils.process_allgather(leaf, tiled=True)
 
     return jax.tree.map(here, tree)
 
 
-def from_first(
+def broadcast_from_first(
     found: tuple[Any, dict[str, Any]] | None, like: Any
 ) -> tuple[Any, dict[str, Any] | None]:
-    """What the first process has found, for all: arrays, and what JSON can hold; None: nothing.
+    """Gives all what the first process has found: arrays, and what JSON can hold; None: nothing.
 
     Args:
         like: the shapes and types of the arrays, which all know.
@@ -79,22 +79,22 @@ def from_first(
 
 
 def _nothing(leaf: Any) -> Any:
-    if _is_key(leaf):
+    if is_key(leaf):
         return jax.random.wrap_key_data(_nothing(jax.eval_shape(jax.random.key_data, leaf)))
     return np.zeros(leaf.shape, leaf.dtype)
 
 
 def _broadcast(leaf: Any) -> Any:
-    if _is_key(leaf):
+    if is_key(leaf):
         return jax.random.wrap_key_data(_broadcast(jax.random.key_data(leaf)))
     return np.asarray(multihost_utils.broadcast_one_to_all(np.asarray(leaf)))
 
 
-def _is_key(leaf: Any) -> bool:
+def is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def together(name: str) -> None:
+def barrier(name: str) -> None:
     """Waits until every process has come here."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)

@@ -1,9 +1,9 @@
 """Imitation: one network learns to place as several teachers do, each on its own workload.
 
-A teacher says where it would put a block, in the states that its pupil comes to by playing itself:
+A teacher says where it would put a block, in the states that the student comes to by its own play:
 DAgger, after Ross, Gordon and Bagnell 2011, A Reduction of Imitation Learning and Structured
 Prediction to No-Regret Online Learning. An answer is free of the noise of a branch, and costs a
-hundredth of one. The pupil's values are log-probabilities: that a placement is worth 1 more says
+hundredth of one. The student's values are log-probabilities: that a placement is worth 1 more says
 that its teachers chose it e times as often.
 """
 
@@ -36,141 +36,145 @@ from jaxmem.workloads.registry import Workload
 
 @dataclass(frozen=True)
 class ImitationConfig(Settings):
-    """Settings of the pupil."""
+    """Settings of the student."""
 
-    turns: Count = 150  # in each, every lesson is looked at once
+    iterations: Count = 150  # in each, every task is labelled once
     arenas: Annotated[int, whole(2)] = (
-        1024  # E, of each lesson; the teacher plays half of them, the pupil the others
+        1024  # E, of each task; the teacher plays half of them, the student the others
     )
-    candidates: Count = 8  # C, placements of a state that the pupil chooses from, at most
+    candidates: Count = 8  # C, placements of a state that the student chooses from, at most
     stride: Count = 4  # requests played between two answers about an arena
-    random_moves: Share = 0.05  # share of placements at random on the way
-    kept: Count = 24  # turns whose answers are learnt from
-    passes: Positive = 6.0  # times that an answer is learnt from, about
+    epsilon: Share = 0.05  # share of placements at random on the way
+    buffer_updates: Count = 24  # iterations whose answers are learnt from
+    epochs: Positive = 6.0  # times that an answer is learnt from, about
     minibatch: Count = 2048  # placements in a gradient step
     learning_rate: Positive = 2e-3  # at the start
     final_learning_rate: Positive = 1e-4  # and at the end
     max_grad_norm: Positive = 10.0
-    averaging: Share = 0.998  # of the parameters that play, for a gradient step
-    holes: Count = 8  # K, that the pupil sees
-    widths: Widths = (96, 96)  # hidden layers of its network
-    sequences: Count = 2048  # training sequences of each lesson
+    ema_decay: Share = 0.998  # of the parameters that play, for a gradient step
+    holes: Count = 8  # K, that the student sees
+    hidden_sizes: Widths = (96, 96)  # hidden layers of its network
+    sequences: Count = 2048  # training sequences of each task
     capacity: Count = 256  # cells of the largest arena
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Task:
     """Who shows how to place the requests of a workload."""
 
-    workload: Workload  # as the pupil sees it, with its hints
+    workload: Workload  # as the student sees it, with its hints
     teacher: Policy  # which draws nothing
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a pupil stands after a turn."""
+    """The state of the training after an iteration."""
 
-    turn: int  # turns done
+    iteration: int  # iterations done
     loss: float  # minus the mean log-probability of the teachers' choices
     seconds: float  # since the beginning
 
 
-class Pupil(struct.PyTreeNode):
-    """The network between two looks at a lesson."""
+class Student(struct.PyTreeNode):
+    """The network that is taught, between two iterations."""
 
     parameters: Any  # of the network that plays: an average over the gradient steps
     latest: Any  # of the network that learns
     optimizer: Any  # state of the optimizer
     labels: Labels  # what was answered: 1 for the teacher's choice, 0 for the others
-    looks: jax.Array  # int32[]  at lessons, so far
+    labelled: jax.Array  # int32[]  tasks labelled so far
 
 
 def imitate(
-    lessons: Sequence[Lesson],
+    tasks: Sequence[Task],
     config: ImitationConfig,
     *,
     seed: int = 0,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Any:
-    """The parameters of a network that was taught all lessons.
+    """Trains a network on all tasks, and returns its parameters.
 
     Args:
-        report: is told where the pupil stands after each turn.
+        report: is told how it goes after each iteration.
 
     Raises:
-        ValueError: there is no lesson, or an arena is larger than the capacity.
+        ValueError: there is no task, or an arena is larger than the capacity.
     """
-    if not lessons:
-        raise ValueError("there is no lesson to learn")
-    for lesson in lessons:
-        if lesson.workload.cells > config.capacity:
+    if not tasks:
+        raise ValueError("there is no task to learn")
+    for task in tasks:
+        if task.workload.cells > config.capacity:
             raise ValueError(
-                f"{lesson.workload.name} has {lesson.workload.cells} cells; the capacity is "
+                f"{task.workload.name} has {task.workload.cells} cells; the capacity is "
                 f"{config.capacity}"
             )
     begin = time.perf_counter()
-    by_network, by_arenas, by_looks, by_learning = jax.random.split(jax.random.key(seed), 4)
+    by_network, by_arenas, by_labels, by_learning = jax.random.split(jax.random.key(seed), 4)
     rooms = [
-        _enter(lesson, config, jax.random.fold_in(by_arenas, number), seed)
-        for number, lesson in enumerate(lessons)
+        _enter(task, config, jax.random.fold_in(by_arenas, number), seed)
+        for number, task in enumerate(tasks)
     ]
-    start, look, learn = _compiled(config, len(lessons))
-    pupil = start(by_network)
-    for turn in range(config.turns):
+    start, label, learn = _compiled_functions(config, len(tasks))
+    student = start(by_network)
+    for iteration in range(config.iterations):
         for number, room in enumerate(rooms):
-            at = turn * len(rooms) + number
-            pupil, room.arenas = look(
+            at = iteration * len(rooms) + number
+            student, room.arenas = label(
                 room.env,
-                pupil,
+                student,
                 room.teacher,
                 room.params,
                 room.arenas,
-                jax.random.fold_in(by_looks, at),
+                jax.random.fold_in(by_labels, at),
             )
-        pupil, loss = learn(pupil, jax.random.fold_in(by_learning, turn), np.int32(turn))
-        report(Progress(turn + 1, float(loss), time.perf_counter() - begin))
-    return jax.device_get(pupil.parameters)
+        student, loss = learn(
+            student, jax.random.fold_in(by_learning, iteration), np.int32(iteration)
+        )
+        report(Progress(iteration + 1, float(loss), time.perf_counter() - begin))
+    return jax.device_get(student.parameters)
 
 
 @functools.cache
-def _compiled(config: ImitationConfig, lessons: int) -> tuple[Callable[..., Any], ...]:
+def _compiled_functions(config: ImitationConfig, tasks: int) -> tuple[Callable[..., Any], ...]:
     """The functions of `make_imitation`, compiled when they are first called."""
-    start, look, learn = make_imitation(config, lessons)
+    start, label, learn = make_imitation(config, tasks)
     return (
         jax.jit(start),
-        jax.jit(look, static_argnames="env", donate_argnums=1),
+        jax.jit(label, static_argnames="env", donate_argnums=1),
         jax.jit(learn, donate_argnums=0),
     )
 
 
 def make_imitation(
-    config: ImitationConfig, lessons: int
-) -> tuple[Callable[..., Pupil], Callable[..., tuple], Callable[..., tuple]]:
+    config: ImitationConfig, tasks: int
+) -> tuple[Callable[..., Student], Callable[..., tuple], Callable[..., tuple]]:
     """The pure functions of which `imitate` is made.
 
     Returns:
-        `start(key) -> Pupil`; `look(env, pupil, teacher, params, arenas, key)`, which asks the
-        teacher about each arena and plays on: `(Pupil, Arenas)`; and `learn(pupil, key, turn)`, the
-        gradient steps of a turn: `(Pupil, loss float32[])`.
+        `start(key) -> Student`; `label(env, student, teacher, params, arenas, key)`, which asks the
+        teacher about each arena and plays on: `(Student, Arenas)`; and `learn(student, key,
+        iteration)`, the gradient steps of an iteration: `(Student, loss float32[])`.
     """
-    q = CandidateQ(config.holes, config.widths)
+    q = CandidateQ(config.holes, config.hidden_sizes)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_radam())
-    room = lessons * min(config.kept, config.turns)
+    room = tasks * min(config.buffer_updates, config.iterations)
     places = config.arenas * config.candidates
     # About four placements are tried in a state.
-    gradient_steps = max(1, round(config.passes * 4 * config.arenas * lessons / config.minibatch))
+    gradient_steps = max(1, round(config.epochs * 4 * config.arenas * tasks / config.minibatch))
 
-    def start(key: jax.Array) -> Pupil:
+    def start(key: jax.Array) -> Student:
         parameters = q.init(key)
-        return Pupil(
+        return Student(
             parameters=parameters,
             latest=parameters,
             optimizer=optimizer.init(parameters),
             labels=no_labels(room, places),
-            looks=jnp.int32(0),
+            labelled=jnp.int32(0),
         )
 
-    def look(env, pupil: Pupil, teacher: Policy, params: Params, arenas: Arenas, key: jax.Array):
+    def label(
+        env, student: Student, teacher: Policy, params: Params, arenas: Arenas, key: jax.Array
+    ):
         by_choice, *by_playing = jax.random.split(key, 3)
         answered = answers(playing(teacher), arenas, by_choice, config.candidates)
         half = config.arenas // 2
@@ -183,37 +187,38 @@ def make_imitation(
                 jax.tree.map(lambda leaf: leaf[which], arenas),
                 key,
                 steps=config.stride,
-                random_moves=config.random_moves,
+                epsilon=config.epsilon,
             )[0]
 
         parts = (
             played(teacher, slice(half), by_playing[0]),
-            played(greedy(q, pupil.parameters), slice(half, None), by_playing[1]),
+            played(greedy(q, student.parameters), slice(half, None), by_playing[1]),
         )
-        pupil = pupil.replace(
-            labels=pupil.labels.with_update(pupil.looks % room, *answered), looks=pupil.looks + 1
+        student = student.replace(
+            labels=student.labels.with_update(student.labelled % room, *answered),
+            labelled=student.labelled + 1,
         )
-        return pupil, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+        return student, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
-    def learn(pupil: Pupil, key: jax.Array, turn: jax.Array):
+    def learn(student: Student, key: jax.Array, iteration: jax.Array):
         fall = config.learning_rate - config.final_learning_rate
-        cosine = 1 + jnp.cos(jnp.pi * turn / config.turns)
+        cosine = 1 + jnp.cos(jnp.pi * iteration / config.iterations)
 
         def loss_of(parameters: Any, key: jax.Array) -> jax.Array:
-            drawn = draw(pupil.labels, key, config.minibatch)
-            return surprise(q.value(parameters, drawn.row), drawn)
+            drawn = draw(student.labels, key, config.minibatch)
+            return negative_log_likelihood(q.value(parameters, drawn.row), drawn)
 
         (latest, average, state), loss = descend(
             loss_of,
             optimizer,
-            (pupil.latest, pupil.parameters, pupil.optimizer),
+            (student.latest, student.parameters, student.optimizer),
             jax.random.split(key, gradient_steps),
             rate=config.final_learning_rate + 0.5 * fall * cosine,
-            averaging=config.averaging,
+            ema_decay=config.ema_decay,
         )
-        return pupil.replace(latest=latest, parameters=average, optimizer=state), loss
+        return student.replace(latest=latest, parameters=average, optimizer=state), loss
 
-    return start, look, learn
+    return start, label, learn
 
 
 def answers(
@@ -237,7 +242,7 @@ def answers(
     return rows(packed, mine, action), right, mine, tried.ends[-1]
 
 
-def surprise(value: jax.Array, drawn: Drawn) -> jax.Array:
+def negative_log_likelihood(value: jax.Array, drawn: Drawn) -> jax.Array:
     """Minus the log-probability of the teacher's choice, the mean over the states drawn: float32[].
 
     A hole that is filled exactly has one start and two candidates: either is right. States whose
@@ -246,13 +251,13 @@ def surprise(value: jax.Array, drawn: Drawn) -> jax.Array:
     Args:
         value: float32[R, W]  of the placements drawn, logarithms of odds.
     """
-    group, places = groups_of(drawn), drawn.worth.size
+    group, places = groups_of(drawn), drawn.advantage.size
 
     def total(column: jax.Array) -> jax.Array:
         return jax.ops.segment_sum(column, group, places)
 
     value = jnp.where(drawn.exists, value, -jnp.inf).reshape(-1)
-    right = drawn.exists.reshape(-1) * drawn.worth.reshape(-1)
+    right = drawn.exists.reshape(-1) * drawn.advantage.reshape(-1)
     most = jax.ops.segment_max(jax.lax.stop_gradient(value), group, places)
     odds = jnp.exp(value - jnp.where(jnp.isfinite(most), most, 0.0)[group])
     known = total(right) > 0
@@ -263,7 +268,7 @@ def surprise(value: jax.Array, drawn: Drawn) -> jax.Array:
 
 @dataclass
 class _Room:
-    """A lesson and its arenas."""
+    """A task and its arenas."""
 
     env: Environment
     params: Params
@@ -274,16 +279,16 @@ class _Room:
 _start_arenas = jax.jit(start_arenas, static_argnames=("env", "count"))
 
 
-def _enter(lesson: Lesson, config: ImitationConfig, key: jax.Array, seed: int) -> _Room:
-    task = lesson.workload
+def _enter(task: Task, config: ImitationConfig, key: jax.Array, seed: int) -> _Room:
+    workload = task.workload
     env = Environment(
         cells=config.capacity,
-        horizon=task.length,
+        horizon=workload.length,
         observation="packed",
         holes=config.holes,
         keep_last=False,
     )
-    params = params_of(task, "train", seed, config.sequences, capacity=config.capacity)
+    params = params_of(workload, "train", seed, config.sequences, capacity=config.capacity)
     # Teachers that differ in nothing but their names share a compiled program.
-    teacher = lesson.teacher.replace(name="")
+    teacher = task.teacher.replace(name="")
     return _Room(env, params, teacher, _start_arenas(env, params, key, config.arenas))

@@ -28,11 +28,11 @@ class LearnerConfig(Protocol):
     @property
     def network(self) -> str: ...  # of `jaxmem.policies.q_functions.NETWORKS`
     @property
-    def widths(self) -> tuple[int, ...]: ...  # hidden layers
+    def hidden_sizes(self) -> tuple[int, ...]: ...  # hidden layers
     @property
-    def blind(self) -> tuple[str, ...]: ...  # groups of features that the network does not see
+    def hidden_feature_groups(self) -> tuple[str, ...]: ...  # that the network does not see
     @property
-    def guide(self) -> str | None: ...  # the rule that is improved on, or "strongest"
+    def base_policy(self) -> str | None: ...  # the rule that is improved on, or "strongest"
     @property
     def margin(self) -> float: ...  # advantage that a placement needs over the rule's, in reward
     @property

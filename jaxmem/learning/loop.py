@@ -123,7 +123,7 @@ def train_members(
     _save_checkpoint(run, programs, checkpointing)
     if checkpointing:
         checkpointing.checkpoints.wait()
-    hosts.together("trained")
+    hosts.barrier("trained")
     seconds = time.perf_counter() - run.began
     return [
         result_of(member_config, rules, member, programs.references, seconds)
@@ -276,7 +276,7 @@ def _restore(run: RunState, programs: Programs, checkpointing: Checkpointing | N
     like = {"state": programs.devices.shape, "best": jax.eval_shape(lambda: networks)}
     check = functools.partial(_check_progress, members=programs.members)
     found = checkpointing.checkpoints.newest(like, check) if checkpointing else None
-    arrays, known = hosts.from_first(found, like)
+    arrays, known = hosts.broadcast_from_first(found, like)
     if known is None:
         return
     run.learner = programs.devices.laid_out(arrays["state"])
@@ -311,7 +311,7 @@ def _save_checkpoint(
     wanted = checkpointing is not None or jax.process_count() > 1
     if not wanted or run.updates == run.saved_updates or _deleted(run.learner):
         return
-    state = hosts.whole(run.learner)
+    state = hosts.gather_to_host(run.learner)
     if checkpointing:
         latest = [at for member in run.members if (at := member.latest) is not None]
         known = {

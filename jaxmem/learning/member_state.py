@@ -60,7 +60,7 @@ class MemberState:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the run could go on."""
+        """Tells whether the run could go on."""
         return self.note.startswith(INTERRUPTED)
 
     def as_json(self) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def group_members(
         first = {name: getattr(choices[0], name) for name in choice.NUMBERS}
         shape = dataclasses.replace(choice, **first)
         for seed in seeds:
-            rule = base_policy(choice.guide, seed)
+            rule = base_policy(choice.base_policy, seed)
             group = groups.setdefault(
                 (shape, jax.tree.structure(rule)), {"seeds": [], "choices": [], "rules": []}
             )

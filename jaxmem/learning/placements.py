@@ -39,17 +39,22 @@ class Labels:
     """Placements that were tried, of the latest B updates, M to an update."""
 
     row: jax.Array  # float32[B, M, F]
-    worth: jax.Array  # float32[B, M]  what is to be learnt of it
+    advantage: jax.Array  # float32[B, M]  what is to be learnt of it
     state: jax.Array  # int32[B, M]  its number, in ascending order
     count: jax.Array  # int32[B]  placements that there are
 
     def with_update(
-        self, at: jax.Array, row: jax.Array, worth: jax.Array, state: jax.Array, count: jax.Array
+        self,
+        at: jax.Array,
+        row: jax.Array,
+        advantage: jax.Array,
+        state: jax.Array,
+        count: jax.Array,
     ) -> "Labels":
         """The labels of one update, in place of those at `at` (int32[])."""
         return Labels(
             row=self.row.at[at].set(row),
-            worth=self.worth.at[at].set(worth),
+            advantage=self.advantage.at[at].set(advantage),
             state=self.state.at[at].set(state),
             count=self.count.at[at].set(count),
         )
@@ -59,7 +64,7 @@ def no_labels(updates: int, placements: int) -> Labels:
     """Room for the labels of B = `updates` updates of M = `placements` each."""
     return Labels(
         row=jnp.zeros((updates, placements, len(FEATURES))),
-        worth=jnp.zeros((updates, placements)),
+        advantage=jnp.zeros((updates, placements)),
         state=jnp.zeros((updates, placements), jnp.int32),
         count=jnp.zeros((updates,), jnp.int32),
     )
@@ -70,14 +75,14 @@ class Drawn:
     """Placements for one gradient step, R runs of neighbours in the list of some update."""
 
     row: jax.Array  # float32[R, W, F]
-    worth: jax.Array  # float32[R, W]
+    advantage: jax.Array  # float32[R, W]
     state: jax.Array  # int32[R, W]  ascending in a run; those at its ends may lack placements
     exists: jax.Array  # bool[R, W]
 
 
 def draw(labels: Labels, key: jax.Array, minibatch: int) -> Drawn:
     """About `minibatch` placements, in runs, so that those of a state come together."""
-    width = min(RUN, minibatch, labels.worth.shape[1])
+    width = min(RUN, minibatch, labels.advantage.shape[1])
     by_update, by_place = jax.random.split(key)
     filled = jnp.sum(labels.count > 0)
     update = jax.random.randint(by_update, (minibatch // width,), 0, jnp.maximum(filled, 1))
@@ -94,7 +99,7 @@ def draw(labels: Labels, key: jax.Array, minibatch: int) -> Drawn:
 
     return Drawn(
         row=run_of(labels.row),
-        worth=run_of(labels.worth),
+        advantage=run_of(labels.advantage),
         state=run_of(labels.state),
         exists=first[:, None] + jnp.arange(width) < labels.count[update, None],
     )
@@ -107,7 +112,7 @@ def groups_of(drawn: Drawn) -> jax.Array:
     return (jnp.arange(runs)[:, None] * width + jnp.cumsum(begins, axis=1)).reshape(-1)
 
 
-def beside_its_state(error: jax.Array, drawn: Drawn) -> jax.Array:
+def center_by_state(error: jax.Array, drawn: Drawn) -> jax.Array:
     """Errors less their mean over the placements drawn of the same state: float32[R, W].
 
     Args:

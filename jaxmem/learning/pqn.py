@@ -42,8 +42,10 @@ class PQN:
 
     @property
     def q(self) -> CandidateQ:
-        """What is learnt."""
-        return CandidateQ(self.env.holes, self.config.widths, self.config.blind)
+        """The Q-function that is learnt."""
+        return CandidateQ(
+            self.env.holes, self.config.hidden_sizes, self.config.hidden_feature_groups
+        )
 
     def init(
         self, key: jax.Array, params: Params, base_policy: Policy | None, numbers: Numbers

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from jaxmem.evaluation.run import failed_share
-from jaxmem.learning.base_policies import BasePolicy, choose_base_policy, in_words
+from jaxmem.learning.base_policies import BasePolicy, choose_base_policy, margin_words
 from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.member_state import INTERRUPTED, MemberState, ValidationPoint
 from jaxmem.policies import Policy
-from jaxmem.policies.learned import Guide, greedy
+from jaxmem.policies.learned import BaseRule, greedy
 from jaxmem.policies.saved import Card, choice_of
 
 
@@ -31,14 +31,14 @@ class TrainResult:
     episodes: int
     seconds: float
     seed: int
-    guide: str = ""  # the rule that the policy follows where nothing is worth more
+    base_policy: str = ""  # the rule that the policy follows where nothing is worth more
     start: tuple[str, float] | None = None  # the rule that training starts from, and its failures
     kept_at: int | None = None  # steps after which the network was as it is kept
     note: str = ""  # why the run ended early, if it did
 
     @property
     def interrupted(self) -> bool:
-        """Whether it could go on."""
+        """Tells whether it could go on."""
         return self.note.startswith(INTERRUPTED)
 
     @property
@@ -76,23 +76,23 @@ def result_of(
             config.seed,
             config.evaluation,
         )
-        rule, told = base_policies[place].rule, in_words(base_policies[place].sentence, margin)
+        rule, told = base_policies[place].rule, margin_words(base_policies[place].sentence, margin)
     curve, task, settings = member.curve, config.task, config.settings
     steps = curve[-1].steps if curve else 0
     card = Card(
         holes=config.holes,
-        widths=settings.widths,
+        hidden_sizes=settings.hidden_sizes,
         network=settings.network,
         cells=config.q.arena,
-        blind=settings.blind,
-        guide=rule.name if rule else None,
+        hidden_feature_groups=settings.hidden_feature_groups,
+        base_policy=rule.name if rule else None,
         choice=choice_of(rule),
         margin=margin,
-        foretells=task.foretell,
+        estimates_lifetimes=task.lifetime_hints == "estimated",
         training={
             "workload": task.name,
             "cells": task.cells,
-            "hinted": task.hinted,
+            "lifetime_hints": task.lifetime_hints,
             "learner": config.learner,
             "seed": config.seed,
             "reward": config.reward,
@@ -110,8 +110,8 @@ def result_of(
         episodes=curve[-1].episodes if curve else 0,
         seconds=seconds,
         seed=config.seed,
-        guide=told,
-        start=_start(config, base_policies),
+        base_policy=told,
+        start=_training_start(config, base_policies),
         kept_at=member.kept_at(
             config.evaluation.late * settings.updates * settings.steps_per_update
         ),
@@ -119,7 +119,9 @@ def result_of(
     )
 
 
-def _start(config: TrainConfig, base_policies: Sequence[BasePolicy]) -> tuple[str, float] | None:
+def _training_start(
+    config: TrainConfig, base_policies: Sequence[BasePolicy]
+) -> tuple[str, float] | None:
     """The rule of training in words, and what it fails alone where the curve was measured."""
     if not base_policies:
         return None
@@ -131,5 +133,9 @@ def _start(config: TrainConfig, base_policies: Sequence[BasePolicy]) -> tuple[st
 
 def _following(config: TrainConfig, network: Any, rule: Policy | None, margin: float) -> Policy:
     """The policy that follows a rule unless the network sees an advantage above the margin."""
-    guide = Guide(rule, np.float32(margin)) if rule else None
-    return greedy(config.q, network, guide=guide, foretells=config.task.foretell)
+    return greedy(
+        config.q,
+        network,
+        base_policy=BaseRule(rule, np.float32(margin)) if rule else None,
+        estimates_lifetimes=config.task.lifetime_hints == "estimated",
+    )

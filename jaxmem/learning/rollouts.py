@@ -26,7 +26,7 @@ Choose = Callable[[Situation], jax.Array]  # of one situation -> start int32[]
 
 
 def playing(player: Policy) -> Choose:
-    """What a policy that draws nothing does."""
+    """Makes the choice of a policy that draws nothing."""
     unused = jax.random.key(0)  # rules and networks draw nothing
     return lambda situation: player(unused, situation)
 
@@ -41,7 +41,7 @@ def label(
     candidates: int,
     horizon: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """What each placement is worth in the states of E arenas, beside the others of its state.
+    """Estimates the advantage of each placement in the states of E arenas, beside the others.
 
     Args:
         choose: the base policy, which plays on after each placement.
@@ -49,7 +49,7 @@ def label(
         horizon: H, requests for which each is followed.
 
     Returns:
-        Rows float32[E * C, F], worths float32[E * C], the numbers of their states int32[E * C],
+        Rows float32[E * C, F], advantages float32[E * C], the numbers of their states int32[E * C],
         ascending, and how many of them there are, int32[].
     """
     count, packed, state = arenas.state.sequence.shape[0], arenas.observation, arenas.state
@@ -128,7 +128,7 @@ def play_on(
     key: jax.Array,
     *,
     steps: int,
-    random_moves: float | jax.Array,
+    epsilon: float | jax.Array,
 ) -> tuple[Arenas, jax.Array, jax.Array]:
     """E arenas `steps` requests later, a share of them placed at random where it is legal.
 
@@ -139,7 +139,7 @@ def play_on(
 
     def draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         by_move, by_choice = jax.random.split(key)
-        moves = jax.random.uniform(by_choice, (count,)) < random_moves
+        moves = jax.random.uniform(by_choice, (count,)) < epsilon
         return jax.random.bits(by_move, (count,), jnp.uint32), moves
 
     def play(arenas: Arenas, drawn: jax.Array, moves: jax.Array):

@@ -31,7 +31,7 @@ class SearchPlan:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """What the settings that are searched are without a search."""
+        """The settings that are searched, as they are without a search."""
         return {name: getattr(self.config.settings, name) for name in self.space}
 
     def settings_of(self, found: Mapping[str, Any]) -> LearnerConfig:
@@ -133,9 +133,9 @@ class _Batch:
         """Trains the trials and tells what comes of them; whether of all."""
         # Equal settings come to the same: they are trained once, and told as often as asked for.
         twins: dict[LearnerConfig, list[Trial]] = {}
-        before = {_key(trial): trial for trial in self.study.trials}
+        before = {_settings_key(trial): trial for trial in self.study.trials}
         for trial in self.asked:
-            if (known := before.get(_key(trial))) is not None:
+            if (known := before.get(_settings_key(trial))) is not None:
                 self._tell(trial, known.by_seed, known.note)
                 continue
             try:
@@ -179,11 +179,11 @@ class _Batch:
         self.watcher.told(self.study.tell(trial.number, by_seed, note), self.study.best)
 
     def _name(self, members: Sequence[int], twins: Sequence[Sequence[Trial]]) -> str:
-        """Of a program: its checkpoints are of the same trials, or they are not found."""
+        """Names a program: its checkpoints are of the same trials, or they are not found."""
         seeds = self.plan.seeds
         which = [(twins[m // len(seeds)][0].number, seeds[m % len(seeds)]) for m in members]
         return f"trials-{which[0][0]}-to-{which[-1][0]}-{zlib.crc32(repr(which).encode()):08x}"
 
 
-def _key(trial: Trial) -> str:
+def _settings_key(trial: Trial) -> str:
     return repr(sorted(trial.settings.items()))

@@ -28,7 +28,7 @@ def check_values(key: str, values: Any) -> None:
         raise ValueError(f"{key} has a value twice: {list(values)}")
 
 
-def in_words(settings: Mapping[str, Any]) -> str:
+def settings_words(settings: Mapping[str, Any]) -> str:
     """Writes settings as a line has them: "learning_rate 0.001, arenas 64"."""
     shown = (f"{of:g}" if isinstance(of, float) else str(of) for of in settings.values())
     return ", ".join(f"{name} {value}" for name, value in zip(settings, shown, strict=True))

@@ -21,12 +21,12 @@ class Range:
     whole: bool = False
 
     def holds(self, value: Any) -> bool:
-        """Whether it is among them."""
+        """Tells whether it is among them."""
         return self.low <= value <= self.high
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """What can be checked, where not every value can."""
+        """The values that are checked, where not every one can be."""
         return self.low, self.high
 
 
@@ -37,7 +37,7 @@ class Choice:
     values: tuple[bool | int | float | str, ...]
 
     def holds(self, value: Any) -> bool:
-        """Whether it is among them."""
+        """Tells whether it is among them."""
         return value in self.values
 
     @property
@@ -54,20 +54,20 @@ USUAL: dict[str, dict[str, Any]] = {
     "branching": {
         "learning_rate": {"low": 3e-4, "high": 1e-2, "log": True},
         "final_learning_rate": {"low": 1e-5, "high": 1e-3, "log": True},
-        "random_moves": {"low": 0.0, "high": 0.4},
+        "epsilon": {"low": 0.0, "high": 0.4},
         "margin": {"low": 0.0, "high": 0.05},
     },
     "pqn": {
         "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
         "gamma": {"low": 0.9, "high": 0.999},
         "lambda_": {"low": 0.5, "high": 1.0},
-        "exploration": {"low": 0.1, "high": 0.6},
+        "exploration_fraction": {"low": 0.1, "high": 0.6},
     },
     "dqn": {
         "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
         "gamma": {"low": 0.9, "high": 0.999},
-        "target_rate": {"low": 5e-4, "high": 2e-2, "log": True},
-        "exploration": {"low": 0.1, "high": 0.6},
+        "tau": {"low": 5e-4, "high": 2e-2, "log": True},
+        "exploration_fraction": {"low": 0.1, "high": 0.6},
     },
 }
 

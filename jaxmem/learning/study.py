@@ -22,11 +22,11 @@ import numpy as np
 from jaxmem.extras import extra
 from jaxmem.learning.space import Choice, Range, Space
 from jaxmem.locks import Lock, TakenError
-from jaxmem.read_back import is_number
+from jaxmem.read_back import is_finite_number
 
 SAMPLERS = ("tpe", "random")
 ASKED, FAILED, NOTE = "asked", "validation_failed", "note"  # attributes of studies and trials
-ENOUGH = 8  # trials that importances can be told from
+TRIALS_ENOUGH = 8  # trials that importances can be told from
 # PED-ANOVA looks at the best tenth, and wants five trials in it.
 TOP, AMONG = 0.1, 5
 
@@ -93,7 +93,7 @@ class Study:
                 f"{file.parent}: another process is at work on this search ({holder})"
             ) from None
         try:
-            _check_whole(file)
+            _check_undamaged(file)
             self._storage = self._optuna.storages.RDBStorage(
                 # The path goes around the URL, in which some characters have meanings.
                 "sqlite:///study",
@@ -190,13 +190,13 @@ class Study:
         return done
 
     def importances(self) -> dict[str, float]:
-        """Of each setting, its share in what makes a trial one of the best; {}: too few trials.
+        """Estimates each setting's share in what makes a trial one of the best; {}: too few trials.
 
         By PED-ANOVA (Watanabe, Bansal and Hutter 2023, PED-ANOVA: Efficiently Quantifying
         Hyperparameter Importance in Arbitrary Subspaces), which Optuna computes.
         """
         known = sum(trial.failed is not None for trial in self.trials)
-        if known < ENOUGH:
+        if known < TRIALS_ENOUGH:
             return {}
         importance = self._optuna.importance
         with self._no_warnings():
@@ -206,7 +206,7 @@ class Study:
         return {name: float(share) for name, share in shares.items()}
 
     def _check(self, file: Path, asked: dict[str, Any], first: Mapping[str, Any]) -> None:
-        """Whether the file is of this search; a new one becomes that."""
+        """Tells whether the file is of this search; a new one becomes that."""
         before = self._study.user_attrs.get(ASKED)
         if before is None:
             if self._study.get_trials(deepcopy=False):
@@ -229,7 +229,9 @@ class Study:
         for trial in self.trials:
             known = isinstance(trial.note, str) and set(trial.settings) == set(self._space)
             held = known and all(self._space[n].holds(of) for n, of in trial.settings.items())
-            if not held or not all(of is None or is_number(of, 0, 100) for of in trial.by_seed):
+            if not held or not all(
+                of is None or is_finite_number(of, 0, 100) for of in trial.by_seed
+            ):
                 raise ValueError(f"{file}: trial {trial.number} is not as jaxmem leaves it")
 
     def _settings(self, trial: Any) -> dict[str, Any]:
@@ -254,7 +256,7 @@ class Study:
 
 def check_optuna() -> Any:
     """Optuna; raises MissingExtraError where it is not installed."""
-    return extra("optuna", "sweep", "jaxmem sweep")
+    return extra("optuna", "search", "jaxmem search")
 
 
 def _suggested(trial: Any, name: str, values: Range | Choice) -> Any:
@@ -264,7 +266,7 @@ def _suggested(trial: Any, name: str, values: Range | Choice) -> Any:
     return suggest(name, values.low, values.high, log=values.log)
 
 
-def _check_whole(file: Path) -> None:
+def _check_undamaged(file: Path) -> None:
     """Raises sqlite3.Error for a file that SQLite finds damaged: Optuna would find out later."""
     with closing(sqlite3.connect(file)) as connection:
         (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -14,7 +14,7 @@ from jaxmem.policies import fits
 from jaxmem.rules import CLASSICAL as CLASSICAL
 from jaxmem.rules import FITS, NAMES, RULES
 from jaxmem.rules import TUNED as TUNED
-from jaxmem.workloads.foretelling import foretold
+from jaxmem.workloads.lifetime_estimates import estimate_lifetimes
 from jaxmem.workloads.requests import Requests
 
 Chooses = Callable[[Any, jax.Array, Situation], jax.Array]
@@ -27,7 +27,8 @@ class Policy(struct.PyTreeNode):
     name: str = struct.field(pytree_node=False)
     rule: Chooses = struct.field(pytree_node=False)
     arena: int | None = struct.field(pytree_node=False, default=None)  # cells; None: of any size
-    foretells: bool = struct.field(pytree_node=False, default=False)  # it reads what is `foretold`
+    # Whether it reads what is estimated of lifetimes where there are no hints.
+    estimates_lifetimes: bool = struct.field(pytree_node=False, default=False)
 
     def __repr__(self) -> str:
         return f"Policy({self.name!r})"
@@ -36,13 +37,15 @@ class Policy(struct.PyTreeNode):
         """The start (int32[]) at which the request is placed, or NOWHERE."""
         return self.rule(self.parameters, key, situation)
 
-    def told(self, requests: Requests, hinted: bool) -> Requests:
-        """The requests as this policy is told of them.
+    def told(self, requests: Requests, has_hints: bool) -> Requests:
+        """Returns the requests as this policy is told of them.
 
         Args:
-            hinted: they come with hints: nothing else is foretold then.
+            has_hints: they come with hints: nothing else is estimated then.
         """
-        return foretold(requests) if self.foretells and not hinted else requests
+        if self.estimates_lifetimes and not has_hints:
+            return estimate_lifetimes(requests)
+        return requests
 
     def check_plays(self, cells: int) -> None:
         """Raises ValueError where it was made for arenas of another size than `cells`."""
@@ -58,7 +61,7 @@ def policy(name: str, parameters: Any = None) -> Policy:
 
     Args:
         parameters: of a rule that is tuned its numbers: int32[] of `two_ended`, the threshold in
-            cells; int32[3] of `segregated`; of the others none.
+            cells; int32[3] of `two_ended_tuned`; of the others none.
 
     Raises:
         ValueError: there is no such policy, with the nearest names; or it lacks its parameters.

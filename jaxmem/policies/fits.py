@@ -16,7 +16,7 @@ REST_COST = 4.0  # requests, for a cell; 2 does about as well on training-step a
 # about as well. Without it most ends cost the same: that of every neighbour that outlives the
 # request.
 APART_COST = 0.25
-BEYOND = 2**31 - 1  # no length and no address
+NO_PLACE = 2**31 - 1  # no length and no address
 
 
 def fit(number: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:
@@ -47,18 +47,20 @@ def by_order(order: tuple[Place, Place]) -> Callable[[Any, jax.Array, Situation]
         del key
         arena, size = situation.arena, situation.size
         if threshold is None:
-            return _start(arena, size, small)
-        return jnp.where(size <= threshold, _start(arena, size, small), _start(arena, size, large))
+            return _start_in(arena, size, small)
+        return jnp.where(
+            size <= threshold, _start_in(arena, size, small), _start_in(arena, size, large)
+        )
 
     return choose
 
 
-def _start(arena: Arena, size: jax.Array, place: Place) -> jax.Array:
+def _start_in(arena: Arena, size: jax.Array, place: Place) -> jax.Array:
     start = getattr(arena, place.hole)(size)
     return arena.high_end(start, size) if place.high and place.hole != "last" else start
 
 
-def segregated(choice: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:
+def two_ended_tuned(choice: jax.Array, key: jax.Array, situation: Situation) -> jax.Array:
     """Small requests at the low end of a hole, larger ones at the high end of one.
 
     Args:
@@ -75,7 +77,7 @@ def segregated(choice: jax.Array, key: jax.Array, situation: Situation) -> jax.A
 
 
 def hint_fit(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
-    """Where the block will long lie beside others; without a hint, best fit.
+    """Places the block where it will long lie beside others; without a hint, best fit.
 
     Of the ends of the first `HINT_HOLES` holes that fit, the one with the least of `contact_costs`
     and REST_COST for every cell that is left over: a short rest of a hole is lost until a
@@ -88,7 +90,7 @@ def hint_fit(parameters: None, key: jax.Array, situation: Situation) -> jax.Arra
 
 
 def contact_costs(situation: Situation, found: Holes, rest_cost: float = 0.0) -> jax.Array:
-    """What placing the request at the low and at the high end of each hole costs.
+    """Computes what placing the request at the low and at the high end of each hole costs.
 
     While two blocks lie side by side there is no hole between them. So each end is charged
 
@@ -127,6 +129,6 @@ def cheapest_end(found: Holes, cost: jax.Array) -> jax.Array:
     starts = jnp.stack([found.low, found.high])
     # One after the other: to sort by all three takes several times as long.
     least = cost == jnp.min(cost)
-    least &= found.length == jnp.min(jnp.where(least, found.length, BEYOND))
-    start = jnp.min(jnp.where(least, starts, BEYOND))
+    least &= found.length == jnp.min(jnp.where(least, found.length, NO_PLACE))
+    start = jnp.min(jnp.where(least, starts, NO_PLACE))
     return jnp.where(jnp.any(found.exists), start, NOWHERE)

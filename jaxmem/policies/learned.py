@@ -12,7 +12,7 @@ from jaxmem.policies import Policy
 from jaxmem.policies.q_functions import CandidateQ, QFunction
 
 
-class Guide(struct.PyTreeNode):
+class BaseRule(struct.PyTreeNode):
     """The rule that a learned policy follows where its network sees no better placement."""
 
     rule: Policy
@@ -23,43 +23,43 @@ class Parameters(struct.PyTreeNode):
     """The parameters that a learned policy plays with."""
 
     network: Any  # as flax has it
-    guide: Guide | None
+    base_policy: BaseRule | None
 
 
 def greedy(
     q: QFunction,
     network: Any,
     name: str = "learned",
-    guide: Guide | None = None,
-    foretells: bool = False,
+    base_policy: BaseRule | None = None,
+    estimates_lifetimes: bool = False,
 ) -> Policy:
     """Makes the policy that takes the action with the largest Q-value, ties to the first.
 
-    With a guide, it takes the guide's placement unless another is worth more by the margin, or the
-    guide's is none of the actions: then nothing is known of it.
+    With a base policy, it takes that one's placement unless another has a larger advantage than the
+    margin, or it is none of the actions: then nothing is known of it.
 
     Args:
         network: parameters of the Q-function's network.
-        foretells: it is to be told what the requests so far foretell, where there are no hints.
+        estimates_lifetimes: it is told what past requests let expect, where there are no hints.
     """
     return Policy(
-        parameters=Parameters(network=network, guide=guide),
+        parameters=Parameters(network=network, base_policy=base_policy),
         name=name,
         rule=_greedy(q),
         arena=q.arena,
-        foretells=foretells,
+        estimates_lifetimes=estimates_lifetimes,
     )
 
 
 def learned(
     network: Any,
     holes: int,
-    widths: tuple[int, ...],
+    hidden_sizes: tuple[int, ...],
     name: str = "learned",
-    guide: Guide | None = None,
+    base_policy: BaseRule | None = None,
 ) -> Policy:
     """Makes `greedy` of a `Scorer` with these widths, which sees the first `holes` holes."""
-    return greedy(CandidateQ(holes, tuple(widths)), network, name, guide)
+    return greedy(CandidateQ(holes, tuple(hidden_sizes)), network, name, base_policy)
 
 
 @functools.cache
@@ -70,13 +70,14 @@ def _greedy(q: QFunction):
         values = q.values(parameters.network, seen)
         action = jnp.argmax(values)
         start = choices.start_of(situation, action)
-        if parameters.guide is None:
+        if parameters.base_policy is None:
             return start
-        guided = parameters.guide.rule(key, situation)
-        its = choices.meaning(guided)
+        base_start = parameters.base_policy.rule(key, situation)
+        its = choices.meaning(base_start)
         worth_it = (
-            values[action] > jnp.max(values, where=its, initial=-jnp.inf) + parameters.guide.margin
+            values[action]
+            > jnp.max(values, where=its, initial=-jnp.inf) + parameters.base_policy.margin
         )
-        return jnp.where(worth_it & jnp.any(its), start, guided)
+        return jnp.where(worth_it & jnp.any(its), start, base_start)
 
     return choose

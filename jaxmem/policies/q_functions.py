@@ -17,7 +17,7 @@ from jaxmem.environment.environment import State
 from jaxmem.environment.observations import FEATURES, Packed, bitmap, pack, rows
 from jaxmem.environment.situation import Situation
 from jaxmem.policies.networks import MLP, Scorer, q_values
-from jaxmem.policies.scoring import candidate_values
+from jaxmem.policies.scoring import score_candidates
 
 
 class QFunction(Protocol):
@@ -75,8 +75,8 @@ class CandidateQ:
     """
 
     holes: int  # K
-    widths: tuple[int, ...]
-    blind: tuple[str, ...] = ()  # groups of features that the network does not see
+    hidden_sizes: tuple[int, ...]
+    hidden_feature_groups: tuple[str, ...] = ()  # groups of features that the network does not see
     columns: tuple[str, ...] = FEATURES  # the features that it reads, in this order
     actions: ClassVar[str] = "holes"
     observation: ClassVar[str] = "packed"
@@ -88,7 +88,7 @@ class CandidateQ:
     @property
     def network(self) -> Scorer:
         """Shared by all candidates."""
-        return Scorer(self.widths, self.blind, self.columns)
+        return Scorer(self.hidden_sizes, self.hidden_feature_groups, self.columns)
 
     def init(self, key: jax.Array) -> Any:
         return self.network.init(key, jnp.zeros((1, len(self.columns))))
@@ -102,7 +102,7 @@ class CandidateQ:
         return observation
 
     def values(self, parameters: Any, seen: Packed) -> jax.Array:
-        return candidate_values(self.network, parameters, seen)
+        return score_candidates(self.network, parameters, seen)
 
     def take(self, seen: Packed, action: jax.Array) -> jax.Array:
         return rows(seen, jnp.arange(len(action)), action, self.columns)
@@ -138,7 +138,7 @@ class AddressQ:
     """
 
     cells: int  # N
-    widths: tuple[int, ...]
+    hidden_sizes: tuple[int, ...]
     actions: ClassVar[str] = "address"
     observation: ClassVar[str] = "bitmap"
 
@@ -149,7 +149,7 @@ class AddressQ:
     @property
     def network(self) -> MLP:
         """From the bitmap to all addresses."""
-        return MLP(self.widths, self.cells + 1)
+        return MLP(self.hidden_sizes, self.cells + 1)
 
     def init(self, key: jax.Array) -> Any:
         return self.network.init(key, jnp.zeros((1, self.cells + 1)))
@@ -186,19 +186,19 @@ def q_function(
     network: str,
     holes: int,
     cells: int,
-    widths: tuple[int, ...],
-    blind: tuple[str, ...],
+    hidden_sizes: tuple[int, ...],
+    hidden_feature_groups: tuple[str, ...],
     columns: tuple[str, ...] = FEATURES,
 ) -> QFunction:
     """Makes the Q-function of a network of `NETWORKS`: `scorer` for K holes, `mlp` for N cells.
 
     Args:
-        blind: groups of features that a scorer does not see; an mlp reads none.
+        hidden_feature_groups: groups of features that a scorer does not see; an mlp reads none.
         columns: the features that a scorer reads.
     """
     if network == "scorer":
-        return CandidateQ(holes, widths, blind, columns)
-    return AddressQ(cells, widths)
+        return CandidateQ(holes, hidden_sizes, hidden_feature_groups, columns)
+    return AddressQ(cells, hidden_sizes)
 
 
 def random_candidate(drawn: jax.Array, packed: Packed) -> jax.Array:

@@ -12,15 +12,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import Policy, policy
-from jaxmem.policies.learned import Guide, greedy
+from jaxmem.policies.learned import BaseRule, greedy
 from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
 from jaxmem.policy_file import PolicyFileError as PolicyFileError
-from jaxmem.policy_file import read_carded, write_carded
-from jaxmem.read_back import brief, is_number
+from jaxmem.policy_file import read_policy_file, write_policy_file
+from jaxmem.read_back import brief, is_finite_number
 from jaxmem.rules import NAMES, TUNED
 from jaxmem.settings.learner import LAYERS, MOST
 
-FORMAT = "jaxmem-policy-1"
+POLICY_FORMAT = "jaxmem-policy-1"
 MOST_MARGIN = 1e30  # in reward
 
 
@@ -29,31 +29,39 @@ class Card:
     """The contents and the origin of a saved policy."""
 
     holes: int  # K, the holes that a scorer chooses from
-    widths: tuple[int, ...]  # hidden layers of the network
+    hidden_sizes: tuple[int, ...]  # hidden layers of the network
     network: str = "scorer"  # scorer or mlp
     cells: int | None = None  # N, of the only arenas that an mlp plays in; None: any
-    blind: tuple[str, ...] = ()  # groups of features that a scorer does not see
-    guide: str | None = None  # name of the rule that it follows where nothing is worth more
+    hidden_feature_groups: tuple[str, ...] = ()  # groups of features that a scorer does not see
+    base_policy: str | None = None  # the rule that it follows where nothing is worth more
     choice: tuple[int, ...] = ()  # the rule's parameters, where it has some
     margin: float = 0.0  # by how much a placement must be worth more, in reward
-    foretells: bool = False  # it reads what the requests so far foretell, where there are no hints
+    estimates_lifetimes: bool = False  # from past requests, where there are no hints
     features: tuple[str, ...] = FEATURES  # the columns that a scorer reads, in this order
-    format: str = FORMAT
+    format: str = POLICY_FORMAT
     training: dict[str, Any] = field(default_factory=dict)  # workload, learner, steps, seed
 
     @property
     def q(self) -> QFunction:
         """The Q-function whose parameters the file holds."""
         return q_function(
-            self.network, self.holes, self.cells or 0, self.widths, self.blind, self.features
+            self.network,
+            self.holes,
+            self.cells or 0,
+            self.hidden_sizes,
+            self.hidden_feature_groups,
+            self.features,
         )
 
 
-_SHIPPED = Path(__file__).parent / "shipped"
+_SHIPPED_POLICIES = Path(__file__).parent / "shipped"
 # Those that come with the package, to be loaded by name.
-SHIPPED = tuple(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
+SHIPPED = tuple(sorted(file.stem for file in _SHIPPED_POLICIES.glob("*.safetensors")))
 # Fields that policies saved by earlier versions do not have.
-LATER = ("network", "cells", "blind", "guide", "choice", "margin", "foretells")
+LATER = (
+    *("network", "cells", "hidden_feature_groups", "base_policy", "choice", "margin"),
+    "estimates_lifetimes",
+)
 
 
 def choice_of(rule: Policy | None) -> tuple[int, ...]:
@@ -65,7 +73,7 @@ def choice_of(rule: Policy | None) -> tuple[int, ...]:
 
 def save_policy(path: Path | str, network: Any, card: Card) -> None:
     """Writes a network's parameters and the card into one safetensors file, whole or not at all."""
-    write_carded(path, flatten_dict(network, sep="/"), asdict(card))
+    write_policy_file(path, flatten_dict(network, sep="/"), asdict(card))
 
 
 def load_policy(path: Path | str, name: str | None = None) -> Policy:
@@ -84,25 +92,27 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
 
 def policy_of(network: Any, card: Card, name: str) -> Policy:
     """Makes the policy of what a policy file holds."""
-    return greedy(card.q, network, name, guide_of(card), card.foretells)
+    return greedy(card.q, network, name, base_policy_of(card), card.estimates_lifetimes)
 
 
-def guide_of(card: Card) -> Guide | None:
+def base_policy_of(card: Card) -> BaseRule | None:
     """Returns the rule that a policy follows where nothing is worth more, with its margin."""
-    if card.guide is None:
+    if card.base_policy is None:
         return None
     choice = np.array(card.choice[0] if len(card.choice) == 1 else card.choice, np.int32)
-    return Guide(policy(card.guide, choice), np.float32(card.margin))
+    return BaseRule(policy(card.base_policy, choice), np.float32(card.margin))
 
 
 def read_policy(path: Path | str) -> tuple[Any, Card]:
     """Reads the network's parameters and the card of a policy file; raises as `load_policy`."""
-    path = _SHIPPED / f"{path}.safetensors" if path in SHIPPED else path
-    arrays, card = read_carded(path, path)
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    path = _SHIPPED_POLICIES / f"{path}.safetensors" if path in SHIPPED else path
+    arrays, card = read_policy_file(path, path)
+    if not isinstance(card, dict) or card.get("format") != POLICY_FORMAT:
         scorer = isinstance(card, dict) and str(card.get("format")).startswith("jaxmem-scorer-")
         hint = "; a scorer for recordings in bytes plays in jaxmem trace info alone"
-        raise PolicyFileError(f"{path}: no policy of format {FORMAT}{hint if scorer else ''}")
+        raise PolicyFileError(
+            f"{path}: no policy of format {POLICY_FORMAT}{hint if scorer else ''}"
+        )
     card = _checked_card(path, card)
     _check_arrays(path, arrays, card)
     network = {key: jnp.asarray(array) for key, array in arrays.items()}
@@ -124,11 +134,13 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
         raise PolicyFileError(f"{path}: reads features that this version lacks: {_named(unknown)}")
     if not features or len(set(features)) < len(features):
         raise PolicyFileError(f"{path}: its card lists no features, or one twice")
-    holes, widths = found["holes"], found["widths"]
-    layered = isinstance(widths, list) and len(widths) <= LAYERS
-    numbers = [holes, *widths] if layered else []
+    holes, hidden_sizes = found["holes"], found["hidden_sizes"]
+    layered = isinstance(hidden_sizes, list) and len(hidden_sizes) <= LAYERS
+    numbers = [holes, *hidden_sizes] if layered else []
     if not numbers or not all(type(n) is int and 1 <= n <= MOST for n in numbers):
-        raise PolicyFileError(f"{path}: its card says {brief(holes)} holes, widths {brief(widths)}")
+        raise PolicyFileError(
+            f"{path}: its card says {brief(holes)} holes, sizes {brief(hidden_sizes)}"
+        )
     network, cells = found["network"], found["cells"]
     if network not in tuple(NETWORKS):
         raise PolicyFileError(
@@ -137,23 +149,27 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     known = type(cells) is int and 1 <= cells <= MOST
     if not known if network == "mlp" else cells is not None:
         raise PolicyFileError(f"{path}: its card says network {network} for {brief(cells)} cells")
-    blind = found["blind"]
-    grouped = isinstance(blind, list | tuple) and all(name in tuple(GROUPS) for name in blind)
-    if not grouped or len(set(blind)) < len(blind):
-        raise PolicyFileError(f"{path}: its card says blind to {brief(blind)}")
-    if blind and network != "scorer":
-        raise PolicyFileError(f"{path}: its card says network {network} blind to {brief(blind)}")
-    guide, choice, margin = found["guide"], found["choice"], found["margin"]
-    ruled = guide is None or guide in tuple(NAMES)
-    if not ruled or not _are_wholes(choice, TUNED.get(guide or "", 0)):
-        raise PolicyFileError(f"{path}: its card says guide {brief(guide)} with {brief(choice)}")
-    if not is_number(margin, 0, MOST_MARGIN):
+    hidden = found["hidden_feature_groups"]
+    grouped = isinstance(hidden, list | tuple) and all(name in tuple(GROUPS) for name in hidden)
+    if not grouped or len(set(hidden)) < len(hidden):
+        raise PolicyFileError(f"{path}: its card hides the features {brief(hidden)}")
+    if hidden and network != "scorer":
+        raise PolicyFileError(f"{path}: its card hides {brief(hidden)} from network {network}")
+    rule, choice, margin = found["base_policy"], found["choice"], found["margin"]
+    ruled = rule is None or rule in tuple(NAMES)
+    if not ruled or not _are_wholes(choice, TUNED.get(rule or "", 0)):
+        raise PolicyFileError(
+            f"{path}: its card says base policy {brief(rule)} with {brief(choice)}"
+        )
+    if not is_finite_number(margin, 0, MOST_MARGIN):
         raise PolicyFileError(f"{path}: its card says margin {brief(margin)}")
-    if type(found["foretells"]) is not bool:
-        raise PolicyFileError(f"{path}: its card says foretells {brief(found['foretells'])}")
+    if type(found["estimates_lifetimes"]) is not bool:
+        raise PolicyFileError(
+            f"{path}: its card says estimates_lifetimes {brief(found['estimates_lifetimes'])}"
+        )
     if not isinstance(found["training"], dict):
         raise PolicyFileError(f"{path}: its card says training {brief(found['training'])}")
-    lists = ("widths", "blind", "choice", "features")
+    lists = ("hidden_sizes", "hidden_feature_groups", "choice", "features")
     return Card(**{**found, **{name: tuple(found[name]) for name in lists}})
 
 
@@ -178,7 +194,7 @@ def _check_arrays(path: Path | str, arrays: dict[str, np.ndarray], card: Card) -
     given = {key: array.shape for key, array in arrays.items() if array.dtype == jnp.float32}
     if given != wanted:
         differing = sorted(key for key in given | wanted if given.get(key) != wanted.get(key))
-        shape = f"{card.network} with widths {list(card.widths)}"
+        shape = f"{card.network} with sizes {list(card.hidden_sizes)}"
         shape += f" for {card.cells} cells" if card.cells else ""
         raise PolicyFileError(
             f"{path}: not the network of its card, {shape}; differing: {_named(differing)}"

@@ -9,10 +9,10 @@ from jax.custom_batching import custom_vmap
 from jaxmem.environment.observations import Packed, candidates, rows
 from jaxmem.policies.networks import Scorer, q_values
 
-CHUNK = 256  # candidates that the network reads at once, at least
+ROWS_AT_ONCE = 256  # candidates that the network reads at once, at least
 
 
-def candidate_values(network: Scorer, parameters: Any, packed: Packed) -> jax.Array:
+def score_candidates(network: Scorer, parameters: Any, packed: Packed) -> jax.Array:
     """Values every legal action of a situation, -inf for the others: float32[2 * K + 1].
 
     Under `vmap`, the candidates of all situations are read one after the other in chunks, so that
@@ -47,7 +47,7 @@ def _legal(packed: Packed) -> jax.Array:
 def _in_chunks(network: Scorer, parameters: Any, packed: Packed, count: int) -> jax.Array:
     """Values `count` situations: float32[count, 2 * K + 1]."""
     actions = 2 * packed.holes.shape[-2] + 1
-    chunk = min(max(CHUNK, count // 4), count * actions)
+    chunk = min(max(ROWS_AT_ONCE, count // 4), count * actions)
     # A situation in which nothing fits has one candidate, *refuse*.
     mine = jnp.maximum(2 * packed.count, 1)
     ends = jnp.cumsum(mine)

@@ -19,7 +19,7 @@ from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 
 ROUNDED = 512  # bytes, to which sizes are rounded up
-SMALL = 2**20  # bytes; larger ones are in the large pool
+SMALL_POOL_BYTES = 2**20  # bytes; larger ones are in the large pool
 SMALL_SEGMENT = 2 * 2**20  # bytes
 LARGE_SEGMENT = 20 * 2**20  # bytes
 OWN_SEGMENT = 10 * 2**20  # bytes, from which on a request has a segment of its own
@@ -50,7 +50,7 @@ class CachingAllocator:
     def allocate(self, size: int) -> int:
         """Allocates a block of at least `size` bytes, 1 or more, and returns its address."""
         size = max(ROUNDED, -(-size // ROUNDED) * ROUNDED)
-        small = size <= SMALL
+        small = size <= SMALL_POOL_BYTES
         pool = self._free[small]
         at = bisect_left(pool, (size, 0))
         start = pool[at][1] if at < len(pool) else self._new_segment(size, small)
@@ -58,7 +58,7 @@ class CachingAllocator:
         end = self._free_from[start]
         self._remove(start)
         left = end - start - size
-        if left >= ROUNDED if small else left > SMALL:
+        if left >= ROUNDED if small else left > SMALL_POOL_BYTES:
             self._add(start + size, end, segment)
             end = start + size
         self._taken[start] = end, segment

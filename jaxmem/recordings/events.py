@@ -16,9 +16,9 @@ from jaxmem.recordings.source import Source, TraceError, printable, stem
 
 NO_SITE = -1
 ZERO = "allocations of zero bytes, counted as one byte"
-FAILED = "allocations that failed, left out"
+FAILED_ALLOCATIONS = "allocations that failed, left out"
 UNKNOWN_FREE = "frees of blocks from before the recording began, left out"
-OTHER = "lines that are no event, left out"
+OTHER_LINES = "lines that are no event, left out"
 MISSED_FREE = "blocks whose free is not in the file: they end where their address is used again"
 
 

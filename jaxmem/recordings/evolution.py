@@ -18,8 +18,8 @@ import numpy as np
 from jaxmem.extras import how_to_get
 from jaxmem.recordings import Recording
 from jaxmem.recordings.history import history_of
-from jaxmem.recordings.hole_scorer import FEATURES, HoleScorer
-from jaxmem.recordings.replay import Chunk, Events, Played, step
+from jaxmem.recordings.hole_scorer import HOLE_FEATURES, HoleScorer
+from jaxmem.recordings.replay import Chunk, Played, ReplayEvents, step
 
 # Small blocks low and large ones high, otherwise in the tightest hole: where learning begins.
 BEGINNING = {"address*size": 1.0, "tightest": 0.1}
@@ -54,7 +54,7 @@ def prior_of(recordings: Sequence[Recording]) -> np.ndarray:
 
 
 def evolve(
-    streams: Sequence[Events],
+    streams: Sequence[ReplayEvents],
     prior: np.ndarray,
     config: EvolutionConfig = EvolutionConfig(),
 ) -> Iterator[tuple[HoleScorer, float]]:
@@ -92,13 +92,15 @@ def _strategy(config: EvolutionConfig) -> Any:
             "learning weights by evolution needs the package cma: "
             + how_to_get("evolution", "python ...")
         ) from None
-    beginning = [BEGINNING.get(name, 0.0) for name in FEATURES]
+    beginning = [BEGINNING.get(name, 0.0) for name in HOLE_FEATURES]
     # cma takes the seed 0 for one of its own choice.
     options = {"popsize": config.population, "seed": config.seed + 1, "verbose": -9}
     return cma.CMAEvolutionStrategy(beginning, config.deviation, options)
 
 
-def _side_by_side(streams: Sequence[Events], factors: Sequence[float]) -> tuple[Chunk, jax.Array]:
+def _side_by_side(
+    streams: Sequence[ReplayEvents], factors: Sequence[float]
+) -> tuple[Chunk, jax.Array]:
     """All events, [D, E], and the arenas in units, int32[D, C]."""
     length = max(len(events.frees) for events in streams)
     blocks = max(events.blocks for events in streams)

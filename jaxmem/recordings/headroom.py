@@ -11,16 +11,23 @@ import numpy as np
 
 from jaxmem.names import listed
 from jaxmem.recordings.hole_scorer import HoleScorer, Live, blocks_are_tiny
-from jaxmem.recordings.offline_packing import MOST, PLACED, offline_packing
+from jaxmem.recordings.offline_packing import MOST_STACKED, PLACED, offline_packing
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.packing import Packing
-from jaxmem.recordings.replay import MOST_UNITS, ROOM, Events, Player, Replayed, replay
+from jaxmem.recordings.replay import (
+    ARENA_FACTOR,
+    MOST_UNITS,
+    BytePlayer,
+    Replayed,
+    ReplayEvents,
+    replay,
+)
 from jaxmem.recordings.scorer_file import load_scorer
 from jaxmem.render.trace_verdict import Ratios
 from jaxmem.rules import BOUNDED, ORDERED
 
-FACTORS = (1.02, 1.05, 1.1, ROOM)  # arenas over peak live, in which failures are counted
-SMALL = 16  # a request up to peak live / SMALL is small to the rules with a threshold
+FACTORS = (1.02, 1.05, 1.1, ARENA_FACTOR)  # arenas over peak live, in which failures are counted
+SMALL_SHARE = 16  # a request up to peak live / SMALL is small to the rules with a threshold
 
 CONVENTIONS = {
     "time": "a block that dies before a request is freed before it; holes merge at once",
@@ -40,7 +47,7 @@ CONVENTIONS = {
     "offline": "the lowest of stacks built with every lifetime known: the blocks by size x "
     "lifetime, by size and by lifetime, those at the top earlier the next time, as often as "
     f"{PLACED:,} placements allow, the lowest of a few hundred blocks improved by simulated "
-    f"annealing over its order; of more than {MOST:,} blocks those with the largest size x "
+    f"annealing over its order; of more than {MOST_STACKED:,} blocks those with the largest size x "
     "lifetime once, and the others above by first fit; or what one of the policies needs, if that "
     "is less; in brackets which it was",
     "lower bound": "peak live itself, below which there is no packing",
@@ -74,7 +81,9 @@ class Headroom:
 
 
 def headroom(
-    events: Events, policies: Sequence[str], report: Callable[[str], None] = lambda doing: None
+    events: ReplayEvents,
+    policies: Sequence[str],
+    report: Callable[[str], None] = lambda doing: None,
 ) -> Headroom:
     """Replays a recording under each policy, in an arena that grows and in bounded ones.
 
@@ -86,7 +95,7 @@ def headroom(
         ValueError: an unknown policy, or one that needs more than 2**31 - 2 units.
     """
     peak = events.peak_live
-    threshold = max(1, peak // SMALL)
+    threshold = max(1, peak // SMALL_SHARE)
     check_room(events)
     players = [_Arenas(events, name, _player(name, threshold)) for name in policies]
     _play_side_by_side(players, report)
@@ -113,7 +122,7 @@ def headroom(
     )
 
 
-def _share_by_best_fit(events: Events, cells: int) -> float:
+def _share_by_best_fit(events: ReplayEvents, cells: int) -> float:
     """Finds the share of requests that best fit places for a learned policy: 0 .. 1."""
     change = np.where(events.frees, -1, 1)
     units, blocks = (
@@ -124,33 +133,33 @@ def _share_by_best_fit(events: Events, cells: int) -> float:
     return float(blocks_are_tiny(live, jnp.asarray(cells, jnp.int32)).mean())
 
 
-def arena_needed(
-    events: Events, player: Player, report: Callable[[str], None] = lambda doing: None
+def units_needed(
+    events: ReplayEvents, player: BytePlayer, report: Callable[[str], None] = lambda doing: None
 ) -> int:
     """Finds the units of the smallest arena that places every request, as `headroom` has it."""
     arenas = _Arenas(events, "player", player)
     arenas.report = report
     for factor in FACTORS:
-        arenas.does(_cells(factor, events.peak_live))
+        arenas.does(_arena_units(factor, events.peak_live))
     return arenas.needed_units()
 
 
-def _player(name: str, threshold: int) -> Player:
+def _player(name: str, threshold: int) -> BytePlayer:
     return order_of(name, threshold) if name in ORDERED else load_scorer(name)
 
 
-def _cells(factor: float, peak: int) -> int:
+def _arena_units(factor: float, peak: int) -> int:
     """Returns the arena of so many times the peak live units, rounded down."""
     return int(factor * peak)
 
 
-def check_room(events: Events) -> None:
+def check_room(events: ReplayEvents) -> None:
     """Raises ValueError where the largest arena of `FACTORS` cannot be."""
-    units = _cells(FACTORS[-1], events.peak_live)
+    units = _arena_units(FACTORS[-1], events.peak_live)
     _check_room(events, f"an arena of {FACTORS[-1]} x peak live", units)
 
 
-def _check_room(events: Events, what: str, units: int) -> None:
+def _check_room(events: ReplayEvents, what: str, units: int) -> None:
     if units > MOST_UNITS:
         larger = events.alignment
         while units * events.alignment > MOST_UNITS * larger:
@@ -197,7 +206,7 @@ class _Arenas:
     high_water = 0  # units of the arena that grows
     needed = 0  # units of the smallest arena that does
 
-    def __init__(self, events: Events, name: str, player: Player) -> None:
+    def __init__(self, events: ReplayEvents, name: str, player: BytePlayer) -> None:
         self.events, self.name, self.player = events, name, player
         self.grows = name in ORDERED and name not in BOUNDED
         self.failed: dict[float, np.ndarray] = {}  # bool[R] by arena / peak live
@@ -211,7 +220,7 @@ class _Arenas:
         if self.grows:
             self.high_water = self._high_water()
         for factor in FACTORS:
-            cells = _cells(factor, self.events.peak_live)
+            cells = _arena_units(factor, self.events.peak_live)
             played = self._replay(cells, f"{factor} x peak live")
             self.known[cells] = played.served
             self.failed[factor] = played.failed

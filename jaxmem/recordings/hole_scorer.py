@@ -19,7 +19,7 @@ from jaxmem.recordings.orders import order_of
 TINY = 1 / 256  # of the arena, on the mean over live blocks
 SURE = 1.0  # blocks like it that must have died to count as much as what is known of all programs
 PRIOR = ("one", "size", "size^2", "begins", "begins*size")
-FEATURES = (
+HOLE_FEATURES = (
     *("left", "sqrt left", "exact", "tightest", "largest", "lowest", "highest", "high end"),
     *("address", "address*size", "high end*size", "address*life", "high end*life"),
     *("address^2", "address^2*life", "left*life", "sqrt left*life", "left*size"),
@@ -54,7 +54,7 @@ def blocks_are_tiny(live: Live, cells: jax.Array) -> jax.Array:
 class HoleScorer(struct.PyTreeNode):
     """The learned weights."""
 
-    weights: jax.Array  # float32[F]  of `FEATURES`
+    weights: jax.Array  # float32[F]  of `HOLE_FEATURES`
     prior: jax.Array  # float32[P]  of `PRIOR`, whose weighted sum is a logarithm of a lifetime
 
     def place(
@@ -64,10 +64,10 @@ class HoleScorer(struct.PyTreeNode):
         return jax.lax.cond(
             blocks_are_tiny(live, cells) | known.given,
             lambda: table.place(known.size, order_of("best")),
-            lambda: table.place_where(known.size, self.worth(table, cells, known, live)),
+            lambda: table.place_where(known.size, self.score(table, cells, known, live)),
         )
 
-    def worth(self, table: HoleTable, cells: jax.Array, known: Known, live: Live) -> jax.Array:
+    def score(self, table: HoleTable, cells: jax.Array, known: Known, live: Live) -> jax.Array:
         """Scores the low and the high end of the hole in each slot: float32[2, H].
 
         The lifetime that is foretold is the mean logarithm over the blocks like it that have died,

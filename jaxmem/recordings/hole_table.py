@@ -96,25 +96,25 @@ class HoleTable(struct.PyTreeNode):
         table = jax.lax.cond(split, lambda: table._with_hole(split, low, start), lambda: table)
         return table, start
 
-    def place_where(self, size: jax.Array, worth: jax.Array) -> tuple[Self, jax.Array]:
+    def place_where(self, size: jax.Array, score: jax.Array) -> tuple[Self, jax.Array]:
         """Places a block at the end of a hole that is worth most, in an arena that is bounded.
 
         Args:
             size: int32[]  units, at least 1.
-            worth: float32[2, H]  of the low and the high end of the hole in each slot; of holes
+            score: float32[2, H]  of the low and the high end of the hole in each slot; of holes
                 that do not fit it does not matter.
         Returns:
             The table, and where the block starts: int32[], NOWHERE if no hole fits. Ties go to
             the low ends, and of those to the lower slot.
         """
         chex.assert_rank(size, 0)
-        chex.assert_shape(worth, (2, self.slots))
+        chex.assert_shape(score, (2, self.slots))
         fits = self.high - self.low >= size
-        worth = jnp.where(fits, worth, -jnp.inf)
-        best = -_least(-jnp.maximum(worth[0], worth[1]))
-        at_high = _least(-worth[0]) > -best
+        score = jnp.where(fits, score, -jnp.inf)
+        best = -_least(-jnp.maximum(score[0], score[1]))
+        at_high = _least(-score[0]) > -best
         slot = jnp.arange(self.slots, dtype=jnp.int32)
-        among = fits & (jnp.where(at_high, worth[1], worth[0]) >= best)
+        among = fits & (jnp.where(at_high, score[1], score[0]) >= best)
         chosen = slot == _least(jnp.where(among, slot, self.slots))
         # The one address that is not hidden.
         edge = _least(jnp.where(chosen, jnp.where(at_high, self.high - size, self.low), BEYOND))

@@ -7,7 +7,7 @@ from jaxmem.names import nearest
 from jaxmem.recordings.formats import read_trace
 from jaxmem.recordings.recording import Recording
 
-SUFFIXES = (".csv.gz", ".npz")
+LIBRARY_SUFFIXES = (".csv.gz", ".npz")
 
 
 def library_names() -> tuple[str, ...]:
@@ -34,6 +34,6 @@ def _files() -> dict[str, Traversable]:
     return {
         file.name.removesuffix(suffix): file
         for file in folder.iterdir()
-        for suffix in SUFFIXES
+        for suffix in LIBRARY_SUFFIXES
         if file.name.endswith(suffix)
     }

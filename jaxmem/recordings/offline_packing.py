@@ -18,7 +18,9 @@ from jaxmem.recordings.packing import ANNEALED, STACKS, Packing, deaths_of
 from jaxmem.recordings.replay import events_of, replay
 from jaxmem.recordings.stacking_search import blocks_of, dropped, lowest_stack, rounds_for
 
-MOST = 20_000  # blocks that are stacked one by one: the time for each grows with those below
+MOST_STACKED = (
+    20_000  # blocks that are stacked one by one: the time for each grows with those below
+)
 PLACED = 200_000  # blocks placed in all, in every order and round
 
 
@@ -27,7 +29,7 @@ def offline_packing(
 ) -> Packing:
     """Stacks the blocks as low as a search finds.
 
-    The `MOST` blocks with the largest size x lifetime are stacked. What is left of a longer
+    The `MOST_STACKED` blocks with the largest size x lifetime are stacked. What is left of a longer
     recording lies above them, where first fit puts it: a packing that exists, like every other.
 
     Args:
@@ -39,12 +41,12 @@ def offline_packing(
     life = death - birth
     area = size.astype(np.float64) * life
     first, *others = (np.argsort(-key, kind="stable") for key in (area, size, life))
-    if requests > MOST:
-        stack = _Stack(size, birth, death, first[:MOST])
-        start, rest = stack.start(requests), np.sort(first[MOST:])
+    if requests > MOST_STACKED:
+        stack = _Stack(size, birth, death, first[:MOST_STACKED])
+        start, rest = stack.start(requests), np.sort(first[MOST_STACKED:])
         start[rest], above = _first_fit(recording, size, rest)
         start[rest] += stack.height
-        return Packing(start, stack.height + above, MOST, STACKS)
+        return Packing(start, stack.height + above, MOST_STACKED, STACKS)
     turns = PLACED // (3 * requests)
     change = size.copy()
     mortal = death < requests

@@ -16,8 +16,8 @@ def order_of(name: str, threshold: int = 0) -> Order:
 
     Args:
         name: one of `ORDERED`.
-        threshold: units, of the largest request that is small to `two_ended` and `segregated`;
-            `segregated` takes best fit's hole for both kinds.
+        threshold: units, of the largest request that is small to `two_ended` and `two_ended_tuned`;
+            `two_ended_tuned` takes best fit's hole for both kinds.
     Raises:
         ValueError: there is no such rule, with the nearest names.
     """

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxmem.recordings import Recording
 
-COLUMNS = "id,lower,upper,size,offset"  # as MiniMalloc has them
+PACKING_COLUMNS = "id,lower,upper,size,offset"  # as MiniMalloc has them
 STACKS, ANNEALED = "stacks", "annealed"
 
 
@@ -57,7 +57,7 @@ def packing_lines(recording: Recording, start: np.ndarray, alignment: int) -> It
 
     A block is live for lower <= t < upper, where t counts requests; offsets are bytes.
     """
-    yield COLUMNS
+    yield PACKING_COLUMNS
     offset = start.astype(object) * alignment if alignment > 1 else start
     columns = (deaths_of(recording), recording.size, offset)
     rows = zip(*(column.tolist() for column in columns), strict=True)

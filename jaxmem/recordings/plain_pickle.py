@@ -13,14 +13,14 @@ from pickletools import opcodes
 from typing import Any, TypeVar
 
 from jaxmem.recordings.bounds import MOST_STEPS, PICKLED_EACH, STEPS_EACH
-from jaxmem.recordings.source import Source, TraceError, shown
+from jaxmem.recordings.source import Source, TraceError, quoted
 
 LONGEST_NUMBER = 9  # bytes of an integer: 64 bits and a sign
-REPORTED = 2**18  # instructions after which is told how far we are
+INSTRUCTIONS_BETWEEN_REPORTS = 2**18  # instructions after which is told how far we are
 WEIGHED = 2**12  # instructions after which the memory is compared with what is allowed
 SLOT = 8  # bytes that a place in a list takes
-MARK = 40  # bytes, an integer and its slot
-KEYS = frozenset({str, int})  # of dicts; to hash deeply nested tuples would overflow C's stack
+MARK_BYTES = 40  # bytes, an integer and its slot
+KEY_TYPES = frozenset({str, int})  # of dicts; to hash deeply nested tuples would overflow C's stack
 STOP, RECALL = ord("."), ord("h")
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class _Machine:
             for done in range(self.most):
                 if done % WEIGHED == 0:
                     self._weigh()
-                if done % REPORTED == 0:
+                if done % INSTRUCTIONS_BETWEEN_REPORTS == 0:
                     self.source.reached(self.at, len(data))
                 code = data[self.at]
                 self.at += 1
@@ -82,7 +82,7 @@ class _Machine:
 
     def _weigh(self) -> None:
         """Raises TraceError if the objects take more memory than is allowed."""
-        slots = SLOT * (len(self.stack) + len(self.memo)) + MARK * len(self.marks)
+        slots = SLOT * (len(self.stack) + len(self.memo)) + MARK_BYTES * len(self.marks)
         if self.weight + slots > self.source.most_bytes:
             raise self._fault(
                 f"too large: {self.what} may take {self.source.most_bytes:,} bytes of memory, and "
@@ -106,7 +106,7 @@ class _Machine:
                 "plain dicts, lists, texts and numbers"
             )
         return self._fault(
-            f"refused: the pickle asks for {shown(named)}, and {self.what} needs no class or "
+            f"refused: the pickle asks for {quoted(named)}, and {self.what} needs no class or "
             "function; nothing of it was run"
         )
 
@@ -175,7 +175,7 @@ class _Machine:
     def set_all(self) -> None:
         items = self.since_mark()
         keys, values = items[::2], items[1::2]
-        if len(keys) != len(values) or not KEYS.issuperset(map(type, keys)):
+        if len(keys) != len(values) or not KEY_TYPES.issuperset(map(type, keys)):
             raise TypeError
         grown = self.target(dict)
         grown.update(zip(keys, values, strict=True))
@@ -183,7 +183,7 @@ class _Machine:
 
     def set(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        if type(key) not in KEYS:
+        if type(key) not in KEY_TYPES:
             raise TypeError
         grown = self.target(dict)
         grown[key] = value

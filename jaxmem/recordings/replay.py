@@ -23,13 +23,15 @@ from jaxmem.recordings.history import history_of
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import BEYOND, HoleTable, Order, new_hole_table
 
-CHUNK = 2048  # events
+EVENTS_PER_CHUNK = 2048  # events
 LEAST_SLOTS = 64
 MOST_UNITS = BEYOND - 1  # of an arena
-ROOM = 1.2  # times peak live: the arenas that a recording is played in, as far as they are known
+ARENA_FACTOR = (
+    1.2  # times peak live: the arenas that a recording is played in, as far as they are known
+)
 
-Player = Order | HoleScorer
-Report = Callable[[float], None]  # told the share of the events that is done, 0 .. 1
+BytePlayer = Order | HoleScorer
+ReportShare = Callable[[float], None]  # told the share of the events that is done, 0 .. 1
 
 
 class Chunk(struct.PyTreeNode):
@@ -41,7 +43,7 @@ class Chunk(struct.PyTreeNode):
 
 
 @dataclass(frozen=True, eq=False)
-class Events:
+class ReplayEvents:
     """A recording as events, its sizes rounded up to units of `alignment` bytes."""
 
     recording: Recording
@@ -74,9 +76,11 @@ class Events:
 
     @cached_property
     def chunks(self) -> list[Chunk]:
-        """All events, `CHUNK` at a time; the last chunk is filled up with frees of no block."""
-        whole = self.padded(len(self.frees) + -len(self.frees) % CHUNK, _padded(self.blocks) - 1)
-        cut = jax.tree.map(lambda column: column.reshape(-1, CHUNK), whole)
+        """Yields `EVENTS_PER_CHUNK` events at a time, the last filled up with frees of no block."""
+        whole = self.padded(
+            len(self.frees) + -len(self.frees) % EVENTS_PER_CHUNK, _padded_count(self.blocks) - 1
+        )
+        cut = jax.tree.map(lambda column: column.reshape(-1, EVENTS_PER_CHUNK), whole)
         parts = range(len(cut.frees))
         return [jax.tree.map(lambda column, at=at: jnp.asarray(column[at]), cut) for at in parts]
 
@@ -107,7 +111,7 @@ def units_of(recording: Recording, alignment: int) -> np.ndarray:
     return -(-recording.size // alignment)
 
 
-def events_of(recording: Recording, alignment: int, given: int = 0) -> Events:
+def events_of(recording: Recording, alignment: int, given: int = 0) -> ReplayEvents:
     """Makes a recording's events; for a scorer, best fit places the first `given` requests.
 
     Frees after the last allocation change no figure and are left out.
@@ -125,7 +129,7 @@ def events_of(recording: Recording, alignment: int, given: int = 0) -> Events:
     request = np.concatenate([number, mortal])[order]
     frees = order >= requests
     numbers = _numbered(frees, request, requests)
-    events = Events(recording, alignment, frees, numbers, request, given)
+    events = ReplayEvents(recording, alignment, frees, numbers, request, given)
     if events.peak_live > MOST_UNITS:
         raise ValueError(
             f"{recording.name} has {events.peak_live:,} units of {alignment:,} bytes live at once; "
@@ -136,10 +140,10 @@ def events_of(recording: Recording, alignment: int, given: int = 0) -> Events:
 
 
 def least_alignment(recording: Recording, alignment: int) -> int:
-    """Doubles the alignment until `ROOM` times the peak live bytes fit an arena."""
+    """Doubles the alignment until `ARENA_FACTOR` times the peak live bytes fit an arena."""
     while True:
         units = Recording(recording.name, units_of(recording, alignment), recording.lifetime)
-        if units.peak_live * ROOM <= MOST_UNITS:
+        if units.peak_live * ARENA_FACTOR <= MOST_UNITS:
             return alignment
         alignment *= 2  # fewer than MOST_UNITS / ROOM blocks are ever live, so that this ends
 
@@ -196,12 +200,12 @@ class Replayed:
 
 
 def replay(
-    events: Events,
+    events: ReplayEvents,
     cells: int,
-    player: Player,
+    player: BytePlayer,
     *,
     until_failure: bool = False,
-    report: Report = lambda share: None,
+    report: ReportShare = lambda share: None,
 ) -> Replayed:
     """Plays all events in one arena.
 
@@ -211,14 +215,14 @@ def replay(
         until_failure: stop soon after the first failure.
         report: told after each chunk; what it raises ends the replay.
     """
-    state = Played.new(cells, LEAST_SLOTS, _padded(events.blocks))
+    state = Played.new(cells, LEAST_SLOTS, _padded_count(events.blocks))
     failed, start = np.zeros(len(events.frees), bool), np.full(len(events.frees), NOWHERE)
     most = 0
-    for first, chunk in zip(range(0, len(failed), CHUNK), events.chunks, strict=True):
+    for first, chunk in zip(range(0, len(failed), EVENTS_PER_CHUNK), events.chunks, strict=True):
         state, failures, starts, holes = _advanced(state, chunk, player)
-        part = failed[first : first + CHUNK]
+        part = failed[first : first + EVENTS_PER_CHUNK]
         part[:] = failures[: len(part)]
-        start[first : first + CHUNK] = starts[: len(part)]
+        start[first : first + EVENTS_PER_CHUNK] = starts[: len(part)]
         report((first + len(part)) / len(failed))
         if until_failure and part.any():
             break
@@ -229,22 +233,22 @@ def replay(
 
 
 def _advanced(
-    state: Played, chunk: Chunk, player: Player
+    state: Played, chunk: Chunk, player: BytePlayer
 ) -> tuple[Played, np.ndarray, np.ndarray, int]:
     """Plays a chunk with as many slots as it takes: state, what came of each event, the holes.
 
     Of an event: whether it failed, bool[E], and the start of its block, int32[E].
     """
     while True:
-        after, failures, starts, holes = _play(state, chunk, player)
+        after, failures, starts, holes = _play_chunk(state, chunk, player)
         if not after.table.full:
             return after, np.asarray(failures), np.asarray(starts), int(holes)
         state = state.replace(table=_with_slots(state.table, 2 * state.table.slots))
 
 
 @jax.jit
-def _play(
-    state: Played, chunk: Chunk, player: Player
+def _play_chunk(
+    state: Played, chunk: Chunk, player: BytePlayer
 ) -> tuple[Played, jax.Array, jax.Array, jax.Array]:
     def turn(state: Played, event: Chunk) -> tuple[Played, tuple[jax.Array, jax.Array]]:
         state, failed = step(state, event, player)
@@ -254,7 +258,7 @@ def _play(
     return state, failures, starts, state.table.holes()
 
 
-def step(state: Played, event: Chunk, player: Player) -> tuple[Played, jax.Array]:
+def step(state: Played, event: Chunk, player: BytePlayer) -> tuple[Played, jax.Array]:
     """Plays one event, and tells whether it was a request that failed: bool[]."""
     start, known = state.start[event.block], event.known
 
@@ -278,10 +282,10 @@ def step(state: Played, event: Chunk, player: Player) -> tuple[Played, jax.Array
 
 def _slots_for(holes: int) -> int:
     """Returns slots for so many holes, and for a quarter as many more to come."""
-    return max(LEAST_SLOTS, _padded(holes + holes // 4))
+    return max(LEAST_SLOTS, _padded_count(holes + holes // 4))
 
 
-def _padded(count: int) -> int:
+def _padded_count(count: int) -> int:
     """Returns the power of two above `count`: few shapes to compile."""
     return 2 ** int(count).bit_length()
 

@@ -5,20 +5,20 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.policy_file import PolicyFileError, read_carded, write_carded
-from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.policy_file import PolicyFileError, read_policy_file, write_policy_file
+from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 
-FORMAT = "jaxmem-scorer-1"
+SCORER_FORMAT = "jaxmem-scorer-1"
 _SHIPPED = Path(__file__).parent / "scorers"
 # Those that come with the package, to be loaded by name.
 SCORERS = tuple(sorted(file.stem for file in _SHIPPED.glob("*.safetensors")))
-_NAMES = {"weights": FEATURES, "prior": PRIOR}
+_NAMES = {"weights": HOLE_FEATURES, "prior": PRIOR}
 
 
 def save_scorer(path: Path | str, scorer: HoleScorer, training: dict[str, object]) -> None:
     """Writes the weights with how they were learned, whole or not at all."""
     arrays = {name: np.asarray(getattr(scorer, name), np.float32) for name in _NAMES}
-    write_carded(path, arrays, {"format": FORMAT, **_NAMES, "training": training})
+    write_policy_file(path, arrays, {"format": SCORER_FORMAT, **_NAMES, "training": training})
 
 
 def load_scorer(path: Path | str) -> HoleScorer:
@@ -30,9 +30,11 @@ def load_scorer(path: Path | str) -> HoleScorer:
         PolicyFileError: no such file, no scorer, or made for other features than this version's.
     """
     file = _SHIPPED / f"{path}.safetensors" if path in SCORERS else path
-    arrays, card = read_carded(file, path)
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise PolicyFileError(f"{path}: no scorer of format {FORMAT}; recordings in bytes need one")
+    arrays, card = read_policy_file(file, path)
+    if not isinstance(card, dict) or card.get("format") != SCORER_FORMAT:
+        raise PolicyFileError(
+            f"{path}: no scorer of format {SCORER_FORMAT}; recordings in bytes need one"
+        )
     for name, features in _NAMES.items():
         if card.get(name) != list(features):
             raise PolicyFileError(f"{path}: made for other features than this version's, of {name}")

@@ -6,7 +6,7 @@ from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.render.trace_info import SizeBin
 
-POINTS = 1000  # of the live curve
+CURVE_POINTS = 1000  # of the live curve
 
 
 def size_histogram(recording: Recording) -> list[SizeBin]:
@@ -54,12 +54,12 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def live_curve(live: np.ndarray) -> dict[str, list[int]]:
-    """Finds the most bytes live in each of `POINTS` stretches of time, as long as each other.
+    """Finds the most bytes live in each of `CURVE_POINTS` stretches of time, as long as each other.
 
     Args:
         live: int64[R]  bytes when each request has been placed.
     Returns:
         `request`, the first of each stretch, and `bytes`.
     """
-    first = np.unique(np.linspace(0, len(live), POINTS, endpoint=False).astype(np.int64))
+    first = np.unique(np.linspace(0, len(live), CURVE_POINTS, endpoint=False).astype(np.int64))
     return {"request": first.tolist(), "bytes": np.maximum.reduceat(live, first).tolist()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jaxmem.recordings.bounds import MOST_BYTES
-from jaxmem.recordings.unpacking import DAMAGE, PACKED, unpacked
+from jaxmem.recordings.unpacking import PACKED, PACKING_DAMAGE, unpacked
 
 HEAD = 2**16  # bytes by which a format is told
 PIECE = 2**20  # bytes that are read at once
@@ -95,7 +95,7 @@ class Source:
         while len(head) < HEAD:
             try:
                 piece = stream.read1(HEAD - len(head))
-            except DAMAGE as error:
+            except PACKING_DAMAGE as error:
                 return bytes(head), error
             except OSError as error:
                 raise unreadable(self.where, error) from None
@@ -158,7 +158,7 @@ class Source:
     def _read(self, read: Callable[[int], bytes], most: int) -> bytes:
         try:
             piece = read(most)
-        except DAMAGE:
+        except PACKING_DAMAGE:
             raise self.fault(
                 f"the {self.packing} data are truncated or damaged here; pack or copy the file "
                 "again"
@@ -186,7 +186,7 @@ def printable(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """Shows what a file holds, for a message: quoted, on one line and short."""
     return repr(text if len(text) <= 40 else text[:37] + "...")
 

@@ -5,7 +5,7 @@ those before it that it shares a moment with. Dropped in the order of their addr
 of any packing come to lie no higher than they were: the lowest packing is among the stacks, and to
 look for an order is enough. An order is changed a little at a time, and the change is kept if the
 stack is not higher, or only so much higher as chance allows, ever less (Kirkpatrick, Gelatt &
-Vecchi 1983). `TRIED` orders with one change or several are tried at once, in arenas side by side,
+Vecchi 1983). `ORDERS_TRIED` orders with a change or more are tried at once, in arenas side by side,
 and of those that may be kept the lowest is.
 """
 
@@ -18,15 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-TRIED = 8  # orders at once: with more there is less time for one change after another
+ORDERS_TRIED = 8  # orders at once: with more there is less time for one change after another
 CHANGES = (8, 4, 2, 1)  # in an order; most of them leave the height as it is
 HOT, COLD = 0.003, 0.0003  # how much higher a stack may easily become, in the peak that is live
 PART = 2000  # rounds in one call
 LEAST_PARTS = 16  # fewer find nothing
-WORK = 2.5e10  # blocks x sections x orders x rounds: within a minute on two CPU cores
+WORK_PER_SEARCH = 2.5e10  # blocks x sections x orders x rounds: within a minute on two CPU cores
 EACH = 3000  # rounds for each block, at most
 SWAPPED = 0.25  # of the changes swap two blocks; the others take one out and put it in elsewhere
-BEYOND = 2**31 - 1  # a height above all others
+ABOVE_ALL = 2**31 - 1  # a height above all others
 
 
 class Blocks(struct.PyTreeNode):
@@ -56,17 +56,17 @@ def blocks_of(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> Blocks:
     first = section(birth)
     named, first = np.unique(first, return_inverse=True)
     end = np.searchsorted(named, section(death - 1), side="right")
-    columns = (first, end, np.minimum(size, BEYOND))
+    columns = (first, end, np.minimum(size, ABOVE_ALL))
     rows = (jnp.asarray(column.astype(np.int32)) for column in columns)
     return Blocks(*rows, sections=len(named))
 
 
 def rounds_for(blocks: Blocks) -> int:
-    """Rounds that `WORK` and `EACH` allow for; 0 where those are too few to find anything."""
+    """Counts the rounds that `WORK_PER_SEARCH` and `EACH` allow; 0: too few to find anything."""
     count = len(blocks.size)
-    if int(np.asarray(blocks.size, np.int64).sum()) >= BEYOND:
+    if int(np.asarray(blocks.size, np.int64).sum()) >= ABOVE_ALL:
         return 0  # heights are int32
-    parts = int(WORK / (count * blocks.sections * TRIED * PART))
+    parts = int(WORK_PER_SEARCH / (count * blocks.sections * ORDERS_TRIED * PART))
     if parts < LEAST_PARTS:
         return 0
     return PART * min(parts, 1 + count * EACH // PART)
@@ -83,7 +83,7 @@ def lowest_stack(
 
     Args:
         order: int64[N]  to begin with.
-        rounds: of `TRIED` orders each; fewer where the most that is live is reached, below which
+        rounds: of `ORDERS_TRIED` orders each; fewer where the most live is reached, below which
             nothing can be.
         report: told how far it is.
     """
@@ -146,11 +146,11 @@ def _searched(search: _Search, blocks: Blocks, heat: jax.Array, key: jax.Array) 
     def turn(search: _Search, now: tuple[jax.Array, jax.Array]) -> tuple[_Search, None]:
         heat, key = now
         changing, chance = jax.random.split(key)
-        orders = _changed(search.order, changing)
+        orders = _with_changes(search.order, changing)
         heights = _heights(blocks, orders)
-        allowed = heat * jax.random.exponential(chance, (TRIED,))
+        allowed = heat * jax.random.exponential(chance, (ORDERS_TRIED,))
         kept = (heights - search.height).astype(jnp.float32) <= allowed
-        which = jnp.argmin(jnp.where(kept, heights, BEYOND))
+        which = jnp.argmin(jnp.where(kept, heights, ABOVE_ALL))
         order = jnp.where(kept[which], orders[which], search.order)
         height = jnp.where(kept[which], heights[which], search.height)
         lower = height < search.best
@@ -164,16 +164,16 @@ def _searched(search: _Search, blocks: Blocks, heat: jax.Array, key: jax.Array) 
     return jax.lax.scan(turn, search, (heat, jax.random.split(key, heat.shape[0])))[0]
 
 
-def _changed(order: jax.Array, key: jax.Array) -> jax.Array:
+def _with_changes(order: jax.Array, key: jax.Array) -> jax.Array:
     """Makes orders with as many changes as `CHANGES` has it: int32[TRIED, N] from int32[N]."""
     count = order.shape[0]
     now = jnp.arange(count)
-    changes = jnp.repeat(jnp.array(CHANGES), TRIED // len(CHANGES))[:, None]
+    changes = jnp.repeat(jnp.array(CHANGES), ORDERS_TRIED // len(CHANGES))[:, None]
 
     def change(number: int, orders: jax.Array) -> jax.Array:
         place, kind = jax.random.split(jax.random.fold_in(key, number))
-        start, end = jax.random.randint(place, (2, TRIED, 1), 0, count)
-        swaps = jax.random.uniform(kind, (TRIED, 1)) < SWAPPED
+        start, end = jax.random.randint(place, (2, ORDERS_TRIED, 1), 0, count)
+        swaps = jax.random.uniform(kind, (ORDERS_TRIED, 1)) < SWAPPED
         between = (now >= jnp.minimum(start, end)) & (now <= jnp.maximum(start, end))
         shifted = jnp.where(between & ~swaps, now + jnp.sign(end - start), now)
         source = jnp.where(now == end, start, shifted)
@@ -181,5 +181,5 @@ def _changed(order: jax.Array, key: jax.Array) -> jax.Array:
         source = jnp.where(number < changes, source, now)
         return jnp.take_along_axis(orders, source, axis=1)
 
-    orders = jnp.broadcast_to(order, (TRIED, count))
+    orders = jnp.broadcast_to(order, (ORDERS_TRIED, count))
     return jax.lax.fori_loop(0, max(CHANGES), change, orders)

@@ -22,22 +22,22 @@ from jaxmem.recordings.about import About
 from jaxmem.recordings.bounds import MOST_ABOUT, MOST_NAMES, MOST_REQUESTS, MOST_STORED, STORED_EACH
 from jaxmem.recordings.recording import LARGEST_SIZE, Recording
 from jaxmem.recordings.sites import CallSites
-from jaxmem.recordings.source import PIECE, Source, TraceError, printable, shown
+from jaxmem.recordings.source import PIECE, Source, TraceError, printable, quoted
 from jaxmem.whole_files import written_whole
 
 VERSION = 2
 VERSIONS = (1, 2)  # that can be read
 SUFFIX = ".npz"
-MAGIC = b"PK\x03\x04"
-WHAT = "a store of jaxmem"
+ZIP_MAGIC = b"PK\x03\x04"
+STORE_KIND = "a store of jaxmem"
 # What zipfile, zlib, json and NumPy raise over a file that is no npz, or no longer one.
-DAMAGE = (
+STORE_DAMAGE = (
     *(BadZipFile, EOFError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError),
     *(RecursionError, RuntimeError, TypeError, ValueError, struct.error, zlib.error),
 )
 # Of an array, format 1.0. NumPy itself parses it as Python, which hostile text makes costly.
 ARRAY_MAGIC = b"\x93NUMPY\x01\x00"
-HEADER = re.compile(
+ARRAY_HEADER = re.compile(
     r"\{'descr': '([<>|=][a-zA-Z]\d{0,9})', 'fortran_order': (?:True|False), "
     r"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n"
 )
@@ -77,7 +77,7 @@ def read_store(source: Source) -> Recording:
     """
     most = MOST_REQUESTS if source.most is None else source.most
     stored = MOST_STORED if source.most is None else STORED_EACH * most + MOST_ABOUT
-    data = source.whole(stored, WHAT)
+    data = source.whole(stored, STORE_KIND)
     try:
         with ZipFile(BytesIO(data)) as archive:
             store = _Store(source, archive)
@@ -93,10 +93,10 @@ def read_store(source: Source) -> Recording:
             sites = store.call_sites(most) if store.has("site_key") else None
     except TraceError:
         raise
-    except DAMAGE as error:
+    except STORE_DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise TraceError(
-            f"{source.where}: {WHAT} that is damaged, or another zip file ({reason})"
+            f"{source.where}: {STORE_KIND} that is damaged, or another zip file ({reason})"
         ) from None
     known = About(**{field.name: about[field.name] for field in fields(About)})
     try:
@@ -106,7 +106,7 @@ def read_store(source: Source) -> Recording:
     for name in ("events", "requests", "peak_live"):
         if about[name] != getattr(recording, name):
             raise TraceError(
-                f"{source.where}: damaged: it says {name} {shown(str(about[name]))} and "
+                f"{source.where}: damaged: it says {name} {quoted(str(about[name]))} and "
                 f"has {getattr(recording, name)}"
             )
     return recording
@@ -119,7 +119,7 @@ def _other_zip(names: list[str]) -> str:
             "a file of torch.save, which holds no recording; a snapshot of CUDA memory is what "
             "torch.cuda.memory._dump_snapshot(FILE) writes"
         )
-    held = shown(names[0]) if names else "nothing"
+    held = quoted(names[0]) if names else "nothing"
     more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
     return f"a zip file, of {held}{more}; unzip it, and give what was in it"
 
@@ -163,7 +163,7 @@ class _Store:
         """Reads shape and kind of an array, at which the file is then."""
         prefix = file.read(len(ARRAY_MAGIC) + 2)
         magic, length = prefix[:-2], int.from_bytes(prefix[-2:], "little")
-        header = HEADER.fullmatch(file.read(length).decode("latin-1"))
+        header = ARRAY_HEADER.fullmatch(file.read(length).decode("latin-1"))
         if magic != ARRAY_MAGIC or header is None:
             raise self.fault(
                 "it does not begin as NumPy begins a vector of numbers; it is damaged: copy the "

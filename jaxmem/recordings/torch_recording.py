@@ -16,7 +16,7 @@ from jaxmem.recordings.source import Source
 
 FORMAT = "torch-profiler"
 HOST = "cpu"
-ELSEWHERE = "allocations and frees on other devices, left out"
+NOT_ON_CPU = "allocations and frees on other devices, left out"
 
 
 class BlockEvent(NamedTuple):
@@ -80,7 +80,7 @@ def paired(events: Iterable[BlockEvent], name: str, program: str) -> Recording:
     blocks = Events(source)
     for source.number, event in enumerate(events, 1):
         if event.device != HOST:
-            blocks.counted[ELSEWHERE] += 1
+            blocks.counted[NOT_ON_CPU] += 1
         elif event.size > 0:
             blocks.allocate(event.address, event.size, event.operators[::-1] or None)
         else:

@@ -11,7 +11,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 PACKED = (".gz", ".zst")
 # A block of 128 KiB may be packed into four bytes: of a small piece not too much can come.
-PIECE = 1024  # bytes
+PIECE_BYTES = 1024  # bytes
 LARGEST_WINDOW = 2**27  # bytes that zstd may look back, and so take: its own limit
 
 
@@ -19,7 +19,7 @@ class DamagedError(Exception):
     """Packed data that end too early or cannot be unpacked."""
 
 
-DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, DamagedError)
+PACKING_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, DamagedError)
 
 
 def unpacked(file: BufferedReader) -> tuple[BufferedReader, str]:
@@ -71,7 +71,7 @@ class _ZstdFile(RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
-            self._packed = self._packed or self._file.read(PIECE)
+            self._packed = self._packed or self._file.read(PIECE_BYTES)
             if not self._packed:
                 if self._frame is not None:
                     raise DamagedError("the last frame is not whole")

@@ -42,7 +42,7 @@ def varied(recording: Recording, rng: np.random.Generator, variety: Variety = VA
     size = np.maximum(1, np.rint(size * changed[alike])).astype(np.int64)
     # A death comes before the request that follows it, wherever that has moved in its burst.
     lifetime = np.searchsorted(np.sort(birth), death[order]) - np.arange(len(order))
-    return _recording(recording.name, size[order], np.maximum(lifetime, 1))
+    return _recording_of(recording.name, size[order], np.maximum(lifetime, 1))
 
 
 def window(recording: Recording, first: int, length: int, full: bool) -> tuple[Recording, int]:
@@ -69,11 +69,11 @@ def window(recording: Recording, first: int, length: int, full: bool) -> tuple[R
     shift = len(before) - first  # of a request's number
     lifetime = np.minimum(death[chosen], end) + shift - np.arange(len(chosen))
     site = None if recording.site is None else recording.site[chosen]
-    cut = _recording(recording.name, recording.size[chosen], lifetime, site)
+    cut = _recording_of(recording.name, recording.size[chosen], lifetime, site)
     return replace(cut, call_sites=recording.call_sites), len(before)
 
 
-def _recording(
+def _recording_of(
     name: str, size: np.ndarray, lifetime: np.ndarray, site: np.ndarray | None = None
 ) -> Recording:
     """Makes a recording, in which what outlives it is never freed."""

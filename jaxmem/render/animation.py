@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxmem.render import style
-from jaxmem.render.memory import Layout
-from jaxmem.render.memory_map import blocks_of, paint
+from jaxmem.render.memory import LayoutLike
+from jaxmem.render.memory_map import drawn_blocks, paint
 from jaxmem.render.palette import (
     EDGE,
     FAILED,
@@ -23,7 +23,7 @@ from jaxmem.render.palette import (
     policy_title,
 )
 
-COLUMNS = 3  # panels side by side
+PANELS_ACROSS = 3  # panels side by side
 PANEL = (360, 220)  # pixels of a map, across and up
 MARGIN, HEAD, LANE = 24, 58, 14  # pixels: between panels, above a map, of its failures
 FRAMES = 120  # at most
@@ -42,7 +42,7 @@ def draw_frames(
     size: np.ndarray,
     lifetime: np.ndarray,
     cells: int,
-    layout: Layout = (),
+    layout: LayoutLike = (),
     *,
     title: str,
     frames: int = FRAMES,
@@ -64,7 +64,7 @@ def draw_frames(
     if not placements or not len(size):
         raise ValueError("a race needs at least one policy and one request")
     starts = {name: np.asarray(start) for name, start in placements.items()}
-    width, height, corners = _places(len(starts))
+    width, height, corners = _panel_corners(len(starts))
     panels = [
         _Panel(name, start < 0, _whole_map(start, size, lifetime, cells, layout), corner)
         for (name, start), corner in zip(starts.items(), corners, strict=True)
@@ -76,9 +76,9 @@ def draw_frames(
     return [_frame(empty, panels, int(time), len(size)) for time in times]
 
 
-def _places(panels: int) -> tuple[int, int, list[tuple[int, int]]]:
+def _panel_corners(panels: int) -> tuple[int, int, list[tuple[int, int]]]:
     """Returns width and height of a frame, even, and the corner of each map."""
-    across = min(panels, COLUMNS)
+    across = min(panels, PANELS_ACROSS)
     down = -(-panels // across)
     step = (PANEL[0] + MARGIN, PANEL[1] + HEAD)
     corners = [
@@ -89,7 +89,7 @@ def _places(panels: int) -> tuple[int, int, list[tuple[int, int]]]:
 
 
 def _whole_map(
-    start: np.ndarray, size: np.ndarray, lifetime: np.ndarray, cells: int, layout: Layout
+    start: np.ndarray, size: np.ndarray, lifetime: np.ndarray, cells: int, layout: LayoutLike
 ) -> Image.Image:
     """Draws the map of a whole sequence, with what was wasted, at the size of a panel."""
     fine, last = (2 * PANEL[0], 2 * PANEL[1]), len(size)
@@ -102,7 +102,7 @@ def _whole_map(
     for at, many in layout:
         draw.rectangle((0, at * up, fine[0], (at + many) * up - 1), fill=LAYOUT)
     shades, norm = style.sequential_map(), style.lifetime_scale(np.asarray(lifetime))
-    blocks = blocks_of(start, np.asarray(size), np.asarray(lifetime), 0, last, shades, norm)
+    blocks = drawn_blocks(start, np.asarray(size), np.asarray(lifetime), 0, last, shades, norm)
     painted = Image.fromarray(paint(blocks, cells, 0, last, *fine))
     image.paste(painted, (0, 0), painted)
     return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize(PANEL, Image.Resampling.BOX)

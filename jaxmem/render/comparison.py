@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from jaxmem.render.palette import GRID, INK, MUTED, count, policy_colour, policy_title
 from jaxmem.render.report import MAIN, Results, policies_by_failures
-from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 
 BOUNDS = {"clairvoyant": "greedy, lifetimes known", "hindsight": "best placements found"}
-BEYOND = 2.5  # times the reference's failures: what fails more is off the scale of the profile
+OFF_SCALE = 2.5  # times the reference's failures: what fails more is off the scale of the profile
 
 
 def draw_comparison(
@@ -35,7 +35,7 @@ def draw_comparison(
     profile = failed if failed and sequences > 1 else {}
     with picture_style():
         rows = len(names) + (len(BOUNDS) if "hindsight" in results else 0)
-        figure = new_figure(WIDTH, 1.5 + 0.34 * max(rows, 5))
+        figure = new_figure(FIGURE_WIDTH, 1.5 + 0.34 * max(rows, 5))
         figure.suptitle(
             f"{results['workload']}, {count(results['cells'], 'cell')}: "
             f"{count(sequences, 'request sequence')}",
@@ -97,7 +97,7 @@ def _draw_row(axes: Axes, row: int, name: str, entry: Mapping[str, Any]) -> None
 def _draw_profile(axes: Axes, failed: Mapping[str, np.ndarray], reference: float) -> None:
     axes.set_title("spread over the sequences")
     most = max(float(np.max(values)) for values in failed.values())
-    right = min(most, BEYOND * reference) if reference > 0 else most
+    right = min(most, OFF_SCALE * reference) if reference > 0 else most
     right = right if right > 0 else 1.0
     for name, values in failed.items():
         at = np.sort(np.asarray(values, np.float64))

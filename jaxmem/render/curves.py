@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from jaxmem.render.palette import GRID, INK, MUTED, policy_colour, policy_title
-from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 
 Values = Sequence[float] | np.ndarray
 START = "its start"  # the label of the rule that training starts from
@@ -91,10 +91,10 @@ def draw_learning_curve(
     known = {name: float(value) for name, value in references.items() if np.isfinite(value)}
     seen = np.isfinite(failed) & np.isfinite(at)
     with picture_style():
-        figure = new_figure(WIDTH, 5.2)
+        figure = new_figure(FIGURE_WIDTH, 5.2)
         axes = figure.subplots()
         figure.suptitle(title, x=0.01, ha="left")
-        low, high = _scale(failed[seen], [*known.values(), *([start[1]] if start else [])])
+        low, high = _y_limits(failed[seen], [*known.values(), *([start[1]] if start else [])])
         axes.set_ylim(low, high)
         right = float(at[seen].max()) if seen.any() else 0.0
         axes.set_xlim(0, right if right > 0 else 1)
@@ -143,7 +143,7 @@ def _mark_kept(axes: Axes, steps: float, failed: float) -> None:
                   )  # fmt: skip
 
 
-def _scale(failed: np.ndarray, references: list[float]) -> tuple[float, float]:
+def _y_limits(failed: np.ndarray, references: list[float]) -> tuple[float, float]:
     """Chooses the y limits: all good references, the curve's end, and its start if near."""
     near = [value for value in references if value <= 2 * min(references)]
     if failed.size:

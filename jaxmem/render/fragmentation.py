@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from jaxmem.render.curves import spread
 from jaxmem.render.palette import GRID, INK, policy_colour, policy_title
-from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 
 SHORT = 40  # requests
 POINTS = 640  # of a line: what is longer is averaged, so that a line stays a line
@@ -39,7 +39,7 @@ def draw_fragmentation(
             f"{', '.join(failed) or 'nobody'}: both are needed, of the same policies"
         )
     with picture_style():
-        figure = new_figure(WIDTH, 6.2)
+        figure = new_figure(FIGURE_WIDTH, 6.2)
         above, below = figure.subplots(2, 1, sharex=True)
         figure.suptitle(title, x=0.008, ha="left")
         above.set_title("external fragmentation: 1 - largest hole / free cells")
@@ -54,7 +54,7 @@ def draw_fragmentation(
                 width = max(8 - 0.9 * place, 1.6) if longest <= SHORT else 2.0
                 axes.plot(*_thinned(np.asarray(values, np.float64), first), lw=width,
                           color=policy_colour(name), label=policy_title(name))  # fmt: skip
-            _dress(axes)
+            _dress_axes(axes)
         figure.draw_without_rendering()  # the layout must stand before heights mean anything
         for axes, lines in ((above, fragmentation), (below, failed)):
             _label_ends(axes, lines)
@@ -70,7 +70,7 @@ def _thinned(values: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array([time[part[-1]] for part in parts]), np.array([values[p].mean() for p in parts])
 
 
-def _dress(axes: Axes) -> None:
+def _dress_axes(axes: Axes) -> None:
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

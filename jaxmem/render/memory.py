@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 FREE = -1  # owner of a hole
-BEFORE = -2  # owner of the first block that was there before; the next is -3, and so on
+FIRST_LAYOUT_OWNER = -2  # owner of the first block that was there before; the next is -3, and so on
 
-Layout = Sequence[Sequence[int]]  # (start, size) of each block that is there from the beginning
+LayoutLike = Sequence[Sequence[int]]  # (start, size) of each block that is there from the beginning
 
 
 class Stretch(NamedTuple):
@@ -30,7 +30,7 @@ def memory_at(
     size: np.ndarray,
     lifetime: np.ndarray,
     cells: int,
-    layout: Layout = (),
+    layout: LayoutLike = (),
 ) -> list[Stretch]:
     """Returns what lies in the arena when request `time` waits, in address order, without a gap.
 
@@ -44,7 +44,9 @@ def memory_at(
     request = np.arange(min(time, len(start)))
     placed = np.asarray(start)[: len(request)] >= 0
     live = request[placed & (request + np.asarray(lifetime)[: len(request)] > time)]
-    blocks = [Stretch(int(at), int(many), BEFORE - k) for k, (at, many) in enumerate(layout)]
+    blocks = [
+        Stretch(int(at), int(many), FIRST_LAYOUT_OWNER - k) for k, (at, many) in enumerate(layout)
+    ]
     blocks += [Stretch(int(start[k]), int(size[k]), int(k)) for k in live]
     return with_holes(blocks, cells)
 
@@ -97,7 +99,7 @@ def fits(memory: Sequence[Stretch], start: int, size: int) -> bool:
     )
 
 
-def in_words(memory: Sequence[Stretch]) -> str:
+def free_words(memory: Sequence[Stretch]) -> str:
     """Says what is free: "20 cells free in 4 holes, largest 7"."""
     free = [hole.size for hole in holes(memory)]
     if not free:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from jaxmem.render import style
-from jaxmem.render.memory import Layout, holes, in_words, memory_at
+from jaxmem.render.memory import LayoutLike, free_words, holes, memory_at
 from jaxmem.render.palette import (
     EDGE,
     FAILED,
@@ -24,14 +24,14 @@ from jaxmem.render.palette import (
     count,
     text_on,
 )
-from jaxmem.render.style import DENSITY, WIDTH, failure_title
+from jaxmem.render.style import DENSITY, FIGURE_WIDTH, failure_title
 
-SHORT = 40  # a sequence of so few requests has its blocks labelled one by one
+LABELLED_UP_TO = 40  # a sequence of so few requests has its blocks labelled one by one
 POLYGONS = 1500  # with more blocks than this in a panel, they are painted into an image
 
 
 @dataclass(frozen=True)
-class Blocks:
+class DrawnBlocks:
     """The blocks of one panel that are live at some time within the window shown."""
 
     request: np.ndarray  # int64[B]  which request, from 0
@@ -48,7 +48,7 @@ def draw_memory_map(
     size: np.ndarray,
     lifetime: np.ndarray,
     cells: int,
-    layout: Layout = (),
+    layout: LayoutLike = (),
     first: int = 0,
     last: int | None = None,
     title: str | None = None,
@@ -86,7 +86,7 @@ def draw_memory_map(
         which = f"requests {first + 1:,} to {last:,}" if first else count(last, "request")
         title = f"Memory map: {which} in {count(cells, 'cell')}"
     with style.picture_style():
-        if last <= SHORT and first == 0 and (lifetime >= NEVER).all():
+        if last <= LABELLED_UP_TO and first == 0 and (lifetime >= NEVER).all():
             shown = {name: start[:last] for name, start in starts.items()}
             figure = _draw_left_behind(shown, size[:last], cells, layout)
         else:
@@ -100,15 +100,15 @@ def _draw_over_time(
     size: np.ndarray,
     lifetime: np.ndarray,
     cells: int,
-    layout: Layout,
+    layout: LayoutLike,
     first: int,
     last: int,
 ) -> Figure:
     """Draws the map proper: up to three panels one above the other, more in two columns."""
     columns = 1 if len(starts) <= 3 else 2
     rows = -(-len(starts) // columns)
-    row = 2.6 if last - first <= SHORT else 2.15 if columns == 1 else 1.95
-    figure = style.new_figure(WIDTH, 1.0 + max(rows * row, 2.6))
+    row = 2.6 if last - first <= LABELLED_UP_TO else 2.15 if columns == 1 else 1.95
+    figure = style.new_figure(FIGURE_WIDTH, 1.0 + max(rows * row, 2.6))
     panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
     shades, norm = style.sequential_map(), style.lifetime_scale(lifetime[first:last])
     drawn = list(zip(panels, starts.items(), strict=False))  # an odd panel may be to spare
@@ -122,7 +122,7 @@ def _draw_over_time(
         _number_requests(axes, first, last)
         style.draw_failures(axes, first + np.flatnonzero(start[first:last] < 0), cells)
         style.draw_layout(axes, [(first, at, last - first, many) for at, many in layout])
-        blocks = blocks_of(start, size, lifetime, first, last, shades, norm)
+        blocks = drawn_blocks(start, size, lifetime, first, last, shades, norm)
         _draw_blocks(axes, blocks, cells, first, last, columns)
     if norm is not None:
         forever = bool((lifetime[first:last] >= NEVER).any())
@@ -134,13 +134,14 @@ def _draw_over_time(
         panels[-1].legend(handles=keys, loc="center")
     else:
         figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
-    if last - first <= SHORT:
+    if last - first <= LABELLED_UP_TO:
         figure.draw_without_rendering()  # sets the layout: what has room for a label is known
         for axes, (_, start) in drawn:
-            _label(axes, blocks_of(start, size, lifetime, first, last, shades, norm))
+            _label_blocks(axes, drawn_blocks(start, size, lifetime, first, last, shades, norm))
             for request in first + np.flatnonzero(start[first:last] < 0):
                 text = f"{request + 1}: {size[request]}" if last - first <= 20 else ""
-                axes.annotate(text, (request + 0.5, 1), (6, style.MARK), va="center", fontsize=9,
+                axes.annotate(text, (request + 0.5, 1), (6, style.FAILED_MARK_HEIGHT),
+                              va="center", fontsize=9,
                               textcoords="offset points", xycoords=axes.get_xaxis_transform(),
                               color=FAILED)  # fmt: skip
     return figure
@@ -148,14 +149,14 @@ def _draw_over_time(
 
 def _number_requests(axes: Axes, first: int, last: int) -> None:
     """Ticks on the requests: each has its number where there are few, else round ones."""
-    if last - first > SHORT:
+    if last - first > LABELLED_UP_TO:
         axes.xaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
         return
     numbers = np.arange(first, last, 1 if last - first <= 20 else 2)
     axes.set_xticks(numbers + 0.5, [str(number + 1) for number in numbers])
 
 
-def blocks_of(
+def drawn_blocks(
     start: np.ndarray,
     size: np.ndarray,
     lifetime: np.ndarray,
@@ -163,13 +164,13 @@ def blocks_of(
     last: int,
     shades: Colormap,
     norm: LogNorm | None,
-) -> Blocks:
+) -> DrawnBlocks:
     """Returns the blocks seen of requests `first` .. `last` - 1; arguments as in the map."""
     time = np.arange(len(start))
     end = time + lifetime
     live = np.flatnonzero((start >= 0) & (time < last) & (end > first))
     scaled = norm(np.maximum(lifetime[live], 1)) if norm is not None else np.full(len(live), UNTOLD)
-    return Blocks(
+    return DrawnBlocks(
         request=live,
         left=np.maximum(time[live], first),
         right=np.minimum(end[live], last),
@@ -180,13 +181,13 @@ def blocks_of(
 
 
 def _draw_blocks(
-    axes: Axes, blocks: Blocks, cells: int, first: int, last: int, columns: int
+    axes: Axes, blocks: DrawnBlocks, cells: int, first: int, last: int, columns: int
 ) -> None:
-    wide = WIDTH * 72 * 0.86 / columns / (last - first)  # points of one request, about
+    wide = FIGURE_WIDTH * 72 * 0.86 / columns / (last - first)  # points of one request, about
     high = 1.5 * 72 / cells  # points of one cell, about
     if len(blocks.request) > POLYGONS or high < 0.35:
         # Twice as fine as the panel; averaged down, thin blocks fade and do not flicker.
-        image = paint(blocks, cells, first, last, int(WIDTH * DENSITY * 1.8 / columns), 800)
+        image = paint(blocks, cells, first, last, int(FIGURE_WIDTH * DENSITY * 1.8 / columns), 800)
         axes.imshow(image, extent=(first, last, 0, cells), aspect="auto", origin="lower", zorder=2,
                     interpolation="antialiased", interpolation_stage="rgba")  # fmt: skip
         return
@@ -196,7 +197,9 @@ def _draw_blocks(
                                        lw=seam, zorder=2, label="blocks"))  # fmt: skip
 
 
-def paint(blocks: Blocks, cells: int, first: int, last: int, columns: int, rows: int) -> np.ndarray:
+def paint(
+    blocks: DrawnBlocks, cells: int, first: int, last: int, columns: int, rows: int
+) -> np.ndarray:
     """Paints uint8[rows, columns, 4]: the blocks with light seams, free cells transparent.
 
     The lowest address is the first row; requests `first` .. `last` - 1 are the columns.
@@ -215,7 +218,7 @@ def paint(blocks: Blocks, cells: int, first: int, last: int, columns: int, rows:
     return image
 
 
-def _label(axes: Axes, blocks: Blocks) -> None:
+def _label_blocks(axes: Axes, blocks: DrawnBlocks) -> None:
     """Writes "3: 5", the request's number and its size, on each block that has room for it."""
     box, (low, high), (_, cells) = axes.get_window_extent(), axes.get_xlim(), axes.get_ylim()
     wide, tall = np.array([box.width / (high - low), box.height / cells]) * 72 / DENSITY
@@ -231,10 +234,10 @@ def _label(axes: Axes, blocks: Blocks) -> None:
 
 
 def _draw_left_behind(
-    starts: dict[str, np.ndarray], size: np.ndarray, cells: int, layout: Layout
+    starts: dict[str, np.ndarray], size: np.ndarray, cells: int, layout: LayoutLike
 ) -> Figure:
     """Draws the memory after the last request, a strip for each policy, requests labelled."""
-    figure = style.new_figure(WIDTH, 1.15 + 1.25 * len(starts))
+    figure = style.new_figure(FIGURE_WIDTH, 1.15 + 1.25 * len(starts))
     panels = list(figure.subplots(len(starts), 1, squeeze=False, sharex=True).flat)
     shades = style.sequential_map()(np.full(max(len(size), 1), UNTOLD))  # dark is: lives long
     for axes, (name, start) in zip(panels, starts.items(), strict=True):
@@ -245,12 +248,12 @@ def _draw_left_behind(
         style.draw_layout(axes, [(at, 0, many, 1) for at, many in layout])
         lifetime = np.full(len(size), NEVER)
         memory = memory_at(len(size), start, size, lifetime, cells, layout)
-        axes.set_title(in_words(memory), loc="right", color=MUTED, weight="normal")
+        axes.set_title(free_words(memory), loc="right", color=MUTED, weight="normal")
         for at, many, _ in holes(memory):
             _write(axes, at + many / 2, 0.5, f"{many}", MUTED, many)
         for request in np.flatnonzero(start >= 0):
             at, many, shade = start[request], size[request], shades[request]
-            seam = min(1.0, 0.2 * many * WIDTH * 72 / cells)
+            seam = min(1.0, 0.2 * many * FIGURE_WIDTH * 72 / cells)
             axes.add_patch(Rectangle((at, 0), many, 1, fc=shade, ec="white", lw=seam, zorder=3,
                                      label="blocks"))  # fmt: skip
             _write(axes, at + many / 2, 0.5, f"{request + 1}\n{many}", text_on(shade[:3]), many)
@@ -273,7 +276,7 @@ def _write(axes: Axes, x: float, y: float, text: str, ink: str, room: float) -> 
 def _width(axes: Axes, text: str) -> float:
     """Counts the cells that a text takes on a strip, about."""
     letters = max(map(len, text.split("\n")))
-    return (6.3 * letters + 4) * axes.get_xlim()[1] / (WIDTH * 72 * 0.97)
+    return (6.3 * letters + 4) * axes.get_xlim()[1] / (FIGURE_WIDTH * 72 * 0.97)
 
 
 def _draw_refused(axes: Axes, failed: np.ndarray, size: np.ndarray, cells: int) -> None:

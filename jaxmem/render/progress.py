@@ -19,7 +19,7 @@ from rich.progress import (
 from jaxmem.names import TRAINING_WORDS
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import policy_title
-from jaxmem.render.search import brief
+from jaxmem.render.search import three_figures
 
 
 class Standing(Protocol):
@@ -103,7 +103,7 @@ class TrainingDisplay(Display):
         self.bar.update(self.task, description="training", completed=at.steps)
 
 
-class SweepDisplay(TrainingDisplay):
+class GridDisplay(TrainingDisplay):
     """The same for members side by side: a line when all of a program have reported."""
 
     def __init__(self, console: Console, choices: Sequence[str], seeds: int) -> None:
@@ -146,7 +146,7 @@ def _failing(name: str, failed: float) -> str:
     return f"{policy_title(name)} {failed:.2f} %"
 
 
-class Trial(Protocol):
+class ShownTrial(Protocol):
     """Some settings that were tried."""
 
     @property
@@ -167,7 +167,7 @@ class SearchDisplay(TrainingDisplay):
         self.all = self.bar.add_task("trials", total=trials, completed=done)
         self.begins = "compiling"
 
-    def begun(self, trials: Sequence[Trial], seeds: int) -> None:
+    def begun(self, trials: Sequence[ShownTrial], seeds: int) -> None:
         """Names the trials that are trained next."""
         numbers = [trial.number for trial in trials]
         several = f"trials {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else ""
@@ -187,14 +187,16 @@ class SearchDisplay(TrainingDisplay):
         del member
         self.bar.update(self.task, completed=at.steps)
 
-    def told(self, trial: Trial, best: Trial | None) -> None:
+    def told(self, trial: ShownTrial, best: ShownTrial | None) -> None:
         """Prints a line for the trial, and moves the bar of all on."""
         self.bar.advance(self.all)
         come = trial.note if trial.failed is None else f"failed {trial.failed:.2f} %"
         beside = ""
         if best is not None and best.failed is not None and best.number != trial.number:
             beside = f"  (least so far: trial {best.number}, {best.failed:.2f} %)"
-        settings = ", ".join(f"{name} {brief(value)}" for name, value in trial.settings.items())
+        settings = ", ".join(
+            f"{name} {three_figures(value)}" for name, value in trial.settings.items()
+        )
         least = best is not None and best.number == trial.number
         self.console.print(
             f"trial {trial.number:>4}  {come}  {settings}{beside}",

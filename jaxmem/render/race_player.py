@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from jaxmem.render import palette
-from jaxmem.render.memory import Layout
+from jaxmem.render.memory import LayoutLike
 from jaxmem.render.palette import lifetime_colours, policy_colour, policy_title, shade
 
 TEMPLATE = Path(__file__).with_name("race.html")
-COLOURS = ("INK", "MUTED", "EDGE", "HOLE", "LAYOUT", "HATCH", "FAILED", "WASTED")
+COLOUR_NAMES = ("INK", "MUTED", "EDGE", "HOLE", "LAYOUT", "HATCH", "FAILED", "WASTED")
 
 
 def race_page(
@@ -19,7 +19,7 @@ def race_page(
     size: np.ndarray,
     lifetime: np.ndarray,
     cells: int,
-    layout: Layout = (),
+    layout: LayoutLike = (),
 ) -> str:
     """Writes a page on which policies race: play, pause, and a slider over time.
 
@@ -43,7 +43,7 @@ def race_page(
     # No name may end the script that it stands in.
     data = json.dumps(race).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8")
-    for name in COLOURS:
+    for name in COLOUR_NAMES:
         page = page.replace(name, getattr(palette, name))
     page = page.replace("PALE", shade(0.0)).replace("DARK", shade(1.0))
     return page.replace("RACE", data)

@@ -27,7 +27,7 @@ class Measure(NamedTuple):
 
 MEASURES = {
     "failed_requests": Measure("failed requests", "%", 2, "lower"),
-    "way_to_hindsight": Measure("way to hindsight", "%", 1, "higher"),
+    "gap_closed": Measure("gap closed", "%", 1, "higher"),
     "failed_cells": Measure("failed cells", "%", 2, "lower"),
     "external_fragmentation": Measure("external fragmentation", "", 3, "lower"),
     "holes_per_cell": Measure("holes per cell", "", 3, "lower"),
@@ -97,7 +97,7 @@ def rich_table(results: Results, width: int | None = None) -> Table:
     width = rich.get_console().width if width is None else width
     names = policies_by_failures(results)
     titles = [policy_title(name) for name in names]
-    columns, hidden = _fitting(results, names, width - _needs("policy", titles) - 2)
+    columns, hidden = _fitting_columns(results, names, width - _needs("policy", titles) - 2)
     table = Table(
         title=Text(_subject(results), style="bold"),
         box=box.SIMPLE_HEAD,
@@ -138,7 +138,9 @@ def columns_of(results: Results, names: list[str], intervals: bool) -> list[Colu
     return columns
 
 
-def _fitting(results: Results, names: list[str], room: int) -> tuple[list[Column], list[str]]:
+def _fitting_columns(
+    results: Results, names: list[str], room: int
+) -> tuple[list[Column], list[str]]:
     """Returns the columns that `room` characters hold, and the measures left out."""
     full = columns_of(results, names, intervals=True)
     brief = columns_of(results, names, intervals=False)

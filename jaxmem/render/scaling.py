@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, MUTED, policy_colour
 from jaxmem.render.style import (
-    WIDTH,
+    FIGURE_WIDTH,
     Target,
     new_figure,
     picture_style,
@@ -29,18 +29,18 @@ def draw_scaling(path: Target, devices: Rows, members: Rows) -> Figure:
             or with `members` and whether they were `vectorised`.
     """
     with picture_style():
-        figure = new_figure(WIDTH, 4.2)
+        figure = new_figure(FIGURE_WIDTH, 4.2)
         figure.suptitle("Training steps a second, all members together", x=0.01, ha="left")
         left, right = figure.subplots(1, 2)
-        _draw(left, [("shared arenas", "learned", devices)], "devices")
+        _draw_lines(left, [("shared arenas", "learned", devices)], "devices")
         side = [row for row in members if row["vectorised"]]
         turn = [row for row in members if not row["vectorised"]]
         named = [("side by side (vmap)", "first", side), ("one by one (map)", "learned", turn)]
-        _draw(right, named, "members")
+        _draw_lines(right, named, "members")
         return save_figure(figure, path)
 
 
-def _draw(axes: Axes, lines: Sequence[tuple[str, str, Rows]], along: str) -> None:
+def _draw_lines(axes: Axes, lines: Sequence[tuple[str, str, Rows]], along: str) -> None:
     counts = sorted({int(row[along]) for *_, rows in lines for row in rows})
     for title, colour, rows in lines:
         at = [int(row[along]) for row in rows]

@@ -11,33 +11,33 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from jaxmem.render.grid import grid_markdown
 from jaxmem.render.palette import FAILED, GRID, MUTED, count, policy_colour
 from jaxmem.render.report import markdown_row
 from jaxmem.render.style import (
-    WIDTH,
+    FIGURE_WIDTH,
     Target,
     new_figure,
     picture_style,
     save_figure,
 )
-from jaxmem.render.sweep import sweep_markdown
 
-SHOWN = 10  # trials in a terminal: the best
+SHOWN_TRIALS = 10  # trials in a terminal: the best
 SQUEEZED = 3.0  # times the least failures, from where on trials are drawn at the upper end
 
 Trials = Sequence[Mapping[str, Any]]  # as results.json has them
 
 
-def brief(value: object) -> str:
+def three_figures(value: object) -> str:
     """Writes a value of a setting in three figures."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def search_markdown(results: Mapping[str, Any]) -> str:
     """Writes table.md of a search: the best trial beside the rules, then all trials."""
-    header, rows = _table(results["trials"], results["best_trial"])
+    header, rows = _trial_rows(results["trials"], results["best_trial"])
     lines = [
-        *(sweep_markdown(dict(results)), f"## {count(len(rows), 'trial')}", ""),
+        *(grid_markdown(dict(results)), f"## {count(len(rows), 'trial')}", ""),
         "Failed requests on validation sequences, mean over seeds; the least first.",
         *("", markdown_row(header), "|--:" * len(header) + "|"),
     ]
@@ -49,8 +49,8 @@ def search_markdown(results: Mapping[str, Any]) -> str:
 
 def trials_table(results: Mapping[str, Any]) -> Table:
     """Makes the table of the best trials for a terminal."""
-    header, rows = _table(results["trials"], results["best_trial"])
-    best = f", the best {SHOWN}" if len(rows) > SHOWN else ""
+    header, rows = _trial_rows(results["trials"], results["best_trial"])
+    best = f", the best {SHOWN_TRIALS}" if len(rows) > SHOWN_TRIALS else ""
     table = Table(
         title=Text(f"{count(len(rows), 'trial')}{best}", style="bold"),
         box=box.SIMPLE_HEAD,
@@ -61,12 +61,12 @@ def trials_table(results: Mapping[str, Any]) -> Table:
     )
     for name in header:
         table.add_column(Text(name), justify="right", overflow="fold")
-    for row, number in rows[:SHOWN]:
+    for row, number in rows[:SHOWN_TRIALS]:
         table.add_row(*map(Text, row), style="bold" if number == results["best_trial"] else "")
     return table
 
 
-def _table(trials: Trials, best: int) -> tuple[list[str], list[tuple[list[str], int]]]:
+def _trial_rows(trials: Trials, best: int) -> tuple[list[str], list[tuple[list[str], int]]]:
     """Returns the header, and the cells and the number of each trial."""
     names = list(next(trial["settings"] for trial in trials if trial["number"] == best))
     ranked = sorted(
@@ -75,7 +75,7 @@ def _table(trials: Trials, best: int) -> tuple[list[str], list[tuple[list[str], 
     rows = []
     for trial in ranked:
         failed = trial["validation_failed"]
-        settings = [brief(trial["settings"][name]) for name in names]
+        settings = [three_figures(trial["settings"][name]) for name in names]
         come = trial["note"] if failed is None else f"{failed:.2f}"
         rows.append(([str(trial["number"]), *settings, come], trial["number"]))
     return ["trial", *names, "validation (%)"], rows
@@ -93,7 +93,7 @@ def draw_importances(path: Target, importances: Mapping[str, float]) -> Figure:
         raise ValueError("no importances to draw")
     names = sorted(importances, key=lambda name: importances[name])
     with picture_style():
-        figure = new_figure(WIDTH, 1.3 + 0.45 * len(names))
+        figure = new_figure(FIGURE_WIDTH, 1.3 + 0.45 * len(names))
         axes = figure.subplots()
         figure.suptitle(
             "What tells the best trials from the others (PED-ANOVA, share of each setting)",
@@ -126,7 +126,7 @@ def draw_trials(path: Target, trials: Trials) -> Figure:
     if not seen.any():
         raise ValueError("no trial to draw")
     with picture_style():
-        figure = new_figure(WIDTH, 4.8)
+        figure = new_figure(FIGURE_WIDTH, 4.8)
         axes = figure.subplots()
         figure.suptitle(
             "Failed requests on validation sequences, trial by trial: mean over seeds",
@@ -134,7 +134,7 @@ def draw_trials(path: Target, trials: Trials) -> Figure:
             ha="left",
         )
         best = np.minimum.accumulate(np.where(seen, failed, np.inf))
-        _scale(axes, failed[seen])
+        _limit_trials(axes, failed[seen])
         top = axes.get_ylim()[1]
         axes.plot(at[seen], np.minimum(failed[seen], top), "o", color=MUTED, ms=5, alpha=0.75,
                   label="a trial", clip_on=False)  # fmt: skip
@@ -154,7 +154,7 @@ def draw_trials(path: Target, trials: Trials) -> Figure:
         return save_figure(figure, path)
 
 
-def _scale(axes: Axes, failed: np.ndarray) -> None:
+def _limit_trials(axes: Axes, failed: np.ndarray) -> None:
     """Sets the y limits: a few bad trials must not squeeze the others."""
     least = float(failed.min())
     most = min(float(failed.max()), SQUEEZED * least) if least > 0 else float(failed.max())

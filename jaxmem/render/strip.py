@@ -52,12 +52,12 @@ STYLE = f"""<style>
   font: .78rem/1.5 system-ui, sans-serif; margin: .2rem 0 .6rem; }}
 .jm-legend i {{ display: inline-block; box-sizing: border-box; width: 1.8em; height: .95em;
   margin-right: .45em; vertical-align: -.1em; border-radius: 2px; }}
-.jm-thoughts {{ position: relative; height: 3.4rem; margin: 0 1px; }}
-.jm-thoughts > div {{ position: absolute; border-bottom: 4px solid; min-width: 3px;
+.jm-candidate-values {{ position: relative; height: 3.4rem; margin: 0 1px; }}
+.jm-candidate-values > div {{ position: absolute; border-bottom: 4px solid; min-width: 3px;
   font: .68rem/1 system-ui, sans-serif; text-align: center; white-space: nowrap; }}
-.jm-thoughts > div > span {{ position: absolute; bottom: 2px; left: 50%;
+.jm-candidate-values > div > span {{ position: absolute; bottom: 2px; left: 50%;
   transform: translateX(-50%); }}
-.jm-thoughts .best {{ font-weight: 700; z-index: 2; }}
+.jm-candidate-values .best {{ font-weight: 700; z-index: 2; }}
 </style>"""
 
 
@@ -94,7 +94,7 @@ def bar(
     """
     cells = memory[-1].end
     parts = [
-        _stretch(stretch, cells, shades, failed is not None, _has(stretch, goes))
+        _stretch(stretch, cells, shades, failed is not None, _takes(stretch, goes))
         for stretch in memory
     ]
     if goes is not None:
@@ -108,7 +108,7 @@ def bar(
     return f'<div class="jm-bar" role="img" aria-label="{said}">{"".join(parts)}</div>'
 
 
-def _has(hole: Stretch, goes: Stretch | None) -> bool:
+def _takes(hole: Stretch, goes: Stretch | None) -> bool:
     return goes is not None and hole.start <= goes.start < hole.end
 
 
@@ -137,10 +137,10 @@ def _stretch(
 
 
 def _at(stretch: Stretch, cells: int) -> str:
-    return f"left:{_percent(stretch.start, cells)};width:{_percent(stretch.size, cells)}"
+    return f"left:{_css_percent(stretch.start, cells)};width:{_css_percent(stretch.size, cells)}"
 
 
-def _percent(part: int, whole: int) -> str:
+def _css_percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.4f}%"
 
 
@@ -152,7 +152,9 @@ def axis(cells: int) -> str:
     """Writes addresses below a bar."""
     step = max(1, cells // 4)
     ticks = [*range(0, cells - step // 2, step), cells]
-    marks = "".join(f'<span style="left:{_percent(tick, cells)}">{tick:,}</span>' for tick in ticks)
+    marks = "".join(
+        f'<span style="left:{_css_percent(tick, cells)}">{tick:,}</span>' for tick in ticks
+    )
     return f'<div class="jm-axis">{marks}</div>'
 
 
@@ -181,7 +183,7 @@ def head(above: Head) -> str:
     )
 
 
-def thoughts(
+def value_lane(
     candidates: Sequence[Candidate], size: int, cells: int, chosen: int, colour: str
 ) -> str:
     """Shows what a network thinks of each placement, above the bar: the higher, the better.
@@ -205,10 +207,10 @@ def thoughts(
         told = took or candidate.value == best or len(candidates) <= 4
         label = f"{candidate.value - best:+.2f}" if candidate.value < best else "best"
         look = f"color:{colour if took else MUTED};bottom:{height:.0f}%"
-        where = f"left:{_percent(candidate.start, cells)};width:{_percent(size, cells)}"
+        where = f"left:{_css_percent(candidate.start, cells)};width:{_css_percent(size, cells)}"
         parts.append(
             f'<div class="{"best" if took else ""}" style="{where};{look}" '
             f'title="cell {candidate.start}: {candidate.value:.4f}'
             f'{", taken" if took else ""}"><span>{label if told else ""}</span></div>'
         )
-    return f'<div class="jm-thoughts">{"".join(parts)}</div>'
+    return f'<div class="jm-candidate-values">{"".join(parts)}</div>'

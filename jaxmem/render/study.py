@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, MUTED, policy_colour, policy_title
-from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 
 COLUMNS = 4  # of small pictures
 
@@ -35,7 +35,7 @@ def draw_learning_bands(path: Target, panels: Sequence[Panel]) -> Figure:
     across = min(COLUMNS, len(panels))
     down = -(-len(panels) // across)
     with picture_style():
-        figure = new_figure(WIDTH, 0.7 + 2.3 * down)
+        figure = new_figure(FIGURE_WIDTH, 0.7 + 2.3 * down)
         figure.suptitle(
             "Failed requests on validation sequences (%): median over training seeds, band of all",
             x=0.01,
@@ -86,7 +86,7 @@ def draw_profile(path: Target, ratios: Mapping[str, np.ndarray]) -> Figure:
             and More 2002, Benchmarking optimization software with performance profiles.)
     """
     with picture_style():
-        figure = new_figure(WIDTH, 4.4)
+        figure = new_figure(FIGURE_WIDTH, 4.4)
         axes = figure.subplots()
         figure.suptitle("How often a policy fails how little", x=0.01, ha="left")
         for name, values in ratios.items():

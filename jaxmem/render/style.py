@@ -38,8 +38,8 @@ from jaxmem.whole_files import Target as Target
 from jaxmem.whole_files import write_to
 
 DENSITY = 200  # pixels an inch: twice what a page shows, so text is sharp at half size
-MARK = 5  # points above the arena at which a failed request is marked
-WIDTH = 10.0  # inches, of every picture that fills a page's width
+FAILED_MARK_HEIGHT = 5  # points above the arena at which a failed request is marked
+FIGURE_WIDTH = 10.0  # inches, of every picture that fills a page's width
 
 _LOOK: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -176,7 +176,7 @@ def draw_failures(axes: Axes, failed: np.ndarray, cells: int) -> None:
     columns = corners(failed + 0.5 - width / 2, 0, width, cells)
     axes.add_collection(PolyCollection(columns, facecolors=WASTED, lw=0, zorder=1))
     few = {"marker": "v", "ms": 6, "mew": 0} if failed.size <= 60 else {"marker": "|", "ms": 7}
-    lift = ScaledTranslation(0, MARK / 72, axes.figure.dpi_scale_trans)
+    lift = ScaledTranslation(0, FAILED_MARK_HEIGHT / 72, axes.figure.dpi_scale_trans)
     axes.plot(failed + 0.5, np.ones(failed.size), ls="", color=FAILED, clip_on=False,
               transform=axes.get_xaxis_transform() + lift, label="failed", **few)  # fmt: skip
 

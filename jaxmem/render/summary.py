@@ -11,13 +11,20 @@ from rich.text import Text
 
 from jaxmem.render.palette import GRID, count, policy_colour, policy_title
 from jaxmem.render.report import figure, markdown_row
-from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 
 Summary = Mapping[str, Any]  # the contents of summary.json
 DIGITS = 2  # of failed requests, in %
-ROOM = 110  # characters across, from which a figure and its interval stand on one line
+ONE_LINE_FROM = 110  # characters across, from which a figure and its interval stand on one line
 LEGIBLE = 60  # characters of a configuration in the picture
-HEADER = ("configuration", "seeds", "mean", "IQM [95 %]", "strongest fit", "difference [95 %]")
+SUMMARY_HEADER = (
+    "configuration",
+    "seeds",
+    "mean",
+    "IQM [95 %]",
+    "strongest fit",
+    "difference [95 %]",
+)
 OVER = {
     "seeds and sequences": "over seeds and test sequences",
     "seeds": "over the seeds' means alone, where runs keep no figures of each sequence",
@@ -44,7 +51,7 @@ class Fit(Figures):
     policy: str
 
 
-class Row(TypedDict):
+class SummaryRow(TypedDict):
     """What summary.json says of a configuration."""
 
     settings: Settings  # that tell it from the others
@@ -58,7 +65,7 @@ class Row(TypedDict):
     difference: Figures | None  # to that fit
 
 
-def configuration_title(row: Row) -> str:
+def configuration_title(row: SummaryRow) -> str:
     """Writes "learner=pqn, cells=64": what tells a configuration from the others."""
     return ", ".join(f"{key}={_written(value)}" for key, value in row["settings"].items())
 
@@ -66,9 +73,14 @@ def configuration_title(row: Row) -> str:
 def summary_markdown(summary: Summary) -> str:
     """Writes the summary as a Markdown page, summary.md."""
     rows = summary["rows"]
-    lines = [f"# {_title(summary)}", "", markdown_row(HEADER), "|:--" + "|--:" * 5 + "|"]
-    lines += [markdown_row(_cells(row)) for row in rows]
-    for note in [*_notes(rows), *_left_out(summary)]:
+    lines = [
+        f"# {_summary_title(summary)}",
+        "",
+        markdown_row(SUMMARY_HEADER),
+        "|:--" + "|--:" * 5 + "|",
+    ]
+    lines += [markdown_row(_row_cells(row)) for row in rows]
+    for note in [*_summary_notes(rows), *_left_out(summary)]:
         lines += ["", note]
     return "\n".join([*lines, "", f"`{summary['command']}`"]) + "\n"
 
@@ -79,19 +91,21 @@ def summary_table(summary: Summary, width: int) -> Table:
     In a narrow one, intervals go below their figures.
     """
     table = Table(
-        title=Text(_title(summary), style="bold"),
+        title=Text(_summary_title(summary), style="bold"),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
         show_edge=False,
         title_justify="left",
         caption_justify="left",
-        caption=Text("\n".join([*_notes(summary["rows"]), *_left_out(summary)]), style="dim"),
+        caption=Text(
+            "\n".join([*_summary_notes(summary["rows"]), *_left_out(summary)]), style="dim"
+        ),
     )
-    rows = [list(HEADER), *(_cells(row) for row in summary["rows"])]
-    if width < ROOM:
+    rows = [list(SUMMARY_HEADER), *(_row_cells(row) for row in summary["rows"])]
+    if width < ONE_LINE_FROM:
         rows = [[_in_lines(cell) for cell in row] for row in rows]
-    table.add_column(HEADER[0], overflow="fold")
+    table.add_column(SUMMARY_HEADER[0], overflow="fold")
     for header, *cells in list(zip(*rows, strict=True))[1:]:
         wide = max(len(line) for text in (header, *cells) for line in text.split("\n"))
         table.add_column(Text(header), justify="right", width=wide)
@@ -100,23 +114,25 @@ def summary_table(summary: Summary, width: int) -> Table:
     return table
 
 
-def draw_summary(path: Target, rows: Sequence[Row]) -> None:
+def draw_summary(path: Target, rows: Sequence[SummaryRow]) -> None:
     """Draws a line for each configuration: its seeds, what they come to, and the strongest fit.
 
     Args:
         path: the PNG to write; or an open binary file.
         rows: as in summary.json, at least one; those of a workload share a panel.
     """
-    panels: dict[str, list[Row]] = {}
+    panels: dict[str, list[SummaryRow]] = {}
     for row in rows:
         panels.setdefault(row["workload"], []).append(row)
     with picture_style():
-        page = new_figure(WIDTH, 1.0 + sum(0.75 + 0.4 * len(found) for found in panels.values()))
+        page = new_figure(
+            FIGURE_WIDTH, 1.0 + sum(0.75 + 0.4 * len(found) for found in panels.values())
+        )
         heights = [0.6 + len(found) for found in panels.values()]
         grid = page.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
         page.suptitle("Failed requests on test sequences (%)", x=0.01, ha="left")
         for axes, (title, found) in zip(grid, panels.items(), strict=True):
-            _draw_panel(axes, title, found)
+            _draw_figures(axes, title, found)
         page.supxlabel(
             "Large: interquartile mean over seeds, with its 95 % interval. Small: seeds. "
             "Bar: the strongest fit.",
@@ -134,7 +150,7 @@ def draw_summary(path: Target, rows: Sequence[Row]) -> None:
         save_figure(page, path)
 
 
-def _draw_panel(axes: Axes, title: str, rows: Sequence[Row]) -> None:
+def _draw_figures(axes: Axes, title: str, rows: Sequence[SummaryRow]) -> None:
     for place, row in enumerate(rows):
         own, fit = row["failed_requests"], row["strongest_fit"]
         colour = policy_colour(row["policy"])
@@ -161,7 +177,7 @@ def _shortened(title: str) -> str:
     return title if len(title) <= LEGIBLE else f"\N{HORIZONTAL ELLIPSIS}{title[1 - LEGIBLE :]}"
 
 
-def _cells(row: Row) -> list[str]:
+def _row_cells(row: SummaryRow) -> list[str]:
     own, fit, difference = row["failed_requests"], row["strongest_fit"], row["difference"]
     named = "" if row["policy"] == "learned" else f"{policy_title(row['policy'])} "
     return [
@@ -183,14 +199,14 @@ def _iqm(entry: Figures, sign: str = "") -> str:
     return figure({**entry, "mean": entry["iqm"]}, DIGITS, interval=True, sign=sign)
 
 
-def _title(summary: Summary) -> str:
+def _summary_title(summary: Summary) -> str:
     rows = summary["rows"]
     workloads = ", ".join(dict.fromkeys(row["workload"] for row in rows))
     runs = count(sum(len(row["runs"]) for row in rows), "run")
     return f"Failed requests (%), {workloads}: {runs} of {count(len(rows), 'configuration')}"
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
+def _summary_notes(rows: Sequence[SummaryRow]) -> list[str]:
     """Says what the figures are."""
     kinds = dict.fromkeys(row["interval"] for row in rows)
     over = "; ".join(OVER[kind] for kind in OVER if kind in kinds)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from jaxmem.render.memory import FREE, Layout, Stretch, in_words, memory_at
+from jaxmem.render.memory import FREE, LayoutLike, Stretch, free_words, memory_at
 from jaxmem.render.palette import (
     FAILED,
     HATCH,
@@ -75,7 +75,7 @@ def placements_text(
     size: np.ndarray,
     lifetime: np.ndarray,
     cells: int,
-    layout: Layout = (),
+    layout: LayoutLike = (),
     *,
     width: int,
 ) -> Text:
@@ -96,7 +96,7 @@ def placements_text(
         page.append(f": {requests - len(failed):,} of {requests:,} placed")
         if len(failed):
             page.append(f" (not {_failures(failed)})", style=FAILED)
-        page.append(f"; {in_words(memory)}\n")
+        page.append(f"; {free_words(memory)}\n")
         page.append_text(memory_text(memory, width, requests))
         page.append("\n\n")
     page.append(f"{HOLE_MARK} free", style="dim")

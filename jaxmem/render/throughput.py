@@ -21,12 +21,12 @@ RATIOS = (
     "how many times as fast as each reference, the median of the ratios within a round; "
     "C: by CPU seconds, the others: by the clock"
 )
-ROOM = 90  # characters, from which the spread of both figures is shown
+SPREADS_FROM = 90  # characters, from which the spread of both figures is shown
 
 
 def bench_tables(results: Results, width: int) -> list[Table]:
     """Makes the tables of the bench for a terminal of `width` characters."""
-    wide = width >= ROOM
+    wide = width >= SPREADS_FROM
     title = f"{_policy(results)}: environment steps, median (middle half) on {results['device']}"
     tables = [_rich_table(title, _speed_header(), _speed_rows(results, wide))]
     if _any_ratio(results):
@@ -34,7 +34,7 @@ def bench_tables(results: Results, width: int) -> list[Table]:
     if rows := _learner_rows(results, wide):
         tables.append(_rich_table("learner and evaluation", _learner_header(), rows))
     if results["reasons"]:
-        tables[-1].caption = Text("\n".join(_notes(results)), style="dim")
+        tables[-1].caption = Text("\n".join(_throughput_notes(results)), style="dim")
         tables[-1].caption_justify = "left"
     return tables
 
@@ -58,7 +58,7 @@ def bench_markdown(results: Results) -> str:
         parts += ["## References\n", _markdown_table(header, _reference_rows(results))]
     if rows := _learner_rows(results, wide=True):
         parts += ["## Learner and evaluation\n", _markdown_table(_learner_header(), rows)]
-    return "\n".join([*parts, *(f"{note}\n" for note in _notes(results))])
+    return "\n".join([*parts, *(f"{note}\n" for note in _throughput_notes(results))])
 
 
 def short_ratio(ratio: float | None) -> str:
@@ -158,7 +158,7 @@ def _setting(row: Mapping[str, object]) -> list[str]:
     return [str(row["observation"]), f"{row['cells']:,}", f"{row['arenas']:,}"]
 
 
-def _notes(results: Results) -> list[str]:
+def _throughput_notes(results: Results) -> list[str]:
     reasons = results["reasons"].items()
     return [f"{REFERENCE_TITLES.get(name, name)}: {why}" for name, why in reasons]
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from jaxmem.render.curves import short_count, spread
 from jaxmem.render.palette import GRID, INK, MUTED, count, policy_title
-from jaxmem.render.style import WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 from jaxmem.render.throughput import REFERENCE_TITLES, Results
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -22,10 +22,10 @@ LOOKS: dict[str, dict[str, Any]] = {
     "cartpole": {"color": MUTED, "marker": "x", "ls": ":"},
 }
 TITLES = {"jaxmem": "jaxmem", **REFERENCE_TITLES}
-OTHER = {"arenas": "cells", "cells": "arenas"}
+OTHER_AXIS = {"arenas": "cells", "cells": "arenas"}
 
-Point = tuple[float, float, float]  # low, median, high
-Points = dict[int, Point]  # by what lies along x
+Spread = tuple[float, float, float]  # low, median, high
+Points = dict[int, Spread]  # by what lies along x
 
 
 def draw_throughput(path: Target, results: Results, along: str) -> Figure:
@@ -36,42 +36,42 @@ def draw_throughput(path: Target, results: Results, along: str) -> Figure:
         along: `arenas` or `cells`, what lies along x; the other one is the first that was measured.
     """
     rows = results["environment"]
-    fixed = rows[0][OTHER[along]]
+    fixed = rows[0][OTHER_AXIS[along]]
     panels = list(dict.fromkeys(row["observation"] for row in rows))
     with picture_style():
         across = min(len(panels), 2)
         down = -(-len(panels) // across)
-        figure = new_figure(WIDTH if across > 1 else 0.65 * WIDTH, 4.6 * down)
+        figure = new_figure(FIGURE_WIDTH if across > 1 else 0.65 * FIGURE_WIDTH, 4.6 * down)
         grid = figure.subplots(down, across, squeeze=False, sharey=True, sharex=True).ravel()
-        figure.suptitle(_title(results, along, fixed), x=0.01, ha="left")
-        shown = {name: _lines(results, along, fixed, name) for name in panels}
+        figure.suptitle(_panel_title(results, along, fixed), x=0.01, ha="left")
+        shown = {name: _panel_lines(results, along, fixed, name) for name in panels}
         drawn = [points for lines in shown.values() for points in lines.values()]
         # Before anything is drawn: what is drawn would set limits that a single point makes equal.
-        grid[0].set(xscale="log", xlim=_padded([x for points in drawn for x in points]))
+        grid[0].set(xscale="log", xlim=_limits([x for points in drawn for x in points]))
         rates = [rate for points in drawn for point in points.values() for rate in point]
-        grid[0].set(yscale="log", ylim=_padded(rates))
+        grid[0].set(yscale="log", ylim=_limits(rates))
         for axes, (name, lines) in zip(grid, shown.items(), strict=False):
-            _draw(axes, name, lines, along)
+            _draw_panel_lines(axes, name, lines, along)
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
         figure.draw_without_rendering()  # the layout must stand before heights mean anything
         for axes, lines in zip(grid, shown.values(), strict=False):
-            _label(figure, axes, lines)
+            _label_lines(figure, axes, lines)
         return save_figure(figure, path)
 
 
-def _title(results: Results, along: str, fixed: int) -> str:
+def _panel_title(results: Results, along: str, fixed: int) -> str:
     player = policy_title(results["environment"][0]["policy"])
-    noun = OTHER[along].removesuffix("s")
+    noun = OTHER_AXIS[along].removesuffix("s")
     return f"Steps a second, {player}, {count(fixed, noun)}, on {results['device']}"
 
 
-def _lines(results: Results, along: str, fixed: int, observation: str) -> dict[str, Points]:
+def _panel_lines(results: Results, along: str, fixed: int, observation: str) -> dict[str, Points]:
     """Returns what is drawn in one panel, by name."""
     ours = {
         row[along]: _point(row)
         for row in results["environment"]
-        if row["observation"] == observation and row[OTHER[along]] == fixed
+        if row["observation"] == observation and row[OTHER_AXIS[along]] == fixed
     }
     lines: dict[str, Points] = {"jaxmem": ours}
     beside = [row for row in results["references"] if row["observation"] in (None, observation)]
@@ -88,19 +88,19 @@ def _lines(results: Results, along: str, fixed: int, observation: str) -> dict[s
     return {name: dict(sorted(points.items())) for name, points in lines.items() if points}
 
 
-def _padded(values: list[float]) -> tuple[float, float]:
+def _limits(values: list[float]) -> tuple[float, float]:
     """Returns logarithmic limits with some room at both ends, also around a single value."""
     low, high = min(values), max(values)
     room = max((high / low) ** 0.06, 1.3)
     return low / room, high * room
 
 
-def _point(row: Mapping[str, Any]) -> Point:
+def _point(row: Mapping[str, Any]) -> Spread:
     figure = row["steps_per_second"]
     return figure["low"], figure["median"], figure["high"]
 
 
-def _draw(axes: Axes, observation: str, lines: dict[str, Points], along: str) -> None:
+def _draw_panel_lines(axes: Axes, observation: str, lines: dict[str, Points], along: str) -> None:
     alone = observation == "none"
     axes.set_title("arena and policy alone" if alone else f"{observation} observation and mask")
     for name, points in lines.items():
@@ -123,7 +123,7 @@ def _draw(axes: Axes, observation: str, lines: dict[str, Points], along: str) ->
     axes.set_axisbelow(True)
 
 
-def _label(figure: Figure, axes: Axes, lines: dict[str, Points]) -> None:
+def _label_lines(figure: Figure, axes: Axes, lines: dict[str, Points]) -> None:
     """Writes each name right of the end of its line, nudged off its neighbours."""
     low, high = np.log10(axes.get_ylim())
     point = (high - low) / (axes.get_window_extent().height * 72 / figure.dpi)

@@ -14,7 +14,7 @@ from jaxmem.render.report import markdown_row
 from jaxmem.rules import RULES
 
 Results = Mapping[str, Any]  # the contents of results.json
-NONE = "-"
+NO_FIGURE = "-"
 BEST_FIT = 0.99  # of the requests that best fit places, from which on a learned policy is best-fit
 
 
@@ -40,7 +40,7 @@ def trace_markdown(results: Results) -> str:
     lines += ["", results["verdict"]]
     lines += ["", "Conventions:", ""]
     lines += [f"- {name}: {text}." for name, text in results["conventions"].items()]
-    lines += ["", *(f"{note}\n" for note in _notes(results))]
+    lines += ["", *(f"{note}\n" for note in _info_notes(results))]
     header = ["size (bytes)", "requests", "bytes in all", "median lifetime", "middle half", "never"]
     lines += [
         "## Requests by size",
@@ -67,7 +67,7 @@ def trace_table(results: Results, width: int) -> Table:
         table.add_column(Text(title), justify="right" if number else "left", overflow="fold")
     for row in _headroom_rows(results):
         table.add_row(*map(Text, row))
-    table.caption = Text("\n".join(_notes(results)), style="dim")
+    table.caption = Text("\n".join(_info_notes(results)), style="dim")
     return table
 
 
@@ -85,7 +85,7 @@ def _facts(results: Results) -> list[str]:
     ]
 
 
-def _notes(results: Results) -> list[str]:
+def _info_notes(results: Results) -> list[str]:
     notes = [
         "Unbounded: high-water mark / peak live. Bounded: the smallest arena without a failure / "
         "peak live. Failed: % of the requests in an arena of so many times peak live."
@@ -134,23 +134,23 @@ def _headroom_rows(results: Results) -> list[list[str]]:
             policy_title(name) + (" (is best-fit)" if name in _guarded(results) else ""),
             _ratio(found["unbounded"].get(name)),
             _ratio(bounded),
-            *(_percent(results["failed_requests"][name][str(f)]) for f in results["factors"]),
+            *(_share_text(results["failed_requests"][name][str(f)]) for f in results["factors"]),
         ]
         for name, bounded in found["bounded"].items()
     ]
-    method, none = results["offline_method"], [NONE] * len(results["factors"])
+    method, none = results["offline_method"], [NO_FIGURE] * len(results["factors"])
     by = policy_title(method) if method in found["bounded"] else method
     for source, ratio in found.get("caching_allocator", {}).items():
-        rows.append([f"PyTorch, {source.replace('_', ' ')}", _ratio(ratio), NONE, *none])
-    rows.append([f"offline ({by})", NONE, _ratio(found["offline"]), *none])
-    return [*rows, ["lower bound", NONE, _ratio(found["lower_bound"]), *none]]
+        rows.append([f"PyTorch, {source.replace('_', ' ')}", _ratio(ratio), NO_FIGURE, *none])
+    rows.append([f"offline ({by})", NO_FIGURE, _ratio(found["offline"]), *none])
+    return [*rows, ["lower bound", NO_FIGURE, _ratio(found["lower_bound"]), *none]]
 
 
 def _ratio(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4f}"
+    return NO_FIGURE if value is None else f"{value:.4f}"
 
 
-def _percent(value: float) -> str:
+def _share_text(value: float) -> str:
     """Writes a share in %; one that is not zero does not look like it."""
     return f"{value:.2f}" if value == 0 or value >= 0.005 else "<0.01"
 

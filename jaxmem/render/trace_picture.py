@@ -21,7 +21,7 @@ from jaxmem.render.byte_units import UNITS, label_bytes, short_bytes
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, INK, MUTED, NEVER, SHADES, policy_colour, policy_title
 from jaxmem.render.style import (
-    WIDTH,
+    FIGURE_WIDTH,
     Target,
     new_figure,
     picture_style,
@@ -31,8 +31,8 @@ from jaxmem.render.style import (
 from jaxmem.render.trace_info import SizeBin
 
 Results = Mapping[str, Any]  # the contents of results.json
-BINS = 48  # of the density, along each axis
-LEAST = 0.1  # % beyond peak live, up to which a logarithmic axis is linear
+DENSITY_BINS = 48  # of the density, along each axis
+LINEAR_UP_TO = 0.1  # % beyond peak live, up to which a logarithmic axis is linear
 WIDE = 20  # times the shortest bar, from which on it is logarithmic
 
 
@@ -45,7 +45,7 @@ def draw_trace(path: Target, results: Results, size: np.ndarray, lifetime: np.nd
         lifetime: int64[R]  requests, from 2**30 on: never freed.
     """
     with picture_style():
-        figure = new_figure(WIDTH, 7.8)
+        figure = new_figure(FIGURE_WIDTH, 7.8)
         figure.suptitle(
             f"{results['trace']}: {results['events']:,} events, "
             f"peak live {short_bytes(results['peak_live'])}",
@@ -134,8 +134,8 @@ def _label_never(axes: Axes, at: float) -> None:
 
 
 def _edges(low: float, high: float) -> np.ndarray:
-    """Returns `BINS` bins' borders, even in the logarithm, from below `low` to above `high`."""
-    return np.geomspace(low / 1.2, max(high, 2 * low) * 1.2, BINS + 1)
+    """Returns borders of `DENSITY_BINS` bins, even in the logarithm, around `low` to `high`."""
+    return np.geomspace(low / 1.2, max(high, 2 * low) * 1.2, DENSITY_BINS + 1)
 
 
 def _draw_headroom(axes: Axes, results: Results) -> None:
@@ -159,7 +159,7 @@ def _draw_headroom(axes: Axes, results: Results) -> None:
     axes.set_ylim(len(titles) - 0.4 + bool(reserved), -0.6)  # the key below long bars
     drawn = (*found["unbounded"].values(), *found["bounded"].values(), *reserved.values())
     beyond = [100 * (ratio - 1) for ratio in drawn]
-    _scale(axes, max(beyond), min((value for value in beyond if value > 0), default=0.0))
+    _scale_axis(axes, max(beyond), min((value for value in beyond if value > 0), default=0.0))
     axes.set_title("memory needed beyond peak live")
     axes.set_xlabel("beyond peak live (%)")
     keys = [Patch(fc=MUTED, alpha=0.45, label="unbounded"), Patch(fc=MUTED, label="bounded")]
@@ -167,17 +167,17 @@ def _draw_headroom(axes: Axes, results: Results) -> None:
     _grid(axes, "x")
 
 
-def _scale(axes: Axes, most: float, least: float) -> None:
+def _scale_axis(axes: Axes, most: float, least: float) -> None:
     """Scales the axis of bars, `least` to `most` % beyond peak live: logarithmic if it is wide."""
     if most > WIDE * least > 0:
         # Linear up to 0.1 %, so that there is a zero for bars to begin at.
-        axes.set_xscale("symlog", linthresh=LEAST, linscale=0.6)
-        axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=LEAST))
+        axes.set_xscale("symlog", linthresh=LINEAR_UP_TO, linscale=0.6)
+        axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=LINEAR_UP_TO))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlim(0, 4 * max(most, 10 * LEAST))
+        axes.set_xlim(0, 4 * max(most, 10 * LINEAR_UP_TO))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_xlim(0, 1.2 * max(most, LEAST))
+        axes.set_xlim(0, 1.2 * max(most, LINEAR_UP_TO))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}"))
 
 

@@ -39,15 +39,20 @@ def _rest(found: Ratios, name: str) -> str:
     if usual == found["lower_bound"]:
         return "which is the least there can be: nothing is left to gain"
     if usual == offline:
-        return f"and no better packing was found: at most {_saved(1, usual)} is left to gain"
+        return f"and no better packing was found: at most {_saved_share(1, usual)} is left to gain"
     head = f"the best packing found {_beyond(offline)}: "
     if 1 - offline / usual < LITTLE:
-        return head + f"little is left to gain, {_saved(offline, usual)} of the memory"
-    head += f"with every lifetime known, {_saved(offline, usual)} of the memory could be saved"
+        return head + f"little is left to gain, {_saved_share(offline, usual)} of the memory"
+    head += (
+        f"with every lifetime known, {_saved_share(offline, usual)} of the memory could be saved"
+    )
     rival = min(needed, key=lambda each: needed[each])
     if needed[rival] == usual:
         return head + ", and no other policy that played saves any of it"
-    return head + f"; {policy_title(rival)}, which knows none, saves {_saved(needed[rival], usual)}"
+    return (
+        head
+        + f"; {policy_title(rival)}, which knows none, saves {_saved_share(needed[rival], usual)}"
+    )
 
 
 def _pytorch(found: Ratios) -> str:
@@ -59,14 +64,14 @@ def _pytorch(found: Ratios) -> str:
 
 
 def _beyond(ratio: float) -> str:
-    return _percent(ratio - 1)
+    return _percent_words(ratio - 1)
 
 
-def _saved(ratio: float, usual: float) -> str:
-    return _percent(1 - ratio / usual)
+def _saved_share(ratio: float, usual: float) -> str:
+    return _percent_words(1 - ratio / usual)
 
 
-def _percent(share: float) -> str:
+def _percent_words(share: float) -> str:
     """Writes a share in %; one that is not zero does not look like it."""
     if share == 0:
         return "0 %"

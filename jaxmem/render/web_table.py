@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jaxmem.render.palette import EDGE, FAILED, INK, MUTED, policy_colour, policy_title
 from jaxmem.render.report import STAR, Results, columns_of, policies_by_failures
 
-STYLE = f"""<style>
+TABLE_STYLE = f"""<style>
 .jm-table {{ overflow-x: auto; margin: .3rem 0 .8rem; }}
 .jm-table table {{ border-collapse: collapse; font: .84rem/1.35 system-ui, sans-serif;
   color: {INK}; min-width: 60%; }}
@@ -37,7 +37,7 @@ STYLE = f"""<style>
 </style>"""
 
 
-class Cell(NamedTuple):
+class WebCell(NamedTuple):
     """A figure and how it looks: "", "best", "better" or "worse"."""
 
     text: str
@@ -45,7 +45,7 @@ class Cell(NamedTuple):
 
 
 def table(
-    header: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]], notes: Sequence[str] = ()
+    header: Sequence[str], rows: Iterable[tuple[str, Sequence[WebCell]]], notes: Sequence[str] = ()
 ) -> str:
     """Writes a table with a row for each policy.
 
@@ -55,7 +55,7 @@ def table(
         notes: sentences below.
     """
     head = "".join(f"<th>{escape(title)}</th>" for title in ("policy", *header))
-    body = "".join(_row(name, header, cells) for name, cells in rows)
+    body = "".join(_html_row(name, header, cells) for name, cells in rows)
     below = "".join(f'<p class="jm-note">{escape(note)}</p>' for note in notes)
     return (
         f'<div class="jm-table"><table><thead><tr>{head}</tr></thead>'
@@ -63,7 +63,7 @@ def table(
     )
 
 
-def _row(name: str, header: Sequence[str], cells: Sequence[Cell]) -> str:
+def _html_row(name: str, header: Sequence[str], cells: Sequence[WebCell]) -> str:
     figures = "".join(
         f'<td class="{cell.look}" data-of="{escape(title)}">{_figure(cell.text)}</td>'
         for title, cell in zip(header, cells, strict=True)
@@ -96,7 +96,7 @@ def comparison_table(results: Results) -> str:
             (
                 name,
                 [
-                    Cell(
+                    WebCell(
                         cell.text + (" *" if cell.sign else ""),
                         f"{looks[cell.sign]} {'best' if cell.best else ''}".strip(),
                     )

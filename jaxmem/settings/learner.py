@@ -29,12 +29,12 @@ ALONE = 1e6  # a margin beyond every advantage: the base policy plays alone
 LAYERS = 64  # of a network: more is a mistake, or an attempt on the memory
 MOST = 4096  # likewise: holes, cells, or units of a layer
 
-Guide = Annotated[str, one_of(STRONGEST, *(name for name in NAMES if name != "random"))]
+BaseRule = Annotated[str, one_of(STRONGEST, *(name for name in NAMES if name != "random"))]
 Widths = Annotated[
     tuple[Annotated[int, whole(1, MOST)], ...],
     Limit(
         f"a list of whole numbers of at least 1: up to {LAYERS} layers of up to {MOST:,} units",
-        lambda widths: 0 < len(widths) <= LAYERS,
+        lambda hidden_sizes: 0 < len(hidden_sizes) <= LAYERS,
     ),
 ]
 Blind = Annotated[tuple[str, ...], called("a list of groups of features, as [place]")]
@@ -47,8 +47,8 @@ class LearnerSettings(Settings):
     SECTION: ClassVar[str] = "learner"
     NETWORK: ClassVar[dict[str, str]] = {  # settings of the network, as a user sets them
         "network": "network.name",
-        "widths": "network.widths",
-        "blind": "network.blind",
+        "hidden_sizes": "network.hidden_sizes",
+        "hidden_feature_groups": "network.hidden_feature_groups",
     }
     NETWORKS: ClassVar[tuple[str, ...]] = (SCORER,)  # that the learner can train
 
@@ -66,15 +66,15 @@ class LearnerSettings(Settings):
         """Writes them as a configuration file has them, with the name of the learner."""
         return {"name": self.name, **super().plain()}
 
-    def check_network(self, network: str, blind: tuple[str, ...]) -> None:
+    def check_network(self, network: str, hidden_feature_groups: tuple[str, ...]) -> None:
         """Raises ValueError where the learner cannot train such a network."""
         if network not in self.NETWORKS:
             allowed = " or ".join(self.NETWORKS)
             raise ValueError(f"network.name is {network!r}; this learner trains {allowed}")
-        if blind and network != SCORER:
+        if hidden_feature_groups and network != SCORER:
             raise ValueError(
-                f"network.blind is {shown(blind)}; only a scorer reads features, of network "
-                f"{network} it must be []"
+                f"network.hidden_feature_groups is {shown(hidden_feature_groups)}; only a scorer "
+                f"reads features, of network {network} it must be []"
             )
 
 
@@ -93,18 +93,18 @@ class PQNConfig(LearnerSettings):
     final_learning_rate: Positive = 5e-5
     max_grad_norm: Positive = 10.0
     final_epsilon: Share = 0.02  # exploration goes from 1 to this
-    exploration: Share = 0.3  # over this share of the steps
+    exploration_fraction: Share = 0.3  # over this share of the steps
     network: str = SCORER
-    widths: Widths = (64, 64)  # hidden layers of the network
-    blind: Blind = ()  # groups of features that a scorer does not see
+    hidden_sizes: Widths = (64, 64)  # hidden layers of the network
+    hidden_feature_groups: Blind = ()  # groups of features that a scorer does not see
     NUMBERS: ClassVar[tuple[str, ...]] = (
         *("gamma", "lambda_", "learning_rate", "final_learning_rate", "max_grad_norm"),
-        *("final_epsilon", "exploration"),
+        *("final_epsilon", "exploration_fraction"),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_network(self.network, self.blind)
+        self.check_network(self.network, self.hidden_feature_groups)
         if (self.arenas * self.rollout) % self.minibatches:
             raise ValueError(
                 f"learner.minibatches is {self.minibatches}; it must divide the "
@@ -122,7 +122,7 @@ class PQNConfig(LearnerSettings):
         return self.arenas
 
     @property
-    def guide(self) -> None:
+    def base_policy(self) -> None:
         """No rule is improved on."""
 
     @property
@@ -146,32 +146,32 @@ class DQNConfig(LearnerSettings):
     gamma: Share = 0.99  # discount of a request
     n_steps: Count = 8  # rewards that are added up before the target network is asked
     buffer: Count = 200_000  # steps that are kept
-    minimum: Count = 10_000  # steps in the buffer before learning begins
+    learning_starts: Count = 10_000  # steps in the buffer before learning begins
     batch: Count = 256  # B, steps in a gradient step
     gradient_steps: Count = 32  # in an update
-    target_rate: Share = 0.002  # share of the network that enters the target in a gradient step
+    tau: Share = 0.002  # share of the network that enters the target in a gradient step
     huber: Positive = 1.0  # error up to which the loss is quadratic
     learning_rate: Positive = 1e-3
     final_learning_rate: Positive = 5e-5
     max_grad_norm: Positive = 10.0
     final_epsilon: Share = 0.02  # exploration goes from 1 to this
-    exploration: Share = 0.3  # over this share of the steps
+    exploration_fraction: Share = 0.3  # over this share of the steps
     # In a line, or by the same factor at each update.
     decay: Literal["linear", "exponential"] = "linear"
     network: str = SCORER  # scorer: candidates by their features; mlp: addresses by the bitmap
-    widths: Widths = (64, 64)  # hidden layers of the network
-    blind: Blind = ()  # groups of features that a scorer does not see
+    hidden_sizes: Widths = (64, 64)  # hidden layers of the network
+    hidden_feature_groups: Blind = ()  # groups of features that a scorer does not see
     NETWORKS: ClassVar[tuple[str, ...]] = (SCORER, "mlp")
     NUMBERS: ClassVar[tuple[str, ...]] = (
-        *("gamma", "target_rate", "huber", "learning_rate", "final_learning_rate"),
-        *("max_grad_norm", "final_epsilon", "exploration"),
+        *("gamma", "tau", "huber", "learning_rate", "final_learning_rate"),
+        *("max_grad_norm", "final_epsilon", "exploration_fraction"),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_network(self.network, self.blind)
+        self.check_network(self.network, self.hidden_feature_groups)
         for name, value in (
-            ("minimum", self.minimum),
+            ("learning_starts", self.learning_starts),
             ("batch", self.batch),
             ("arenas x rollout", self.steps_per_update),
         ):
@@ -180,8 +180,8 @@ class DQNConfig(LearnerSettings):
                     f"learner.{name} is {value}; at most the steps that learner.buffer keeps, "
                     f"{self.buffer}"
                 )
-        if self.target_rate == 0.0:
-            raise ValueError("learner.target_rate is 0; above 0, or the target would never learn")
+        if self.tau == 0.0:
+            raise ValueError("learner.tau is 0; above 0, or the target would never learn")
         if self.decay == "exponential" and self.final_epsilon == 0.0:
             raise ValueError("learner.final_epsilon is 0; an exponential decay needs one above 0")
 
@@ -196,7 +196,7 @@ class DQNConfig(LearnerSettings):
         return self.arenas
 
     @property
-    def guide(self) -> None:
+    def base_policy(self) -> None:
         """No rule is improved on."""
 
     @property
@@ -214,41 +214,40 @@ class DQNConfig(LearnerSettings):
 class BranchingConfig(LearnerSettings):
     """Settings of rollout policy iteration."""
 
-    guide: Guide = STRONGEST  # the rule that is improved on; strongest: on training sequences
-    margin: AtLeast0 = (
-        0.01  # by how much a placement must be worth more than the guide's, in reward
-    )
-    states: Steps = 2_400_000  # states labelled with the guide as the base
+    base_policy: BaseRule = STRONGEST  # the rule that is improved on; strongest: in training
+    margin: AtLeast0 = 0.01  # advantage over the base policy's placement, in reward
+    states: Steps = 2_400_000  # states labelled with the base policy in the branches
     round_states: Steps = 100_000  # and in each later round, with the policy so far as the base
     rounds: Index = 0  # later rounds
     arenas: Count = 1024  # E, states that are labelled at once
-    pool: Count = 1  # arenas in play for each that is labelled; above 1, half are the fullest
+    # Arenas in play for each that is labelled; above 1, half are the fullest.
+    oversampling: Count = 1
     candidates: Count = 8  # C, placements tried in a state, at most
     horizon: Count = 40  # H, requests for which a placement is followed
     stride: Count = 4  # requests played between two labelled states of an arena
-    random_moves: Share = 0.15  # share of placements at random on the way
-    kept: Count = 256  # updates whose labels are learnt from
-    passes: Positive = 6.0  # times that a label is learnt from, about
+    epsilon: Share = 0.15  # share of placements at random on the way
+    buffer_updates: Count = 256  # updates whose labels are learnt from
+    epochs: Positive = 6.0  # times that a label is learnt from, about
     minibatch: Count = 1024  # placements in a gradient step
     learning_rate: Positive = 2e-3  # at the start of a round
     final_learning_rate: Positive = 1e-4  # and at its end
     max_grad_norm: Positive = 10.0
-    averaging: Share = 0.999  # of the parameters that play, for a gradient step
+    ema_decay: Share = 0.999  # of the parameters that play, for a gradient step
     network: str = SCORER
-    widths: Widths = (64, 64)  # hidden layers of the network
-    blind: Blind = ()  # groups of features that a scorer does not see
+    hidden_sizes: Widths = (64, 64)  # hidden layers of the network
+    hidden_feature_groups: Blind = ()  # groups of features that a scorer does not see
     NUMBERS: ClassVar[tuple[str, ...]] = (
-        *("margin", "random_moves", "learning_rate", "final_learning_rate", "max_grad_norm"),
-        "averaging",
+        *("margin", "epsilon", "learning_rate", "final_learning_rate", "max_grad_norm"),
+        "ema_decay",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_network(self.network, self.blind)
+        self.check_network(self.network, self.hidden_feature_groups)
 
     @property
     def first_updates(self) -> int:
-        """Updates with the guide as the base."""
+        """Updates with the base policy as the base."""
         return -(-self.states // self.arenas)
 
     @property
@@ -264,7 +263,7 @@ class BranchingConfig(LearnerSettings):
     @property
     def arenas_in_play(self) -> int:
         """Arenas that devices share."""
-        return self.arenas * self.pool
+        return self.arenas * self.oversampling
 
     @property
     def steps_per_update(self) -> int:
@@ -274,12 +273,12 @@ class BranchingConfig(LearnerSettings):
     @property
     def room(self) -> int:
         """Updates whose labels there is room for: a short run has no more than its own."""
-        return min(self.kept, self.updates)
+        return min(self.buffer_updates, self.updates)
 
     @property
     def gradient_steps(self) -> int:
         """Gradient steps in an update."""
-        return max(1, round(self.passes * 4 * self.arenas / self.minibatch))
+        return max(1, round(self.epochs * 4 * self.arenas / self.minibatch))
 
 
 AnyConfig = PQNConfig | DQNConfig | BranchingConfig

@@ -104,7 +104,7 @@ class SearchCheckpoint(Settings):
 
     @property
     def keep(self) -> bool:
-        """Whether they stay when the run is finished."""
+        """Tells whether they stay when the run is finished."""
         return False
 
 
@@ -116,7 +116,7 @@ class Checkpoint(SearchCheckpoint):
 
     @property
     def keep(self) -> bool:
-        """Whether they stay when the run is finished."""
+        """Tells whether they stay when the run is finished."""
         return self.finished
 
 
@@ -139,7 +139,7 @@ class TrainingSettings(Settings):
         name, kind = learner["name"], network["name"]
         own = {key: of for key, of in learner.items() if key != "name"}
         of_network = {key: of for key, of in network.items() if key != "name"}
-        known = {"widths", "blind"} if kind == SCORER else {"widths"}
+        known = {"hidden_sizes", "hidden_feature_groups"} if kind == SCORER else {"hidden_sizes"}
         if set(of_network) != known:
             raise ValueError(f"network is {shown(network)}; it has name, {', '.join(known)}")
         if hidden := own.keys() & LearnerSettings.NETWORK:
@@ -154,10 +154,10 @@ class TrainingSettings(Settings):
         """Writes them as a configuration file has them: mappings, lists, texts and numbers."""
         found = super().plain()
         learner = found["learner"]
-        network = {"name": learner.pop("network"), "widths": learner.pop("widths")}
-        blind = learner.pop("blind")
+        network = {"name": learner.pop("network"), "hidden_sizes": learner.pop("hidden_sizes")}
+        hidden_feature_groups = learner.pop("hidden_feature_groups")
         if network["name"] == SCORER:
-            network["blind"] = blind
+            network["hidden_feature_groups"] = hidden_feature_groups
         groups = {name: found[name] for name in ("workload", "environment")}
         return {**groups, "network": network, **found}
 
@@ -189,7 +189,7 @@ class TrainSettings(TrainingSettings):
 
 @dataclass(frozen=True)
 class SweepSettings(TrainingSettings):
-    """`jaxmem sweep`."""
+    """`jaxmem search`."""
 
     workload: WorkloadSettings = field(default_factory=_usual_workload)
     environment: EnvironmentSettings = field(default_factory=EnvironmentSettings)

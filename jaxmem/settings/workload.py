@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from jaxmem.names import nearest
 from jaxmem.settings.fields import Count, Settings, Share, called, changed, shown
 
+# Estimated: from the lifetimes of the blocks before, by size.
+Estimated = Literal["none", "estimated"]
 Path = Annotated[str | PathLike | None, called("a file, or null")]
 
 
@@ -33,7 +35,7 @@ class WorkloadSettings(Settings):
 class Generated(WorkloadSettings):
     """A random workload with nothing to set but its hints."""
 
-    foretell: bool = False  # hints from the lifetimes of the blocks before, by size
+    lifetime_hints: Estimated = "none"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Freeing(WorkloadSettings):
     """A random workload that frees at random."""
 
     free_probability: Share  # a random live block is freed before a request, or instead of one
-    foretell: bool = False
+    lifetime_hints: Estimated = "none"
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,23 @@ class Capped(WorkloadSettings):
     """A random workload with so few live cells that every failure is fragmentation."""
 
     capacity: Count = 100  # cells that are live at once, at most
-    foretell: bool = False
+    lifetime_hints: Estimated = "none"
 
 
 @dataclass(frozen=True)
-class Hinted(WorkloadSettings):
-    """One of these whose program knows something of lifetimes."""
+class ByClass(WorkloadSettings):
+    """One of these whose profiler guesses the class of each request."""
 
     capacity: Count = 100
-    hints: bool = False  # show what it knows
-    foretell: bool = False
+    lifetime_hints: Literal["none", "class", "estimated"] = "none"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.foretell and self.hints:
-            raise ValueError(
-                f"workload {self.source}: hints and foretell are both true; hints are of one kind"
-            )
+
+@dataclass(frozen=True)
+class ByOracle(WorkloadSettings):
+    """One of these whose program knows every lifetime."""
+
+    capacity: Count = 100
+    lifetime_hints: Literal["none", "oracle", "estimated"] = "none"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class TraceSettings(WorkloadSettings):
     episodes: Literal["whole", "windows"] = "whole"
     window: Count | None = None  # requests in a window; None: as many as do
     live: bool = True  # a window starts with the blocks that are live then
-    foretell: bool = False
+    lifetime_hints: Estimated = "none"
 
 
 # Each as it is where nothing is set.
@@ -103,8 +105,8 @@ WORKLOADS: dict[str, WorkloadSettings] = {
             *("size-classes", "generational", "stack-with-leaks", "robson", "comb"),
         )
     },
-    "training-step": Hinted("training-step"),
-    "call-sites": Hinted("call-sites"),
+    "training-step": ByOracle("training-step"),
+    "call-sites": ByClass("call-sites"),
     **{name: Generated(name) for name in ("best-fit-good", "worst-fit-good", "mixed")},
     "random": Freeing("random", 0.4),
     "scenario": ScenarioSettings("scenario"),

@@ -25,7 +25,7 @@ from jaxmem.workloads.requests import Requests, requests_of
 FREE_PROBABILITY = 0.4  # of an operation of Lim & Maddukuri's random program
 
 
-def _play(one_round, key, sequences: int, length: int, shortest: int) -> Requests:
+def _draw_rounds(one_round, key, sequences: int, length: int, shortest: int) -> Requests:
     """Draws sequences of independent rounds, each of at least `shortest` requests."""
     rounds = -(-length // shortest)
 
@@ -59,7 +59,7 @@ def robson(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) 
         death = jnp.where(dies_first, twos, jnp.where((step < second) & ~survives, second, count))
         return Round(size=size, death=death, count=count)
 
-    return _play(one_round, key, sequences, length, shortest=twos)
+    return _draw_rounds(one_round, key, sequences, length, shortest=twos)
 
 
 def comb(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) -> Requests:
@@ -85,7 +85,7 @@ def comb(key: jax.Array, sequences: int, length: int, *, capacity: int = 100) ->
         size = jnp.where(is_medium, medium, jnp.where(step < 2 * pairs, small, large))
         return Round(size=size, death=jnp.where(is_medium, 2 * pairs, count), count=count)
 
-    return _play(one_round, key, sequences, length, shortest=2 * (capacity // 10))
+    return _draw_rounds(one_round, key, sequences, length, shortest=2 * (capacity // 10))
 
 
 def _best_fit_round(key: jax.Array, page: int) -> Round:
@@ -153,7 +153,7 @@ def best_fit_good(key: jax.Array, sequences: int, length: int, *, page: int = 25
     free; free B; request 1 cell; request B. Lim & Maddukuri, arXiv 2410.15492.
     """
     _check_page(page)
-    return _play(lambda key: _best_fit_round(key, page), key, sequences, length, shortest=4)
+    return _draw_rounds(lambda key: _best_fit_round(key, page), key, sequences, length, shortest=4)
 
 
 def worst_fit_good(key: jax.Array, sequences: int, length: int, *, page: int = 256) -> Requests:
@@ -164,7 +164,9 @@ def worst_fit_good(key: jax.Array, sequences: int, length: int, *, page: int = 2
     Maddukuri, arXiv 2410.15492.
     """
     _check_page(page)
-    return _play(lambda key: _worst_fit_round(key, page), key, sequences, length, shortest=11)
+    return _draw_rounds(
+        lambda key: _worst_fit_round(key, page), key, sequences, length, shortest=11
+    )
 
 
 def random_frees(

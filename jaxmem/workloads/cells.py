@@ -12,7 +12,7 @@ import numpy as np
 from jaxmem.recordings.recording import Recording, most_live
 from jaxmem.workloads.requests import Requests, requests_of
 
-MOST_CELLS = 2**31 - 1
+MAX_CELLS = 2**31 - 1
 MOST_SLACK = 100
 MOST_ROUNDING = 0.01  # at the peak, where the number of cells is chosen from the recording
 FEWEST, FINEST = 2**10, 2**30  # cells that are tried then, each twice the one before
@@ -50,7 +50,7 @@ class QuantisedRecording:
         fragmentation.
         """
         text = (
-            f"{self.cells:,} cells of {_shown(self.cell_bytes)} bytes; peak live is "
+            f"{self.cells:,} cells of {_in_bytes(self.cell_bytes)} bytes; peak live is "
             f"{self.recording.peak_live:,} bytes, which take {self.peak_live:,} cells; rounding up "
             f"to cells adds {100 * self.rounding:.1f} % at the peak"
         )
@@ -82,8 +82,8 @@ def quantise(
         ValueError: a value out of range; a block that alone is larger than the arena; fewer cells
             than there are blocks at the peak, times slack.
     """
-    if cells is not None and (not is_whole(cells) or not 1 <= cells <= MOST_CELLS):
-        raise ValueError(f"cells {cells!r}; cells is a whole number from 1 to {MOST_CELLS}")
+    if cells is not None and (not is_whole(cells) or not 1 <= cells <= MAX_CELLS):
+        raise ValueError(f"cells {cells!r}; cells is a whole number from 1 to {MAX_CELLS}")
     number = isinstance(slack, numbers.Real) and not isinstance(slack, bool)
     if not number or not 0 < slack <= MOST_SLACK:  # false for NaN too
         raise ValueError(f"slack {slack!r}; slack is a number above 0, at most {MOST_SLACK}")
@@ -128,7 +128,7 @@ class _Rounding:
         """Finds the most cells that are live at once."""
         return int(most_live(self.sizes(m), self.recording.lifetime))
 
-    def finest(self, cells: int, slack: Fraction, most: int = MOST_CELLS) -> int:
+    def finest(self, cells: int, slack: Fraction, most: int = MAX_CELLS) -> int:
         """Finds the largest m, at most `most`, with slack * peak at most `cells`; 0: none."""
         low, high = 0, min(int(cells / slack), most)  # the peak takes m cells at least
         while low < high:
@@ -176,7 +176,7 @@ def _check_largest(recording: Recording, slack: Fraction) -> None:
         least = math.ceil(1000 * Fraction(bytes_, recording.peak_live)) / 1000
         raise ValueError(
             f"request {largest} of {recording.name} asks for {bytes_:,} bytes and slack "
-            f"{float(slack):g} makes an arena of {_shown(arena)} bytes; slack must be at least "
+            f"{float(slack):g} makes an arena of {_in_bytes(arena)} bytes; slack must be at least "
             f"{least:g}"
         )
 
@@ -186,7 +186,7 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _shown(amount: Fraction) -> str:
+def _in_bytes(amount: Fraction) -> str:
     """Writes a number of bytes, whole where the fraction would not be read."""
     if amount.denominator == 1 or amount >= 100_000:
         return f"{round(amount):,}"

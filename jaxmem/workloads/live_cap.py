@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxmem.workloads.parts import BATCH
+from jaxmem.workloads.parts import PARTS_AT_ONCE
 
 _LAST = jnp.iinfo(jnp.int32).max
 
@@ -67,4 +67,4 @@ def cap_sequences(size: jax.Array, lifetime: jax.Array, capacity: int) -> jax.Ar
     """Runs `cap_live_cells` on many sequences: int32[P, T], int32[P, T] -> int32[P, T]."""
     chex.assert_rank([size, lifetime], 2)
     cap = partial(cap_live_cells, capacity=capacity)
-    return jax.lax.map(lambda pair: cap(*pair), (size, lifetime), batch_size=BATCH)
+    return jax.lax.map(lambda pair: cap(*pair), (size, lifetime), batch_size=PARTS_AT_ONCE)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 # Sequences worked on at once: their tables stay in a processor's cache. All 8192 at once take
 # twice as long on a CPU.
-BATCH = 256
+PARTS_AT_ONCE = 256
 
 
 def each_sequence(draw: Callable[[jax.Array], T], key: jax.Array, sequences: int, length: int) -> T:
@@ -26,7 +26,7 @@ def each_sequence(draw: Callable[[jax.Array], T], key: jax.Array, sequences: int
         raise ValueError(
             f"sequences is {sequences} and length is {length}; both must be at least 1"
         )
-    return jax.lax.map(draw, jax.random.split(key, sequences), batch_size=BATCH)
+    return jax.lax.map(draw, jax.random.split(key, sequences), batch_size=PARTS_AT_ONCE)
 
 
 def uniform(key: jax.Array, shape: tuple[int, ...], low: int, high: int) -> jax.Array:

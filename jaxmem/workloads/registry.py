@@ -16,7 +16,6 @@ import jax
 from jaxmem.recordings import Recording, load_library, read_trace
 from jaxmem.settings.fields import Count, check
 from jaxmem.settings.workload import (
-    WORKLOADS,
     ScenarioSettings,
     TraceSettings,
     WorkloadSettings,
@@ -24,7 +23,7 @@ from jaxmem.settings.workload import (
 )
 from jaxmem.workloads import adversarial, programs, synthetic
 from jaxmem.workloads.cells import quantise, whole
-from jaxmem.workloads.foretelling import foretold
+from jaxmem.workloads.lifetime_estimates import estimate_lifetimes
 from jaxmem.workloads.requests import Requests
 from jaxmem.workloads.scenario import scenario_requests
 from jaxmem.workloads.windows import (
@@ -37,10 +36,9 @@ from jaxmem.workloads.windows import (
 
 LENGTH = 320  # requests in a sequence
 WARMUP = 64  # requests at the start of a sequence that measures leave out
-PAGE = 256  # Lim & Maddukuri's memory
+LIM_MADDUKURI_CELLS = 256  # Lim & Maddukuri's memory
 
 WHOLE = TraceSettings("trace")  # the settings of a recording where nothing is set
-NAMES = tuple(WORKLOADS)
 
 Draw = Callable[[str, jax.Array, int, int], Requests]  # split, key, sequences, length
 
@@ -57,13 +55,17 @@ class Workload:
     layout: tuple[tuple[int, int], ...] = ()  # (start, size) of the blocks already there, in cells
     stop_at_failure: bool = False  # an episode ends at the first failed request
     stop_above: float = math.inf  # live share of the arena above which an episode ends
-    hinted: bool = False  # requests come with a predicted lifetime
-    foretell: bool = False  # which is what those before them foretell
+    lifetime_hints: str = "none"  # or class, oracle, estimated
     fixed: bool = False  # one sequence, all of it for testing
     judged_at_end: bool = False  # fragmentation is that of the final memory, not a mean over time
     distinct: tuple[tuple[str, int], ...] = ()  # sequences that a split has, where there is a limit
     slack: float | None = None  # of a recording: the arena over what is live at its peak
     notes: tuple[str, ...] = ()  # what a reader of the results must know
+
+    @property
+    def has_hints(self) -> bool:
+        """Tells whether requests come with a predicted lifetime."""
+        return self.lifetime_hints != "none"
 
     def requests(self, split: str, seed: int, sequences: int) -> Requests:
         """Draws P = `sequences` sequences of one split (fewer if there are no more), from a seed.
@@ -80,7 +82,7 @@ class Workload:
         sequences = 1 if self.fixed else min(sequences, dict(self.distinct).get(split, sequences))
         key = jax.random.fold_in(jax.random.key(seed), list(SPLITS).index(split))
         requests = self.draw(split, key, sequences, self.length)
-        return foretold(requests) if self.foretell else requests
+        return estimate_lifetimes(requests) if self.lifetime_hints == "estimated" else requests
 
 
 class _Rules(TypedDict, total=False):
@@ -99,6 +101,7 @@ class _Generator:
     function: Callable[..., Requests]
     cells: int
     rules: _Rules = field(default_factory=_Rules)
+    hints: tuple[str, ...] = ()  # that it can draw itself
 
 
 _SHORT = _Rules(length=512, warmup=0, stop_at_failure=True)
@@ -113,12 +116,12 @@ _GENERATORS = {
     "stack-with-leaks": _Generator(programs.stack_with_leaks, 104),
     "robson": _Generator(adversarial.robson, 108),
     "comb": _Generator(adversarial.comb, 116),
-    "training-step": _Generator(programs.training_step, 100),
-    "call-sites": _Generator(synthetic.call_sites, 108),
-    "best-fit-good": _Generator(adversarial.best_fit_good, PAGE, _SHORT),
-    "worst-fit-good": _Generator(adversarial.worst_fit_good, PAGE, _SHORT),
-    "mixed": _Generator(adversarial.mixed, PAGE, _SHORT),
-    "random": _Generator(adversarial.random_frees, PAGE, _SHORT),
+    "training-step": _Generator(programs.training_step, 100, hints=("oracle",)),
+    "call-sites": _Generator(synthetic.call_sites, 108, hints=("class",)),
+    "best-fit-good": _Generator(adversarial.best_fit_good, LIM_MADDUKURI_CELLS, _SHORT),
+    "worst-fit-good": _Generator(adversarial.worst_fit_good, LIM_MADDUKURI_CELLS, _SHORT),
+    "mixed": _Generator(adversarial.mixed, LIM_MADDUKURI_CELLS, _SHORT),
+    "random": _Generator(adversarial.random_frees, LIM_MADDUKURI_CELLS, _SHORT),
 }
 
 
@@ -159,7 +162,9 @@ def _random(settings: WorkloadSettings, cells: int | None) -> Workload:
     options, name = settings.plain(), settings.source
     generator = _GENERATORS[name]
     del options["source"]
-    foretell, hints = options.pop("foretell"), options.get("hints", False)
+    hints = options.pop("lifetime_hints")
+    if generator.hints:
+        options["hints"] = hints in generator.hints
     cells = cells or generator.cells
     if "page" in inspect.signature(generator.function).parameters:
         options["page"] = cells
@@ -169,20 +174,19 @@ def _random(settings: WorkloadSettings, cells: int | None) -> Workload:
 
     def draw(split: str, key: jax.Array, sequences: int, length: int) -> Requests:
         del split
-        return _compiled(generator.function, sequences, length, chosen)(key)
+        return _compiled_draw(generator.function, sequences, length, chosen)(key)
 
     return Workload(
         name=name,
         cells=cells,
         draw=draw,
-        hinted=hints or foretell,
-        foretell=foretell,
+        lifetime_hints=hints,
         **generator.rules,
     )
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(function, sequences: int, length: int, options: tuple):
+def _compiled_draw(function, sequences: int, length: int, options: tuple):
     return jax.jit(functools.partial(function, sequences=sequences, length=length, **dict(options)))
 
 
@@ -221,15 +225,14 @@ def recorded(
     recording: Recording, cells: int | None = None, settings: TraceSettings = WHOLE
 ) -> Workload:
     """Makes the workload of a recording, which is played as the settings say."""
-    slack, foretell, window = settings.slack, settings.foretell, settings.window
+    slack, window = settings.slack, settings.window
     quantised = quantise(recording, cells, slack)
     described = f"{recording.name}: {quantised.describe()}"
     notes = tuple(described.splitlines())
     about = {
         "name": "trace",
         "cells": quantised.cells,
-        "hinted": foretell,
-        "foretell": foretell,
+        "lifetime_hints": settings.lifetime_hints,
         "slack": float(slack),
     }
     if settings.episodes == "whole":

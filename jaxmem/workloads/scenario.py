@@ -11,7 +11,7 @@ import numpy as np
 from jaxmem.arena.arena import NEVER
 from jaxmem.workloads.requests import Requests, requests_of
 
-MOST_CELLS = 2**31 - 1
+MAX_CELLS = 2**31 - 1
 
 
 class Scenario(NamedTuple):
@@ -32,8 +32,8 @@ def scenario_requests(layout: Sequence, sizes: Sequence, cells: int) -> Scenario
 
     Raises ValueError, in one line, for anything else.
     """
-    if not _is_whole(cells) or not 1 <= cells <= MOST_CELLS:
-        raise ValueError(f"cells is {cells!r}; it must be a whole number from 1 to {MOST_CELLS}")
+    if not _is_whole(cells) or not 1 <= cells <= MAX_CELLS:
+        raise ValueError(f"cells is {cells!r}; it must be a whole number from 1 to {MAX_CELLS}")
     blocks = tuple(
         _block(entry, number, cells) for number, entry in enumerate(_items(layout, "layout"), 1)
     )
@@ -58,7 +58,7 @@ def scenario_requests(layout: Sequence, sizes: Sequence, cells: int) -> Scenario
 def _items(value: object, name: str) -> list:
     if not _is_list(value):
         example = "[[5, 10], [25, 5]]" if name == "layout" else "[8, 12, 'free:1', 5]"
-        raise ValueError(f"{name} is {_shown(value)}; it must be a list, as in {example}")
+        raise ValueError(f"{name} is {_quoted(value)}; it must be a list, as in {example}")
     return list(value)
 
 
@@ -67,7 +67,7 @@ def _block(entry: object, number: int, cells: int) -> tuple[int, int]:
     pair = list(entry) if _is_list(entry) else []
     if len(pair) != 2 or not all(_is_whole(value) for value in pair):
         raise ValueError(
-            f"layout block {number} is {_shown(entry)}; a block is [start, size] in whole cells"
+            f"layout block {number} is {_quoted(entry)}; a block is [start, size] in whole cells"
         )
     start, size = int(pair[0]), int(pair[1])
     if size < 1:
@@ -95,7 +95,7 @@ def _check_apart(blocks: tuple[tuple[int, int], ...]) -> None:
 def _request_size(item: object, number: int, cells: int) -> int:
     if not _is_whole(item) or not 1 <= item <= cells:
         raise ValueError(
-            f"item {number} of sizes is {_shown(item)}; "
+            f"item {number} of sizes is {_quoted(item)}; "
             f"it must be a whole number from 1 to {cells} (cells), or 'free:K'"
         )
     return int(item)
@@ -106,7 +106,7 @@ def _freed_request(item: str, number: int, lifetime: list[int]) -> int:
     match = re.fullmatch(r"free:(-?[0-9]{1,18})", item)
     if match is None:
         raise ValueError(
-            f"item {number} of sizes is {_shown(item)}; text must be 'free:K', "
+            f"item {number} of sizes is {_quoted(item)}; text must be 'free:K', "
             "with K the number of an earlier request, and sizes are plain numbers"
         )
     request = int(match[1])
@@ -116,10 +116,10 @@ def _freed_request(item: str, number: int, lifetime: list[int]) -> int:
             if lifetime
             else "no request comes before it"
         )
-        raise ValueError(f"item {number} of sizes is {_shown(item)}; {allowed}")
+        raise ValueError(f"item {number} of sizes is {_quoted(item)}; {allowed}")
     if lifetime[request - 1] != NEVER:
         raise ValueError(
-            f"item {number} of sizes, {_shown(item)}, is a double free; "
+            f"item {number} of sizes, {_quoted(item)}, is a double free; "
             f"request {request} is already free, and each is freed once"
         )
     return request - 1
@@ -135,7 +135,7 @@ def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     """Shows a value for a message: on one line and short."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 40 else text[:37] + "..."

@@ -8,7 +8,7 @@ import pytest
 
 import jaxmem
 from jaxmem.app import choices, fits, games
-from jaxmem.app.typed import Unclear, sizes_of
+from jaxmem.app.text_fields import Unclear, sizes_of
 from jaxmem.evaluation.compare import MEASURES, compare
 from jaxmem.policies.saved import read_policy
 from jaxmem.rules import CLASSICAL, FITS, ORDERED
@@ -55,14 +55,14 @@ def test_every_step_of_a_game_shows_its_memory(example):
 
 def test_a_person_who_places_as_a_rule_does_has_its_figures(example):
     rule = games.play(example, games.player("best", example.source))
-    mine = games.follow(example, rule.start.tolist())
+    mine = games.replay_starts(example, rule.start.tolist())
     assert mine.name == "you"
     assert mine.figures == rule.figures
 
 
 def test_an_illegal_placement_is_no_game(example):
     with pytest.raises(ValueError, match="cannot start at cell 5"):
-        games.follow(example, [5, -1, -1, -1, -1, -1, -1])
+        games.replay_starts(example, [5, -1, -1, -1, -1, -1, -1])
 
 
 def test_what_a_learned_policy_thinks_explains_what_it_does(example):
@@ -77,10 +77,10 @@ def test_what_a_learned_policy_thinks_explains_what_it_does(example):
             assert (candidates < 0).all()
             continue
         best = np.nanargmax(values)
-        guided = candidates == mind.seen.guided[request]
-        leaves = values[best] > np.nanmax(values[guided]) + who.card.margin
-        assert start == (candidates[best] if leaves else mind.seen.guided[request])
-    assert "where its guide, segregated, would" in mind.says(0, int(played.start[0]))
+        base_start = candidates == mind.seen.base_start[request]
+        leaves = values[best] > np.nanmax(values[base_start]) + who.card.margin
+        assert start == (candidates[best] if leaves else mind.seen.base_start[request])
+    assert "where its base policy, tuned two-ended, would" in mind.says(0, int(played.start[0]))
     assert "log of how often" in mind.scale
 
 
@@ -121,7 +121,7 @@ def test_a_rule_does_not_think(example):
 
 @pytest.mark.slow
 def test_the_pictures_of_the_rules_show_what_they_do():
-    game = games.typed_game(fits.CELLS, fits.LAYOUT, fits.SIZES)
+    game = games.typed_game(fits.PICTURED_CELLS, fits.PICTURED_LAYOUT, fits.SIZES)
     drawn = [rule for rule in fits.TOLD if rule.example is not None]
     assert {rule.name for rule in drawn} >= {*FITS, *ORDERED}
     for rule in drawn:

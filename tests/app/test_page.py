@@ -12,7 +12,7 @@ pytest.importorskip("streamlit", reason="the page needs streamlit")
 from streamlit.testing.v1 import AppTest
 
 import jaxmem.app
-from jaxmem.app import choices, play, yours
+from jaxmem.app import choices, manual_play, play
 from jaxmem.app.pool import Pool
 from jaxmem.evaluation.compare import compare
 
@@ -195,9 +195,9 @@ def test_a_person_places_beside_the_policies():
 def test_a_click_that_comes_twice_answers_one_request():
     mine: list[int] = []
     for _ in range(2):
-        yours.answer(mine, 0, 14)
+        manual_play.answer(mine, 0, 14)
     assert mine == [14]
-    yours.answer(mine, 1, -1)
+    manual_play.answer(mine, 1, -1)
     assert mine == [14, -1]
 
 

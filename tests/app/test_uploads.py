@@ -8,8 +8,8 @@ import pytest
 
 from jaxmem.app import judging
 from jaxmem.app.asked import Uploaded
-from jaxmem.app.judging import MOST_LINES, task_of
-from jaxmem.app.typed import Unclear
+from jaxmem.app.judging import MOST_UPLOADED_LINES, task_of
+from jaxmem.app.text_fields import Unclear
 
 SNAPSHOT = {
     "segments": [],
@@ -38,7 +38,10 @@ def test_every_format_that_is_safe_is_a_task(kind):
         (b"memray\0\x0d\0\0\0", "memray is not read here; jaxmem trace import makes a store of it"),
         (b"HloLiveRange (max 3):\n", "xla is not read here"),
         (b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.", "asks for 'posix.system'"),
-        (gzip.compress(b"--9-- free(0x10)\n" * (MOST_LINES + 1)), "at most 200,000 lines are read"),
+        (
+            gzip.compress(b"--9-- free(0x10)\n" * (MOST_UPLOADED_LINES + 1)),
+            "at most 200,000 lines are read",
+        ),
         (gzip.compress(b"\x80\x02" + b"]" * 2 * 10**8), "too long: of a CUDA memory snapshot"),
         (b"PK\x03\x04", "a store of jaxmem that is damaged"),
     ],
@@ -51,7 +54,7 @@ def test_what_is_not_read_gets_a_sentence(data, said):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no bound on memory here")
 def test_an_upload_that_would_take_much_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(judging, "MOST_MEMORY", 2**24)
+    monkeypatch.setattr(judging, "MOST_READING_MEMORY", 2**24)
     dicts = b"\x80\x02(" + b"}" * 6_000_000 + b"t."  # 400 MB in a few kilobytes
     with pytest.raises(Unclear, match=r"mine.*: too large"):
         task_of(Uploaded(gzip.compress(dicts), "mine", 256, 1.1))

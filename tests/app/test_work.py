@@ -11,7 +11,7 @@ import pytest
 
 from jaxmem.app import work
 from jaxmem.app.bounds import limited_memory
-from jaxmem.app.pool import AT_ONCE, Pool
+from jaxmem.app.pool import WORKERS, Pool
 from jaxmem.app.work import Job
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills as Unix does")
@@ -135,12 +135,12 @@ def test_a_process_that_dies_is_told_and_replaced():
 
 def test_those_who_wait_see_their_place_and_what_is_done_now(tmp_path):
     end = str(tmp_path / "end")
-    jobs = [job("go_on_until", end) for _ in range(AT_ONCE)]
+    jobs = [job("go_on_until", end) for _ in range(WORKERS)]
     wait_until(lambda: all(each.doing == "going on" for each in jobs))
     first = job("whose")
     wait_until(lambda: first.doing.startswith("waiting"))
     second = job("whose")
-    now = "; ".join(["a chore (going on, 50%)"] * AT_ONCE)
+    now = "; ".join(["a chore (going on, 50%)"] * WORKERS)
     wait_until(lambda: second.doing == f"waiting, number 2 in the queue; now: {now}")
     first.stop()
     wait_until(lambda: first.done)
@@ -154,7 +154,7 @@ def test_those_who_wait_see_their_place_and_what_is_done_now(tmp_path):
 def test_those_who_wait_and_go_are_not_waited_for(monkeypatch, tmp_path):
     monkeypatch.setattr(work, "AWAY", 0.3)
     end = str(tmp_path / "end")
-    jobs = [job("go_on_until", end) for _ in range(AT_ONCE)]
+    jobs = [job("go_on_until", end) for _ in range(WORKERS)]
     wait_until(lambda: all(each.doing == "going on" for each in jobs))
     assert finished(job("whose", present=lambda: False)).result is None
     assert not any(each.done for each in jobs)
@@ -163,7 +163,7 @@ def test_those_who_wait_and_go_are_not_waited_for(monkeypatch, tmp_path):
 
 
 def test_a_process_that_has_had_too_much_memory_is_not_kept(monkeypatch):
-    monkeypatch.setattr("jaxmem.app.pool.MOST_MEMORY", 1)
+    monkeypatch.setattr("jaxmem.app.pool.MOST_WORKER_MEMORY", 1)
     assert finished(job("whose")).result != finished(job("whose")).result
 
 
@@ -201,5 +201,5 @@ def test_a_process_gets_ready_while_nothing_is_asked_for_yet(pool):
     assert [one] == pool._all
     pool.prepare(["chores"])
     pool.prepare(["chores"])
-    assert len(pool._all) == AT_ONCE
+    assert len(pool._all) == WORKERS
     pool.give_back(one)

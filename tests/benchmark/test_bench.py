@@ -11,7 +11,7 @@ from jaxmem.benchmark import throughput
 from jaxmem.benchmark.learning import Evaluation, Training, evaluated
 from jaxmem.benchmark.references import REFERENCES
 from jaxmem.benchmark.rollouts import Setting
-from jaxmem.benchmark.throughput import Plan, measure
+from jaxmem.benchmark.throughput import Plan, measure_throughput
 from jaxmem.benchmark.timing import time_for
 from jaxmem.cli import main
 from jaxmem.commands.bench import plan_of, shortened
@@ -112,7 +112,7 @@ def test_the_learner_and_evaluation_are_measured_in_the_rounds(monkeypatch):
     monkeypatch.setattr(throughput, "Evaluation", Judge)
     plan = Plan(policy("worst"), (Setting(8, 2, "none"),), rounds=2, seconds=1e-4, references=False)
     heard = []
-    found = measure(plan, heard.append)
+    found = measure_throughput(plan, heard.append)
     training = found["training"]
     assert set(training.pop("steps_per_second")) == SPREAD
     assert set(training.pop("per_cpu_second")) == SPREAD

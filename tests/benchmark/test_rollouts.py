@@ -56,7 +56,7 @@ def test_the_environment_shows_and_fails_what_a_reference_does(bitmap):
 
 
 def test_a_call_goes_on_where_the_last_one_ended(monkeypatch):
-    monkeypatch.setattr(rollouts, "WORK", CELLS * ARENAS * 24)
+    monkeypatch.setattr(rollouts, "WORK_PER_CALL", CELLS * ARENAS * 24)
     rollout = Rollout(policy("first"), Setting(CELLS, ARENAS, "packed"))
     assert rollout.steps == ARENAS * 24
     assert rollout._carry[1].arena.now.tolist() == [24] * ARENAS

@@ -119,7 +119,7 @@ def test_hindsight_is_searched(visitor):
     visitor.open("Compare")
     visitor.page.get_by_text("Also search with hindsight").click()
     visitor.press("Compare")
-    visitor.page.locator(".jm-table th", has_text="way to hindsight").wait_for()
+    visitor.page.locator(".jm-table th", has_text="gap closed").wait_for()
 
 
 @pytest.mark.slow

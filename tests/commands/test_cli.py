@@ -60,7 +60,7 @@ def test_the_version_is_that_of_the_package(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["traain"], "unknown command 'traain'; one of train, sweep, compare, bench, summarize"),
+        (["traain"], "unknown command 'traain'; one of train, search, compare, bench, summarize"),
         (["trace"], "trace: one of trace import"),
         (["compare", "workload=large-shortlived"], "did you mean large-short-lived"),
         (["compare", "workload=large-short-lived", "policies=[bset]"], "did you mean best"),
@@ -106,9 +106,15 @@ def test_the_version_is_that_of_the_package(capsys):
         (["train", "learner=dqn", "learner.batch=1000000"], "learner.batch is 1000000; at most"),
         (["train", "network=mlp"], "network.name is 'mlp'; this learner trains scorer"),
         (["train", "learner=dqn/classic", "cells=5000"], "go up to 4096 cells"),
-        (["train", "network.widths=[]"], "network.widths is []"),
-        (["train", "network.blind=[places]"], "network.blind is ['places']; a list of any of hole"),
-        (["train", "learner=dqn", "network=mlp", "network.blind=[hole]"], "no 'network.blind'"),
+        (["train", "network.hidden_sizes=[]"], "network.hidden_sizes is []"),
+        (
+            ["train", "network.hidden_feature_groups=[places]"],
+            "network.hidden_feature_groups is ['places']; a list of any of hole",
+        ),
+        (
+            ["train", "learner=dqn", "network=mlp", "network.hidden_feature_groups=[hole]"],
+            "no 'network.hidden_feature_groups'",
+        ),
         (["train", "environment.reward=happiness"], "reward must be one of failures"),
         (["train", "environment.holes=0"], "holes must be a whole number of at least 1"),
         (["train", "policies=[learned]"], "unknown policy 'learned'"),
@@ -261,16 +267,22 @@ def test_training_on_a_recording_tests_on_other_windows(tmp_path, capsys):
 
 def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
     comb = ["workload=comb", "cells=32", "sequences=8"]
-    command = ["train", "learner=branching", *comb, "network.widths=[8]"]
-    command += ["network.blind=[place]", *FEW_SEQUENCES, "evaluation.selection_sequences=8"]
-    command += ["learner.arenas=16", "learner.states=64", "learner.kept=4"]
-    command += ["learner.guide=best"]  # found without playing every rule first
+    command = ["train", "learner=branching", *comb, "network.hidden_sizes=[8]"]
+    command += [
+        "network.hidden_feature_groups=[place]",
+        *FEW_SEQUENCES,
+        "evaluation.selection_sequences=8",
+    ]
+    command += ["learner.arenas=16", "learner.states=64", "learner.buffer_updates=4"]
+    command += ["learner.base_policy=best"]  # found without playing every rule first
     command += ["learner.horizon=4", "learner.minibatch=16"]
     assert main([*command, "policies=[best]", f"out={tmp_path / 'run'}"]) == 0
     results = results_in(tmp_path / "run")
     assert results["training"]["steps"] == 4 * 16 * 4
     assert set(results["policies"]) == {"best", "learned"}
-    assert read_policy(tmp_path / "run" / "policy.safetensors")[1].blind == ("place",)
+    assert read_policy(tmp_path / "run" / "policy.safetensors")[1].hidden_feature_groups == (
+        "place",
+    )
     command = ["compare", *comb, f"policies=[best,{tmp_path / 'run'}]"]
     assert main([*command, f"out={tmp_path / 'compared'}"]) == 0
     again = results_in(tmp_path / "compared")["policies"]["learned"]
@@ -280,7 +292,13 @@ def test_branching_trains_a_policy_that_can_be_compared(tmp_path):
 @pytest.mark.slow
 def test_the_student_projects_learner_leaves_a_policy_for_its_arena(tmp_path, capsys):
     command = ["train", "workload=classic", "learner=dqn/classic", "learner.steps=200"]
-    command += [*FEW_SEQUENCES, "network.widths=[8]", "cells=50", "policies=[best]", "sequences=8"]
+    command += [
+        *FEW_SEQUENCES,
+        "network.hidden_sizes=[8]",
+        "cells=50",
+        "policies=[best]",
+        "sequences=8",
+    ]
     assert main([*command, f"out={tmp_path / 'run'}"]) == 0
     results = results_in(tmp_path / "run")
     assert results["training"]["steps"] == 200

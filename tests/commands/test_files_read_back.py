@@ -21,16 +21,16 @@ from safetensors.numpy import load_file, save_file
 from test_summarize import write_seeds
 
 from jaxmem.cli import main
-from jaxmem.commands import resume, sweep, train
-from jaxmem.commands.multirun.jobs import Job, progress
+from jaxmem.commands import resume, search, train
+from jaxmem.commands.multirun.jobs import MultirunJob, progress
 from jaxmem.configuration import UsageError, configure
 from jaxmem.evaluation.summary import summary_of
 from jaxmem.learning.checkpoint import Checkpoints
 from jaxmem.learning.member_state import MemberState, ValidationPoint
 from jaxmem.learning.space import Choice, Range
 from jaxmem.learning.study import Study
-from jaxmem.policies.saved import _SHIPPED, PolicyFileError, load_policy
-from jaxmem.policy_file import read_carded
+from jaxmem.policies.saved import _SHIPPED_POLICIES, PolicyFileError, load_policy
+from jaxmem.policy_file import read_policy_file
 from jaxmem.recordings.scorer_file import _SHIPPED as _SCORERS
 from jaxmem.recordings.scorer_file import SCORERS, load_scorer
 from jaxmem.render.summary import summary_markdown
@@ -93,7 +93,7 @@ def other_bytes(chance: random.Random, file: Path) -> None:
 
 
 def cases_of_carded(original: Path, read: Callable) -> Callable:
-    arrays, card = load_file(original), read_carded(original, original.name)[1]
+    arrays, card = load_file(original), read_policy_file(original, original.name)[1]
 
     def case(chance: random.Random, folder: Path) -> None:
         file = folder / "file.safetensors"
@@ -159,7 +159,7 @@ def cases_of_runs(original: Path) -> Callable:
         summary_markdown(summary)
         is_finished(broken)
         try:
-            progress(Job("one", (), CONFIG), broken)
+            progress(MultirunJob("one", (), CONFIG), broken)
         except UsageError as error:
             assert "\n" not in str(error)  # noqa: PT017
 
@@ -226,10 +226,13 @@ def cases_of_studies(original: Path) -> Callable:
 
 
 SORTS = {
-    "policies": (40, lambda _: cases_of_carded(_SHIPPED / "generalist.safetensors", load_policy)),
+    "policies": (
+        40,
+        lambda _: cases_of_carded(_SHIPPED_POLICIES / "generalist.safetensors", load_policy),
+    ),
     "scorers": (20, lambda _: cases_of_carded(_SCORERS / f"{SCORERS[0]}.safetensors", load_scorer)),
     "resumed trainings": (15, lambda _: cases_of_resume("train", train.check)),
-    "resumed searches": (10, lambda _: cases_of_resume("sweep", sweep.check)),
+    "resumed searches": (10, lambda _: cases_of_resume("search", search.check)),
     "runs": (25, cases_of_runs),
     "checkpoints": (10, cases_of_checkpoints),
     "studies": (10, cases_of_studies),
@@ -293,8 +296,8 @@ def test_a_small_file_that_means_many_values_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("guide", ["first"], r"guide \['first'\] with"),
-        ("widths", [64] * 100_000, "widths [64, 64"),
+        ("base_policy", ["first"], r"base policy \['first'\] with"),
+        ("hidden_sizes", [64] * 100_000, "sizes [64, 64"),
         ("network", ["mlp"], "network ['mlp']"),
         ("margin", 10**400, "margin 1000"),
         ("training", [], "training []"),
@@ -302,8 +305,8 @@ def test_a_small_file_that_means_many_values_is_refused(tmp_path, capsys):
     ],
 )
 def test_a_card_with_another_kind_of_value_is_one_line(field, value, said, tmp_path):
-    original = _SHIPPED / "generalist.safetensors"
-    card = read_carded(original, "generalist")[1]
+    original = _SHIPPED_POLICIES / "generalist.safetensors"
+    card = read_policy_file(original, "generalist")[1]
     file = tmp_path / "odd.safetensors"
     save_file(load_file(original), file, {"card": json.dumps({**card, field: value})})
     with pytest.raises(PolicyFileError) as told:

@@ -36,7 +36,7 @@ def test_a_learner_that_brings_a_network_shows_its_settings(capsys):
     shown = told(capsys, "train", "learner=dqn/classic", "--help")
     assert "network=mlp" in shown
     assert "environment.reward=classic" in shown
-    assert "network.blind" not in shown
+    assert "network.hidden_feature_groups" not in shown
 
 
 def test_where_several_are_listed_help_is_that_of_the_default(capsys):

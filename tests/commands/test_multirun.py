@@ -1,4 +1,4 @@
-"""Sweeps by Hydra's launchers: what is started, what is left behind, what is said of failures."""
+"""Runs by Hydra's launchers: what is started, what is left behind, what is said of failures."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from jaxmem.cli import main
 from jaxmem.commands import compare, train
-from jaxmem.commands.multirun.jobs import LONGEST, sweep_of
+from jaxmem.commands.multirun.jobs import LONGEST_NAME, multirun_of
 from jaxmem.configuration import configure
 from jaxmem.run_folder import RunFolder
 
@@ -36,7 +36,7 @@ def folders_in(folder: Path) -> list[str]:
 
 @pytest.fixture
 def workers(monkeypatch):
-    """Ends the processes that joblib would keep for the next sweep."""
+    """Ends the processes that joblib would keep for the next multirun."""
     # Where submitit sets up logging, it closes the handlers that there are: here those of pytest.
     monkeypatch.setenv("SUBMITIT_LOG_LEVEL", "NOCONFIG")
     yield
@@ -79,22 +79,22 @@ def runs(monkeypatch):
 
 def test_every_combination_is_an_ordinary_run_in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["compare", "-m", "seed=0,1", *IN_LITTLE, "out=sweep"]) == 0
-    assert folders_in(tmp_path) == ["sweep"]  # nothing of Hydra's own
-    assert sorted(os.listdir("sweep")) == ["multirun.yaml", "seed=0", "seed=1"]
-    assert sorted(os.listdir("sweep/seed=1")) == [
+    assert main(["compare", "-m", "seed=0,1", *IN_LITTLE, "out=multirun"]) == 0
+    assert folders_in(tmp_path) == ["multirun"]  # nothing of Hydra's own
+    assert sorted(os.listdir("multirun")) == ["multirun.yaml", "seed=0", "seed=1"]
+    assert sorted(os.listdir("multirun/seed=1")) == [
         *("comparison.png", "config.yaml", "fragmentation.png", "memory.png"),
         *("results.json", "sequences.npz", "table.md"),
     ]
     assert main(["compare", "seed=1", *IN_LITTLE, "out=alone"]) == 0
-    one, alone = results_in(tmp_path / "sweep" / "seed=1"), results_in(tmp_path / "alone")
+    one, alone = results_in(tmp_path / "multirun" / "seed=1"), results_in(tmp_path / "alone")
     assert one.pop("command") == (
         "jaxmem compare seed=1 cells=32 workload=comb sequences=4 'policies=[first,best]' "
-        "out=sweep/seed=1"
+        "out=multirun/seed=1"
     )
     alone.pop("command")
     assert one == alone
-    record = Path("sweep/multirun.yaml").read_text(encoding="utf-8")
+    record = Path("multirun/multirun.yaml").read_text(encoding="utf-8")
     assert record.startswith("# jaxmem compare -m seed=0,1 cells=32 workload=comb")
     assert yaml.safe_load(record) == {
         "launcher": "basic",
@@ -103,7 +103,7 @@ def test_every_combination_is_an_ordinary_run_in_a_folder_of_its_own(tmp_path, m
 
 
 @pytest.mark.parametrize("flag", ["-m", "--multirun"])
-def test_a_sweep_without_a_folder_gets_one_under_runs(flag, runs, tmp_path, monkeypatch, capsys):
+def test_a_multirun_without_a_folder_gets_one_under_runs(flag, runs, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "learner=pqn,dqn", "seed=0,1", flag]) == 0
     (folder,) = (tmp_path / "runs").iterdir()
@@ -122,11 +122,11 @@ def test_a_sweep_without_a_folder_gets_one_under_runs(flag, runs, tmp_path, monk
 )
 def test_jobs_run_in_processes_of_their_own(launcher, tmp_path, monkeypatch, capfd, workers):
     monkeypatch.chdir(tmp_path)
-    words = ["seed=0,1", *IN_LITTLE, "out=sweep", f"hydra/launcher={launcher}"]
+    words = ["seed=0,1", *IN_LITTLE, "out=multirun", f"hydra/launcher={launcher}"]
     assert main(["compare", "-m", *words]) == 0
-    assert folders_in(tmp_path) == ["sweep"]
+    assert folders_in(tmp_path) == ["multirun"]
     for seed in (0, 1):
-        folder = tmp_path / "sweep" / f"seed={seed}"
+        folder = tmp_path / "multirun" / f"seed={seed}"
         assert results_in(folder)["seed"] == seed
         assert "best-fit" in (folder / "output.txt").read_text(encoding="utf-8")
     heard = capfd.readouterr()
@@ -137,13 +137,13 @@ def test_jobs_run_in_processes_of_their_own(launcher, tmp_path, monkeypatch, cap
 @pytest.mark.slow
 def test_a_job_that_fails_in_another_process_is_named(tmp_path, monkeypatch, capfd, workers):
     monkeypatch.chdir(tmp_path)
-    words = ["cells=0,116", *COMPARED, "out=sweep", "hydra/launcher=joblib"]
+    words = ["cells=0,116", *COMPARED, "out=multirun", "hydra/launcher=joblib"]
     assert main(["compare", "-m", *words]) == 1
-    assert results_in(tmp_path / "sweep" / "cells=116")["cells"] == 116
+    assert results_in(tmp_path / "multirun" / "cells=116")["cells"] == 116
     heard = capfd.readouterr().err.splitlines()
     assert heard[0].startswith("jaxmem: cells=0 failed: cells is 0; an arena has 1 to")
     assert heard[1].startswith("jaxmem: 1 of 2 jobs failed: cells=0; the same command with")
-    said = (tmp_path / "sweep" / "cells=0" / "output.txt").read_text(encoding="utf-8")
+    said = (tmp_path / "multirun" / "cells=0" / "output.txt").read_text(encoding="utf-8")
     assert said.startswith("jaxmem: cells is 0; an arena has 1 to")
 
 
@@ -204,7 +204,7 @@ def test_the_same_command_again_runs_what_is_missing(runs, tmp_path, capsys):
     assert [config["seed"] for config, _ in runs.called] == [0, 1]
 
 
-def test_a_job_that_was_stopped_ends_the_sweep_and_goes_on_later(runs, tmp_path, capsys):
+def test_a_job_that_was_stopped_ends_the_multirun_and_goes_on_later(runs, tmp_path, capsys):
     words = ["train", "-m", "seed=0,1", "cells=50", f"out={tmp_path}"]
     runs.how[0] = 143
     assert main(words) == 143
@@ -219,7 +219,7 @@ def test_a_job_that_was_stopped_ends_the_sweep_and_goes_on_later(runs, tmp_path,
     assert (second["resume"], second["cells"], second["seed"]) == (None, 50, 1)
 
 
-def test_an_interruption_ends_the_sweep(runs, tmp_path, capsys, monkeypatch):
+def test_an_interruption_ends_the_multirun(runs, tmp_path, capsys, monkeypatch):
     def interrupted(config, command):
         raise KeyboardInterrupt
 
@@ -242,7 +242,7 @@ def test_a_folder_with_other_settings_is_not_taken_for_the_same(runs, tmp_path, 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train", "-m", "seed=0,1", "resume=runs/a"], "'resume=runs/a': a sweep has many runs"),
+        (["train", "-m", "seed=0,1", "resume=runs/a"], "'resume=runs/a': a multirun has many runs"),
         (["train", "-m", "learner=pqn,dqm"], "unknown learner 'dqm'"),
         (["train", "-m", "learner=pqn,dqn", "learner.lambda_=0.9"], "no 'learner.lambda_'"),
         (["train", "-m", "seeds=2,"], "'seeds=2,' is not an override"),
@@ -274,15 +274,15 @@ def test_what_cannot_be_swept_is_refused_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_folder_is_not_used_for_a_sweep(runs, tmp_path, capsys):
+def test_a_run_folder_is_not_used_for_a_multirun(runs, tmp_path, capsys):
     assert main(["train", f"out={tmp_path}"]) == 0
     assert main(["train", "-m", "seed=0,1", f"out={tmp_path}"]) == 2
-    assert "a sweep needs a folder of its own" in capsys.readouterr().err
+    assert "a multirun needs a folder of its own" in capsys.readouterr().err
 
 
 def test_names_are_made_of_what_differs_and_are_safe_in_a_path():
     def names(*words):
-        return [job.name for job in sweep_of("train", words).jobs]
+        return [job.name for job in multirun_of("train", words).jobs]
 
     assert names("cells=50,60", "seed=3") == ["cells=50", "cells=60"]
     assert names("cells=50", "seed=3") == ["cells=50,seed=3"]
@@ -290,9 +290,12 @@ def test_names_are_made_of_what_differs_and_are_safe_in_a_path():
     assert names("learner=dqn/classic,pqn") == ["learner=dqn-classic", "learner=pqn"]
     assert names("seed=range(0,3)") == ["seed=0", "seed=1", "seed=2"]
     assert names("learner=glob(*qn)") == ["learner=dqn", "learner=pqn"]
-    assert names("network.widths=[8],[8,8]") == ["network.widths=8", "network.widths=8,8"]
-    assert names("sweep.learning_rate=[1e-3],[3e-4]") == [
-        *("sweep.learning_rate=0.001", "sweep.learning_rate=0.0003")
+    assert names("network.hidden_sizes=[8],[8,8]") == [
+        "network.hidden_sizes=8",
+        "network.hidden_sizes=8,8",
+    ]
+    assert names("grid.learning_rate=[1e-3],[3e-4]") == [
+        *("grid.learning_rate=0.001", "grid.learning_rate=0.0003")
     ]
     assert names("policies=[../first],[.../first]") == [
         *("policies=..-first", "policies=...-first")
@@ -301,7 +304,7 @@ def test_names_are_made_of_what_differs_and_are_safe_in_a_path():
     long = names("policies=[" + "x" * 200 + "],[" + "x" * 201 + "]")
     for made in (alike, long):
         assert len({name.casefold() for name in made}) == len(made)
-        assert all(len(name) <= LONGEST + 9 and "/" not in name for name in made)
+        assert all(len(name) <= LONGEST_NAME + 9 and "/" not in name for name in made)
 
 
 def test_out_and_resume_are_taken_as_they_stand(runs, tmp_path, monkeypatch):
@@ -326,15 +329,15 @@ def test_the_program_that_launches_does_not_import_jax(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_through_slurm(tmp_path, monkeypatch, workers):
+def test_a_multirun_goes_through_slurm(tmp_path, monkeypatch, workers):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{SLURM}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("JAXMEM_TEST_SLURM", str(tmp_path))
-    words = ["seed=0,1", *COMPARED, "out=sweep", "hydra/launcher=slurm_gpu"]
+    words = ["seed=0,1", *COMPARED, "out=multirun", "hydra/launcher=slurm_gpu"]
     words += ["hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=30"]
     assert main(["compare", "-m", *words]) == 0
-    assert folders_in(tmp_path) == ["sweep"]
-    assert [results_in(Path(f"sweep/seed={seed}"))["seed"] for seed in (0, 1)] == [0, 1]
+    assert folders_in(tmp_path) == ["multirun"]
+    assert [results_in(Path(f"multirun/seed={seed}"))["seed"] for seed in (0, 1)] == [0, 1]
     batch = (tmp_path / "batch.sh").read_text(encoding="utf-8").splitlines()
     for asked in ("partition=gpu", "gpus-per-node=1", "time=30", "mem=16GB", "signal=USR2@120"):
         assert f"#SBATCH --{asked}" in batch

@@ -7,7 +7,7 @@ import pytest
 
 from jaxmem.cli import main
 from jaxmem.commands import compare, workload_of
-from jaxmem.commands.multirun.jobs import sweep_of
+from jaxmem.commands.multirun.jobs import multirun_of
 from jaxmem.configuration import configure
 from jaxmem.overrides import AS_GIVEN, UsageError, parsed
 from jaxmem.workloads.registry import workload
@@ -161,7 +161,7 @@ def test_no_variable_of_the_environment_ends_in_a_message(key, value, monkeypatc
 def test_no_word_names_what_is_to_be_called(word, monkeypatch, capsys):
     monkeypatch.setenv("JAXMEM_SECRET", "hidden")
     monkeypatch.setattr(compare, "run", lambda config, command: os.mkdir("ran") or 0)
-    given = ["seed=0,1", "hydra/launcher=slurm_gpu", word, "out=sweep"]
+    given = ["seed=0,1", "hydra/launcher=slurm_gpu", word, "out=grid"]
     assert main(["compare", "-m", *given]) == 2
     said = capsys.readouterr().err
     assert "cannot be set on the command line" in said or "is not filled in" in said
@@ -172,7 +172,7 @@ def test_no_word_names_what_is_to_be_called(word, monkeypatch, capsys):
 
 def test_commas_list_paths_where_many_runs_are_asked_for():
     def paths(value):
-        jobs = sweep_of("compare", ["workload=trace", f"workload.path={value}"]).jobs
+        jobs = multirun_of("compare", ["workload=trace", f"workload.path={value}"]).jobs
         return [job.settings.workload.path for job in jobs]
 
     assert paths("a.csv,b.csv") == ["a.csv", "b.csv"]
@@ -188,7 +188,7 @@ def test_a_job_has_the_path_that_was_given(monkeypatch):
     monkeypatch.setattr(
         compare, "run", lambda settings, command: called.append(settings.workload.path) or 1
     )
-    words = ["workload=trace", "workload.path=2024,größe=1.csv", "out=sweep"]
+    words = ["workload=trace", "workload.path=2024,größe=1.csv", "out=grid"]
     assert main(["compare", "-m", *words]) == 1
     assert called == ["2024"]  # its run ends as one that was stopped
 

@@ -17,12 +17,12 @@ from rich.console import Console
 from toy_learner import FEW_SEQUENCES, in_place_of_pqn
 
 from jaxmem.cli import main
-from jaxmem.commands.kept import KeptRun
+from jaxmem.commands.training_run import TrainingRun
 from jaxmem.configuration import configure
 from jaxmem.metrics import MetricsFile
 
 TOY = ["learner=pqn", "learner.steps=2368", "learner.arenas=8", "learner.rollout=8"]
-TOY += ["learner.minibatches=4", "network.widths=[4]", "workload=comb", "cells=32"]
+TOY += ["learner.minibatches=4", "network.hidden_sizes=[4]", "workload=comb", "cells=32"]
 TOY += ["sequences=8", *FEW_SEQUENCES, "policies=[best]", "checkpoint.seconds=0"]
 SAME = ("policy.safetensors", "metrics.jsonl", "table.md")
 
@@ -137,7 +137,7 @@ def test_after_a_loss_that_is_not_finite_the_command_that_is_printed_works(capsy
 
 def test_how_to_go_on_is_told_as_a_shell_takes_it():
     config = configure("train", ["out=a run=1"])
-    kept = KeptRun(config, "jaxmem train", "train", "comb", Console(), anew=True)
+    kept = TrainingRun(config, "jaxmem train", "train", "comb", Console(), anew=True)
     assert kept.how_to_go_on == "jaxmem train 'resume=a run=1'"
 
 
@@ -169,9 +169,9 @@ def test_a_lost_metrics_file_is_written_again(whole, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_too(tmp_path, monkeypatch):
+def test_a_grid_goes_on_too(tmp_path, monkeypatch):
     many = [word for word in TOY if not word.startswith("policies")]
-    many += ["seeds=2", "sweep.arenas=[8,4]"]
+    many += ["seeds=2", "grid.arenas=[8,4]"]
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert main(["train", *many, "out=run"]) == 0
@@ -209,10 +209,10 @@ def test_a_sweep_goes_on_too(tmp_path, monkeypatch):
         (["checkpoint.seconds=soon"], "checkpoint.seconds is 'soon'"),
         (["checkpoint.finished=2"], "finished is 2; true or false"),
         (["seeds=0"], "seeds is 0; a whole number of at least 1"),
-        (["sweep.learning_rate=3"], "sweep.learning_rate is 3; a list of values"),
-        (["sweep.lerning_rate=[3]"], "has no 'sweep.lerning_rate'; did you mean"),
-        (["sweep.gamma=[2]"], "learner.gamma is 2"),
-        (["seeds=2", "policies=[best]"], "policies cannot be set beside seeds or sweep"),
+        (["grid.learning_rate=3"], "grid.learning_rate is 3; a list of values"),
+        (["grid.lerning_rate=[3]"], "has no 'grid.lerning_rate'; did you mean"),
+        (["grid.gamma=[2]"], "learner.gamma is 2"),
+        (["seeds=2", "policies=[best]"], "policies cannot be set beside seeds or grid"),
         (["devices=0"], "devices is 0; a whole number of at least 1"),
         (["devices=many"], "devices is 'many'"),
         (["hosts.count=2"], "hosts.index is None; a whole number from 0 to 1"),

@@ -10,8 +10,8 @@ import yaml
 
 from jaxmem.cli import main
 from jaxmem.commands import bench, demo, sweep, trace_info, train, workload_of
-from jaxmem.commands.compare import rivals
-from jaxmem.commands.render import players
+from jaxmem.commands.compare import compared_policies
+from jaxmem.commands.render import rendered_policies
 from jaxmem.configuration import composed, settings_of
 from jaxmem.evaluation import beam, tuning
 from jaxmem.evaluation.question import question_of
@@ -37,8 +37,8 @@ ASKED = (
     ("train", ("learner=pqn", "workload=call-sites")),
     ("train", ("learner=dqn", "network=mlp", "workload=classic", "cells=64")),
     ("train", ("learner=pqn", "workload=trace", f"workload.name={RECORDING}", "seeds=2")),
-    ("sweep", ("workload=comb",)),
-    ("sweep", ("learner=dqn", "workload=training-step")),
+    ("search", ("workload=comb",)),
+    ("search", ("learner=dqn", "workload=training-step")),
     ("compare", ("workload=mixed",)),
     ("compare", ("workload=scenario",)),
     ("compare", ("workload=trace", f"workload.name={RECORDING}")),
@@ -54,12 +54,12 @@ def begin(verb: str, settings: Settings) -> None:
     """Does all that a verb does before its work begins."""
     if verb == "train":
         train.check(settings)
-    elif verb == "sweep":
+    elif verb == "search":
         sweep.check(settings)
     elif verb == "compare":
         task = workload_of(settings)
         question_of(
-            rivals(settings.policies, task),
+            compared_policies(settings.policies, task),
             task,
             settings.sequences,
             settings.seed,
@@ -69,7 +69,7 @@ def begin(verb: str, settings: Settings) -> None:
         )
     elif verb == "render":
         task = workload_of(settings)
-        question_of(players(settings.policies, task), task, 1, settings.seed)
+        question_of(rendered_policies(settings.policies, task), task, 1, settings.seed)
     elif verb == "bench":
         bench.plan_of(settings)
     elif verb == "demo":
@@ -210,7 +210,7 @@ def test_what_cannot_be_set_is_refused_before_jax_is_imported():
         ("train hosts.count=3", "hosts.index is None; a whole number from 0 to 2"),
         ("train checkpoint=5", "checkpoint is 5; it has seconds, finished"),
         ("train evaluation={lat:1}", "jaxmem train has no 'evaluation.lat'; did you mean"),
-        ("train sweep={gamma:[1]}", "write sweep.gamma=VALUE"),
+        ("train sweep={gamma:[1]}", "write grid.gamma=VALUE"),
         ("train loggers=[[1]]", "loggers is [[1]]; a list of names, as [a,b]"),
         ("compare workload.source=5", "workload.source is 5; one of classic, memoryless"),
         ("compare workload.source=mixed", "it has source, foretell"),
@@ -220,7 +220,7 @@ def test_what_cannot_be_set_is_refused_before_jax_is_imported():
         ("compare seed=" + "9" * 30, "seed is a whole number of 100 bits; a whole number from 0"),
         ("compare +new=1", "jaxmem compare has no 'new'"),
         ("compare a.b.c=1", "jaxmem compare has no 'a.b.c'"),
-        ("sweep space=5", "space is 5; a mapping, as {name: value}"),
+        ("grid space=5", "space is 5; a mapping, as {name: value}"),
         ("trace import x.csv format=[a]", "format is ['a']; a text or null"),
         ("trace info x.csv alignment=3", "alignment is 3; a power of two from 1 to 2,097,152"),
         ("trace info x.csv device=-1", "device is -1; the number of a device, as 0, or null"),
@@ -237,6 +237,6 @@ def test_what_is_given_and_what_is_allowed_stand_in_one_line(words, said, capsys
 
 def test_what_is_usual_in_python_is_usual_on_the_command_line():
     usual = VERBS["compare"].settings()
-    assert usual.hindsight_width == beam.WIDTH
-    assert usual.tuning_sequences == tuning.SEQUENCES == EvaluationConfig().tuning_sequences
-    assert VERBS["render"].settings().tuning_sequences == tuning.SEQUENCES
+    assert usual.hindsight_width == beam.BEAM_WIDTH
+    assert usual.tuning_sequences == tuning.TUNING_SEQUENCES == EvaluationConfig().tuning_sequences
+    assert VERBS["render"].settings().tuning_sequences == tuning.TUNING_SEQUENCES

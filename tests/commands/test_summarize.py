@@ -145,9 +145,9 @@ def test_where_nothing_is_learned_the_policy_that_fails_least_is_told(tmp_path, 
     assert "two-ended 1.50" in capsys.readouterr().out
 
 
-def test_members_of_a_sweep_in_one_program_are_runs(tmp_path):
+def test_members_of_a_grid_in_one_program_are_runs(tmp_path):
     folder = tmp_path / "grid"
-    write_run(folder, {"best": [4.0, 4.0]}, "learner=pqn", "seeds=2", "sweep.gamma=[0.9,0.8]")
+    write_run(folder, {"best": [4.0, 4.0]}, "learner=pqn", "seeds=2", "grid.gamma=[0.9,0.8]")
     members = {
         f"choice-{choice}-seed-{seed}": [1.0 + choice, 3.0 + seed]
         for choice in (0, 1)
@@ -166,11 +166,11 @@ def test_members_of_a_sweep_in_one_program_are_runs(tmp_path):
             }
             for name, failed in members.items()
         ],
-        "rules": {"best": 4.0, "segregated": 3.5},
+        "rules": {"best": 4.0, "two_ended_tuned": 3.5},
         "training": {"finished": True},
     }
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    failed = {"best": [4.0, 4.0], "segregated": [3.0, 4.0], **members}
+    failed = {"best": [4.0, 4.0], "two_ended_tuned": [3.0, 4.0], **members}
     columns = {"policies": list(failed), "failed_requests": list(failed.values())}
     np.savez(folder / "sequences.npz", **{name: np.array(of) for name, of in columns.items()})
     alone = {"learned": [1.0, 5.0], "best": [4.0, 4.0]}
@@ -178,7 +178,7 @@ def test_members_of_a_sweep_in_one_program_are_runs(tmp_path):
     assert main(["summarize", str(tmp_path)]) == 0
     first, second = summary_in(tmp_path)["rows"]
     assert first["settings"] == {"learner.gamma": 0.9}
-    assert first["seeds"] == [0, 1, 2]  # two of the sweep, and the one that was trained alone
+    assert first["seeds"] == [0, 1, 2]  # two of the grid, and the one that was trained alone
     assert first["runs"][0] == "grid/members/choice-0-seed-0"
     assert first["failed_requests"]["by_seed"] == [2.0, 2.5, 3.0]
     assert second["settings"] == {"learner.gamma": 0.8}

@@ -10,7 +10,7 @@ from PIL import Image
 from jaxmem.cli import main
 from jaxmem.commands import trace_info
 from jaxmem.recordings import offline_packing, scorer_file
-from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.scorer_file import SCORERS, load_scorer, save_scorer
 from jaxmem.rules import BOUNDED, ORDERED
 
@@ -29,7 +29,7 @@ BUFFERS = "id,lower,upper,size\n" + "\n".join(
 
 def first_fit_of_scores() -> HoleScorer:
     """Weights that take the lowest end, as first fit does."""
-    weights = jnp.zeros(len(FEATURES)).at[FEATURES.index("lowest")].set(1.0)
+    weights = jnp.zeros(len(HOLE_FEATURES)).at[HOLE_FEATURES.index("lowest")].set(1.0)
     return HoleScorer(weights, jnp.zeros(len(PRIOR)))
 
 
@@ -71,7 +71,7 @@ def test_a_recording_leaves_figures_a_table_and_one_picture(trace, tmp_path, cap
     assert sum(row["requests"] for row in results["sizes"]) == 60
     assert max(results["live"]["bytes"]) == results["peak_live"]
     table = (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
-    for text in ("first-fit", "segregated", "offline", f"{headroom['bounded']['best']:.4f}"):
+    for text in ("first-fit", "tuned two-ended", "offline", f"{headroom['bounded']['best']:.4f}"):
         assert text in table
         assert text in printed
     # The command ends with the verdict, which the table has too.

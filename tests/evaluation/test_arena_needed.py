@@ -9,7 +9,7 @@ import pytest
 from oracle import NOWHERE, SlowArena
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.arena.making import MAX_CELLS
+from jaxmem.arena.making import BITMAP_CELLS
 from jaxmem.evaluation.arena_needed import arena_needed
 from jaxmem.policies import Policy, policy
 from jaxmem.workloads.peaks import peak_live
@@ -86,7 +86,9 @@ def test_a_layout_leaves_nothing_to_search(requests):
 
 
 def test_sequences_that_fit_no_arena_are_told():
-    size = jnp.array([[MAX_CELLS // 2, MAX_CELLS // 2], [MAX_CELLS // 2, MAX_CELLS // 2 + 1]])
+    size = jnp.array(
+        [[BITMAP_CELLS // 2, BITMAP_CELLS // 2], [BITMAP_CELLS // 2, BITMAP_CELLS // 2 + 1]]
+    )
     requests = requests_of(size, jnp.full((2, 2), NEVER))
     task = replace(TASK, length=2)
     with pytest.raises(ValueError, match=r"first fails in the largest arena.* 1 of 2 sequences"):

@@ -54,7 +54,7 @@ def drawn(monkeypatch):
         return draw_requests(self, split, seed, sequences)
 
     monkeypatch.setattr(Workload, "requests", spied)
-    monkeypatch.setattr(tuning, "SEQUENCES", SEQUENCES)
+    monkeypatch.setattr(tuning, "TUNING_SEQUENCES", SEQUENCES)
     return asked
 
 
@@ -140,7 +140,7 @@ def test_the_threshold_is_tuned_on_training_sequences_only(drawn):
 
 def test_segregated_chooses_its_holes_too_and_does_not_fail_more(drawn):
     training = TASK.requests("train", 3, SEQUENCES)
-    chosen, note = tuned("segregated", TASK, seed=3)
+    chosen, note = tuned("two_ended_tuned", TASK, seed=3)
     threshold, *holes = (int(number) for number in chosen.parameters)
     assert f"up to {threshold} cells low" in note
     failed = failed_share(chosen, training, TASK)
@@ -148,7 +148,7 @@ def test_segregated_chooses_its_holes_too_and_does_not_fail_more(drawn):
     assert failed <= failed_share(two_ended, training, TASK)
     others = [[threshold, 1 - holes[0], holes[1]], [threshold, holes[0], 1 - holes[1]]]
     for other in others:
-        assert failed <= failed_share(policy("segregated", jnp.array(other)), training, TASK)
+        assert failed <= failed_share(policy("two_ended_tuned", jnp.array(other)), training, TASK)
 
 
 def test_the_strongest_rule_fails_least_on_training_sequences(drawn):
@@ -165,13 +165,13 @@ def test_the_strongest_rule_fails_least_on_training_sequences(drawn):
 
 def test_finalists_have_each_kind_of_holes_once_with_its_best_threshold(drawn):
     training = TASK.requests("train", 3, SEQUENCES)
-    found = [rule for rule, _ in finalists("segregated", TASK, seed=3)]
+    found = [rule for rule, _ in finalists("two_ended_tuned", TASK, seed=3)]
     assert sorted(tuple(rule.parameters[1:]) for rule in found) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     failed = [failed_share(rule, training, TASK) for rule in found]
     assert failed == sorted(failed)
     for rule, share in zip(found, failed, strict=True):
         for size in range(1, 12):
-            other = policy("segregated", jnp.array([size, *rule.parameters[1:]]))
+            other = policy("two_ended_tuned", jnp.array([size, *rule.parameters[1:]]))
             assert share <= failed_share(other, training, TASK)
 
 
@@ -186,14 +186,14 @@ def test_a_fixed_sequence_is_not_tuned_on(drawn):
 def saved(tmp_path):
     """A run folder with a policy in it."""
     parameters = Scorer((8,)).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
-    save_policy(tmp_path / "policy.safetensors", parameters, Card(holes=3, widths=(8,)))
+    save_policy(tmp_path / "policy.safetensors", parameters, Card(holes=3, hidden_sizes=(8,)))
     return tmp_path
 
 
 def test_a_policy_is_found_by_name_by_file_and_by_run_folder(saved):
     assert find_policy("best") == (policy("best"), None)
     (by_file, card), (by_folder, _) = map(find_policy, (f"{saved}/policy.safetensors", str(saved)))
-    assert card == Card(holes=3, widths=(8,))
+    assert card == Card(holes=3, hidden_sizes=(8,))
     assert by_file.name == by_folder.name == "learned"
     with pytest.raises(PolicyFileError, match="no such policy file"):
         find_policy(str(saved / "absent.safetensors"))
@@ -367,7 +367,7 @@ def test_a_second_saved_policy_goes_by_the_name_of_its_folder(tmp_path, saved):
 
 
 def test_a_policy_trained_without_hints_plays_with_them_and_says_so_once(saved):
-    hinted = replace(TASK, hinted=True)
+    hinted = replace(TASK, lifetime_hints="class")
     found = compare(["best", str(saved)], hinted, sequences=4)
     said = [note for note in found.results["notes"] if "was trained without hints" in note]
     assert said == [f"{saved} was trained without hints: what they say here is new to it"]

@@ -16,11 +16,11 @@ from jaxmem.evaluation.beam import beam_search
 from jaxmem.evaluation.clairvoyant import clairvoyant, knowing
 from jaxmem.evaluation.compare import compare
 from jaxmem.evaluation.hindsight import (
-    MOST_REQUESTS,
+    MOST_SEARCHED,
     Bounds,
     bounds,
     check_searchable,
-    replay,
+    play_starts,
     way,
     with_hindsight,
 )
@@ -61,7 +61,7 @@ def requests():
 
 
 def failed_of(start, requests, task):
-    return measure(replay(start, requests, task), requests, task)["failed_requests"]
+    return measure(play_starts(start, requests, task), requests, task)["failed_requests"]
 
 
 def play_slowly(start, size, lifetime, task):
@@ -110,11 +110,11 @@ def test_placements_that_are_known_already_are_not_forgotten(requests, monkeypat
 def test_an_illegal_placement_is_not_replayed():
     requests = requests_of(jnp.array([[2, 3, 1]]), jnp.array([[3, 3, 3]]))
     task = replace(PLAIN, length=3, warmup=0, cells=6, layout=())
-    assert replay(np.array([[0, 2, 5]]), requests, task).start.tolist() == [[0, 2, 5]]
+    assert play_starts(np.array([[0, 2, 5]]), requests, task).start.tolist() == [[0, 2, 5]]
     with pytest.raises(ValueError, match="request 1 of sequence 0 cannot start at cell 1"):
-        replay(np.array([[0, 1, 5]]), requests, task)
+        play_starts(np.array([[0, 1, 5]]), requests, task)
     with pytest.raises(ValueError, match="request 2 of sequence 0 cannot start at cell 6"):
-        replay(np.array([[0, 2, 6]]), requests, task)
+        play_starts(np.array([[0, 2, 6]]), requests, task)
 
 
 def ends(arena, size):
@@ -198,7 +198,7 @@ def test_the_clairvoyant_takes_the_cheapest_end(requests):
 
 def test_one_program_searches_every_chunk_of_sequences(monkeypatch, requests):
     together = beam_search(requests, PLAIN)
-    monkeypatch.setattr(beam, "AT_ONCE", SEQUENCES)
+    monkeypatch.setattr(beam, "SEQUENCES_AT_ONCE", SEQUENCES)
     compiled = beam._search._cache_size()
     more = np.arange(SEQUENCES + 5) % SEQUENCES
     apart = beam_search(jax.tree.map(lambda column: column[more], requests), PLAIN)
@@ -241,13 +241,13 @@ def test_a_comparison_tells_the_bounds_apart_from_the_policies(requests):
     for row in results["policies"].values():
         gone = 100 * (known["best"] - row["failed_requests"]["mean"])
         gone /= known["best"] - known["hindsight"]
-        assert row["way_to_hindsight"]["mean"] == pytest.approx(gone)
+        assert row["gap_closed"]["mean"] == pytest.approx(gone)
     page = markdown_table(results)
-    assert "| way to hindsight (%) |" in page
+    assert "| gap closed (%) |" in page
     assert "bounds, not policies" in page
     plain = compare(["first", "worst"], PLAIN, sequences=SEQUENCES).results
     assert "hindsight" not in plain
-    assert "way_to_hindsight" not in plain["policies"]["first"]
+    assert "gap_closed" not in plain["policies"]["first"]
 
 
 def test_the_command_writes_the_bounds_and_the_way(tmp_path, monkeypatch):
@@ -261,13 +261,13 @@ def test_the_command_writes_the_bounds_and_the_way(tmp_path, monkeypatch):
     known = {name: row["failed_requests"]["mean"] for name, row in results["hindsight"].items()}
     assert known["best"] == pytest.approx(100 / 7)
     assert known["hindsight"] == 0
-    assert results["policies"]["best"]["way_to_hindsight"]["mean"] == 0
-    assert "way to hindsight (%)" in (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert results["policies"]["best"]["gap_closed"]["mean"] == 0
+    assert "gap closed (%)" in (tmp_path / "table.md").read_text(encoding="utf-8")
 
 
 def test_sequences_that_are_too_long_are_refused_before_anything_is_written(tmp_path, capsys):
     with pytest.raises(ValueError, match="hindsight: a sequence of made has 8,193 requests"):
-        check_searchable(replace(PLAIN, length=MOST_REQUESTS + 1))
+        check_searchable(replace(PLAIN, length=MOST_SEARCHED + 1))
     command = ["compare", "workload=trace", "workload.name=valgrind_sqlite3", "hindsight=true"]
     assert main([*command, f"out={tmp_path / 'run'}"]) == 2
     assert "19,309 requests; at most 8,192" in capsys.readouterr().err

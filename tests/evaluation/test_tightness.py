@@ -36,9 +36,9 @@ FEW = EvaluationConfig(tuning_sequences=SEQUENCES, selection_sequences=SEQUENCES
 
 @pytest.fixture(autouse=True)
 def few_sequences(monkeypatch):
-    for module in (tightness, tuning):
-        monkeypatch.setattr(module, "SEQUENCES", SEQUENCES)
-    monkeypatch.setattr(tightness, "TRIED", SEQUENCES)
+    monkeypatch.setattr(tightness, "PLAYED_SEQUENCES", SEQUENCES)
+    monkeypatch.setattr(tuning, "TUNING_SEQUENCES", SEQUENCES)
+    monkeypatch.setattr(tightness, "TRIED_SEQUENCES", SEQUENCES)
     tightness._fails.cache_clear()
 
 
@@ -55,7 +55,7 @@ def test_where_nothing_fails_the_arena_to_take_is_named_and_is_tight():
     tighter = dataclasses.replace(ROOMY, cells=cells)
     check_tight(tighter, 0)
     requests = tighter.requests("train", 0, SEQUENCES)
-    assert failed_share(policy("best"), requests, tighter) >= tightness.ENOUGH
+    assert failed_share(policy("best"), requests, tighter) >= tightness.FAILS_ENOUGH
 
 
 def test_a_workload_that_fails_in_no_arena_says_so():
@@ -104,10 +104,12 @@ def test_of_rules_that_fail_alike_best_fit_is_the_strongest_and_the_guide():
 
 
 def test_segregated_is_best_fit_where_it_does_no_better():
-    rules = [np.array(rule.parameters).tolist() for rule, _ in finalists("segregated", ROOMY, 0)]
+    rules = [
+        np.array(rule.parameters).tolist() for rule, _ in finalists("two_ended_tuned", ROOMY, 0)
+    ]
     assert rules[0] == [8, 1, 1]  # the largest size is small: all lie low, in best-fit's holes
     assert len(rules) == 4
-    assert np.array(tuned("segregated", ROOMY, 0)[0].parameters).tolist() == [8, 1, 1]
+    assert np.array(tuned("two_ended_tuned", ROOMY, 0)[0].parameters).tolist() == [8, 1, 1]
 
 
 def test_best_fit_is_kept_where_nothing_does_better_on_validation_sequences():

@@ -12,7 +12,7 @@ import pytest
 from jaxmem.environment.observations import GROUPS
 from jaxmem.evaluation.run import failed_share
 from jaxmem.policies import Policy, policy
-from jaxmem.policies.learned import Guide, Parameters
+from jaxmem.policies.learned import BaseRule, Parameters
 from jaxmem.workloads.registry import workload
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -32,10 +32,10 @@ def ablation(monkeypatch):
 
 @functools.cache
 def fails_as(name):
-    """A learned policy that plays this rule, compiled once; its guide is second-fit."""
-    guide = Guide(policy("second"), np.float32(0.0))
+    """A learned policy that plays this rule, compiled once; its base policy is second-fit."""
+    base_policy = BaseRule(policy("second"), np.float32(0.0))
     rule = lambda parameters, key, situation: policy(name)(key, situation)  # noqa: E731
-    return Policy(Parameters(network=None, guide=guide), "learned", rule)
+    return Policy(Parameters(network=None, base_policy=base_policy), "learned", rule)
 
 
 @pytest.fixture
@@ -43,14 +43,14 @@ def trainings(ablation, monkeypatch):
     """What each run is blind to; all learn first-fit, but without `place` they learn worst-fit."""
     asked = []
 
-    def train(task, learner, *, seed, blind, listeners, **settings):
-        asked.append(blind)
+    def train(task, learner, *, seed, hidden_feature_groups, listeners, **settings):
+        asked.append(hidden_feature_groups)
         training = {"settings": settings, "validation_failed": 1.0}
         return SimpleNamespace(
-            policy=fails_as("worst" if blind == ("place",) else "first"),
+            policy=fails_as("worst" if hidden_feature_groups == ("place",) else "first"),
             card=SimpleNamespace(training=training, margin=0.0),
             seed=seed,
-            guide="second",
+            base_policy="second",
             steps=9,
             seconds=1.0,
             note="",
@@ -78,7 +78,11 @@ def test_a_table_says_how_much_more_fails_without_a_group(ablation, trainings, t
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     rows = results["rows"]["leaks"]
     assert set(rows) == set(ablation.ROWS)
-    for row, name in {"best-fit": "best", "the guide alone": "second", "place": "worst"}.items():
+    for row, name in {
+        "best-fit": "best",
+        "the base policy alone": "second",
+        "place": "worst",
+    }.items():
         found = rows[row]
         assert found["failed_requests"]["mean"] == pytest.approx(failed[name])
         expected = failed[name] - failed["first"]
@@ -98,16 +102,16 @@ def test_a_table_says_how_much_more_fails_without_a_group(ablation, trainings, t
 def test_a_study_that_was_stopped_goes_on_where_it_was(ablation, trainings, tmp_path, monkeypatch):
     train = ablation.train
 
-    def stopped(*given, blind, **settings):
-        result = train(*given, blind=blind, **settings)
-        result.note = "interrupted after 9 steps" if blind == ("place",) else ""
+    def stopped(*given, hidden_feature_groups, **settings):
+        result = train(*given, hidden_feature_groups=hidden_feature_groups, **settings)
+        result.note = "interrupted after 9 steps" if hidden_feature_groups == ("place",) else ""
         return result
 
     monkeypatch.setattr(ablation, "train", stopped)
     with pytest.raises(SystemExit, match=r"leaks, place: interrupted .*; finished runs are kept"):
         ablation.main(arguments(tmp_path))
     before = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["rows"]["leaks"]
-    assert set(before) == {"best-fit", "the guide alone", "everything", "hole"}
+    assert set(before) == {"best-fit", "the base policy alone", "everything", "hole"}
     assert "| without place (3) |  |" in (tmp_path / "table.md").read_text(encoding="utf-8")
     monkeypatch.setattr(ablation, "train", train)
     trainings.clear()

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.recordings.evolution import EvolutionConfig
-from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.replay import events_of
 from jaxmem.recordings.scorer_file import load_scorer
 
@@ -49,7 +49,7 @@ class Evolved:
         for turn in range(config.generations):
             # Around the number of the call in the last third, and far below before.
             about = len(self.heard) + (turn - 4.5 if turn >= 4 else -100)
-            weights = jnp.zeros(len(FEATURES)).at[3].set(about)
+            weights = jnp.zeros(len(HOLE_FEATURES)).at[3].set(about)
             yield HoleScorer(weights, jnp.asarray(prior)), 0.5
 
 

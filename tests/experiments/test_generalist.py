@@ -26,11 +26,11 @@ def generalist(monkeypatch, tmp_path):
     monkeypatch.setattr(generalist, "ROWS", {"comb": ("comb", {}, ())})
     config = replace(
         generalist.CONFIG,
-        turns=3,
+        iterations=3,
         arenas=32,
-        kept=3,
+        buffer_updates=3,
         minibatch=128,
-        widths=(16,),
+        hidden_sizes=(16,),
         sequences=8,
         capacity=128,
     )
@@ -51,8 +51,8 @@ def test_it_ships_what_it_tested(generalist, tmp_path):
     results = json.loads((tmp_path / "OUT" / "results.json").read_text(encoding="utf-8"))
     assert results == json.loads(shipped.with_suffix(".json").read_text(encoding="utf-8"))
     _, card = read_policy(shipped)
-    assert card.foretells
-    assert card.guide == "segregated"
+    assert card.estimates_lifetimes
+    assert card.base_policy == "two_ended_tuned"
     assert list(card.training["workloads"]) == list(results["tasks"])
     found = results["tasks"]["comb, 116 cells"]
     assert found["sequences"] == 8
@@ -72,7 +72,7 @@ def test_the_teacher_is_the_one_that_fails_less(generalist, monkeypatch):
     (generalist.MEMBERS / "comb-0.safetensors").touch()
     monkeypatch.setattr(generalist, "specialist", lambda row: policy("worst"))
     assert generalist.task_of("comb", 0).taught_by == rule.taught_by
-    monkeypatch.setattr(generalist, "specialist", lambda row: rule.lesson.teacher)
+    monkeypatch.setattr(generalist, "specialist", lambda row: rule.taught.teacher)
     weak = [(policy("worst"), "worst")]
     monkeypatch.setattr(generalist, "strongest_rules", lambda task, seed: weak)
     assert generalist.task_of("comb", 0).taught_by == "the study's policy"

@@ -64,7 +64,7 @@ def test_the_same_members_are_run_as_one_command_and_as_many(study, monkeypatch)
     assert {"seeds=8", "learner.steps=7000"} < set(together)
     assert len({tuple(words) for words in apart}) == 32
     for rate in study.RATES:
-        assert str(rate) in next(word for word in together if word.startswith("sweep."))
+        assert str(rate) in next(word for word in together if word.startswith("grid."))
         assert sum(f"learner.learning_rate={rate}" in words for words in apart) == 8
 
 

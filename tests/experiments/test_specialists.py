@@ -15,7 +15,7 @@ FOUND = {
     "learned": {"failed_requests": {"mean": 1.5}},
     "by_seed": [1.5],
     "best_of_four_fits": {"rule": "best"},
-    "best_heuristic": {"rule": "segregated"},
+    "best_heuristic": {"rule": "two_ended_tuned"},
     "devices": ["1 x cpu"],
 }
 

@@ -9,7 +9,7 @@ import pytest
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.recordings.headroom import Headroom
-from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.packing import Packing
 from jaxmem.recordings.scorer_file import save_scorer
 
@@ -56,7 +56,7 @@ def played(study, tmp_path, monkeypatch):
     """The study of a program of PyTorch and two others, run in `tmp_path`."""
     known = {name: recording(name) for name in ("torch_cpu_a", "python_b", "c")}
     file = tmp_path / "unseen.safetensors"
-    save_scorer(file, HoleScorer(np.zeros(len(FEATURES)), np.zeros(len(PRIOR))), {})
+    save_scorer(file, HoleScorer(np.zeros(len(HOLE_FEATURES)), np.zeros(len(PRIOR))), {})
     monkeypatch.setattr(study, "OUT", tmp_path / "study")
     monkeypatch.setattr(study, "headroom", headroom)
     monkeypatch.setattr(study, "recordings", lambda: iter([

@@ -12,7 +12,14 @@ from oracle import NOWHERE, SlowArena
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.observations import candidates
 from jaxmem.environment.tasks import params_of
-from jaxmem.learning.branching import Branching, Labels, _round, beside_its_state, draw, shown
+from jaxmem.learning.branching import (
+    Branching,
+    Labels,
+    _round,
+    center_by_state,
+    choose_arenas,
+    draw,
+)
 from jaxmem.learning.collect import start_arenas
 from jaxmem.learning.learner import train_block
 from jaxmem.learning.rollouts import label, play_on
@@ -52,7 +59,7 @@ def best_fit(situation):
 @functools.partial(jax.jit, static_argnames="steps")
 def played(params, arenas, key, steps):
     """Some requests later, as best fit and some random moves answer them."""
-    return play_on(ENV, best_fit, params, arenas, key, steps=steps, random_moves=0.15)
+    return play_on(ENV, best_fit, params, arenas, key, steps=steps, epsilon=0.15)
 
 
 @jax.jit
@@ -93,7 +100,7 @@ def slow_copy(free, heads, expiry, now) -> SlowArena:
     return slow
 
 
-def worth(slow: SlowArena, requests, sequence, task, start) -> int:
+def advantage(slow: SlowArena, requests, sequence, task, start) -> int:
     """Minus what fails of H requests from now on, with the first of them at `start`."""
     size, lifetime = np.asarray(requests.size[sequence]), np.asarray(requests.lifetime[sequence])
     failed, over = 0, False
@@ -125,7 +132,7 @@ def test_a_placement_is_worth_what_a_slow_game_says(ending):
         starts = np.asarray(state.starts[index][:legal])
         sequence = int(state.sequence[index])
         slow = [
-            worth(
+            advantage(
                 slow_copy(*(column[index] for column in memory)),
                 params.requests,
                 sequence,
@@ -171,7 +178,7 @@ def made_labels(random, updates, places, fullest):
     row = np.stack([np.broadcast_to(np.arange(updates)[:, None], at.shape), at, state], axis=-1)
     return Labels(
         row=jnp.asarray(row, jnp.float32),
-        worth=jnp.asarray(random.normal(size=state.shape), jnp.float32),
+        advantage=jnp.asarray(random.normal(size=state.shape), jnp.float32),
         state=jnp.asarray(state),
         count=jnp.asarray(count),
     )
@@ -190,7 +197,7 @@ def test_what_is_drawn_was_labelled(places, fullest, minibatch):
         )
         update, place, state = np.moveaxis(drawn.row[drawn.exists].astype(int), -1, 0)
         assert (place < np.asarray(labels.count)[update]).all()
-        assert (np.asarray(labels.worth)[update, place] == drawn.worth[drawn.exists]).all()
+        assert (np.asarray(labels.advantage)[update, place] == drawn.advantage[drawn.exists]).all()
         assert (state == drawn.state[drawn.exists]).all()
         assert minibatch / 2 <= drawn.exists.size <= minibatch
         seen |= set(zip(update, place, strict=True))
@@ -203,7 +210,7 @@ def test_an_error_counts_beside_the_others_of_its_state():
     exists = np.asarray(drawn.exists)
     assert 0 < exists.mean() < 1
     error = np.where(exists, random.normal(size=exists.shape), 0.0)
-    found = np.asarray(beside_its_state(jnp.asarray(error, jnp.float32), drawn))
+    found = np.asarray(center_by_state(jnp.asarray(error, jnp.float32), drawn))
     for run, (state, mine) in enumerate(zip(np.asarray(drawn.state), exists, strict=True)):
         for at, one in enumerate(state):
             others = error[run][(state == one) & mine]
@@ -219,7 +226,7 @@ def where(arenas):
 
 def test_of_a_pool_half_of_what_is_labelled_is_the_fullest():
     arenas = arenas_of(params_of(TASK, "train", 0, SEQUENCES))
-    few = jax.device_get(jax.jit(shown, static_argnums=2)(arenas, jax.random.key(0), 4))
+    few = jax.device_get(jax.jit(choose_arenas, static_argnums=2)(arenas, jax.random.key(0), 4))
     assert few.observation.count.shape == (ARENAS // 4,)
     assert where(few) <= where(arenas)
     free = jax.vmap(lambda arena: arena.free_cells())
@@ -230,7 +237,7 @@ def test_of_a_pool_half_of_what_is_labelled_is_the_fullest():
 
 def test_without_a_pool_every_arena_is_labelled():
     arenas = arenas_of(params_of(TASK, "train", 0, SEQUENCES))
-    assert shown(arenas, jax.random.key(0), 1) is arenas
+    assert choose_arenas(arenas, jax.random.key(0), 1) is arenas
 
 
 def test_arenas_go_on_from_one_sequence_to_the_next():
@@ -257,9 +264,9 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
         arenas=ARENAS,
         candidates=LEAF,
         horizon=HORIZON,
-        kept=2,
+        buffer_updates=2,
         minibatch=8,
-        widths=(8,),
+        hidden_sizes=(8,),
     )
     params = params_of(TASK, "train", 0, SEQUENCES)
     branching = Branching(config, ENV)
@@ -271,8 +278,8 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
         before = learner
         learner, progress = go_on(learner, params, np.int32(1))
         begins = at in (2, 4)
-        expected = before.parameters if begins else before.base
-        assert jax.tree.all(jax.tree.map(jnp.array_equal, learner.base, expected))
+        expected = before.parameters if begins else before.branch_parameters
+        assert jax.tree.all(jax.tree.map(jnp.array_equal, learner.branch_parameters, expected))
         assert np.isfinite(float(progress.loss))
     assert int(learner.updates) == config.updates
     changed = jax.tree.map(lambda new, old: bool((new != old).any()), learner.parameters, first)
@@ -286,15 +293,15 @@ def test_a_round_follows_the_policy_so_far_and_the_first_follows_the_guide():
     ("setting", "problem"),
     [
         ({"round_states": 0}, "learner.round_states is 0; a whole number of at least 1"),
-        ({"pool": 0}, "learner.pool is 0; a whole number of at least 1"),
+        ({"oversampling": 0}, "learner.oversampling is 0; a whole number of at least 1"),
         ({"rounds": -1}, "learner.rounds is -1; a whole number of at least 0"),
         ({"horizon": 2.5}, "learner.horizon is 2.5"),
-        ({"random_moves": 1.5}, "learner.random_moves is 1.5; a number from 0 to 1"),
-        ({"guide": "random"}, "learner.guide is 'random'; one of strongest, first"),
+        ({"epsilon": 1.5}, "learner.epsilon is 1.5; a number from 0 to 1"),
+        ({"base_policy": "random"}, "learner.base_policy is 'random'; one of strongest, first"),
         ({"margin": -0.1}, "learner.margin is -0.1; a number of at least 0"),
-        ({"passes": 0}, "learner.passes is 0; a number above 0"),
+        ({"epochs": 0}, "learner.epochs is 0; a number above 0"),
         ({"learning_rate": float("nan")}, "learner.learning_rate is nan"),
-        ({"widths": []}, "network.widths"),
+        ({"hidden_sizes": []}, "network.hidden_sizes"),
         ({"gamma": 0.9}, "learner branching has no setting 'gamma'"),
     ],
 )

@@ -19,7 +19,7 @@ from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
 
 SEQUENCES, LENGTH, CELLS = 24, 40, 40
-HOLES, WIDTHS = 3, (8,)
+HOLES, HIDDEN_SIZES = 3, (8,)
 ARENAS = SEQUENCES  # one for each sequence, where a test wants that
 ENV = Environment(cells=CELLS, horizon=LENGTH, holes=HOLES, observation="packed", keep_last=False)
 
@@ -37,7 +37,7 @@ ENDINGS = {"truncated": TASK, "terminated too": replace(TASK, stop_at_failure=Tr
 
 @pytest.fixture(scope="module")
 def network():
-    return Scorer(WIDTHS).init(jax.random.key(2), jnp.zeros(ENV.observation_shape))
+    return Scorer(HIDDEN_SIZES).init(jax.random.key(2), jnp.zeros(ENV.observation_shape))
 
 
 def params_for(task):
@@ -48,7 +48,7 @@ _collect = jax.jit(
     lambda network, params, arenas, key, epsilon: collect(
         ENV,
         params,
-        CandidateQ(HOLES, WIDTHS),
+        CandidateQ(HOLES, HIDDEN_SIZES),
         network,
         arenas,
         key,
@@ -57,7 +57,7 @@ _collect = jax.jit(
         keep_after=True,
     )
 )
-_values = jax.jit(Scorer(WIDTHS).apply)
+_values = jax.jit(Scorer(HIDDEN_SIZES).apply)
 _candidates = jax.jit(jax.vmap(candidates))
 _reset = jax.jit(jax.vmap(ENV.reset_at, in_axes=(0, 0, None)))
 _step = jax.jit(jax.vmap(ENV.step, in_axes=(None, 0, 0, None)))
@@ -162,7 +162,7 @@ def test_greedy_steps_are_what_the_learned_policy_plays(network):
     params = params_for(TASK)
     arenas = Arenas(*_reset(jnp.arange(SEQUENCES), jnp.zeros(SEQUENCES, jnp.int32), params))
     _, steps, _ = _collect(network, params, arenas, jax.random.key(3), 0.0)
-    judged = run(learned(network, HOLES, WIDTHS), params.requests, TASK).start >= 0
+    judged = run(learned(network, HOLES, HIDDEN_SIZES), params.requests, TASK).start >= 0
     np.testing.assert_array_equal(steps.placed.T, judged)
     assert steps.truncated[-1].all()
     assert not steps.truncated[:-1].any()
@@ -191,7 +191,7 @@ def test_exploration_takes_every_legal_address_equally_often():
     legal[0] = np.arange(41) == 40  # nothing fits: refuse
     draws = 4000
     drawn = jax.random.bits(jax.random.key(0), (draws * 5,), jnp.uint32)
-    q = AddressQ(40, WIDTHS)
+    q = AddressQ(40, HIDDEN_SIZES)
     seen = q.seen(
         jnp.zeros((draws * 5, 41)), State(None, 0, None, np.tile(legal, (draws, 1)), None)
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxmem.learning.devices import check_devices
-from jaxmem.learning.hosts import from_first, gathered
+from jaxmem.learning.hosts import broadcast_from_first, gathered
 
 PROGRAM = Path(__file__).with_name("trained_elsewhere.py")
 
@@ -102,5 +102,5 @@ def test_devices_that_are_not_there_are_refused(monkeypatch, asked):
 def test_a_process_alone_agrees_with_itself():
     np.testing.assert_array_equal(gathered(3, 0), [[3, 0]])
     found = ({"leaf": np.arange(3)}, {"updates": 1})
-    assert from_first(found, None) == found
-    assert from_first(None, None) == (None, None)
+    assert broadcast_from_first(found, None) == found
+    assert broadcast_from_first(None, None) == (None, None)

@@ -33,15 +33,15 @@ CONFIG = DQNConfig(
     gamma=0.9,
     n_steps=2,
     buffer=4_000,
-    minimum=200,
+    learning_starts=200,
     batch=BATCH,
     gradient_steps=4,
-    target_rate=0.05,
+    tau=0.05,
     huber=0.5,
     learning_rate=2e-3,
     final_learning_rate=1e-4,
     final_epsilon=0.05,
-    widths=(16,),
+    hidden_sizes=(16,),
 )
 
 
@@ -194,12 +194,12 @@ class Drawn:
 
 
 def test_exploration_falls_in_a_line_or_by_the_same_factor():
-    numbers = {"exploration": np.float32(0.5), "final_epsilon": np.float32(0.01)}
+    numbers = {"exploration_fraction": np.float32(0.5), "final_epsilon": np.float32(0.01)}
     line = [float(epsilon_at(at, 100, numbers)) for at in (0, 25, 50, 99)]
     assert line == pytest.approx([1.0, 0.505, 0.01, 0.01])
     curve = [float(epsilon_at(at, 100, numbers, "exponential")) for at in (0, 25, 50, 99)]
     assert curve == pytest.approx([1.0, 0.1, 0.01, 0.01])
-    at_once = numbers | {"exploration": np.float32(0.0)}
+    at_once = numbers | {"exploration_fraction": np.float32(0.0)}
     assert float(epsilon_at(0, 100, at_once)) == pytest.approx(0.01)
 
 
@@ -215,20 +215,20 @@ def test_exploration_falls_in_a_line_or_by_the_same_factor():
             "learner.batch is 300000; at most the steps that learner.buffer keeps, 200000",
         ),
         (
-            {"minimum": 200_001},
-            "learner.minimum is 200001; at most the steps that learner.buffer keeps, 200000",
+            {"learning_starts": 200_001},
+            "learner.learning_starts is 200001; at most the steps that learner.buffer keeps, 2000",
         ),
         (
             {"arenas": 1024, "rollout": 1024},
             "learner.arenas x rollout is 1048576; at most the steps that learner.buffer keeps",
         ),
         ({"gamma": 1.01}, "learner.gamma is 1.01; a number from 0 to 1"),
-        ({"target_rate": 0.0}, "learner.target_rate is 0; above 0"),
+        ({"tau": 0.0}, "learner.tau is 0; above 0"),
         ({"huber": 0.0}, "learner.huber is 0.0; a number above 0"),
         ({"decay": "cosine"}, "learner.decay is 'cosine'; one of linear, exponential"),
         ({"decay": "exponential", "final_epsilon": 0.0}, "learner.final_epsilon is 0; an expon"),
         ({"network": "cnn"}, "network.name is 'cnn'; this learner trains scorer or mlp"),
-        ({"widths": (0,)}, "network.widths is [0]"),
+        ({"hidden_sizes": (0,)}, "network.hidden_sizes is [0]"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(settings, message):

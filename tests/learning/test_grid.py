@@ -1,4 +1,4 @@
-"""Members of a sweep are the runs that they would be alone; programs are as few as can be."""
+"""Members of a grid are the runs that they would be alone; programs are as few as can be."""
 
 import dataclasses
 import functools
@@ -94,7 +94,7 @@ def test_choices_are_told_in_words(swept):
     assert grid_of(config(), {}, 3).titles == ["as set"]
 
 
-def test_a_sweep_goes_on_where_it_was_stopped(swept, tmp_path):
+def test_a_grid_goes_on_where_it_was_stopped(swept, tmp_path):
     class Killed(BaseException):
         pass
 
@@ -146,7 +146,11 @@ def test_side_by_side_members_learn_what_they_learn_one_by_one():
 
 def test_guides_of_another_kind_make_a_program_of_their_own():
     branching = train_config(TASK, "branching")
-    kinds = {0: policy("best"), 1: policy("first"), 2: policy("segregated", np.ones(3, np.int32))}
+    kinds = {
+        0: policy("best"),
+        1: policy("first"),
+        2: policy("two_ended_tuned", np.ones(3, np.int32)),
+    }
     groups = group_members(
         branching, (0, 1, 2), (branching.settings,), lambda name, seed: kinds[seed]
     )
@@ -158,11 +162,11 @@ def test_guides_of_another_kind_make_a_program_of_their_own():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"grid": {"rate": [1.0]}}, "sweep.rate: learner pqn has no such setting"),
-        ({"grid": {"learning_rate": []}}, r"sweep.learning_rate is \[\]; a list of values"),
-        ({"grid": {"learning_rate": 1e-3}}, "sweep.learning_rate is 0.001; a list of values"),
-        ({"grid": {"learning_rate": "1,2"}}, "sweep.learning_rate is '1,2'; a list of values"),
-        ({"grid": {"gamma": [0.9, 0.9]}}, "sweep.gamma has a value twice"),
+        ({"grid": {"rate": [1.0]}}, "grid.rate: learner pqn has no such setting"),
+        ({"grid": {"learning_rate": []}}, r"grid.learning_rate is \[\]; a list of values"),
+        ({"grid": {"learning_rate": 1e-3}}, "grid.learning_rate is 0.001; a list of values"),
+        ({"grid": {"learning_rate": "1,2"}}, "grid.learning_rate is '1,2'; a list of values"),
+        ({"grid": {"gamma": [0.9, 0.9]}}, "grid.gamma has a value twice"),
         ({"grid": {"gamma": [0.9, 1.5]}}, "learner.gamma is 1.5"),
         ({"seeds": 0}, "seeds is 0; a whole number from 1 to 4,096"),
         ({"seeds": True}, "seeds is True"),
@@ -170,12 +174,12 @@ def test_guides_of_another_kind_make_a_program_of_their_own():
         ({"seeds": 2, "seed": 2**32 - 1}, "seed is 4294967296"),
     ],
 )
-def test_a_sweep_that_cannot_be_is_refused(given, message):
+def test_a_grid_that_cannot_be_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         grid_of(config(seed=given.get("seed", 0)), given.get("grid", {}), given.get("seeds", 1))
 
 
-def test_the_largest_seed_is_the_same_in_a_sweep(swept):
+def test_the_largest_seed_is_the_same_in_a_grid(swept):
     del swept
     seed = 2**32 - 1
     (member,) = train_grid(grid_of(config(seed=seed), {})).members[0]

@@ -1,4 +1,4 @@
-"""A pupil's states, its teachers' answers, and that it comes to place as they do."""
+"""A student's states, its teachers' answers, and that it comes to place as they do."""
 
 import dataclasses
 import functools
@@ -12,7 +12,13 @@ import pytest
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.tasks import params_of
 from jaxmem.learning.collect import start_arenas
-from jaxmem.learning.imitation import ImitationConfig, Lesson, answers, imitate, surprise
+from jaxmem.learning.imitation import (
+    ImitationConfig,
+    Task,
+    answers,
+    imitate,
+    negative_log_likelihood,
+)
 from jaxmem.learning.placements import Drawn, to_try
 from jaxmem.learning.rollouts import play_on, playing
 from jaxmem.policies import policy
@@ -22,15 +28,15 @@ from jaxmem.workloads.requests import requests_of
 
 CELLS, LENGTH, HOLES, ARENAS = 24, 30, 3, 40
 SMALL = ImitationConfig(
-    turns=30,
+    iterations=30,
     arenas=64,
-    kept=30,
+    buffer_updates=30,
     minibatch=256,
     holes=HOLES,
-    widths=(32,),
+    hidden_sizes=(32,),
     sequences=16,
     capacity=32,
-    averaging=0.9,
+    ema_decay=0.9,
     learning_rate=1e-2,
     final_learning_rate=1e-3,
 )
@@ -55,7 +61,7 @@ def seen(task=TASK):
     def some_requests_later(params):
         arenas = start_arenas(ENV, params, jax.random.key(1), ARENAS)
         first = playing(policy("first"))
-        return play_on(ENV, first, params, arenas, jax.random.key(2), steps=6, random_moves=0.3)[0]
+        return play_on(ENV, first, params, arenas, jax.random.key(2), steps=6, epsilon=0.3)[0]
 
     return jax.jit(some_requests_later)(params)
 
@@ -106,7 +112,7 @@ def drawn(seed, runs=5, width=12):
     right = random.random((runs, width)) < 0.3
     return Drawn(
         row=jnp.zeros((runs, width, 1)),
-        worth=jnp.asarray(right, jnp.float32),
+        advantage=jnp.asarray(right, jnp.float32),
         state=jnp.asarray(state),
         exists=jnp.asarray(exists),
     ), random.normal(0, 3, (runs, width)).astype(np.float32)
@@ -119,37 +125,39 @@ def test_surprise_is_that_of_each_state_by_itself(seed):
     for run_, state in enumerate(np.asarray(given.state)):
         for number in np.unique(state):
             mine = (state == number) & np.asarray(given.exists[run_])
-            right = mine & (np.asarray(given.worth[run_]) > 0)
+            right = mine & (np.asarray(given.advantage[run_]) > 0)
             if right.any():
                 odds = np.exp(value[run_].astype(np.float64))
                 lost.append(-np.log(odds[right].sum() / odds[mine].sum()))
     assert len(lost) > 3
-    np.testing.assert_allclose(surprise(jnp.asarray(value), given), np.mean(lost), rtol=1e-5)
+    np.testing.assert_allclose(
+        negative_log_likelihood(jnp.asarray(value), given), np.mean(lost), rtol=1e-5
+    )
 
 
 def test_surprise_has_a_finite_gradient_where_nothing_is_right_or_there():
     given, value = drawn(1)
-    nothing = dataclasses.replace(given, worth=jnp.zeros_like(given.worth))
+    nothing = dataclasses.replace(given, advantage=jnp.zeros_like(given.advantage))
     empty = dataclasses.replace(given, exists=jnp.zeros_like(given.exists))
     far = jnp.asarray(value) * 1e4
     for case, values in ((nothing, value), (empty, value), (given, far)):
-        chex.assert_tree_all_finite(jax.grad(surprise)(jnp.asarray(values), case))
-    assert float(surprise(jnp.asarray(value), nothing)) == 0.0
+        chex.assert_tree_all_finite(jax.grad(negative_log_likelihood)(jnp.asarray(values), case))
+    assert float(negative_log_likelihood(jnp.asarray(value), nothing)) == 0.0
 
 
 def test_a_pupil_comes_to_place_as_its_teachers_do_each_on_its_own_workload():
-    lessons = [Lesson(TASK, policy("worst")), Lesson(OTHER, policy("best"))]
+    tasks = [Task(TASK, policy("worst")), Task(OTHER, policy("best"))]
     losses = []
-    network = imitate(lessons, SMALL, report=lambda progress: losses.append(progress.loss))
-    assert len(losses) == SMALL.turns
+    network = imitate(tasks, SMALL, report=lambda progress: losses.append(progress.loss))
+    assert len(losses) == SMALL.iterations
     assert losses[-1] < 0.6 * losses[0]
-    pupil = learned(network, HOLES, SMALL.widths)
-    for lesson in lessons:
-        situations = seen(lesson.workload).state.situation
-        ours, its = (chosen(player, situations) for player in (pupil, lesson.teacher))
+    student = learned(network, HOLES, SMALL.hidden_sizes)
+    for task in tasks:
+        situations = seen(task.workload).state.situation
+        ours, its = (chosen(player, situations) for player in (student, task.teacher))
         assert (ours == its).mean() >= 0.8
-    # The teachers differ, and the pupil tells their arenas apart.
-    assert (its == chosen(lessons[0].teacher, situations)).mean() < 0.75
+    # The teachers differ, and the student tells their arenas apart.
+    assert (its == chosen(tasks[0].teacher, situations)).mean() < 0.75
 
 
 def chosen(player, situations):
@@ -158,22 +166,22 @@ def chosen(player, situations):
 
 @pytest.mark.slow
 def test_a_seed_gives_the_same_network_again():
-    config = dataclasses.replace(SMALL, turns=2)
-    lessons = [Lesson(TASK, policy("best"))]
-    first, again = imitate(lessons, config, seed=4), imitate(lessons, config, seed=4)
+    config = dataclasses.replace(SMALL, iterations=2)
+    tasks = [Task(TASK, policy("best"))]
+    first, again = imitate(tasks, config, seed=4), imitate(tasks, config, seed=4)
     chex.assert_trees_all_equal(first, again)
-    other = imitate(lessons, config, seed=5)
+    other = imitate(tasks, config, seed=5)
     assert not np.array_equal(*(jax.tree.leaves(network)[0] for network in (first, other)))
 
 
 def test_bad_lessons_and_settings_are_refused():
-    with pytest.raises(ValueError, match="there is no lesson to learn"):
+    with pytest.raises(ValueError, match="there is no task to learn"):
         imitate([], SMALL)
     with pytest.raises(ValueError, match="comb has 116 cells; the capacity is 32"):
-        imitate([Lesson(workload("comb"), policy("best"))], SMALL)
+        imitate([Task(workload("comb"), policy("best"))], SMALL)
     with pytest.raises(ValueError, match="turns is 0"):
-        ImitationConfig(turns=0)
+        ImitationConfig(iterations=0)
     with pytest.raises(ValueError, match="arenas is 1"):
         ImitationConfig(arenas=1)
     with pytest.raises(ValueError, match="averaging is"):
-        ImitationConfig(averaging=float("nan"))
+        ImitationConfig(ema_decay=float("nan"))

@@ -33,8 +33,8 @@ CONFIG = PQNConfig(
     learning_rate=1e-3,
     max_grad_norm=1e9,
     final_epsilon=0.25,
-    exploration=0.5,
-    widths=(8,),
+    exploration_fraction=0.5,
+    hidden_sizes=(8,),
 )
 ENV = Environment(cells=8, horizon=4)
 
@@ -121,7 +121,7 @@ def test_one_update_is_one_step_down_the_squared_error_of_the_steps_that_count(l
     assert 0 < counts.sum() < counts.size
 
     def loss(parameters):
-        values = Scorer(CONFIG.widths).apply(parameters, steps.row[counts])
+        values = Scorer(CONFIG.hidden_sizes).apply(parameters, steps.row[counts])
         return jnp.mean((values - target[counts]) ** 2)
 
     expected, gradient = jax.value_and_grad(loss)(before.parameters)
@@ -236,14 +236,14 @@ def test_another_seed_begins_with_another_network_and_the_same_seed_with_the_sam
         ({"lambda_": -0.1}, "learner.lambda_ is -0.1"),
         ({"lambda_": True}, "learner.lambda_ is True"),
         ({"final_epsilon": 2}, "learner.final_epsilon is 2"),
-        ({"exploration": None}, "learner.exploration is None"),
+        ({"exploration_fraction": None}, "learner.exploration_fraction is None"),
         ({"learning_rate": 0}, "learner.learning_rate is 0; a number above 0"),
         ({"learning_rate": float("inf")}, "learner.learning_rate is inf"),
         ({"final_learning_rate": -1e-3}, "learner.final_learning_rate is -0.001"),
         ({"max_grad_norm": "big"}, "learner.max_grad_norm is 'big'"),
-        ({"widths": ()}, "network.widths is []; a list of whole numbers of at least 1"),
-        ({"widths": (64, 0)}, "network.widths is [64, 0]"),
-        ({"widths": (64.0,)}, "network.widths is [64.0]"),
+        ({"hidden_sizes": ()}, "network.hidden_sizes is []; a list of whole numbers of at least 1"),
+        ({"hidden_sizes": (64, 0)}, "network.hidden_sizes is [64, 0]"),
+        ({"hidden_sizes": (64.0,)}, "network.hidden_sizes is [64.0]"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(settings, message):

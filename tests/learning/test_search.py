@@ -16,7 +16,7 @@ from jaxmem.workloads.registry import workload
 
 TASK = workload("memoryless", 32)  # one word: little to compile
 RUN = {"learner": "pqn", "seed": 5, "holes": 3, "reward": "failures"}
-TINY = {**RUN, "steps": 2000, "arenas": 16, "rollout": 16, "minibatches": 4, "widths": [8]}
+TINY = {**RUN, "steps": 2000, "arenas": 16, "rollout": 16, "minibatches": 4, "hidden_sizes": [8]}
 RATES = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
 
 

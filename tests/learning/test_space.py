@@ -25,8 +25,8 @@ def test_a_range_is_of_the_kind_of_its_setting():
 
 
 def test_a_list_is_a_choice():
-    assert space_of("branching", {"guide": ["best", "first"]}) == {
-        "guide": Choice(("best", "first"))
+    assert space_of("branching", {"base_policy": ["best", "first"]}) == {
+        "base_policy": Choice(("best", "first"))
     }
 
 

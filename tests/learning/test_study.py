@@ -11,7 +11,7 @@ import pytest
 
 from jaxmem.extras import MissingExtraError
 from jaxmem.learning.space import Choice, Range
-from jaxmem.learning.study import ENOUGH, Study, Trial
+from jaxmem.learning.study import TRIALS_ENOUGH, Study, Trial
 
 SPACE = {
     "learning_rate": Range(1e-4, 1e-2, log=True),
@@ -154,7 +154,7 @@ def test_the_setting_that_matters_is_the_most_important(opened):
 
 def test_too_few_trials_say_nothing_of_importance(opened):
     study = opened()
-    for trial in study.ask(ENOUGH):
+    for trial in study.ask(TRIALS_ENOUGH):
         study.tell(trial.number, [1.0], "broken" if trial.number == 0 else "")
     assert study.importances() == {}
 
@@ -224,5 +224,5 @@ def test_a_killed_process_leaves_its_trials_to_the_next(opened, tmp_path):
 
 def test_without_optuna_the_extra_is_named(opened, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingExtraError, match=r"needs optuna: uv run --extra sweep"):
+    with pytest.raises(MissingExtraError, match=r"needs optuna: uv run --extra search"):
         opened()

@@ -18,18 +18,18 @@ CHECKED = {"learner": "pqn", "seed": 0, "holes": 8, "reward": "failures"}
 
 
 def test_what_training_accepts_is_an_environment_and_a_configuration():
-    run = train_config(TASK, **CHECKED, steps=500, widths=[16, 8])
+    run = train_config(TASK, **CHECKED, steps=500, hidden_sizes=[16, 8])
     assert run.env == Environment(
         cells=TASK.cells, horizon=40, observation="packed", holes=8, keep_last=False
     )
-    assert run.settings == PQNConfig(steps=500, widths=(16, 8))
-    assert isinstance(run.settings.widths, tuple)
+    assert run.settings == PQNConfig(steps=500, hidden_sizes=(16, 8))
+    assert isinstance(run.settings.hidden_sizes, tuple)
 
 
 def test_what_a_network_is_blind_to_is_given_as_a_list():
-    run = train_config(TASK, **CHECKED, blind=["place", "segments"])
-    assert run.settings == PQNConfig(blind=("place", "segments"))
-    assert run.q == CandidateQ(8, run.settings.widths, ("place", "segments"))
+    run = train_config(TASK, **CHECKED, hidden_feature_groups=["place", "segments"])
+    assert run.settings == PQNConfig(hidden_feature_groups=("place", "segments"))
+    assert run.q == CandidateQ(8, run.settings.hidden_sizes, ("place", "segments"))
 
 
 def test_the_game_is_the_one_that_the_network_reads():
@@ -55,15 +55,24 @@ def test_the_game_is_the_one_that_the_network_reads():
         ({"lambda": 0.5}, "did you mean lambda_"),
         ({"steps": 0}, "learner.steps is 0"),
         ({"minibatches": 7}, "learner.minibatches is 7"),
-        ({"widths": []}, "network.widths is []"),
-        ({"widths": [0]}, "network.widths is [0]"),
-        ({"widths": 64}, "network.widths is 64"),
-        ({"blind": ["places"]}, "network.blind is ['places']; a list of any of hole, place, neigh"),
-        ({"blind": "place"}, "network.blind is 'place'; a list of groups of features"),
-        ({"blind": [["place"]]}, "network.blind is [['place']]; a list of groups of"),
+        ({"hidden_sizes": []}, "network.hidden_sizes is []"),
+        ({"hidden_sizes": [0]}, "network.hidden_sizes is [0]"),
+        ({"hidden_sizes": 64}, "network.hidden_sizes is 64"),
         (
-            {"learner": "dqn", "network": "mlp", "blind": ["place"]},
-            "network.blind is ['place']; only a scorer reads features, of network mlp it",
+            {"hidden_feature_groups": ["places"]},
+            "network.hidden_feature_groups is ['places']; a list of any of hole, place, neigh",
+        ),
+        (
+            {"hidden_feature_groups": "place"},
+            "network.hidden_feature_groups is 'place'; a list of groups of features",
+        ),
+        (
+            {"hidden_feature_groups": [["place"]]},
+            "network.hidden_feature_groups is [['place']]; a list of groups of",
+        ),
+        (
+            {"learner": "dqn", "network": "mlp", "hidden_feature_groups": ["place"]},
+            "network.hidden_feature_groups is ['place']; only a scorer reads features, of net",
         ),
         ({"holes": 2.5}, "holes"),
         ({"holes": "8"}, "holes"),
@@ -95,7 +104,7 @@ def test_an_unknown_workload_is_refused_with_the_nearest_names():
         train("combs")
 
 
-@pytest.mark.parametrize("verb", ["train", "sweep"])
+@pytest.mark.parametrize("verb", ["train", "search"])
 def test_the_configuration_files_say_what_is_chosen_on_as_python_does(verb):
     assert configure(verb, []).evaluation == EvaluationConfig()
 

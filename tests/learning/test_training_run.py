@@ -61,7 +61,7 @@ SETTINGS = {
     "rollout": 32,
     "minibatches": 16,
     "gamma": 0.95,
-    "widths": [32],
+    "hidden_sizes": [32],
     "evaluation": EvaluationConfig(training_sequences=256, validation_sequences=24),
 }
 LATE, VALIDATIONS = SETTINGS["evaluation"].late, SETTINGS["evaluation"].validations
@@ -189,7 +189,7 @@ def test_the_fits_are_told_before_the_first_step(run):
 def test_the_card_says_how_the_policy_was_made(run):
     result, _ = run
     card = result.card
-    assert (card.holes, card.widths) == (3, (32,))
+    assert (card.holes, card.hidden_sizes) == (3, (32,))
     assert card.training["workload"] == "two-sizes"
     assert card.training["cells"] == TASK.cells
     assert card.training["seed"] == result.seed == 1

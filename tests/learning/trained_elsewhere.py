@@ -18,12 +18,18 @@ SETTINGS = {
     "dqn": {
         "steps": 20 * 16 * 16,
         "rollout": 16,
-        "minimum": 256,
+        "learning_starts": 256,
         "buffer": 2048,
         "batch": 32,
         "gradient_steps": 4,
     },
-    "branching": {"states": 20 * 16, "horizon": 6, "kept": 8, "minibatch": 64, "guide": "best"},
+    "branching": {
+        "states": 20 * 16,
+        "horizon": 6,
+        "buffer_updates": 8,
+        "minibatch": 64,
+        "base_policy": "best",
+    },
 }
 
 
@@ -34,11 +40,11 @@ def main(file, learner, devices, processes="1", index="0", port="0"):
     keep(file, network(learner, "all"))
     if processes == "1":
         keep(f"{file}.alone.npz", network(learner, 1))
-    hosts.together("saved")
+    hosts.barrier("saved")
 
 
 def network(learner, devices):
-    small = {"arenas": 16, "widths": [16], "holes": 4}
+    small = {"arenas": 16, "hidden_sizes": [16], "holes": 4}
     few = EvaluationConfig(training_sequences=64, validation_sequences=16, validations=1)
     result = train(
         "large-short-lived",

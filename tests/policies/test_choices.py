@@ -13,7 +13,7 @@ from jaxmem.environment.observations import FEATURES, candidates, pack
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import policy
 from jaxmem.policies.fits import APART_COST, HINT_HOLES, REST_COST
-from jaxmem.policies.learned import Guide, learned
+from jaxmem.policies.learned import BaseRule, learned
 from jaxmem.policies.networks import Scorer
 
 CELLS, HORIZON = 40, 62
@@ -110,7 +110,7 @@ def test_two_ended_places_small_requests_low_and_large_ones_high(threshold, draw
 def test_segregated_takes_the_low_end_for_small_and_the_high_end_for_larger(
     threshold, holes, drawn
 ):
-    player = policy("segregated", jnp.array([threshold, *holes]))
+    player = policy("two_ended_tuned", jnp.array([threshold, *holes]))
     for case, start in zip(drawn, choices(player, drawn), strict=True):
         slow, legal = case.slow(), legal_of(case) or [NOWHERE]
         best = slow.start_by("best", case.size)
@@ -119,24 +119,24 @@ def test_segregated_takes_the_low_end_for_small_and_the_high_end_for_larger(
         assert start == (small if case.size <= threshold else high if holes[1] else legal[-1])
 
 
-def guided(margin, rule="worst"):
+def with_base_policy(margin, rule="worst"):
     parameters = Scorer((8,)).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
-    return learned(parameters, 3, (8,), guide=Guide(policy(rule), np.float32(margin)))
+    return learned(parameters, 3, (8,), base_policy=BaseRule(policy(rule), np.float32(margin)))
 
 
 def test_a_guided_policy_leaves_its_guide_only_where_that_is_worth_the_margin(drawn):
-    players = guided(0.0), guided(1e6), guided(0.05), policy("worst")
-    free, bound, some, guide = (np.array(choices(player, drawn)) for player in players)
-    assert (bound == guide).all()
-    assert ((some == free) | (some == guide)).all()
-    assert 0 < (some != guide).sum() < (free != guide).sum()
+    players = with_base_policy(0.0), with_base_policy(1e6), with_base_policy(0.05), policy("worst")
+    free, bound, some, base_policy = (np.array(choices(player, drawn)) for player in players)
+    assert (bound == base_policy).all()
+    assert ((some == free) | (some == base_policy)).all()
+    assert 0 < (some != base_policy).sum() < (free != base_policy).sum()
 
 
 def test_a_guide_that_takes_none_of_the_candidates_is_followed(drawn):
     # With one hole to choose from, last-fit's is a candidate only where it is the first.
     parameters = Scorer((8,)).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
     last = policy("two_ended", jnp.int32(0))
-    player = learned(parameters, 1, (8,), guide=Guide(last, np.float32(0.0)))
+    player = learned(parameters, 1, (8,), base_policy=BaseRule(last, np.float32(0.0)))
     outside = 0
     for case, start, its in zip(drawn, choices(player, drawn), choices(last, drawn), strict=True):
         first = case.slow().start_by("first", case.size)
@@ -239,11 +239,11 @@ def test_hint_fit_looks_at_the_first_holes_only():
 
 
 def test_a_learned_policy_takes_the_candidate_of_the_largest_value(drawn):
-    holes, widths = 3, (8,)
-    parameters = Scorer(widths).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
+    holes, hidden_sizes = 3, (8,)
+    parameters = Scorer(hidden_sizes).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
     rows = jax.jit(jax.vmap(lambda at: candidates(pack(at, at.holes(holes)))))(situations_of(drawn))
     values = scores(parameters["params"], np.asarray(rows, np.float64))
-    chosen = choices(learned(parameters, holes, widths), drawn)
+    chosen = choices(learned(parameters, holes, hidden_sizes), drawn)
     for case, start, value in zip(drawn, chosen, values, strict=True):
         found = case.slow().holes_that_fit(case.size, holes)
         ends = [end for hole in found for end in (hole.low, hole.high)]

@@ -18,13 +18,15 @@ from jaxmem.rules import NAMES, RULES
 from jaxmem.workloads.registry import workload
 
 SEQUENCES, LENGTH, CELLS, CAPACITY = 24, 40, 40, 36
-HOLES, WIDTHS = 3, (8,)
+HOLES, HIDDEN_SIZES = 3, (8,)
 TASKS = {
     "memoryless": workload("memoryless", CELLS, capacity=CAPACITY),
     "memoryless with a layout": replace(
         workload("memoryless", CELLS, capacity=CAPACITY), layout=((20, 4), (3, 5))
     ),
-    "call-sites with hints": workload("call-sites", CELLS, capacity=CAPACITY, hints=True),
+    "call-sites with hints": workload(
+        "call-sites", CELLS, capacity=CAPACITY, lifetime_hints="class"
+    ),
     "comb": workload("comb", CELLS, capacity=CAPACITY),
 }
 
@@ -32,7 +34,7 @@ TASKS = {
 @pytest.fixture(scope="module")
 def network():
     """Random parameters of a small Q-network."""
-    return Scorer(WIDTHS).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    return Scorer(HIDDEN_SIZES).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -47,9 +49,9 @@ def requests(task):
 
 def player_of(name, network):
     if name == "learned":
-        return learned(network, HOLES, WIDTHS)
+        return learned(network, HOLES, HIDDEN_SIZES)
     if name == "learned addresses":
-        q = AddressQ(CELLS, WIDTHS)
+        q = AddressQ(CELLS, HIDDEN_SIZES)
         return greedy(q, q.init(jax.random.key(0)))
     tuning = RULES[name].tuning
     kind = list(tuning.kinds)[len(tuning.kinds) // 2] if tuning else ()

@@ -24,13 +24,13 @@ from jaxmem.policies.q_functions import AddressQ
 from jaxmem.policies.saved import Card, PolicyFileError, load_policy, read_policy, save_policy
 from jaxmem.workloads.registry import workload
 
-CARD = Card(holes=3, widths=(8, 4), training={"workload": "comb", "steps": 7, "seed": 1})
+CARD = Card(holes=3, hidden_sizes=(8, 4), training={"workload": "comb", "steps": 7, "seed": 1})
 
 
 @pytest.fixture(scope="module")
 def network():
     """Random parameters, in no way round numbers."""
-    return Scorer(CARD.widths).init(jax.random.key(3), jnp.zeros((1, len(FEATURES))))
+    return Scorer(CARD.hidden_sizes).init(jax.random.key(3), jnp.zeros((1, len(FEATURES))))
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def test_a_loaded_policy_shares_the_compiled_program_of_its_shape(saved, network
     loaded = load_policy(str(saved), name="mine")
     assert loaded.name == "mine"
     assert_same(loaded.parameters.network, network)
-    assert loaded.rule is learned(network, CARD.holes, CARD.widths).rule
+    assert loaded.rule is learned(network, CARD.holes, CARD.hidden_sizes).rule
 
 
 def test_a_blind_policy_plays_the_same_after_loading(tmp_path, network):
-    card = dataclasses.replace(CARD, blind=("hole", "place"))
+    card = dataclasses.replace(CARD, hidden_feature_groups=("hole", "place"))
     save_policy(tmp_path / "blind.safetensors", network, card)
     assert read_policy(tmp_path / "blind.safetensors")[1] == card
     task = workload("large-short-lived", 32, capacity=30)
@@ -93,13 +93,13 @@ def test_a_network_reads_the_columns_of_its_card_in_their_order(tmp_path, networ
     )
 
 
-MLP = Card(holes=3, widths=(8, 4), network="mlp", cells=40)
+MLP = Card(holes=3, hidden_sizes=(8, 4), network="mlp", cells=40)
 
 
 @pytest.fixture(scope="module")
 def over_addresses():
     """Random parameters of an MLP over 40 cells."""
-    return AddressQ(40, MLP.widths).init(jax.random.key(3))
+    return AddressQ(40, MLP.hidden_sizes).init(jax.random.key(3))
 
 
 def test_an_mlp_comes_back_exactly_and_knows_its_arena(tmp_path, over_addresses):
@@ -119,7 +119,12 @@ def test_an_mlp_comes_back_exactly_and_knows_its_arena(tmp_path, over_addresses)
 def test_a_card_from_before_there_were_other_networks_is_a_scorers(tmp_path, network):
     write(tmp_path / "old.safetensors", network, drop=files.LATER)
     card = read_policy(tmp_path / "old.safetensors")[1]
-    assert (card.network, card.cells, card.blind, card.foretells) == ("scorer", None, (), False)
+    assert (card.network, card.cells, card.hidden_feature_groups, card.estimates_lifetimes) == (
+        "scorer",
+        None,
+        (),
+        False,
+    )
     load_policy(tmp_path / "old.safetensors").check_plays(12345)
 
 
@@ -133,7 +138,7 @@ def test_a_card_from_before_there_were_other_networks_is_a_scorers(tmp_path, net
         ({"cells": 5000}, "its card says network mlp for 5000 cells"),
         ({"network": "scorer"}, "its card says network scorer for 40 cells"),
         ({"network": "cnn"}, "its card says network 'cnn'; one of scorer, mlp"),
-        ({"blind": ["hole"]}, r"its card says network mlp blind to \['hole'\]"),
+        ({"hidden_feature_groups": ["hole"]}, r"its card hides \['hole'\] from network mlp"),
     ],
 )
 def test_a_card_of_another_network_or_arena_says_what_differs(
@@ -150,9 +155,9 @@ def test_the_generalist_comes_with_the_package():
     assert generalist.name == "generalist"
     generalist.check_plays(64)
     card = read_policy("generalist")[1]
-    assert card.guide == "segregated"
-    assert card.training["hinted"]
-    assert card.foretells
+    assert card.base_policy == "two_ended_tuned"
+    assert card.training["lifetime_hints"] == "estimated"
+    assert card.estimates_lifetimes
 
 
 @pytest.mark.parametrize("name", files.SHIPPED)
@@ -308,10 +313,10 @@ def test_a_file_that_is_no_policy_is_refused_by_name(spoil, reason, tmp_path, ne
 
 
 INCONSISTENT = {
-    "no widths": lambda path, network: write(path, network, drop=["widths"]),
-    "widths of another network": lambda path, network: write(path, network, widths=(9, 4)),
-    "fewer widths": lambda path, network: write(path, network, widths=(8,)),
-    "widths that are no list": lambda path, network: write(path, network, widths=8),
+    "no widths": lambda path, network: write(path, network, drop=["hidden_sizes"]),
+    "widths of another network": lambda path, network: write(path, network, hidden_sizes=(9, 4)),
+    "fewer widths": lambda path, network: write(path, network, hidden_sizes=(8,)),
+    "widths that are no list": lambda path, network: write(path, network, hidden_sizes=8),
     "holes below 1": lambda path, network: write(path, network, holes=0),
     "holes that are no number": lambda path, network: write(path, network, holes="3"),
     "a card from later": lambda path, network: write(path, network, colour="red"),
@@ -333,28 +338,35 @@ def raw_float8(path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
 
 
-@pytest.mark.parametrize("foretells", ["yes", 1, None, [True]])
+@pytest.mark.parametrize("estimates_lifetimes", ["yes", 1, None, [True]])
 def test_a_card_that_foretells_something_else_than_true_or_false_is_refused(
-    foretells, tmp_path, network
+    estimates_lifetimes, tmp_path, network
 ):
-    write(tmp_path / "policy.safetensors", network, foretells=foretells)
-    with pytest.raises(PolicyFileError, match=r"policy.safetensors: its card says foretells "):
+    write(tmp_path / "policy.safetensors", network, estimates_lifetimes=estimates_lifetimes)
+    with pytest.raises(
+        PolicyFileError, match=r"policy.safetensors: its card says estimates_lifetimes "
+    ):
         load_policy(tmp_path / "policy.safetensors")
 
 
 def test_a_policy_that_foretells_does_so_after_loading(tmp_path, network):
-    save_policy(tmp_path / "told.safetensors", network, dataclasses.replace(CARD, foretells=True))
+    save_policy(
+        tmp_path / "told.safetensors", network, dataclasses.replace(CARD, estimates_lifetimes=True)
+    )
     save_policy(tmp_path / "plain.safetensors", network, CARD)
-    assert load_policy(tmp_path / "told.safetensors").foretells
-    assert not load_policy(tmp_path / "plain.safetensors").foretells
+    assert load_policy(tmp_path / "told.safetensors").estimates_lifetimes
+    assert not load_policy(tmp_path / "plain.safetensors").estimates_lifetimes
 
 
 @pytest.mark.parametrize(
-    "blind", ["hole", ["holes"], [["hole"]], [{}], ["hole", 1], {"hole": 1}, None, True]
+    "hidden_feature_groups",
+    ["hole", ["holes"], [["hole"]], [{}], ["hole", 1], {"hole": 1}, None, True],
 )
-def test_a_card_that_is_blind_to_no_group_is_refused_by_name(blind, tmp_path, network):
-    write(tmp_path / "policy.safetensors", network, blind=blind)
-    with pytest.raises(PolicyFileError, match=r"policy.safetensors: its card says blind to "):
+def test_a_card_that_is_blind_to_no_group_is_refused_by_name(
+    hidden_feature_groups, tmp_path, network
+):
+    write(tmp_path / "policy.safetensors", network, hidden_feature_groups=hidden_feature_groups)
+    with pytest.raises(PolicyFileError, match=r"policy.safetensors: its card hides the features "):
         load_policy(tmp_path / "policy.safetensors")
 
 

@@ -14,7 +14,7 @@ from jaxmem.policies.networks import Scorer
 from jaxmem.rules import FITS, NAMES, RULES, TUNED, Place, Rule
 
 CELLS, HORIZON = 40, 40
-WIDTHS = (8,)
+HIDDEN_SIZES = (8,)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def situations():
 
 
 def network():
-    return Scorer(WIDTHS).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    return Scorer(HIDDEN_SIZES).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -70,7 +70,7 @@ def test_a_rule_that_must_be_tuned_needs_its_threshold(name):
     [
         lambda: [policy("two_ended", jnp.int32(threshold)) for threshold in (2, 5)],
         lambda: [
-            learned(parameters, 3, list(WIDTHS))
+            learned(parameters, 3, list(HIDDEN_SIZES))
             for parameters in (network(), jax.tree.map(jnp.zeros_like, network()))
         ],
     ],

@@ -9,7 +9,7 @@ from jaxmem import rules
 from jaxmem.rules import RULES, Place
 
 NUMBERED = ["first", "second", "best", "worst", "next"]
-DEFAULT = [*NUMBERED, "two_ended", "segregated", "hint_fit"]
+DEFAULT = [*NUMBERED, "two_ended", "two_ended_tuned", "hint_fit"]
 
 
 def known(names):
@@ -19,25 +19,32 @@ def known(names):
 
 def test_rows_and_choices_keep_their_order():
     assert known(rules.NAMES) == [*DEFAULT, "random"]
-    assert known(rule.name for rule in rules.default_rules(hinted=True)) == DEFAULT
-    assert known(rule.name for rule in rules.default_rules(hinted=False)) == DEFAULT[:-1]
-    assert known(rules.ORDERED) == ["first", "best", "next", "worst", "two_ended", "segregated"]
-    assert known(rules.BOUNDED) == ["two_ended", "segregated"]
+    assert known(rule.name for rule in rules.default_rules(has_hints=True)) == DEFAULT
+    assert known(rule.name for rule in rules.default_rules(has_hints=False)) == DEFAULT[:-1]
+    assert known(rules.ORDERED) == [
+        "first",
+        "best",
+        "next",
+        "worst",
+        "two_ended",
+        "two_ended_tuned",
+    ]
+    assert known(rules.BOUNDED) == ["two_ended", "two_ended_tuned"]
 
 
 def test_actions_and_saved_choices_keep_their_numbers():
     assert list(rules.FITS[:5]) == NUMBERED
     assert {name: rules.TUNED[name] for name in known(rules.TUNED)} == {
         "two_ended": 1,
-        "segregated": 3,
+        "two_ended_tuned": 3,
     }
 
 
 def test_a_learned_policy_is_judged_beside_the_textbook_fits_and_the_heuristics():
     assert list(rules.CLASSICAL) == ["first", "second", "best", "worst"]
-    judged = [*rules.CLASSICAL, "two_ended", "segregated"]
-    assert known(rule.name for rule in rules.rivals(hinted=False)) == judged
-    assert known(rule.name for rule in rules.rivals(hinted=True)) == [*judged, "hint_fit"]
+    judged = [*rules.CLASSICAL, "two_ended", "two_ended_tuned"]
+    assert known(rule.name for rule in rules.rivals(has_hints=False)) == judged
+    assert known(rule.name for rule in rules.rivals(has_hints=True)) == [*judged, "hint_fit"]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +52,7 @@ def test_a_learned_policy_is_judged_beside_the_textbook_fits_and_the_heuristics(
     [
         *((name, Place(name), Place(name)) for name in ("first", "best", "worst", "next")),
         ("two_ended", Place("first"), Place("last", high=True)),
-        ("segregated", Place("best"), Place("best", high=True)),
+        ("two_ended_tuned", Place("best"), Place("best", high=True)),
     ],
 )
 def test_orders_of_the_rules(name, small, large):

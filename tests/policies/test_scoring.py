@@ -21,7 +21,7 @@ from jaxmem.environment.observations import (
 from jaxmem.policies import saved, scoring
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import CandidateQ
-from jaxmem.policies.scoring import candidate_values
+from jaxmem.policies.scoring import score_candidates
 
 HOLES = 4
 ACTIONS = 2 * HOLES + 1
@@ -62,7 +62,7 @@ def reader(chunk):
     """What is tested, compiled once for each number of rows that are read together."""
     del chunk  # set in the module
     return jax.jit(
-        jax.vmap(lambda network, packed: candidate_values(NETWORK, network, packed), (None, 0))
+        jax.vmap(lambda network, packed: score_candidates(NETWORK, network, packed), (None, 0))
     )
 
 
@@ -87,7 +87,7 @@ COUNTS = {  # mostly as many situations, which one program reads
 @pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
 @pytest.mark.parametrize("chunk", [1, 5, 256])
 def test_values_are_those_of_all_rows(counts, chunk, parameters, monkeypatch):
-    monkeypatch.setattr(scoring, "CHUNK", chunk)
+    monkeypatch.setattr(scoring, "ROWS_AT_ONCE", chunk)
     packed = situations(counts)
     values = np.asarray(reader(chunk)(parameters, packed))
     np.testing.assert_allclose(values, all_values(parameters, packed), rtol=1e-5, atol=1e-5)
@@ -99,22 +99,22 @@ def test_values_are_those_of_all_rows(counts, chunk, parameters, monkeypatch):
 @pytest.mark.parametrize("seed", range(4))
 def test_random_situations_agree(seed, parameters):
     packed = situations(np.random.default_rng(seed).integers(0, HOLES + 1, 300), seed)
-    values = reader(scoring.CHUNK)(parameters, packed)
+    values = reader(scoring.ROWS_AT_ONCE)(parameters, packed)
     np.testing.assert_allclose(values, all_values(parameters, packed), rtol=1e-5, atol=1e-5)
 
 
 def test_one_situation_needs_no_vmap(parameters):
     packed = situations([2])
     alone = jax.tree.map(lambda leaf: leaf[0], packed)
-    values = jax.jit(lambda packed: candidate_values(NETWORK, parameters, packed))(alone)
+    values = jax.jit(lambda packed: score_candidates(NETWORK, parameters, packed))(alone)
     np.testing.assert_allclose(values, all_values(parameters, packed)[0], rtol=1e-5, atol=1e-5)
 
 
 def test_situations_may_have_a_network_each(parameters):
-    """As where the members of a sweep are mapped over."""
+    """As where the members of a grid are mapped over."""
     packed = situations([2, 0, 4])
     networks = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf, -leaf]), parameters)
-    read = jax.jit(jax.vmap(lambda network, packed: candidate_values(NETWORK, network, packed)))
+    read = jax.jit(jax.vmap(lambda network, packed: score_candidates(NETWORK, network, packed)))
     values = np.asarray(read(networks, packed))
     for number in range(3):
         own = jax.tree.map(lambda leaf, number=number: leaf[number], networks)
@@ -122,11 +122,11 @@ def test_situations_may_have_a_network_each(parameters):
         np.testing.assert_allclose(values[number], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_members_of_a_sweep_share_their_situations(parameters):
+def test_members_of_a_grid_share_their_situations(parameters):
     """Two mapped axes: networks outside, situations inside."""
     packed = situations([2, 0, 4, 1])
     networks = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), parameters)
-    inner = jax.vmap(lambda network, packed: candidate_values(NETWORK, network, packed), (None, 0))
+    inner = jax.vmap(lambda network, packed: score_candidates(NETWORK, network, packed), (None, 0))
     values = np.asarray(jax.jit(jax.vmap(inner, (0, None)))(networks, packed))
     for number in range(2):
         own = jax.tree.map(lambda leaf, number=number: leaf[number], networks)
@@ -141,7 +141,7 @@ def test_other_counts_of_holes_do_not_compile_anew(parameters):
     @jax.vmap
     @chex.assert_max_traces(n=1)
     def read(packed):
-        return candidate_values(NETWORK, parameters, packed)
+        return score_candidates(NETWORK, parameters, packed)
 
     for counts in ([0, 0, 0], [4, 4, 4], [1, 0, 2]):
         values = read(situations(counts))

@@ -12,7 +12,7 @@ import pytest
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording, evolution
 from jaxmem.recordings.evolution import ARENA, EvolutionConfig, evolve, prior_of
-from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.replay import events_of, replay
 
 CONFIG = EvolutionConfig(
@@ -23,8 +23,8 @@ NOTHING = np.zeros(len(PRIOR), np.float32)
 
 def weights(**values) -> np.ndarray:
     named = {name.replace("_", " "): value for name, value in values.items()}
-    assert set(named) <= set(FEATURES)
-    return np.array([named.get(name, 0.0) for name in FEATURES], np.float32)
+    assert set(named) <= set(HOLE_FEATURES)
+    return np.array([named.get(name, 0.0) for name in HOLE_FEATURES], np.float32)
 
 
 def mixed_program(seed: int) -> Recording:
@@ -118,7 +118,7 @@ def test_a_loss_is_that_of_the_first_failures_of_replays(streams):
     short = Recording("short", np.array([3, 2, 9]), np.array([1, NEVER, NEVER]))
     streams = [*streams[:3], events_of(short, 1)]
     random = np.random.default_rng(0)
-    players = [random.normal(size=len(FEATURES)).astype(np.float32) for _ in range(4)]
+    players = [random.normal(size=len(HOLE_FEATURES)).astype(np.float32) for _ in range(4)]
     factors = (1.0, 1.3)
     found = losses(players, streams, factors)
     expected = [slow_loss(player, streams, factors) for player in players]

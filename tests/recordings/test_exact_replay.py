@@ -8,7 +8,7 @@ import pytest
 from slow_replay import failures, high_water
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.arena.making import MAX_CELLS
+from jaxmem.arena.making import BITMAP_CELLS
 from jaxmem.evaluation.run import run
 from jaxmem.policies import policy
 from jaxmem.recordings import Recording, read_trace
@@ -74,7 +74,7 @@ def test_the_block_table_fails_the_same_requests():
     size, cells = recording.size * 100, 100 * recording.peak_live
     requests = requests_of(size[None], recording.lifetime[None])
     task = Workload("made", cells, draw=lambda *_: requests, length=300, warmup=0, fixed=True)
-    assert cells > MAX_CELLS
+    assert cells > BITMAP_CELLS
     wider = recording_of(size, recording.lifetime)
     for rule in GROWING:
         start = run(policy(rule), requests, task).start[0]
@@ -121,7 +121,7 @@ def test_a_bounded_first_fit_needs_the_high_water_mark_of_the_unbounded():
 
 @pytest.mark.parametrize("rule", GROWING)
 def test_tables_follow_the_holes_from_chunk_to_chunk(rule, monkeypatch):
-    monkeypatch.setattr(replay_module, "CHUNK", 64)
+    monkeypatch.setattr(replay_module, "EVENTS_PER_CHUNK", 64)
     monkeypatch.setattr(replay_module, "LEAST_SLOTS", 2)
     recording = random_recording(5, requests=600)
     heard = []
@@ -135,7 +135,7 @@ def test_tables_follow_the_holes_from_chunk_to_chunk(rule, monkeypatch):
 
 
 def test_a_replay_stops_soon_after_the_first_failure(monkeypatch):
-    monkeypatch.setattr(replay_module, "CHUNK", 16)
+    monkeypatch.setattr(replay_module, "EVENTS_PER_CHUNK", 16)
     recording = recording_of([5] + [1] * 99, [NEVER] * 100)
     stopped = played(recording, "first", 10, until_failure=True)
     assert stopped.failed.tolist() == [False] * 6 + [True] * 10 + [False] * 84

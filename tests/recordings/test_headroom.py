@@ -10,7 +10,7 @@ from jaxmem.recordings import headroom as headroom_module
 from jaxmem.recordings.headroom import FACTORS, headroom
 from jaxmem.recordings.offline_packing import offline_packing as packed
 from jaxmem.recordings.packing import Packing, check_packing, deaths_of
-from jaxmem.recordings.replay import ROOM, events_of
+from jaxmem.recordings.replay import ARENA_FACTOR, events_of
 from jaxmem.rules import BOUNDED, ORDERED
 
 
@@ -29,7 +29,7 @@ def judged(request):
     events = events_of(recording, 16)
     heard = []
     found = headroom(events, ORDERED, heard.append)
-    assert any("segregated, arena needed: 100%" in doing for doing in heard)
+    assert any("tuned two-ended, arena needed: 100%" in doing for doing in heard)
     return recording, (events.units.tolist(), recording.lifetime.tolist()), found
 
 
@@ -102,7 +102,7 @@ def test_blocks_that_all_stay_leave_nothing_to_save():
     found = headroom(events_of(recording, 1), ["first", "two_ended"])
     assert found.peak_live == found.offline.height == found.bounded["two_ended"] == 140
     assert set(found.failed["first"].values()) == {0.0}
-    assert headroom_module.SMALL * found.threshold <= 140
+    assert headroom_module.SMALL_SHARE * found.threshold <= 140
 
 
 def test_no_offline_packing_needs_more_than_a_policy(monkeypatch):
@@ -151,8 +151,8 @@ def test_a_recording_that_is_too_large_is_told_an_alignment_that_does(peak):
     with pytest.raises(ValueError, match=r"take alignment=\d+$") as caught:
         events_of(recording, 1)
     alignment = int(str(caught.value).rpartition("=")[2])
-    assert events_of(recording, alignment).peak_live * ROOM < 2**31 - 1
-    assert -(-peak // (alignment // 2)) * ROOM > 2**31 - 2
+    assert events_of(recording, alignment).peak_live * ARENA_FACTOR < 2**31 - 1
+    assert -(-peak // (alignment // 2)) * ARENA_FACTOR > 2**31 - 2
 
 
 def test_the_offline_packing_is_one_that_exists():
@@ -171,7 +171,7 @@ def test_what_is_left_of_a_long_recording_lies_above_the_stack(seed, monkeypatch
     whole = packed(recording, events.units)
     assert whole.stacked == recording.requests
     assert whole.height >= events.peak_live
-    monkeypatch.setattr(offline_packing, "MOST", 60)
+    monkeypatch.setattr(offline_packing, "MOST_STACKED", 60)
     cut = packed(recording, events.units)
     assert cut.stacked == 60
     assert whole.height <= cut.height < 2 * whole.height

@@ -27,20 +27,20 @@ def random_tables(slots: int, unit: int, seed: int):
         low[number, chosen], high[number, chosen] = ends.T
     spare = low == high
     low[spare] = high[spare] = random.integers(0, 40, spare.sum())
-    worth = random.integers(-2, 3, (TABLES, 2, slots)) / random.choice([1, 1000], (TABLES, 1, 1))
+    score = random.integers(-2, 3, (TABLES, 2, slots)) / random.choice([1, 1000], (TABLES, 1, 1))
     size = random.integers(1, 8, TABLES)
     return (
         (low * unit).astype(np.int32),
         (high * unit).astype(np.int32),
         (size * unit).astype(np.int32),
-        worth.astype(np.float32),
+        score.astype(np.float32),
     )
 
 
-def slow_choice(low, high, size, worth):
+def slow_choice(low, high, size, score):
     """(slot, whether at the high end), or None: the dearest end, low before high, then the slot."""
     ends = [
-        (-worth[end][slot], end, slot)
+        (-score[end][slot], end, slot)
         for end in (0, 1)
         for slot in range(len(low))
         if high[slot] - low[slot] >= size
@@ -50,17 +50,17 @@ def slow_choice(low, high, size, worth):
 
 @pytest.mark.parametrize(("slots", "unit"), [(5, 1), (40, LARGE // 300)])
 def test_the_end_that_is_worth_most_is_taken_as_in_plain_python(slots, unit):
-    low, high, size, worth = random_tables(slots, unit, seed=slots)
+    low, high, size, score = random_tables(slots, unit, seed=slots)
     empty = new_hole_table(LARGE, slots)
     tables = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (TABLES, *leaf.shape)), empty)
     tables = tables.replace(low=jnp.asarray(low), high=jnp.asarray(high))
     after, starts = jax.jit(jax.vmap(HoleTable.place_where))(
-        tables, jnp.asarray(size), jnp.asarray(worth)
+        tables, jnp.asarray(size), jnp.asarray(score)
     )
     taken = set()
     for number in range(TABLES):
         lows, highs = low[number].tolist(), high[number].tolist()
-        choice = slow_choice(lows, highs, int(size[number]), worth[number].tolist())
+        choice = slow_choice(lows, highs, int(size[number]), score[number].tolist())
         start, cursor = NOWHERE, 0
         if choice is not None:
             end, slot = choice

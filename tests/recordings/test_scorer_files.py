@@ -15,14 +15,14 @@ from jaxmem import whole_files
 from jaxmem.environment.observations import FEATURES as SEEN
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.saved import Card, PolicyFileError, load_policy, save_policy
-from jaxmem.policy_file import read_carded
-from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
-from jaxmem.recordings.scorer_file import FORMAT, SCORERS, load_scorer, save_scorer
+from jaxmem.policy_file import read_policy_file
+from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.scorer_file import SCORER_FORMAT, SCORERS, load_scorer, save_scorer
 
 TRAINING = {"programs": ["one", "two"], "seed": 3}
 random = np.random.default_rng(0)
 SCORER = HoleScorer(
-    jnp.asarray(random.normal(size=len(FEATURES)), jnp.float32),
+    jnp.asarray(random.normal(size=len(HOLE_FEATURES)), jnp.float32),
     jnp.asarray(random.normal(size=len(PRIOR)), jnp.float32),
 )
 
@@ -47,16 +47,16 @@ def test_a_scorer_file_comes_back_exactly(path, kind):
 
 
 def test_weights_that_lie_apart_in_memory_come_back_exactly(path):
-    apart = np.arange(2.0 * len(FEATURES), dtype=np.float32)[::2]
+    apart = np.arange(2.0 * len(HOLE_FEATURES), dtype=np.float32)[::2]
     save_scorer(path, SCORER.replace(weights=apart), TRAINING)
     np.testing.assert_array_equal(load_scorer(path).weights, apart)
 
 
 def test_the_card_says_how_the_weights_were_learned(path):
     save_scorer(path, SCORER, TRAINING)
-    _, card = read_carded(path, path)
+    _, card = read_policy_file(path, path)
     assert card["training"] == TRAINING
-    assert card["format"] == FORMAT
+    assert card["format"] == SCORER_FORMAT
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(path, monkeypatch):
@@ -74,14 +74,20 @@ def test_a_file_is_replaced_whole_or_not_at_all(path, monkeypatch):
 @pytest.mark.skipif(not SCORERS, reason="no scorer comes with the package yet")
 def test_those_of_the_package_are_loaded_by_name():
     for name in SCORERS:
-        assert load_scorer(name).weights.shape == (len(FEATURES),)
+        assert load_scorer(name).weights.shape == (len(HOLE_FEATURES),)
 
 
 def write(path, /, drop=(), arrays=None, **changes):
     """A file by hand, that may differ from any that is ever saved."""
     given = {"weights": np.asarray(SCORER.weights), "prior": np.asarray(SCORER.prior)}
     given = {**given, **(arrays or {})}
-    card = {"format": FORMAT, "weights": FEATURES, "prior": PRIOR, "training": {}, **changes}
+    card = {
+        "format": SCORER_FORMAT,
+        "weights": HOLE_FEATURES,
+        "prior": PRIOR,
+        "training": {},
+        **changes,
+    }
     save_file(
         {name: array for name, array in given.items() if name not in drop},
         path,
@@ -121,7 +127,7 @@ def weights(array):
 
 UNREADABLE = "not a readable policy file"
 OTHER = "no scorer of format jaxmem-scorer-1; recordings in bytes need one"
-SHAPE = f"weights are not {len(FEATURES)} float32"
+SHAPE = f"weights are not {len(HOLE_FEATURES)} float32"
 SPOILT = {
     "missing": (lambda path: None, "no such policy file"),
     "a folder": (lambda path: path.mkdir(), UNREADABLE),
@@ -149,7 +155,7 @@ SPOILT = {
     "later format": (lambda path: write(path, format="jaxmem-scorer-2"), OTHER),
     "no format": (lambda path: write(path, drop=["format"]), OTHER),
     "renamed feature": (
-        lambda path: write(path, weights=["no such", *FEATURES[1:]]),
+        lambda path: write(path, weights=["no such", *HOLE_FEATURES[1:]]),
         "made for other features than this version's, of weights",
     ),
     "reordered features": (
@@ -161,14 +167,18 @@ SPOILT = {
         lambda path: save_file(
             {"prior": np.asarray(SCORER.prior)},
             path,
-            metadata={"card": json.dumps({"format": FORMAT, "weights": FEATURES, "prior": PRIOR})},
+            metadata={
+                "card": json.dumps(
+                    {"format": SCORER_FORMAT, "weights": HOLE_FEATURES, "prior": PRIOR}
+                )
+            },
         ),
         SHAPE,
     ),
     "too few weights": (weights(SCORER.weights[1:]), SHAPE),
     "weights in a column": (weights(SCORER.weights[:, None]), SHAPE),
-    "weights of double length": (weights(np.zeros(len(FEATURES))), SHAPE),
-    "whole numbers": (weights(np.zeros(len(FEATURES), np.int32)), SHAPE),
+    "weights of double length": (weights(np.zeros(len(HOLE_FEATURES))), SHAPE),
+    "whole numbers": (weights(np.zeros(len(HOLE_FEATURES), np.int32)), SHAPE),
     "not a number": (
         weights(SCORER.weights.at[3].set(jnp.nan)),
         "it holds numbers that are not finite",
@@ -191,7 +201,7 @@ def test_a_file_that_is_no_scorer_is_refused_by_name(spoil, reason, path):
 
 def test_each_kind_of_policy_says_that_it_is_not_the_other(path):
     network = Scorer((4,)).init(jax.random.key(0), jnp.zeros((1, len(SEEN))))
-    save_policy(path, network, Card(holes=3, widths=(4,)))
+    save_policy(path, network, Card(holes=3, hidden_sizes=(4,)))
     with pytest.raises(PolicyFileError, match=f"mine.safetensors: {OTHER}"):
         load_scorer(path)
     save_scorer(path, SCORER, TRAINING)

@@ -9,7 +9,7 @@ from slow_scorer import SlowScorer
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.recordings import replay as replay_module
-from jaxmem.recordings.hole_scorer import FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.replay import Played, events_of, replay, step
 
 REQUESTS = 120
@@ -28,7 +28,7 @@ def random_recording(seed: int, sites: bool = False) -> Recording:
 
 def random_scorer(seed: int) -> HoleScorer:
     random = np.random.default_rng(seed)
-    weights = random.normal(size=len(FEATURES)).astype(np.float32)
+    weights = random.normal(size=len(HOLE_FEATURES)).astype(np.float32)
     return HoleScorer(
         jnp.asarray(weights), jnp.asarray(random.normal(size=len(PRIOR)).astype(np.float32))
     )
@@ -57,7 +57,7 @@ def followed(recording, cells, scorer, alignment=1, given=0) -> SlowScorer:
     starts = starts_of(events, cells, scorer).tolist()
     slow = SlowScorer(
         cells,
-        dict(zip(FEATURES, np.asarray(scorer.weights).tolist(), strict=True)),
+        dict(zip(HOLE_FEATURES, np.asarray(scorer.weights).tolist(), strict=True)),
         dict(zip(PRIOR, np.asarray(scorer.prior).tolist(), strict=True)),
     )
     site = recording.site if recording.site is not None else np.zeros(REQUESTS, np.int32)
@@ -110,7 +110,7 @@ def test_best_fit_places_what_is_given(given):
 
 
 def test_tables_follow_the_holes_from_chunk_to_chunk(monkeypatch):
-    monkeypatch.setattr(replay_module, "CHUNK", 32)
+    monkeypatch.setattr(replay_module, "EVENTS_PER_CHUNK", 32)
     monkeypatch.setattr(replay_module, "LEAST_SLOTS", 8)
     recording, scorer = random_recording(4), random_scorer(4)
     events = events_of(recording, 1)
@@ -122,8 +122,8 @@ def test_tables_follow_the_holes_from_chunk_to_chunk(monkeypatch):
 
 
 def test_every_feature_has_one_weight():
-    assert len(set(FEATURES)) == len(FEATURES)
-    short = HoleScorer(jnp.zeros(len(FEATURES) - 1), jnp.zeros(len(PRIOR)))
+    assert len(set(HOLE_FEATURES)) == len(HOLE_FEATURES)
+    short = HoleScorer(jnp.zeros(len(HOLE_FEATURES) - 1), jnp.zeros(len(PRIOR)))
     recording = random_recording(0)
     with pytest.raises(ValueError, match="zip"):
         replay(events_of(recording, 1), recording.peak_live, short)

@@ -5,7 +5,7 @@ import pytest
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
-from jaxmem.recordings.shape import POINTS, live_curve, rank_correlation, size_histogram
+from jaxmem.recordings.shape import CURVE_POINTS, live_curve, rank_correlation, size_histogram
 
 
 def recording_of(size, lifetime) -> Recording:
@@ -38,9 +38,9 @@ def test_rank_correlation_by_hand():
 def test_the_live_curve_keeps_the_peak_of_every_stretch():
     live = np.array([1, 5, 2])
     assert live_curve(live) == {"request": [0, 1, 2], "bytes": [1, 5, 2]}
-    long = np.zeros(10 * POINTS, np.int64)
+    long = np.zeros(10 * CURVE_POINTS, np.int64)
     long[4321] = 7
     curve = live_curve(long)
-    assert len(curve["request"]) == POINTS
+    assert len(curve["request"]) == CURVE_POINTS
     assert curve["request"][432:434] == [4320, 4330]
     assert curve["bytes"][431:434] == [0, 7, 0]

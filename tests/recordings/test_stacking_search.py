@@ -12,7 +12,7 @@ from jaxmem.recordings import Recording, offline_packing, stacking_search
 from jaxmem.recordings.offline_packing import _Stack
 from jaxmem.recordings.packing import check_packing
 from jaxmem.recordings.stacking_search import (
-    BEYOND,
+    ABOVE_ALL,
     LEAST_PARTS,
     PART,
     _heights,
@@ -135,32 +135,35 @@ def test_a_search_that_begins_with_a_perfect_stack_stops_at_once(monkeypatch):
 
 
 def test_changed_orders_are_orders_and_most_have_changed():
-    changed = np.asarray(jax.jit(stacking_search._changed)(jnp.arange(9), jax.random.key(0)))
+    changed = np.asarray(jax.jit(stacking_search._with_changes)(jnp.arange(9), jax.random.key(0)))
     assert (np.sort(changed, axis=1) == np.arange(9)).all()
     assert (changed != np.arange(9)).any(axis=1).mean() > 0.8
 
 
 def test_rounds_are_what_the_work_allows_for_and_none_where_it_is_too_little(monkeypatch):
     few = blocks_of(*random_blocks(0, 20))
-    work = len(few.size) * few.sections * stacking_search.TRIED
+    work = len(few.size) * few.sections * stacking_search.ORDERS_TRIED
     assert rounds_for(few) == PART * (1 + 20 * stacking_search.EACH // PART)
     monkeypatch.setattr(stacking_search, "EACH", 10**9)
     rounds = rounds_for(few)
     assert rounds % PART == 0
-    assert rounds <= stacking_search.WORK / work < rounds + PART
+    assert rounds <= stacking_search.WORK_PER_SEARCH / work < rounds + PART
     many = 3000
     ladder = blocks_of(np.ones(many, np.int64), np.arange(many), np.arange(many) + 1)
-    assert stacking_search.WORK / (many * many * stacking_search.TRIED * PART) < LEAST_PARTS
+    assert (
+        stacking_search.WORK_PER_SEARCH / (many * many * stacking_search.ORDERS_TRIED * PART)
+        < LEAST_PARTS
+    )
     assert rounds_for(ladder) == 0
 
 
 @pytest.mark.parametrize(
-    "size", [[BEYOND - 1, 1], [2**30, 2**30], [2**32, 1], [2**31, 2**31], [2**62, 2]]
+    "size", [[ABOVE_ALL - 1, 1], [2**30, 2**30], [2**32, 1], [2**31, 2**31], [2**62, 2]]
 )
 def test_there_is_no_search_where_heights_are_too_large_for_int32(size):
     birth, death = np.array([0, 1]), np.array([1, 2])
     assert rounds_for(blocks_of(np.array(size), birth, death)) == 0
-    assert rounds_for(blocks_of(np.array([BEYOND - 2, 1]), birth, death)) > 0
+    assert rounds_for(blocks_of(np.array([ABOVE_ALL - 2, 1]), birth, death)) > 0
 
 
 def test_heights_beyond_int32_are_those_of_the_orders(monkeypatch):
@@ -174,7 +177,7 @@ def test_heights_beyond_int32_are_those_of_the_orders(monkeypatch):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_offline_height_is_between_what_is_live_and_what_the_orders_give(seed, monkeypatch):
     size, birth, death = random_blocks(seed, 40)
-    monkeypatch.setattr(stacking_search, "WORK", 5e8)
+    monkeypatch.setattr(stacking_search, "WORK_PER_SEARCH", 5e8)
     monkeypatch.setattr(offline_packing, "PLACED", 1200)
     life = death - birth
     lifetime = np.where(death == 40, NEVER, life)

@@ -49,7 +49,7 @@ def test_each_reference_is_a_labelled_line_in_its_colour(tmp_path):
 
 
 def test_the_rule_that_training_starts_from_is_a_line_and_what_is_kept_has_a_ring(tmp_path):
-    start = ("segregated (outermost holes): requests up to 2 cells low (tuned on 256 …)", 5.4)
+    start = ("tuned two-ended (outermost holes): requests up to 2 cells low (tuned on 256 …)", 5.4)
     figure = draw_learning_curve(
         tmp_path / "curve.png", STEPS, FAILED, FITS, start=start, kept=STEPS[18]
     )
@@ -57,7 +57,9 @@ def test_the_rule_that_training_starts_from_is_a_line_and_what_is_kept_has_a_rin
     assert set(line.get_ydata()) == {5.4}
     assert "its start 5.40 %" in labels(figure)
     said = figure.axes[0].get_title(loc="left")
-    assert said == "Training starts from segregated (outermost holes): requests up to 2 cells low"
+    assert (
+        said == "Training starts from tuned two-ended (outermost holes): requests up to 2 cells low"
+    )
     (ring,) = [line for line in figure.axes[0].lines if line.get_label() == "kept"]
     assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (STEPS[18], FAILED[18])
     assert f"kept: {FAILED[18]:.2f} %" in labels(figure)

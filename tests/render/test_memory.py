@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxmem.render.memory import (
-    BEFORE,
+    FIRST_LAYOUT_OWNER,
     FREE,
     Stretch,
     fits,
+    free_words,
     holes,
-    in_words,
     legal_ends,
     memory_at,
     stretches_of,
@@ -29,8 +29,8 @@ FOREVER = np.full(7, NEVER)
 
 def test_the_memory_after_the_last_request_has_every_block():
     memory = memory_at(7, FIRST, SIZES, FOREVER, 100, LAYOUT)
-    assert memory[:4] == [(0, 5, 2), (5, 10, BEFORE), (15, 8, 0), (23, 2, FREE)]
-    assert in_words(memory) == "18 cells free in 4 holes, largest 10"
+    assert memory[:4] == [(0, 5, 2), (5, 10, FIRST_LAYOUT_OWNER), (15, 8, 0), (23, 2, FREE)]
+    assert free_words(memory) == "18 cells free in 4 holes, largest 10"
 
 
 def test_a_request_that_waits_is_not_there_yet():
@@ -45,8 +45,8 @@ def test_a_block_is_gone_when_its_time_has_come():
 
 
 def test_a_full_memory_is_called_full():
-    assert in_words([Stretch(0, 9, 0)]) == "full"
-    assert in_words([Stretch(0, 8, 0), Stretch(8, 1, FREE)]) == "1 cell free in 1 hole"
+    assert free_words([Stretch(0, 9, 0)]) == "full"
+    assert free_words([Stretch(0, 8, 0), Stretch(8, 1, FREE)]) == "1 cell free in 1 hole"
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), max_size=12), st.integers(0, 5))

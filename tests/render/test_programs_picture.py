@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from jaxmem.render.trace_study import Program, draw_programs
+from jaxmem.render.trace_study import ProgramRow, draw_programs
 
 BOUNDED = {"first": 1.3, "best": 1.25, "learned": 1.1, "offline": 1.0}
 
 
 def test_every_program_has_a_row_and_every_policy_a_dot(tmp_path):
     programs = [
-        Program("a", "one", BOUNDED),
-        Program("b", "one", BOUNDED),
-        Program("c", "two", BOUNDED),
+        ProgramRow("a", "one", BOUNDED),
+        ProgramRow("b", "one", BOUNDED),
+        ProgramRow("c", "two", BOUNDED),
     ]
     figure = draw_programs(tmp_path / "programs.png", programs)
     [axes] = figure.axes
@@ -27,7 +27,7 @@ def test_every_program_has_a_row_and_every_policy_a_dot(tmp_path):
 
 def test_no_mark_hides_another_where_all_need_the_same(tmp_path):
     same = dict.fromkeys(["first", "best", "two_ended", "learned", "offline"], 1.1)
-    programs = [Program(name, "one", same) for name in "abc"]
+    programs = [ProgramRow(name, "one", same) for name in "abc"]
     figure = draw_programs(tmp_path / "programs.png", programs)
     [axes] = figure.axes
     marks = [line for line in axes.get_lines() if line.get_marker() in ("o", "D")]

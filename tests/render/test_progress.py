@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from rich.console import Console
 
 from jaxmem.names import TRAINING_WORDS
-from jaxmem.render.progress import SearchDisplay, SweepDisplay, TrainingDisplay
+from jaxmem.render.progress import GridDisplay, SearchDisplay, TrainingDisplay
 
 FITS = {"first": 6.5, "best": 3.59, "worst": 20.0}
 AT = SimpleNamespace(steps=1_500_000, episodes=4_690, steps_per_second=12_345.0, loss=0.5, failed=4)
@@ -33,8 +33,8 @@ def test_a_line_says_whose_figure_it_is():
 
 def test_what_is_counted_is_explained_once_where_it_first_appears():
     console = page()
-    display = SweepDisplay(console, ["gamma=0.9"], 1)
-    for _ in range(2):  # programs of a sweep
+    display = GridDisplay(console, ["gamma=0.9"], 1)
+    for _ in range(2):  # programs of a grid
         display.started(FITS, 2_000_000, [0])
         display.report(0, AT)
     lines = shown(console)

@@ -189,7 +189,7 @@ def test_a_sure_difference_is_starred_and_coloured():
 
 
 def test_measures_say_which_way_is_better():
-    more = {"utilization", "placed_requests", "way_to_hindsight"}
+    more = {"utilization", "placed_requests", "gap_closed"}
     assert {MEASURES[name].better for name in more} == {"higher"}
     lower = {name for name, measure in MEASURES.items() if measure.better == "lower"}
     assert lower == set(MEASURES) - more

@@ -39,7 +39,7 @@ def test_free_cells_are_red_where_a_request_fails():
 
 
 def test_the_chosen_candidate_stands_out_and_the_best_stands_highest():
-    lane = strip.thoughts(
+    lane = strip.value_lane(
         [strip.Candidate(0, 1.0), strip.Candidate(7, 3.0)],
         size=2,
         cells=10,
@@ -55,8 +55,8 @@ def test_the_chosen_candidate_stands_out_and_the_best_stands_highest():
 
 def test_candidates_that_are_worth_the_same_are_no_trouble():
     alike = [strip.Candidate(0, 1.0), strip.Candidate(3, 1.0)]
-    assert "nan" not in strip.thoughts(alike, 2, 10, 0, "#abcdef")
-    assert strip.thoughts([], 2, 10, 0, "#abcdef") == ""
+    assert "nan" not in strip.value_lane(alike, 2, 10, 0, "#abcdef")
+    assert strip.value_lane([], 2, 10, 0, "#abcdef") == ""
 
 
 @pytest.mark.parametrize("cells", [1, 2, 3, 100, 4096])
@@ -68,7 +68,7 @@ def test_addresses_below_a_bar_begin_at_0_and_end_with_the_memory(cells):
 def test_names_are_only_text():
     start = {EVIL: np.array([0])}
     drawn = strip.head(strip.Head(EVIL, EVIL, EVIL))
-    drawn += web_table.table([EVIL], [(EVIL, [web_table.Cell(EVIL)])], [EVIL])
+    drawn += web_table.table([EVIL], [(EVIL, [web_table.WebCell(EVIL)])], [EVIL])
     assert "<img" not in drawn
     film = race_page(start, np.array([1]), np.array([1]), 4)
     assert film.count("</script>") == 1

@@ -17,7 +17,7 @@ from oracle import FITS, NOWHERE, SlowArena
 
 from jaxmem.arena import measures
 from jaxmem.arena.arena import NEVER
-from jaxmem.arena.settle import itself, settle
+from jaxmem.arena.compute_once import compute_once, itself
 
 RULES = (*FITS, "last")
 # How a step chooses its start: a rule, or one of these.
@@ -83,13 +83,13 @@ def _step(arena, step):
     """What the arena says before a placement, and the arena a request later."""
     size, choice, expiry, forecast, freed, pick = step
     # Borders in the program, which would take twice as long to compile without.
-    arena = settle(arena.now, itself, arena.release(freed))
+    arena = compute_once(arena.now, itself, arena.release(freed))
     count = arena.start_count(size)
     starts = [getattr(arena, rule)(size) for rule in RULES]
     picked = arena.numbered_start(size, pick % jnp.maximum(count, 1))
     high_ends = jax.vmap(partial(arena.high_end, size=size))(jnp.stack([*starts, picked]))
     starts += [high_ends[RULES.index("best")], picked, NOWHERE, pick]
-    starts = settle(arena.now, itself, starts)
+    starts = compute_once(arena.now, itself, starts)
     start = jnp.stack(starts)[choice]
     borders = jnp.stack([0, *_borders(pick, arena.cells), arena.cells])
     mask, some = arena.legal_starts(size, arena.capacity)

@@ -45,17 +45,17 @@ class SlowScorer(SlowReplay):
 
     def check(self, size, start, fitting, known, filled) -> None:
         """Asserts that of all ends of holes that fit, none is worth more than that at `start`."""
-        worth: dict[int, float] = {}
+        scores: dict[int, float] = {}
         for begin, end in fitting:
             for high, at in ((False, begin), (True, end - size)):
                 features = self.features(begin, end, size, high, fitting, known, filled)
                 assert set(features) == set(self.weights)
                 score = sum(self.weights[name] * features[name] for name in features)
-                worth[at] = max(worth.get(at, -math.inf), score)
-        best = max(worth.values())
-        assert worth[start] > best - self.near
+                scores[at] = max(scores.get(at, -math.inf), score)
+        best = max(scores.values())
+        assert scores[start] > best - self.near
         self.scored += 1
-        self.clear += sum(score > best - self.near for score in worth.values()) == 1
+        self.clear += sum(score > best - self.near for score in scores.values()) == 1
 
     def features(self, begin, end, size, high, fitting, known, filled) -> dict[str, float]:
         """Each feature of one end of a hole by its name."""

@@ -19,7 +19,7 @@ from jaxmem.settings.learner import EvaluationConfig
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
 
-WIDTHS = (4,)
+HIDDEN_SIZES = (4,)
 UPDATES = 37  # twenty blocks, the last one shorter
 
 
@@ -31,7 +31,7 @@ SETTINGS = {
     "arenas": 8,
     "rollout": 8,
     "minibatches": 4,
-    "widths": WIDTHS,
+    "hidden_sizes": HIDDEN_SIZES,
     "evaluation": FEW,
 }
 
@@ -52,7 +52,7 @@ class ToyLearner(PQN):
     def init(self, key, params, base_policy, numbers):
         del base_policy
         by_network, key = jax.random.split(key)
-        network = Scorer(self.config.widths).init(by_network, jnp.zeros((1, len(FEATURES))))
+        network = Scorer(self.config.hidden_sizes).init(by_network, jnp.zeros((1, len(FEATURES))))
         arenas = params.requests.size[: self.config.arenas, 0]
         nothing = jnp.zeros((0,))
         return PQNState(network, nothing, arenas, key, numbers, jnp.zeros((), jnp.int32))

@@ -8,7 +8,7 @@ from request_checks import assert_mean, exponential_mean
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.workloads.parts import (
-    BATCH,
+    PARTS_AT_ONCE,
     Round,
     each_sequence,
     empty_list,
@@ -36,10 +36,10 @@ def test_exponential_is_rounded_and_at_least_one():
 
 def test_sequences_are_independent_of_how_many_are_drawn():
     draw = lambda key: uniform(key, (4,), 0, 10**6)  # noqa: E731
-    many = each_sequence(draw, jax.random.key(0), BATCH + 3, 4)
+    many = each_sequence(draw, jax.random.key(0), PARTS_AT_ONCE + 3, 4)
     few = each_sequence(draw, jax.random.key(0), 2, 4)
-    assert many.shape == (BATCH + 3, 4)
-    assert len(np.unique(np.asarray(many), axis=0)) == BATCH + 3
+    assert many.shape == (PARTS_AT_ONCE + 3, 4)
+    assert len(np.unique(np.asarray(many), axis=0)) == PARTS_AT_ONCE + 3
     np.testing.assert_array_equal(many[:2], few)
 
 

@@ -13,7 +13,6 @@ from jaxmem.settings.workload import ALIASES, WORKLOADS
 from jaxmem.workloads.registry import (
     _GENERATORS,
     LENGTH,
-    NAMES,
     WARMUP,
     Workload,
     workload,
@@ -24,7 +23,7 @@ from jaxmem.workloads.windows import split_range
 SPLITS = ("train", "validation", "test")
 SEQUENCES = 32
 MAX_CELLS = 2**31 - 1
-RANDOM = tuple(name for name in NAMES if name not in ("scenario", "trace"))
+RANDOM = tuple(name for name in WORKLOADS if name not in ("scenario", "trace"))
 RECORDING = "torch_cpu_mlp_train"
 
 # Cells, length, warm-up and when an episode ends, as the workloads were first specified.
@@ -81,11 +80,11 @@ def test_a_random_workload_is_the_specified_one(name):
         made.stop_above,
     ) == SPECIFIED[name]
     assert not made.fixed
-    assert not made.hinted
+    assert not made.has_hints
     assert made.layout == ()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WORKLOADS)
 def test_requests_have_their_shapes_types_and_ranges(name):
     task = made(name)
     requests = task.requests("test", 0, SEQUENCES)
@@ -117,8 +116,8 @@ def test_splits_never_share_a_sequence_and_a_seed_repeats_its_own(name):
 
 @pytest.mark.parametrize("name", ["training-step", "call-sites"])
 def test_hints_are_shown_when_asked_for(name):
-    hinted = workload(name, hints=True)
-    assert hinted.hinted
+    hinted = workload(name, lifetime_hints="class" if name == "call-sites" else "oracle")
+    assert hinted.has_hints
     shown, plain = (task.requests("test", 0, SEQUENCES) for task in (hinted, workload(name)))
     assert (shown.hint > 0).all()
     assert not plain.hint.any()
@@ -237,7 +236,7 @@ def test_an_alias_is_another_name():
     ("arguments", "options", "message"),
     [
         (["memoryles"], {}, "unknown workload 'memoryles'; did you mean memoryless"),
-        (["segregated"], {}, "did you mean segregated-lifetimes"),
+        (["segregated-lifetime"], {}, "did you mean segregated-lifetimes"),
         (["zzz"], {}, "unknown workload 'zzz'; known: classic"),
         (["comb", 0], {}, "cells is 0; a whole number of at least 1, below 2"),
         (["comb", -3], {}, "cells is -3"),
@@ -306,7 +305,7 @@ def test_every_size_of_arena_that_is_allowed_can_be_had(cells):
 # conf/workload/*.yaml
 
 
-@pytest.mark.parametrize("name", [*NAMES, *ALIASES])
+@pytest.mark.parametrize("name", [*WORKLOADS, *ALIASES])
 def test_the_yaml_of_a_workload_says_what_its_settings_do(name):
     usual = WORKLOADS[ALIASES.get(name, name)]
     assert composed("compare", [f"workload={name}"])["workload"] == usual.plain()
@@ -324,11 +323,11 @@ def test_a_generator_says_what_its_settings_do(name):
 
 def test_there_is_no_yaml_that_the_registry_does_not_know():
     files = (configuration_folder() / "workload").glob("*.yaml")
-    assert {file.stem for file in files} == {*NAMES, *ALIASES}
+    assert {file.stem for file in files} == {*WORKLOADS, *ALIASES}
 
 
 def test_every_yaml_builds_its_workload_by_default():
-    for name in NAMES:
+    for name in WORKLOADS:
         given = [f"workload.name={RECORDING}"] if name == "trace" else []
         settings = configure("compare", [f"workload={name}", *given]).workload
         assert workload_of(settings, None).name == name

@@ -14,8 +14,8 @@ import numpy as np
 from jaxmem.benchmark.references.reference import Unavailable
 
 SOURCE = Path(__file__).with_name("arenas.c")
-FLAGS = ("-O3", "-march=native", "-std=c11", "-shared", "-fPIC")
-PATIENCE = 300  # seconds that a compiler may take
+COMPILER_FLAGS = ("-O3", "-march=native", "-std=c11", "-shared", "-fPIC")
+COMPILER_PATIENCE = 300  # seconds that a compiler may take
 
 
 class CArenas:
@@ -24,7 +24,7 @@ class CArenas:
     def __init__(
         self, size: np.ndarray, lifetime: np.ndarray, cells: int, arenas: int, observe: bool
     ) -> None:
-        self._play = _compiled(_compiler())
+        self._play = _compile_c(_compiler())
         sequences, self.horizon = size.shape
         room = min(cells, self.horizon)
         self._states = np.zeros((arenas, 3), np.int32)
@@ -77,14 +77,14 @@ def _compiler() -> tuple[str, ...]:
 
 
 @functools.cache
-def _compiled(compiler: tuple[str, ...]):
+def _compile_c(compiler: tuple[str, ...]):
     """Compiles the function `play` of arenas.c."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "arenas.so"
-        command = [*compiler, *FLAGS, str(SOURCE), "-o", str(library)]
+        command = [*compiler, *COMPILER_FLAGS, str(SOURCE), "-o", str(library)]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=PATIENCE
+                command, capture_output=True, text=True, check=False, timeout=COMPILER_PATIENCE
             )
             if done.returncode:
                 said = done.stderr.splitlines() or [f"exit status {done.returncode}"]
@@ -93,7 +93,9 @@ def _compiled(compiler: tuple[str, ...]):
             # Once loaded, the library is needed no more in its folder.
             function = ctypes.CDLL(str(library)).play
         except subprocess.TimeoutExpired:
-            raise Unavailable(f"{command[0]} has not compiled in {PATIENCE} seconds") from None
+            raise Unavailable(
+                f"{command[0]} has not compiled in {COMPILER_PATIENCE} seconds"
+            ) from None
         except OSError as error:
             raise Unavailable(f"{command[0]} makes nothing that runs here: {error}") from error
     function.restype = ctypes.c_int64

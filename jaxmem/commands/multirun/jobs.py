@@ -1,4 +1,4 @@
-"""The jobs of a sweep: every combination of the values that a command line lists."""
+"""The jobs of a multirun: every combination of the values that a command line lists."""
 
 import hashlib
 import re
@@ -20,13 +20,13 @@ from jaxmem.read_back import BrokenFileError, read_mapping
 from jaxmem.run_folder import CHECKPOINTS, CONFIG, is_finished
 from jaxmem.settings.fields import Settings
 
-LONGEST = 120  # characters of a name; file systems take 255 bytes
+LONGEST_NAME = 120  # characters of a name; file systems take 255 bytes
 LAUNCHER = "hydra/launcher"
 WHERE = ("out", "overwrite", "resume")  # settings that say where results go, not what they are
 
 
 @dataclass(frozen=True)
-class Job:
+class MultirunJob:
     """One run of the verb."""
 
     name: str  # of its folder: the settings in which it differs from the others
@@ -35,16 +35,16 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Multirun:
     """The jobs that a command with -m asks for, and how they are launched."""
 
-    jobs: tuple[Job, ...]  # at least one
+    jobs: tuple[MultirunJob, ...]  # at least one
     launcher: tuple[str, ...]  # overrides that choose and set Hydra's launcher
     out: str | None
     overwrite: bool
 
 
-def sweep_of(verb: str, words: Sequence[str]) -> Sweep:
+def multirun_of(verb: str, words: Sequence[str]) -> Multirun:
     """Reads `words`, the overrides of `jaxmem VERB -m`.
 
     Raises:
@@ -57,7 +57,8 @@ def sweep_of(verb: str, words: Sequence[str]) -> Sweep:
         key = override.key_or_group
         if key == "resume":
             raise UsageError(
-                f"{text!r}: a sweep has many runs; give the same command again, with out= of its "
+                f"{text!r}: a multirun has many runs; give the same command again, with out= of "
+                "its "
                 "folder, and it goes on with those that were stopped"
             )
         if override.is_hydra_override():
@@ -68,7 +69,7 @@ def sweep_of(verb: str, words: Sequence[str]) -> Sweep:
                 raise UsageError(f"{text!r}: one folder is for all jobs, with a folder for each")
             out = override.value()
         else:
-            own[override.get_key_element()] = (override, _values(text, override))
+            own[override.get_key_element()] = (override, _value_overrides(text, override))
     several = [key for key, (override, _) in own.items() if override.is_sweep_override()]
     combinations = list(product(*(values for _, values in own.values())))
     folders = _names([
@@ -76,10 +77,10 @@ def sweep_of(verb: str, words: Sequence[str]) -> Sweep:
         for overrides in combinations
     ])  # fmt: skip
     jobs = [
-        Job(name, overrides, configure(verb, overrides))
+        MultirunJob(name, overrides, configure(verb, overrides))
         for name, overrides in zip(folders, combinations, strict=True)
     ]
-    return Sweep(
+    return Multirun(
         jobs=tuple(jobs),
         launcher=tuple(launcher),
         out=None if out is None else str(out),
@@ -104,7 +105,7 @@ def _check_launcher(text: str, override: Override) -> None:
         raise UsageError(f"{text!r}: one launcher starts all jobs; give one value")
 
 
-def _values(text: str, override: Override) -> list[str]:
+def _value_overrides(text: str, override: Override) -> list[str]:
     """Writes an override for each value that `text` lists."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
@@ -132,13 +133,13 @@ def _names(differing: list[list[str]]) -> list[str]:
     folded = [name.casefold() for name in plain]
     return [
         name
-        if len(name) <= LONGEST and folded.count(name.casefold()) == 1
-        else f"{name[:LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        if len(name) <= LONGEST_NAME and folded.count(name.casefold()) == 1
+        else f"{name[:LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         for name, text in zip(plain, full, strict=True)
     ]
 
 
-def progress(job: Job, folder: Path) -> Literal["new", "stopped", "finished"]:
+def progress(job: MultirunJob, folder: Path) -> Literal["new", "stopped", "finished"]:
     """Tells how far the job has come in its folder.
 
     Raises:
@@ -152,7 +153,7 @@ def progress(job: Job, folder: Path) -> Literal["new", "stopped", "finished"]:
     except (OSError, BrokenFileError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from None
     wanted = yaml.safe_load(yaml.safe_dump(job.settings.plain()))
-    if differing := _differing(wanted, found):
+    if differing := _differing_settings(wanted, found):
         raise UsageError(
             f"{folder} holds a run with another {', '.join(differing[:3])}; take another out=DIR, "
             "or overwrite=true"
@@ -162,13 +163,15 @@ def progress(job: Job, folder: Path) -> Literal["new", "stopped", "finished"]:
     return "stopped" if (folder / CHECKPOINTS).exists() else "new"
 
 
-def _differing(wanted: dict[str, Any], found: dict[str, Any], above: str = "") -> list[str]:
+def _differing_settings(
+    wanted: dict[str, Any], found: dict[str, Any], above: str = ""
+) -> list[str]:
     """Lists the settings, as key.inner, in which two configurations differ."""
     names: list[str] = []
     for key in sorted({*wanted, *found} - (set() if above else set(WHERE))):
         ours, theirs = wanted.get(key), found.get(key)
         if isinstance(ours, dict) and isinstance(theirs, dict):
-            names += _differing(ours, theirs, f"{above}{key}.")
+            names += _differing_settings(ours, theirs, f"{above}{key}.")
         elif (key in wanted) != (key in found) or ours != theirs:
             names.append(f"{above}{key}")
     return names

@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf.errors import OmegaConfBaseException
 
-from jaxmem.commands.multirun.jobs import LAUNCHER, Job
+from jaxmem.commands.multirun.jobs import LAUNCHER, MultirunJob
 from jaxmem.configuration import UsageError, configuration_folder
 from jaxmem.extras import how_to_get
 from jaxmem.names import nearest
@@ -67,7 +67,7 @@ def launcher_of(
     return str(config.hydra.runtime.choices[LAUNCHER]), launcher
 
 
-def launch(launcher: Launcher, jobs: Sequence[Job]) -> list[str | None]:
+def launch(launcher: Launcher, jobs: Sequence[MultirunJob]) -> list[str | None]:
     """Starts the jobs, waits, and returns what `task` returned for each, in their order.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One job of a sweep, wherever it was started: an ordinary run in a folder of its own."""
+"""One job of a multirun, wherever it was started: an ordinary run in a folder of its own."""
 
 import os
 import shlex
@@ -22,7 +22,7 @@ OUTPUT = "output.txt"  # in a job's folder: what it says where nobody listens
 HERE = "basic"  # the launcher that runs the jobs in this process, one after the other
 
 
-class Stopped(BaseException):  # Hydra would take an Exception for the failure of one job
+class JobStopped(BaseException):  # Hydra would take an Exception for the failure of one job
     """The user stopped a job, and with it those after it."""
 
     def __init__(self, status: int) -> None:
@@ -42,7 +42,7 @@ def work(config: DictConfig) -> str | None:
     verb, folder = str(hydra.job.config_name), Path(hydra.sweep.dir) / hydra.sweep.subdir
     overrides = [text.lstrip("+") for text in hydra.overrides.task]
     words = ["jaxmem", verb, *overrides, f"out={folder}"]
-    given = {**_plain(config), "out": str(folder)}
+    given = {**_plain_config(config), "out": str(folder)}
     if (folder / CHECKPOINTS).exists() and not given["overwrite"]:
         given = {**composed(verb, []), "resume": str(folder)}
     elif (folder / RESULTS).exists():  # of a run that was not finished, or is asked for again
@@ -69,11 +69,11 @@ def work(config: DictConfig) -> str | None:
     if status == 0 and is_finished(folder):
         return None
     if here:
-        raise Stopped(status or 130)
+        raise JobStopped(status or 130)
     return "it was stopped"
 
 
-def _plain(config: DictConfig) -> dict:
+def _plain_config(config: DictConfig) -> dict:
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     return plain

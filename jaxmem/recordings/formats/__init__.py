@@ -26,9 +26,9 @@ from jaxmem.recordings.formats.wee_alloc import WEE_ALLOC
 from jaxmem.recordings.formats.xla import XLA
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.source import Report, Source, TraceError
-from jaxmem.recordings.store import MAGIC, read_store
+from jaxmem.recordings.store import ZIP_MAGIC, read_store
 
-STORE = Format("jaxmem", lambda head: head.startswith(MAGIC), read_store)
+STORE = Format("jaxmem", lambda head: head.startswith(ZIP_MAGIC), read_store)
 FORMATS = {
     format.name: format
     for format in (

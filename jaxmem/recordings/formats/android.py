@@ -7,7 +7,7 @@ which the call began and ended behind them. The lines of all threads are in one 
 
 import re
 
-from jaxmem.recordings.events import OTHER, Events
+from jaxmem.recordings.events import OTHER_LINES, Events
 from jaxmem.recordings.formats.calls import NULL, arguments_of, take
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
@@ -32,7 +32,7 @@ def _read(source: Source) -> Recording:
         elif line is not None and len(numbers) >= arguments_of(line["name"]):
             take(events, line["name"], numbers, int(line["block"], 16))
         elif not DONE.fullmatch(text):
-            events.counted[OTHER] += 1
+            events.counted[OTHER_LINES] += 1
     return events.recording()
 
 

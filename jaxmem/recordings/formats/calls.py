@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from math import prod
 
-from jaxmem.recordings.events import FAILED, Events
+from jaxmem.recordings.events import FAILED_ALLOCATIONS, Events
 
 NULL = 0
 # Which arguments of a call, counted from 0, make its size when they are multiplied.
@@ -19,7 +19,7 @@ SIZE_OF = {
     "reallocarray": (1, 2),
 }
 MOVES = ("realloc", "reallocarray")  # their first argument is the block that is given up
-NAMES = (*SIZE_OF, "free")
+CALL_NAMES = (*SIZE_OF, "free")
 
 
 def arguments_of(name: str) -> int:
@@ -56,4 +56,4 @@ def take(
     elif old != NULL and size == 0:
         events.free(old)
     else:
-        events.counted[FAILED] += 1
+        events.counted[FAILED_ALLOCATIONS] += 1

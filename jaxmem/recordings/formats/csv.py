@@ -15,7 +15,7 @@ from jaxmem.recordings.events import ZERO, Events, recording_of
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines, whole_number
 from jaxmem.recordings.recording import LARGEST_SIZE, Recording
-from jaxmem.recordings.source import Source, shown
+from jaxmem.recordings.source import Source, quoted
 
 EVENT_COLUMNS = ("op", "id", "size")
 BUFFER_COLUMNS = ("id", "lower", "upper", "size")
@@ -62,7 +62,7 @@ def _read(source: Source, wanted: tuple[str, ...]) -> Recording:
     header_line = lines.number
     columns = [name.strip() for name in header.split(",")]
     if not _is_header(columns, wanted):
-        raise lines.fault(f"unknown header {shown(header)}; it must be {','.join(wanted)}")
+        raise lines.fault(f"unknown header {quoted(header)}; it must be {','.join(wanted)}")
     read = _read_events if wanted == EVENT_COLUMNS else _read_buffers
     recording = read(lines, columns)
     if recording is None:
@@ -77,7 +77,7 @@ def _rows(lines: Lines, columns: list[str], wanted: tuple[str, ...]) -> Iterator
         fields = [field.strip() for field in text.split(",")]
         if len(fields) != len(columns):
             raise lines.fault(
-                f"{len(fields)} fields in {shown(text)}; the header {','.join(columns)} "
+                f"{len(fields)} fields in {quoted(text)}; the header {','.join(columns)} "
                 f"asks for {len(columns)}"
             )
         fields.append("")
@@ -91,7 +91,7 @@ def _read_events(lines: Lines, columns: list[str]) -> Recording | None:
         if op == "a":
             if block in events.live:
                 raise lines.fault(
-                    f"id {shown(block)} is allocated while it is still live; "
+                    f"id {quoted(block)} is allocated while it is still live; "
                     "an id may be used again only after its free"
                 )
             events.allocate(block, _size(lines, text), site or None)
@@ -103,7 +103,7 @@ def _read_events(lines: Lines, columns: list[str]) -> Recording | None:
             events.free(block)
             past.freed[request] = lines.number
         else:
-            raise lines.fault(f"unknown op {shown(op)}; it must be a (allocate) or f (free)")
+            raise lines.fault(f"unknown op {quoted(op)}; it must be a (allocate) or f (free)")
     if not events.size:
         return None
     return events.recording()
@@ -124,9 +124,9 @@ class _Past:
         """Says what is wrong with the free of a block that is not live."""
         same = np.flatnonzero(np.frombuffer(self.names, np.int64) == hash(block))
         if not same.size:
-            return f"free of the unknown id {shown(block)}; only a live id can be freed"
+            return f"free of the unknown id {quoted(block)}; only a live id can be freed"
         return (
-            f"double free of id {shown(block)}, already freed on line {self.freed[same[-1]]}; "
+            f"double free of id {quoted(block)}, already freed on line {self.freed[same[-1]]}; "
             "a block is freed once"
         )
 
@@ -197,7 +197,7 @@ def _check_reuse(lines: Lines, buffers: _Buffers) -> None:
     first, second = sorted((buffers.line[early[at]], buffers.line[late[at]]))
     block = next(text for text, number in buffers.names.items() if number == name[late[at]])
     raise lines.fault(
-        f"id {shown(block)} is allocated while it is still live (see line {first}); "
+        f"id {quoted(block)} is allocated while it is still live (see line {first}); "
         "an id may be used again only after its free",
         second,
     )
@@ -206,14 +206,14 @@ def _check_reuse(lines: Lines, buffers: _Buffers) -> None:
 def _size(lines: Lines, text: str) -> int:
     value = whole_number(text)
     if value is None or not 0 <= value <= LARGEST_SIZE:
-        raise lines.fault(f"size {shown(text)}; a size is a whole number of bytes from 0 to 2^62")
+        raise lines.fault(f"size {quoted(text)}; a size is a whole number of bytes from 0 to 2^62")
     return value
 
 
 def _time(lines: Lines, column: str, text: str) -> int:
     value = whole_number(text)
     if value is None or abs(value) > LARGEST_SIZE:
-        raise lines.fault(f"{column} {shown(text)}; a time is a whole number from -2^62 to 2^62")
+        raise lines.fault(f"{column} {quoted(text)}; a time is a whole number from -2^62 to 2^62")
     return value
 
 

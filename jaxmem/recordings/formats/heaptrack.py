@@ -15,7 +15,7 @@ from jaxmem.recordings.events import Events
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.source import Source, shown
+from jaxmem.recordings.source import Source, quoted
 
 BEGINS = re.compile(rb"(?:#[^\n]*\n)*v [0-9a-f]{3,6}(?: [0-9a-f]{1,3})?\r?\n")
 NUMBER = re.compile(r"[0-9a-f]{1,16}")
@@ -44,7 +44,7 @@ def _read(source: Source) -> Recording:
             events.free(values[0])
         elif kind == "+":
             if values[0] >= len(pairs):
-                raise lines.fault(f"{shown(text)}, and {len(pairs):,} lines with a came before it")
+                raise lines.fault(f"{quoted(text)}, and {len(pairs):,} lines with a came before it")
             live[values[0]].append(len(events.size))
             events.allocate(len(events.size), *pairs[values[0]])
         else:
@@ -55,10 +55,10 @@ def _read(source: Source) -> Recording:
 
 def _values(lines: Lines, text: str, kind: str, numbers: list[str]) -> Iterator[int]:
     if len(numbers) not in FIELDS[kind]:
-        raise lines.fault(f"{shown(text)} is not whole; copy the file again")
+        raise lines.fault(f"{quoted(text)} is not whole; copy the file again")
     for number in numbers:
         if not NUMBER.fullmatch(number):
-            raise lines.fault(f"{shown(number)} in {shown(text)} is no hexadecimal number")
+            raise lines.fault(f"{quoted(number)} in {quoted(text)} is no hexadecimal number")
         yield int(number, 16)
 
 

@@ -7,8 +7,8 @@ several processes, which share no memory; the first one is read, as logalloc-rep
 
 import re
 
-from jaxmem.recordings.events import OTHER, Events
-from jaxmem.recordings.formats.calls import NAMES, arguments_of, take
+from jaxmem.recordings.events import OTHER_LINES, Events
+from jaxmem.recordings.formats.calls import CALL_NAMES, arguments_of, take
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
@@ -16,12 +16,12 @@ from jaxmem.recordings.source import Source
 
 VALUE = r"#\d{1,18}|(?:0x)?[0-9A-Fa-f]{1,16}|\(nil\)"
 LINE = re.compile(
-    rf"(?P<process>\d{{1,10}}) (?:\d{{1,20}} )?(?P<name>{'|'.join(NAMES)})"
+    rf"(?P<process>\d{{1,10}}) (?:\d{{1,20}} )?(?P<name>{'|'.join(CALL_NAMES)})"
     rf"\((?P<arguments>(?:{VALUE}|\d{{1,20}})?(?:,\d{{1,20}})*)\)(?:=(?P<result>{VALUE}))?"
 )
 STATISTICS = re.compile(r"\d{1,10} (?:\d{1,20} )?jemalloc_stats\(\)")
 BEGINS = re.compile(
-    rf"^\d{{1,10}} (?:\d{{1,20}} )?(?:(?:{'|'.join(NAMES[:-1])})\([#\w,]*\)=[#(0-9A-Fa-f]"
+    rf"^\d{{1,10}} (?:\d{{1,20}} )?(?:(?:{'|'.join(CALL_NAMES[:-1])})\([#\w,]*\)=[#(0-9A-Fa-f]"
     r"|free\([#\w()]*\)\s*$)".encode(),
     re.MULTILINE,
 )
@@ -36,13 +36,13 @@ def _read(source: Source) -> Recording:
         line = LINE.fullmatch(text)
         numbers = _numbers(line["name"], line["arguments"]) if line else []
         if line is None or len(numbers) < arguments_of(line["name"]):
-            events.counted[OTHER] += not STATISTICS.fullmatch(text)
+            events.counted[OTHER_LINES] += not STATISTICS.fullmatch(text)
             continue
         process = process or line["process"]
         if line["process"] != process:
             events.counted[OTHER_PROCESSES] += 1
         elif line["name"] != "free" and line["result"] is None:
-            events.counted[OTHER] += 1
+            events.counted[OTHER_LINES] += 1
         else:
             take(events, line["name"], numbers, _address(line["result"] or "0"))
     return events.recording()

@@ -10,7 +10,7 @@ import re
 from typing import Any, NamedTuple
 
 from jaxmem.recordings.events import UNKNOWN_FREE, Events
-from jaxmem.recordings.formats.calls import MOVES, NAMES, NULL, arguments_of, take
+from jaxmem.recordings.formats.calls import CALL_NAMES, MOVES, NULL, arguments_of, take
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
@@ -18,7 +18,7 @@ from jaxmem.recordings.source import Source
 
 NEW = r"_Zn[wa][jm]\w*|operator new(?:\[\])?\([^()]*\)"
 DELETE = r"_Zd[la]Pv\w*|operator delete(?:\[\])?\([^()]*\)|cfree"
-NAME = rf"{'|'.join(NAMES)}|{NEW}|{DELETE}"
+NAME = rf"{'|'.join(CALL_NAMES)}|{NEW}|{DELETE}"
 BEFORE = (
     r"(?:\[pid (?P<pid>\d+)\] +|(?P<thread>\d+) +)?(?:\d[\d:]*(?:\.\d+)? +)?"
     r"(?:\[0x(?P<site>[0-9a-f]+)\] +)?"
@@ -114,7 +114,7 @@ def _thread(line: re.Match[str]) -> str:
 
 def _plain(name: str) -> str:
     """Returns the name in C's allocator of what does the same."""
-    if name in NAMES:
+    if name in CALL_NAMES:
         return name
     return "malloc" if re.fullmatch(NEW, name) else "free"
 

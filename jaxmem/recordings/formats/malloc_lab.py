@@ -13,7 +13,7 @@ from jaxmem.recordings.events import Events
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines, whole_number
 from jaxmem.recordings.recording import LARGEST_SIZE, Recording
-from jaxmem.recordings.source import Source, shown
+from jaxmem.recordings.source import Source, quoted
 
 HEADER = 4  # numbers, of which the third says how many operations follow
 BEGINS = re.compile(rb"(?:\s*(?:\d+[ \t\r]*|#[^\n]*)\n)*\s*a +-?\d+ +-?\d+(?:\s|$)")
@@ -61,14 +61,14 @@ def _fields(lines: Lines, header: list[int]) -> Iterator[list[str]]:
             continue
         begun = True
         if len(fields) != FIELDS.get(fields[0]):
-            raise lines.fault(f"{shown(text)}; an operation is a ID SIZE, r ID SIZE or f ID")
+            raise lines.fault(f"{quoted(text)}; an operation is a ID SIZE, r ID SIZE or f ID")
         yield fields
 
 
 def _number(lines: Lines, what: str, text: str, least: int) -> int:
     value = whole_number(text)
     if value is None or not least <= value <= LARGEST_SIZE:
-        raise lines.fault(f"{what} {shown(text)}; it is a whole number from {least} to 2^62")
+        raise lines.fault(f"{what} {quoted(text)}; it is a whole number from {least} to 2^62")
     return value
 
 

@@ -19,10 +19,10 @@ from jaxmem.recordings.formats.memray_events import EVENT, FREED, MAPPED, MOVED,
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.source import Source, TraceError, printable
 
-MAGIC = b"memray\0"
+MEMRAY_MAGIC = b"memray\0"
 LZ4_MAGIC = b"\x04\x22\x4d\x18"  # memray packs what it writes, unless it is told not to
-AT_ONCE = 4096  # events that are passed on together
-REPORTED = 50_000  # events after which is told how far we are
+EVENTS_AT_ONCE = 4096  # events that are passed on together
+EVENTS_BETWEEN_REPORTS = 50_000  # events after which is told how far we are
 LONGEST_HEAD = 2**22  # bytes of the line before the events; a command line has at most 2 MiB
 LONGEST_COMPLAINT = 200  # characters that are shown of it
 MAPS = "mmap and munmap, which take whole pages, left out"
@@ -33,7 +33,7 @@ def _read(source: Source) -> Recording:
     extra("memray", "traces", "a memray recording")
     events = Events(source)
     with source.on_disk() as path:
-        _check_whole(source, path)
+        _check_complete(source, path)
         with _reader(source, path) as output:
             program = _take(events, output)
     return events.recording(program)
@@ -99,7 +99,7 @@ def _take(events: Events, output: IO[bytes]) -> str:
     waiting: tuple[int, int] | None = None  # a free, which may be one half of a realloc
     for number, event in enumerate(_records(output), 1):
         source.number = number
-        if number % REPORTED == 0:
+        if number % EVENTS_BETWEEN_REPORTS == 0:
             source.reached(number, head["total"])
         if isinstance(event, dict):
             _name_sites(events, event)
@@ -137,7 +137,7 @@ def _records(
 
     The last event, if the process has ended in it, is left out.
     """
-    while piece := output.read(EVENT.size * AT_ONCE):
+    while piece := output.read(EVENT.size * EVENTS_AT_ONCE):
         for at in range(0, len(piece) - EVENT.size + 1, EVENT.size):
             event = EVENT.unpack_from(piece, at)
             if event[0] == NAMES:
@@ -147,7 +147,7 @@ def _records(
             yield event
 
 
-def _check_whole(source: Source, path: Path) -> None:
+def _check_complete(source: Source, path: Path) -> None:
     """Raises TraceError if a file that memray has packed is cut off, which its reader passes over.
 
     An LZ4 frame is a header, blocks that begin with their size, and a size of 0.
@@ -170,7 +170,7 @@ def _check_whole(source: Source, path: Path) -> None:
 
 def _told(head: bytes) -> bool:
     # The first bytes of an LZ4 frame are its header, then the contents as they are.
-    return head.startswith(MAGIC) or (head.startswith(LZ4_MAGIC) and b"memray" in head[:64])
+    return head.startswith(MEMRAY_MAGIC) or (head.startswith(LZ4_MAGIC) and b"memray" in head[:64])
 
 
 MEMRAY = Format("memray", _told, _read, from_strangers=False)

@@ -6,11 +6,11 @@
 
 import re
 
-from jaxmem.recordings.events import FAILED, OTHER, Events
+from jaxmem.recordings.events import FAILED_ALLOCATIONS, OTHER_LINES, Events
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.source import Source, shown
+from jaxmem.recordings.source import Source, quoted
 
 LINE = re.compile(
     r"(?:@ (?P<site>.+?) )?(?P<op>[-+<>!]) "
@@ -25,20 +25,20 @@ def _read(source: Source) -> Recording:
     for text in lines:
         line = LINE.fullmatch(text)
         if line is None:
-            events.counted[OTHER] += text not in ("= Start", "= End")
+            events.counted[OTHER_LINES] += text not in ("= Start", "= End")
             continue
         op, site, size = line["op"], line["site"], int(line["size"] or "0", 16)
         program = program or (site or "").partition(":")[0]
         site = site and _named(site)
         block = 0 if line["block"] == "(nil)" else int(line["block"], 16)
         if op in "+>" and line["size"] is None:
-            raise lines.fault(f"no size in {shown(text)}; an allocation is + ADDRESS SIZE")
+            raise lines.fault(f"no size in {quoted(text)}; an allocation is + ADDRESS SIZE")
         if op == "-":
             events.free(block)
         elif op == "<":
             moved = block
         elif op == "!" or not block:
-            events.counted[FAILED] += 1
+            events.counted[FAILED_ALLOCATIONS] += 1
         elif op == ">" and moved is not None:
             events.reallocate(moved, block, size, site)
             moved = None

@@ -11,7 +11,7 @@ import numpy as np
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings.bounds import MOST_REQUESTS
 from jaxmem.recordings.events import (
-    FAILED,
+    FAILED_ALLOCATIONS,
     MISSED_FREE,
     NO_SITE,
     UNKNOWN_FREE,
@@ -79,7 +79,7 @@ def _requests(kind, address, size, site, partner, counted):
     allocates = (kind == ALLOCATED) | (second & ~failed)
     frees = (kind == FREED) | (kind == MOVED_FROM)
     frees[stays] = False
-    counted[FAILED] = int(failed.sum())
+    counted[FAILED_ALLOCATIONS] = int(failed.sum())
     before = np.cumsum(allocates)  # requests up to an event, itself included
     ends = before.copy()
     # The old block of a realloc is there until the new one is.

@@ -18,7 +18,7 @@ from jaxmem.recordings.recording import LARGEST_SIZE, Recording
 from jaxmem.recordings.source import Source, TraceError
 
 WHAT = "a CUDA memory snapshot"
-RECORD = (
+HOW_TO_RECORD = (
     "call torch.cuda.memory._record_memory_history(max_entries=100000) before what is to be "
     "recorded, and torch.cuda.memory._dump_snapshot(FILE) after it"
 )
@@ -35,7 +35,9 @@ FREES = ("free_completed", "free")  # the second in snapshots of PyTorch 1
 MOVES = ("alloc", *FREES)
 ACTIVE = ("active_allocated", "active_awaiting_free", "active_pending_free")
 OTHER_DEVICES = "events of other devices, left out"
-BEFORE = "blocks from before the recording began, put at its beginning in the order of addresses"
+EARLIER_BLOCKS = (
+    "blocks from before the recording began, put at its beginning in the order of addresses"
+)
 
 
 def _read(source: Source) -> Recording:
@@ -55,7 +57,7 @@ def _read(source: Source) -> Recording:
     others = [*others[:MOST_NAMED], *(["..."] if len(others) > MOST_NAMED else [])]
     choice = f" (device={' or '.join(others)} takes theirs)" if others else ""
     events.counted[OTHER_DEVICES + choice] = sum(map(len, traces)) - len(trace)
-    events.counted[BEFORE] = len(before)
+    events.counted[EARLIER_BLOCKS] = len(before)
     source.number = 0
     for block in sorted(before):
         events.allocate(block, before[block])
@@ -93,7 +95,7 @@ def _traces(source: Source, snapshot: object) -> list[list[Any]]:
     if isinstance(snapshot, list) and any("blocks" in segment for segment in dicts(snapshot)):
         raise TraceError(
             f"{source.where}: a list of segments, as torch.cuda.memory_snapshot() returns; it has "
-            f"no events: {RECORD}"
+            f"no events: {HOW_TO_RECORD}"
         )
     traces = snapshot.get("device_traces") if isinstance(snapshot, dict) else None
     if isinstance(traces, list) and all(isinstance(trace, list) for trace in traces):
@@ -108,7 +110,7 @@ def _device(source: Source, traces: list[list[object]], moves: list[int]) -> int
     if source.device is None:
         if any(traces):
             return max(range(len(traces)), key=lambda number: (moves[number], len(traces[number])))
-        raise TraceError(f"{source.where}: no event in the snapshot; {RECORD}")
+        raise TraceError(f"{source.where}: no event in the snapshot; {HOW_TO_RECORD}")
     if source.device < len(traces) and moves[source.device]:
         return source.device
     there = ", ".join([str(number) for number, count in enumerate(moves) if count][:MOST_NAMED])
@@ -137,14 +139,14 @@ def _check_recorded(
     """Raises TraceError where the recording shows no program, only what was there before it."""
     moves = list(filter(_is_move, dicts(trace)))
     if not moves:
-        raise TraceError(f"{source.where}: no event in the snapshot; {RECORD}")
+        raise TraceError(f"{source.where}: no event in the snapshot; {HOW_TO_RECORD}")
     allocations = sum(event["action"] == "alloc" for event in moves)
     # A history of one event is what is kept where nobody has asked for more.
     if not allocations or (len(trace) == 1 and before):
         raise TraceError(
             f"{source.where}: nothing was recorded on device {device}: its history has "
             f"{len(trace):,} event{'s' * (len(trace) > 1)}, {allocations} of them an allocation; "
-            f"{RECORD}"
+            f"{HOW_TO_RECORD}"
         )
 
 

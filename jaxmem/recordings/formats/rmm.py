@@ -6,14 +6,14 @@ allocate failure; addresses of CUDA memory are those of one device, which has a 
 
 import re
 
-from jaxmem.recordings.events import FAILED, OTHER, Events
+from jaxmem.recordings.events import FAILED_ALLOCATIONS, OTHER_LINES, Events
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines, whole_number
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.source import Source, shown
+from jaxmem.recordings.source import Source, quoted
 
-COLUMNS = ("Thread", "Time", "Action", "Pointer", "Size", "Stream")
-NEEDED = COLUMNS[:5]  # the first versions wrote no stream
+RMM_COLUMNS = ("Thread", "Time", "Action", "Pointer", "Size", "Stream")
+NEEDED = RMM_COLUMNS[:5]  # the first versions wrote no stream
 ADDRESS = re.compile(r"(?:0x)?[0-9A-Fa-f]{1,16}")
 NO_BLOCK = "allocations of zero bytes that got no address, left out"
 
@@ -22,14 +22,14 @@ def _read(source: Source) -> Recording:
     lines, events = Lines(source), Events(source)
     header = next(lines.texts, "")
     if not _is_header(header):
-        raise lines.fault(f"unknown header {shown(header)}; it must be {','.join(COLUMNS)}")
+        raise lines.fault(f"unknown header {quoted(header)}; it must be {','.join(RMM_COLUMNS)}")
     columns = _fields(header)
-    action_at, pointer_at, size_at = (columns.index(name) for name in COLUMNS[2:5])
+    action_at, pointer_at, size_at = (columns.index(name) for name in RMM_COLUMNS[2:5])
     for text in lines:
         fields = _fields(text)
         if len(fields) != len(columns) or fields == columns:
             # The last line can be cut off, and who starts again writes the header again.
-            events.counted[OTHER] += fields != columns
+            events.counted[OTHER_LINES] += fields != columns
             continue
         action, pointer = fields[action_at], _address(fields[pointer_at])
         if action == "free":
@@ -39,11 +39,11 @@ def _read(source: Source) -> Recording:
         size = whole_number(fields[size_at])
         if action not in ("allocate", "allocate failure") or size is None or pointer is None:
             raise lines.fault(
-                f"{shown(text)}; a line is allocate, free or allocate failure with an address and "
+                f"{quoted(text)}; a line is allocate, free or allocate failure with an address and "
                 "a size in bytes"
             )
         if action == "allocate failure" or (not pointer and size):
-            events.counted[FAILED] += 1
+            events.counted[FAILED_ALLOCATIONS] += 1
         elif pointer:
             events.allocate(pointer, size)
         else:

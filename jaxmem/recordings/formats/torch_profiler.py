@@ -10,7 +10,7 @@ from collections import Counter
 
 import numpy as np
 
-from jaxmem.recordings.events import FAILED, Events
+from jaxmem.recordings.events import FAILED_ALLOCATIONS, Events
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.json_items import json_items
 from jaxmem.recordings.recording import LARGEST_SIZE, Recording
@@ -60,7 +60,7 @@ def _read(source: Source) -> Recording:
     chosen = _chosen(source, table, counts)
     events = Events(source)
     events.counted[OTHER_DEVICES] = len(table.time) - int(counts[chosen])
-    events.counted[FAILED] = table.failed[chosen]
+    events.counted[FAILED_ALLOCATIONS] = table.failed[chosen]
     # The file is sorted by thread; events of one microsecond have the order of the profiler.
     for place in np.lexsort((table.index, table.time)).tolist():
         if table.device[place] != chosen:

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from jaxmem.recordings.events import FAILED, OTHER, Events
+from jaxmem.recordings.events import FAILED_ALLOCATIONS, OTHER_LINES, Events
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
@@ -53,7 +53,7 @@ class _Allocator:
         if operation.result:
             self.events.allocate(operation.result, operation.size or 0)
         else:
-            self.events.counted[FAILED] += 1
+            self.events.counted[FAILED_ALLOCATIONS] += 1
 
 
 def _read(source: Source) -> Recording:
@@ -84,8 +84,8 @@ def _read(source: Source) -> Recording:
         raise lines.fault("no allocation; a trace needs one or more")
     name, count = counts.most_common(1)[0]
     chosen = allocators[name]
-    chosen.events.counted[OTHER] = others
-    chosen.events.counted[FAILED] += chosen.asked
+    chosen.events.counted[OTHER_LINES] = others
+    chosen.events.counted[FAILED_ALLOCATIONS] += chosen.asked
     chosen.events.counted[OTHER_ALLOCATORS] = counts.total() - count
     return chosen.events.recording()
 

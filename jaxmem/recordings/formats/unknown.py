@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from jaxmem.recordings.formats.csv import HEADERS
 from jaxmem.recordings.lines import Lines
-from jaxmem.recordings.source import Source, TraceError, shown
+from jaxmem.recordings.source import Source, TraceError, quoted
 
-SHOWN = 200  # bytes in which a text has no control characters
+TEXT_BYTES = 200  # bytes in which a text has no control characters
 
 
 class _Kind(NamedTuple):
@@ -97,15 +97,15 @@ def no_trace(source: Source, names: Iterable[str]) -> TraceError:
     if _is_binary(head):
         return lines.fault(f"it is no text{packed}, and no binary file that is read; {read}")
     if _is_json(first):
-        return lines.fault(f"it is JSON{packed} of another kind, {shown(first)}; {read}")
+        return lines.fault(f"it is JSON{packed} of another kind, {quoted(first)}; {read}")
     return lines.fault(
-        f"unknown header {shown(first)}{packed}; it must be {HEADERS}, or the file of another "
+        f"unknown header {quoted(first)}{packed}; it must be {HEADERS}, or the file of another "
         f"format; {read}"
     )
 
 
 def _is_binary(head: bytes) -> bool:
-    return b"\0" in head or any(byte < 9 for byte in head[:SHOWN])
+    return b"\0" in head or any(byte < 9 for byte in head[:TEXT_BYTES])
 
 
 def _is_json(text: str) -> bool:

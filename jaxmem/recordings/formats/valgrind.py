@@ -14,11 +14,11 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from jaxmem.recordings.events import FAILED, UNKNOWN_FREE, Events
+from jaxmem.recordings.events import FAILED_ALLOCATIONS, UNKNOWN_FREE, Events
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.source import Source, shown
+from jaxmem.recordings.source import Source, quoted
 
 # As in --71-- malloc(24) = 0x4A9C040, and with --time-stamp=yes --00:00:00:00.322 71-- malloc(24).
 STAMP = r"(?:\d\d:\d\d:\d\d:\d\d\.\d{3} +)?"
@@ -33,11 +33,11 @@ BEGINS = re.compile(
 TOTAL = re.compile(
     r" *total heap usage: (\d[\d,]{0,30}) allocs, (\d[\d,]{0,30}) frees, (\d[\d,]{0,30}) bytes"
 )
-COMMAND = "Command: "
+COMMAND_LINE = "Command: "
 
 # What calls do, by their names; on macOS each may have a zone before its other arguments.
 SIZE_FIRST, SIZE_LAST, PRODUCT, REALLOC, FREE, NO_EVENT = range(6)
-KINDS = (
+BLOCK_KINDS = (
     (SIZE_FIRST, r"p?valloc|malloc(_type)?(_zone)?(_malloc)?|__builtin_\w*new\w*|_Zn[wa]\w+"),
     (SIZE_LAST, r"(posix_|zone_)?memalign|aligned_alloc"),
     (PRODUCT, r"(zone_)?calloc"),
@@ -103,8 +103,8 @@ class _Log:
     def says(self, process: str, text: str) -> None:
         """Takes what valgrind says of a process."""
         self.spoken = True
-        if text.startswith(COMMAND):
-            self.programs.setdefault(process, text.removeprefix(COMMAND))
+        if text.startswith(COMMAND_LINE):
+            self.programs.setdefault(process, text.removeprefix(COMMAND_LINE))
             self.begun |= {process} if not self.process else set()
         elif total := TOTAL.match(text):
             self.totals[process] = _Sum(*(int(part.replace(",", "")) for part in total.groups()))
@@ -161,13 +161,13 @@ class _Log:
         elif kind != NO_EVENT:
             known = name in self.names or len(self.names) < MOST_NAMES
             self.names |= {name} if known else set()
-            self.events.counted[UNKNOWN.format(shown(name)) if known else OTHERS] += 1
+            self.events.counted[UNKNOWN.format(quoted(name)) if known else OTHERS] += 1
 
     def _allocate(self, size: int | None, result: str | None) -> None:
         if size is None or result is None:
             self._break()
         elif _address(result) == NULL:
-            self.events.counted[FAILED] += 1
+            self.events.counted[FAILED_ALLOCATIONS] += 1
         else:
             self.events.allocate(_address(result), size)
             self.shown = self.shown.plus(1, bytes=size)
@@ -207,14 +207,14 @@ class _Log:
         elif size == 0:
             self._free(block)
         else:
-            self.events.counted[FAILED] += 1
+            self.events.counted[FAILED_ALLOCATIONS] += 1
             self.failed = self.failed.plus(1, 1, size)  # which memcheck counts
 
 
 @lru_cache(maxsize=256)
 def _kind(name: str) -> tuple[int | None, bool]:
     """Tells what calls of a function do, None if unknown, and whether a zone comes first."""
-    kind = next((kind for kind, names in KINDS if re.fullmatch(names, name)), None)
+    kind = next((kind for kind, names in BLOCK_KINDS if re.fullmatch(names, name)), None)
     return kind, ZONED.fullmatch(name) is not None
 
 

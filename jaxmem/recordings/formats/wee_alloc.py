@@ -9,7 +9,7 @@ from jaxmem.recordings.events import Events
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.source import Source, shown
+from jaxmem.recordings.source import Source, quoted
 
 LINE = re.compile(r"(Alloc|Free)\(([0-9]{1,40})\),?")
 BEGINS = re.compile(rb"\s*(?:Alloc|Free)\(")
@@ -20,7 +20,7 @@ def _read(source: Source) -> Recording:
     for text in lines:
         line = LINE.fullmatch(text)
         if line is None:
-            raise lines.fault(f"{shown(text)}; a line is Alloc(SIZE) or Free(INDEX)")
+            raise lines.fault(f"{quoted(text)}; a line is Alloc(SIZE) or Free(INDEX)")
         number = int(line[2])
         if line[1] == "Alloc":
             events.allocate(len(events.size), number)

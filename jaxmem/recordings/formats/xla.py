@@ -17,7 +17,7 @@ from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import LARGEST_SIZE, Recording
 from jaxmem.recordings.sites import call_sites
-from jaxmem.recordings.source import Source, TraceError, shown, stem
+from jaxmem.recordings.source import Source, TraceError, quoted, stem
 
 RANGES, PLACES = "live-range.txt", "buffer-assignment.txt"
 BEGINS = {RANGES: b"HloLiveRange", PLACES: b"BufferAssignment:"}
@@ -108,7 +108,7 @@ def _buffers(source: Source, placed: dict[str, _Place]) -> Iterator[_Buffer]:
             continue
         start, end = int(value[3]), int(value[4])
         if end < start:
-            raise lines.fault(f"{shown(text)}; a value cannot end before it begins")
+            raise lines.fault(f"{quoted(text)}; a value cannot end before it begins")
         found.setdefault(place[:2], []).append(_Buffer(start, end, place.size, value[1]))
     for values in found.values():
         values.sort()

@@ -1,4 +1,4 @@
-"""What a learned policy thinks a place is worth, in words, with the unit that it was taught in."""
+"""Why a learned policy takes a place, in words, with the unit that it was taught in."""
 
 import math
 from typing import Any
@@ -12,38 +12,40 @@ from jaxmem.render.palette import policy_title
 MOST_TIMES = 1000  # beyond, a ratio is only said to be large
 
 
-def reason(card: Card, candidates: np.ndarray, values: np.ndarray, start: int, guided: int) -> str:
-    """Why a policy took a place: what it is worth beside its guide's, or that of others.
+def reason(
+    card: Card, candidates: np.ndarray, values: np.ndarray, start: int, base_start: int
+) -> str:
+    """Explains a place by its advantage over that of the base policy, or over the next best.
 
     Args:
         card: of the policy.
         candidates: int[A], start cells, below 0: none. values: float[A], what each is worth.
         start: the place that it took.
-        guided: its guide's.
+        base_start: its base policy's.
     """
     legal = candidates >= 0
     if not legal.any():
         return "it has no choice"
     best, took = np.max(values[legal]), _value(candidates, values, start)
-    if card.guide is None:
+    if card.base_policy is None:
         second = values[legal & (candidates != start)]
         if not second.size:
             return "the only place that it sees"
         return f"worth more than the next: {in_unit(card.training, float(best - second.max()))}"
-    guide = policy_title(card.guide)
+    its_base = f"its base policy, {policy_title(card.base_policy)}"
     if card.margin >= ALONE:
-        return f"as its guide, {guide}, always: training found nothing better"
-    its = _value(candidates, values, guided)
+        return f"as {its_base}, always: training found nothing better"
+    its = _value(candidates, values, base_start)
     if its is None:
-        return f"as its guide, {guide}, which takes a place that the network does not see"
-    if start != guided and took is not None:
-        return f"not where its guide, {guide}, would: {in_unit(card.training, float(took - its))}"
+        return f"as {its_base}, which takes a place that the network does not see"
+    if start != base_start and took is not None:
+        return f"not where {its_base}, would: {in_unit(card.training, float(took - its))}"
     if best <= its:
-        return f"where its guide, {guide}, would, and its network too"
+        return f"where {its_base}, would, and its network too"
     more, margin = float(best - its), float(card.margin)
     least = f"{_times(margin)} times" if _taught(card.training) else f"{margin:.2g}"
     return (
-        f"where its guide, {guide}, would; the best other place: {in_unit(card.training, more)} "
+        f"where {its_base}, would; the best other place: {in_unit(card.training, more)} "
         f"(it leaves for more than {least})"
     )
 

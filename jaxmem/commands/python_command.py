@@ -13,7 +13,7 @@ VALUED = re.compile(r"-([^-cmXW]*)([cmXW])(.*)", re.DOTALL)
 LONG_VALUED = "--check-hash-based-pycs"
 
 
-class PythonWords(NamedTuple):
+class PythonCommand(NamedTuple):
     """A command line of Python."""
 
     interpreter: str
@@ -35,16 +35,16 @@ class PythonWords(NamedTuple):
         return Path(self.target[0]).name.removesuffix(".py")
 
 
-def python_words(command: Sequence[str]) -> PythonWords | None:
+def python_command(command: Sequence[str]) -> PythonCommand | None:
     """Reads the command as one of Python; None where it is another program.
 
     `FILE.py ...` and `-m MODULE ...` stand for this interpreter with these words.
     """
     first = command[0]
     if first == "-m" or first.endswith(".py"):
-        return PythonWords(sys.executable, (), tuple(command))
+        return PythonCommand(sys.executable, (), tuple(command))
     if first == sys.executable or INTERPRETER.fullmatch(Path(first).name):
-        return PythonWords(first, *_split(list(command[1:])))
+        return PythonCommand(first, *_split(list(command[1:])))
     return None
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxmem.app.typed import (
+from jaxmem.app.text_fields import (
     Unclear,
     cells_of,
     layout_of,

@@ -10,7 +10,7 @@ from jaxmem.render.memory import Stretch, fits, legal_ends, memory_at
 from jaxmem.render.palette import lifetime_colours
 
 if TYPE_CHECKING:
-    from jaxmem.app.games import Game, Played
+    from jaxmem.app.games import Game, PlayedGame
 
 YOU = "you"
 
@@ -53,12 +53,12 @@ def show(game: "Game") -> None:
     b.button("Begin anew", key="mine_anew_button", on_click=mine.clear, disabled=not mine)
 
 
-def played(game: "Game") -> "Played | None":
+def played(game: "Game") -> "PlayedGame | None":
     """Follows the person's game to its end; None until every request has been answered."""
     from jaxmem.app import games
 
     mine = _mine(game)
-    return games.follow(game, mine, YOU) if len(mine) == game.length else None
+    return games.replay_starts(game, mine, YOU) if len(mine) == game.length else None
 
 
 def _mine(game: "Game") -> list[int]:

@@ -11,7 +11,7 @@ Operands = TypeVarTuple("Operands")
 R = TypeVar("R")
 
 
-def settle(clock: jax.Array, compute: Callable[[*Operands], R], *operands: *Operands) -> R:
+def compute_once(clock: jax.Array, compute: Callable[[*Operands], R], *operands: *Operands) -> R:
     """Computes `compute(*operands)` (any pytrees) once; `compute` closes over no array.
 
     On a CPU, XLA fuses a chain of cheap integer operations into every one of its users and repeats
@@ -32,23 +32,23 @@ def settle(clock: jax.Array, compute: Callable[[*Operands], R], *operands: *Oper
         return compute(*operands)
 
     @custom_vmap
-    def settled(clock: jax.Array, *operands: *Operands) -> R:
+    def computed(clock: jax.Array, *operands: *Operands) -> R:
         return jax.lax.platform_dependent(clock, *operands, cpu=behind_a_branch, default=at_once)
 
-    @settled.def_vmap
+    @computed.def_vmap
     def _all_arenas(axis_size: int, in_batched: list, clock: jax.Array, *operands: *Operands):
         """Shares a branch among all arenas; `vmap` would make a selection, which fusion crosses."""
         del axis_size
         axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched[1:]))
         if not any(jax.tree.leaves(in_batched[1:])):
-            values = settle(clock, compute, *operands)
+            values = compute_once(clock, compute, *operands)
             return values, jax.tree.map(lambda _: False, values)
-        values = settle(clock, jax.vmap(compute, in_axes=axes), *operands)
+        values = compute_once(clock, jax.vmap(compute, in_axes=axes), *operands)
         return values, jax.tree.map(lambda _: True, values)
 
-    return settled(clock, *operands)
+    return computed(clock, *operands)
 
 
 def itself(value: R) -> R:
-    """Returns `value`: what to `settle` when it was computed elsewhere."""
+    """Returns `value`: what to pass to `compute_once` when it was computed elsewhere."""
     return value

@@ -1,4 +1,4 @@
-"""The table of a sweep: what each choice of the settings gives, over its seeds."""
+"""The table of a grid: what each choice of the settings gives, over its seeds."""
 
 from typing import Any
 
@@ -8,24 +8,24 @@ from rich.text import Text
 
 from jaxmem.render.palette import count, policy_title
 
-HEADERS = ("settings", "validation (%)", "failed requests (%)", "difference (points)")
+GRID_HEADER = ("settings", "validation (%)", "failed requests (%)", "difference (points)")
 
 
-def sweep_markdown(results: dict[str, Any]) -> str:
-    """Writes table.md of a sweep."""
+def grid_markdown(results: dict[str, Any]) -> str:
+    """Writes table.md of a grid."""
     lines = [
-        f"# {results['workload']}, {results['cells']:,} cells: {_members(results)}",
+        f"# {results['workload']}, {results['cells']:,} cells: {_member_words(results)}",
         "",
         f"Failed requests on {results['sequences']:,} test sequences: interquartile mean over "
         "seeds, with 95 % stratified bootstrap intervals over seeds and sequences; differences are "
         f"paired, to {policy_title(results['reference'])}. In bold the choice that fails least on "
         "validation sequences, by which choices are to be made.",
         "",
-        "| " + " | ".join(HEADERS) + " |",
+        "| " + " | ".join(GRID_HEADER) + " |",
         "|:--|--:|--:|--:|",
     ]
     for number, choice in enumerate(results["choices"]):
-        cells = _cells(choice)
+        cells = _choice_cells(choice)
         bold = "**" if number == results["best"] else ""
         lines.append("| " + " | ".join(f"{bold}{cell}{bold}" for cell in cells) + " |")
     for name, failed in results["rules"].items():
@@ -36,11 +36,12 @@ def sweep_markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sweep_table(results: dict[str, Any]) -> Table:
+def grid_table(results: dict[str, Any]) -> Table:
     """Makes the same for a terminal."""
     table = Table(
         title=Text(
-            f"{results['workload']}, {results['cells']:,} cells: {_members(results)}", style="bold"
+            f"{results['workload']}, {results['cells']:,} cells: {_member_words(results)}",
+            style="bold",
         ),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -49,11 +50,11 @@ def sweep_table(results: dict[str, Any]) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column(HEADERS[0])
-    for header in HEADERS[1:]:
+    table.add_column(GRID_HEADER[0])
+    for header in GRID_HEADER[1:]:
         table.add_column(header, justify="right")
     for number, choice in enumerate(results["choices"]):
-        table.add_row(*_cells(choice), style="bold" if number == results["best"] else "")
+        table.add_row(*_choice_cells(choice), style="bold" if number == results["best"] else "")
     for name, failed in results["rules"].items():
         table.add_row(policy_title(name), "", f"{failed:.2f}", "", style="dim")
     notes = [
@@ -65,7 +66,7 @@ def sweep_table(results: dict[str, Any]) -> Table:
     return table
 
 
-def _members(results: dict[str, Any]) -> str:
+def _member_words(results: dict[str, Any]) -> str:
     seeds = count(len(results["seeds"]), "seed")
     if "trials" in results:
         return f"the best of {count(len(results['trials']), 'trial')}, {seeds}"
@@ -73,7 +74,7 @@ def _members(results: dict[str, Any]) -> str:
     return f"{count(len(results['choices']), 'choice')} of the settings, {seeds}{each}"
 
 
-def _cells(choice: dict[str, Any]) -> list[str]:
+def _choice_cells(choice: dict[str, Any]) -> list[str]:
     validation, test = choice["validation_failed"], choice["failed_requests"]
     return [
         choice["title"],

@@ -18,7 +18,7 @@ BATCH = 64  # sequences at once: a bound on the memory
 
 
 @jax.jit
-def foretold(requests: Requests) -> Requests:
+def estimate_lifetimes(requests: Requests) -> Requests:
     """Gives the same requests hints: what could be foretold of each from those before it.
 
     The hint of a request depends on nothing later than it, and not on where blocks were placed: a
@@ -26,12 +26,14 @@ def foretold(requests: Requests) -> Requests:
     size has died.
     """
     hint = jax.lax.map(
-        lambda sequence: _foretold(*sequence), (requests.size, requests.lifetime), batch_size=BATCH
+        lambda sequence: _estimate_lifetimes(*sequence),
+        (requests.size, requests.lifetime),
+        batch_size=BATCH,
     )
     return requests.replace(hint=hint)
 
 
-def _foretold(size: jax.Array, lifetime: jax.Array) -> jax.Array:
+def _estimate_lifetimes(size: jax.Array, lifetime: jax.Array) -> jax.Array:
     """Foretells the hints of one sequence, sizes and lifetimes int32[T]: float32[T]."""
     length = size.shape[0]
     octaves = jnp.log2(size.astype(jnp.float32))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import ParamSpec
 
-from jaxmem.commands.kept import TERMINATED
+from jaxmem.commands.training_run import TERMINATED
 from jaxmem.configuration import UsageError
 from jaxmem.learning import hosts
 from jaxmem.learning.stopping import Terminated
@@ -29,7 +29,7 @@ def join_hosts(settings: HostsSettings) -> None:
         raise UsageError(f"hosts: the processes cannot join: {reason}") from None
 
 
-def follow(
+def train_along(
     job: Callable[Arguments, object], *arguments: Arguments.args, **options: Arguments.kwargs
 ) -> int:
     """Trains along with the first process, which writes; the exit status."""
@@ -37,5 +37,5 @@ def follow(
         job(*arguments, **options)
     except Terminated:
         return TERMINATED
-    hosts.together(WRITTEN)
+    hosts.barrier(WRITTEN)
     return 0

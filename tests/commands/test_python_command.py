@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from jaxmem.commands.python_words import python_words
+from jaxmem.commands.python_command import python_command
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from jaxmem.commands.python_words import python_words
     ],
 )
 def test_options_of_the_interpreter_end_where_the_program_begins(command, options, target, name):
-    words = python_words(command.split())
+    words = python_command(command.split())
     assert words is not None
     assert (words.interpreter, words.options, words.target) == (command.split()[0], options, target)
     assert words.name == name
@@ -39,11 +39,11 @@ def test_options_of_the_interpreter_end_where_the_program_begins(command, option
 
 @pytest.mark.parametrize("command", ["a.py -- 1", "-m json.tool"])
 def test_a_file_or_module_alone_is_for_this_interpreter(command):
-    words = python_words(command.split())
+    words = python_command(command.split())
     assert words is not None
     assert words.command == [sys.executable, *command.split()]
 
 
 @pytest.mark.parametrize("command", ["ls -l", "pythonic", "./python.sh", "python-config", "a.pyc"])
 def test_other_programs_are_none_of_python(command):
-    assert python_words(command.split()) is None
+    assert python_command(command.split()) is None

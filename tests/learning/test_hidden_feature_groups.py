@@ -1,4 +1,4 @@
-"""A network learns nothing from the features that it is blind to, whoever teaches it."""
+"""A network learns nothing from the features that are hidden from it, whoever teaches it."""
 
 import functools
 
@@ -16,19 +16,26 @@ from jaxmem.policies import policy
 from jaxmem.workloads.registry import workload
 
 TASK = workload("large-short-lived")
-SMALL = {"arenas": 16, "widths": [8]}
+SMALL = {"arenas": 16, "hidden_sizes": [8]}
 SETTINGS = {
     "pqn": {"rollout": 4, "minibatches": 2},
-    "dqn": {"rollout": 8, "minimum": 32, "batch": 16, "gradient_steps": 2},
-    "branching": {"horizon": 4, "minibatch": 32, "kept": 2},
+    "dqn": {"rollout": 8, "learning_starts": 32, "batch": 16, "gradient_steps": 2},
+    "branching": {"horizon": 4, "minibatch": 32, "buffer_updates": 2},
 }
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.slow
 def test_weights_of_features_that_are_not_seen_stay_as_they_were(learner):
-    blind = ["neighbour_sizes", "holes_after"]
-    config = train_config(TASK, learner, holes=3, blind=blind, **SMALL, **SETTINGS[learner])
+    hidden_feature_groups = ["neighbour_sizes", "holes_after"]
+    config = train_config(
+        TASK,
+        learner,
+        holes=3,
+        hidden_feature_groups=hidden_feature_groups,
+        **SMALL,
+        **SETTINGS[learner],
+    )
     params = params_of(TASK, "train", 0, 16)
     taught, numbers = config.make_learner(), numbers_of(config.settings)
     first = jax.jit(taught.init)(jax.random.key(0), params, policy("best"), numbers)
@@ -36,7 +43,7 @@ def test_weights_of_features_that_are_not_seen_stay_as_they_were(learner):
     before, now = (
         np.asarray(state.parameters["params"]["Dense_0"]["kernel"]) for state in (first, after)
     )
-    unseen = np.isin(FEATURES, [name for group in blind for name in GROUPS[group]])
+    unseen = np.isin(FEATURES, [name for group in hidden_feature_groups for name in GROUPS[group]])
     np.testing.assert_array_equal(now[unseen], before[unseen])
     seen = np.isin(FEATURES, GROUPS["place"])
     assert (now[seen] != before[seen]).any(axis=1).all()

@@ -15,7 +15,7 @@ from jaxmem.render import strip, web_table
 
 T = TypeVar("T")
 
-PAGE = """<style>
+PAGE_STYLE = """<style>
 .block-container { padding-top: 2.6rem; max-width: none; }
 [data-testid="stMarkdownContainer"] > p, [data-testid="stMarkdownContainer"] li {
   max-width: 62rem; }
@@ -27,9 +27,9 @@ PAGE = """<style>
 </style>"""
 
 
-def begin() -> None:
+def add_styles() -> None:
     """The styles; before anything that needs them."""
-    st.html(strip.STYLE + web_table.STYLE + words.STYLE + PAGE)
+    st.html(strip.STYLE + web_table.TABLE_STYLE + words.WORDS_STYLE + PAGE_STYLE)
 
 
 def guarded(draw: Callable[[], None]) -> Callable[[], None]:
@@ -59,19 +59,23 @@ def picture(png: bytes, said: str) -> None:
 def policies(key: str) -> None:
     """The field in which policies are chosen, kept under `key`."""
     state = st.session_state
-    names = choices.players("trained" in state)
+    names = choices.player_names("trained" in state)
     state[key] = [name for name in state[key] if name in names]
     st.multiselect(
-        "Policies", names, key=key, format_func=choices.title, max_selections=choices.MOST[key]
+        "Policies",
+        names,
+        key=key,
+        format_func=choices.title,
+        max_selections=choices.MOST_CHOSEN[key],
     )
 
 
 @contextmanager
-def playing(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
+def progress_of_play(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
     """Says, while policies play, which it is and how far that is; gives what is told of each."""
     place = st.empty()
 
-    def begin(name: str) -> None:
+    def add_styles(name: str) -> None:
         done = list(names).index(name)
         place.progress(
             done / len(names),
@@ -82,7 +86,7 @@ def playing(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
     woken = "woken" in st.session_state
     said = "Playing …" if woken else "JAX is being imported; then the policies are compiled …"
     with st.spinner(said, show_time=True):
-        yield begin
+        yield add_styles
     st.session_state.woken = True
     place.empty()
 

@@ -17,22 +17,22 @@ from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
 
-class Thoughts(NamedTuple):
+class CandidateValues(NamedTuple):
     """The candidates of each of T requests, K holes at either end, and what each is worth."""
 
     start: np.ndarray  # int32[T, 2 K]  cell, NOWHERE: there is no such candidate
     value: np.ndarray  # float32[T, 2 K]  Q-value, NaN likewise
-    guided: np.ndarray  # int32[T]  where the guide would place it; NOWHERE: nowhere, or no guide
+    base_start: np.ndarray  # int32[T]  the base policy's; NOWHERE: nowhere, or there is none
 
 
-def thoughts(
+def candidate_values(
     policy: Policy,
     q: CandidateQ,
     start: np.ndarray,
     requests: Requests,
     workload: Workload,
     capacity: int | None = None,
-) -> Thoughts:
+) -> CandidateValues:
     """Returns what a policy thinks at every request of one sequence, placed as it was.
 
     Args:
@@ -42,26 +42,28 @@ def thoughts(
         capacity: of the arena, as in `run`.
     """
     initial = initial_arena(workload, requests, capacity=capacity)
-    requests = policy.told(requests, workload.hinted)
+    requests = policy.told(requests, workload.has_hints)
     policy = policy.replace(name="")  # the same program serves policies that only differ in name
-    found = jax.device_get(_thoughts(policy, q, jnp.asarray(start, jnp.int32), requests, initial))
-    return Thoughts(*found)
+    found = jax.device_get(
+        _candidate_values(policy, q, jnp.asarray(start, jnp.int32), requests, initial)
+    )
+    return CandidateValues(*found)
 
 
 @functools.partial(jax.jit, static_argnames="q")
-def _thoughts(
+def _candidate_values(
     policy: Policy, q: CandidateQ, start: jax.Array, requests: Requests, initial: Arena
 ) -> tuple[jax.Array, ...]:
-    guide = policy.parameters.guide
-    key = jax.random.key(0)  # no guide draws
+    base_policy = policy.parameters.base_policy
+    key = jax.random.key(0)  # no base policy draws
 
     def answer(_: tuple[()], situation: Situation, played: jax.Array):
         seen, choices = q.see(situation)
         values = q.values(policy.parameters.network, seen)[:-1]  # but for *refuse*
         starts = jnp.asarray(choices.starts)
         legal = choices.legal[:-1]
-        guided = jnp.int32(NOWHERE) if guide is None else guide.rule(key, situation)
-        told = jnp.where(legal, starts, NOWHERE), jnp.where(legal, values, jnp.nan), guided
+        base_start = jnp.int32(NOWHERE) if base_policy is None else base_policy.rule(key, situation)
+        told = jnp.where(legal, starts, NOWHERE), jnp.where(legal, values, jnp.nan), base_start
         return (), played, told
 
     return play(answer, initial, requests, jnp.int32(0), given=start)[2]

@@ -10,7 +10,7 @@ import jax
 PACKAGES = ("jaxmem", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
-def surroundings() -> dict[str, Any]:
+def provenance() -> dict[str, Any]:
     """Returns `versions` by package and `device` in words, as they stand in results.json."""
     devices = jax.devices()
     return {

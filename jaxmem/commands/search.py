@@ -1,4 +1,4 @@
-"""`jaxmem sweep`: a search for the settings with which training fails least."""
+"""`jaxmem search`: a search for the settings with which training fails least."""
 
 import dataclasses
 import functools
@@ -12,11 +12,11 @@ import numpy as np
 from rich.console import Console
 
 from jaxmem.commands import checked, tell_where, terminal, training_of
-from jaxmem.commands.kept import KeptRun, save_learned
 from jaxmem.commands.resume import resumed
+from jaxmem.commands.training_run import TrainingRun, save_learned
 from jaxmem.configuration import UsageError
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.rules import Rules
-from jaxmem.evaluation.surroundings import surroundings
 from jaxmem.evaluation.tightness import check_tight
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.search import SearchPlan, check_counts, plan_search, search
@@ -24,9 +24,9 @@ from jaxmem.learning.space import about
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.study import Study, Trial, check_optuna
 from jaxmem.policies.saved import load_policy
+from jaxmem.render.grid import grid_table
 from jaxmem.render.progress import SearchDisplay, StagesDisplay
 from jaxmem.render.search import draw_importances, draw_trials, search_markdown, trials_table
-from jaxmem.render.sweep import sweep_table
 from jaxmem.run_folder import RESULTS, RunFolder, is_finished
 from jaxmem.settings.verbs import SweepSettings
 
@@ -35,7 +35,7 @@ STUDY, BEST, TRIALS = "study.db", "best", "trials"
 ASKED = (
     *("workload", "environment", "network", "learner", "evaluation", "cells", "seed", "seeds"),
 )
-INTERRUPTED = 130  # exit status after Ctrl-C, as a shell has it
+INTERRUPTED_STATUS = 130  # exit status after Ctrl-C, as a shell has it
 
 
 def run(settings: SweepSettings, command: str) -> int:
@@ -43,12 +43,12 @@ def run(settings: SweepSettings, command: str) -> int:
     console = terminal()
     checked(check_optuna)
     anew = settings.resume is None and settings.overwrite
-    settings, command = resumed("sweep", settings, command)
+    settings, command = resumed("search", settings, command)
     plan = check(settings)
-    kept, study = _opened(settings, command, plan, console, anew=anew)
+    training_run, study = _opened(settings, command, plan, console, anew=anew)
     trials, batch = settings.trials, settings.batch
-    with kept, study:
-        policies = _Policies(kept.folder.path, study)
+    with training_run, study:
+        policies = _Policies(training_run.folder.path, study)
         try:
             with SearchDisplay(console, len(study.trials), trials) as display:
                 finished = search(
@@ -57,41 +57,43 @@ def run(settings: SweepSettings, command: str) -> int:
                     trials=trials,
                     batch=batch,
                     watcher=display,
-                    checkpointing=kept.checkpointing,
-                    forget=lambda: kept.end(finished=True),
+                    checkpointing=training_run.checkpointing,
+                    forget=lambda: training_run.end(finished=True),
                     save=policies.save,
                 )
         except Terminated as stopped:
-            return kept.terminated(stopped)
-        kept.end(finished)
+            return training_run.terminated(stopped)
+        training_run.end(finished)
         if not finished:
-            kept.tell(
-                f"interrupted after {len(study.trials)} of {trials} trials; {kept.how_to_go_on} "
-                "goes on"
+            training_run.tell(
+                f"interrupted after {len(study.trials)} of {trials} trials; "
+                f"{training_run.how_to_go_on} goes on"
             )
         if study.best is None:
             if finished:
-                kept.tell(f"none of {len(study.trials)} trials has come to anything: see above")
-            return 1 if finished else INTERRUPTED
+                training_run.tell(
+                    f"none of {len(study.trials)} trials has come to anything: see above"
+                )
+            return 1 if finished else INTERRUPTED_STATUS
         folder = policies.promote(study.best.number)
         with StagesDisplay(console) as stages:
-            tested, failed = _tested(settings, plan, study.best, folder, stages)
+            tested, failed = _test_best(settings, plan, study.best, folder, stages)
         results = {
             "command": command,
             **tested,
             "importances": study.importances(),
-            "trials": [_about(trial) for trial in study.trials],
+            "trials": [_trial_entry(trial) for trial in study.trials],
             "training": {"finished": finished},
         }
         # Shown first: a full disk is no reason to lose what was computed.
-        console.print(trials_table(results), "", sweep_table(results), "", sep="\n")
+        console.print(trials_table(results), "", grid_table(results), "", sep="\n")
         with StagesDisplay(console) as stages:
             stages.report("drawing")
-            _draw(results, kept.folder)
-        kept.folder.write_sequences(failed)
-        kept.folder.write_table(search_markdown(results))
-        kept.folder.write_results(results)
-    tell_where(console, kept.folder.path, f"results.json, table.md, pictures, {BEST}/")
+            _draw_trials(results, training_run.folder)
+        training_run.folder.write_sequences(failed)
+        training_run.folder.write_table(search_markdown(results))
+        training_run.folder.write_results(results)
+    tell_where(console, training_run.folder.path, f"results.json, table.md, pictures, {BEST}/")
     return 0
 
 
@@ -106,7 +108,7 @@ def check(settings: SweepSettings) -> SearchPlan:
 
 def _opened(
     settings: SweepSettings, command: str, plan: SearchPlan, console: Console, *, anew: bool
-) -> tuple[KeptRun, Study]:
+) -> tuple[TrainingRun, Study]:
     """The run folder and the study in it: one that is there is gone on with, unless `anew`."""
     plain = settings.plain()
     asked = {**{name: plain[name] for name in ASKED}, "space": about(plan.space)}
@@ -133,20 +135,20 @@ def _opened(
     with ExitStack() as failing:
         if study is not None:
             failing.callback(study.close)
-        kept = KeptRun(given, command, "sweep", task.name, console, anew=study is None)
-        failing.push(kept)
+        training_run = TrainingRun(given, command, "search", task.name, console, anew=study is None)
+        failing.push(training_run)
         # Of fewer trials: until all are done, the search is not.
-        if is_finished(kept.folder.path):
-            kept.folder.file(RESULTS).unlink()
+        if is_finished(training_run.folder.path):
+            training_run.folder.file(RESULTS).unlink()
         if study is None:
             for name in (BEST, TRIALS):
-                shutil.rmtree(kept.folder.file(name), ignore_errors=True)
-            kept.folder.file(STUDY).unlink(missing_ok=True)
-            study = checked(opened, kept.folder.file(STUDY))
+                shutil.rmtree(training_run.folder.file(name), ignore_errors=True)
+            training_run.folder.file(STUDY).unlink(missing_ok=True)
+            study = checked(opened, training_run.folder.file(STUDY))
         failing.pop_all()
     for note in task.notes:
         console.print(note)
-    return kept, study
+    return training_run, study
 
 
 class _Policies:
@@ -177,7 +179,7 @@ class _Policies:
         return self._folder / TRIALS / str(number)
 
 
-def _tested(
+def _test_best(
     settings: SweepSettings,
     plan: SearchPlan,
     best: Trial,
@@ -206,7 +208,7 @@ def _tested(
         "cells": task.cells,
         "sequences": settings.sequences,
         "seed": settings.seed,
-        **surroundings(),
+        **provenance(),
         "seeds": list(plan.seeds),
         "best_trial": best.number,
         "choices": [
@@ -234,11 +236,11 @@ def _tested(
     return results, rules.failed | dict(zip(names, failed, strict=True))
 
 
-def _about(trial: Trial) -> dict[str, Any]:
+def _trial_entry(trial: Trial) -> dict[str, Any]:
     return {**dataclasses.asdict(trial), "validation_failed": trial.failed}
 
 
-def _draw(results: dict[str, Any], folder: RunFolder) -> None:
+def _draw_trials(results: dict[str, Any], folder: RunFolder) -> None:
     """trials.png; and importance.png, where there are trials enough to tell."""
     draw_trials(folder.file("trials.png"), results["trials"])
     if results["importances"]:

@@ -15,17 +15,17 @@ from jaxmem.learning.checkpoint import Checkpointing, Checkpoints
 from jaxmem.learning.loop import Listener
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.stopping import Terminated
-from jaxmem.loggers import Logger, Members, loggers_of
+from jaxmem.loggers import Logger, MemberConfigs, loggers_of
 from jaxmem.metrics import FILE, MetricsFile
 from jaxmem.policies.saved import save_policy
 from jaxmem.run_folder import CHECKPOINTS, RunFolder
 from jaxmem.settings.verbs import SweepSettings, TrainSettings
 
-POLICY = "policy.safetensors"
+POLICY_FILE = "policy.safetensors"
 TERMINATED = 143  # exit status after SIGTERM, as a shell has it
 
 
-class KeptRun:
+class TrainingRun:
     """What is kept of a run as it goes on, so that it can be killed at any time."""
 
     def __init__(
@@ -75,13 +75,13 @@ class KeptRun:
     ) -> None:
         self.folder.__exit__(kind, error, trace)
 
-    def log(self, names: Sequence[str], members: Members) -> None:
+    def log(self, names: Sequence[str], members: MemberConfigs) -> None:
         """Adds loggers, checked before, which listen until the run ends."""
         self._loggers = loggers_of(names, self.folder.path, members, self.tell, anew=self._anew)
         self.listeners += self._loggers
 
     def checkpointing(self, program: int | str | None = None) -> Checkpointing:
-        """Where checkpoints are kept, of one program of several, or of a run that is one."""
+        """Opens the checkpoints of one program of several, or of a run that is one."""
         self._opened.append(self._checkpoints(program))
         return Checkpointing(self._opened[-1], self._seconds)
 
@@ -122,4 +122,4 @@ def save_learned(folder: Path, learned: TrainResult) -> None:
     """Writes what one run has learnt into a folder, as `jaxmem compare` takes it."""
     folder.mkdir(parents=True, exist_ok=True)
     network = learned.policy.parameters.network
-    save_policy(folder / POLICY, network, learned.card)
+    save_policy(folder / POLICY_FILE, network, learned.card)

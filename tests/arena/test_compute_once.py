@@ -1,4 +1,4 @@
-"""`settle` hands back its value, however it is mapped, and changes nothing but the program."""
+"""`compute_once` returns its value, however it is mapped, and changes only the program."""
 
 import chex
 import jax
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jaxmem.arena import bitmap
+from jaxmem.arena.compute_once import compute_once, itself
 from jaxmem.arena.making import new_arena
-from jaxmem.arena.settle import itself, settle
 
 VALUE = {
     "words": jnp.arange(24, dtype=jnp.uint32).reshape(2, 3, 4),
@@ -18,7 +18,7 @@ CLOCK = jnp.arange(6, dtype=jnp.int32).reshape(2, 3)
 
 
 def kept(clock, value):
-    return settle(clock, itself, value)
+    return compute_once(clock, itself, value)
 
 
 @pytest.mark.parametrize("clock", [0, 1, 2**30])
@@ -57,7 +57,7 @@ def test_a_computation_of_several_operands_is_mapped_over_those_that_differ(axes
         return {"sum": words.sum() + sizes.sum(), "one": jnp.int32(1)}
 
     def both(words, sizes):
-        return settle(sizes.ravel()[0] * 0, compute, words, sizes)
+        return compute_once(sizes.ravel()[0] * 0, compute, words, sizes)
 
     if axes == (None, None):
         mapped, plain = jax.jit(both)(words, sizes), compute(words, sizes)
@@ -68,7 +68,7 @@ def test_a_computation_of_several_operands_is_mapped_over_those_that_differ(axes
 
 
 def test_settling_changes_no_result(monkeypatch):
-    """The same history with `settle` and without it."""
+    """The same history with `compute_once` and without it."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 9, (3, 20)).astype(np.int32)
 
@@ -82,6 +82,8 @@ def test_settling_changes_no_result(monkeypatch):
         return jax.jit(jax.vmap(lambda sizes: jax.lax.scan(serve, arena, sizes)[1]))(sizes)
 
     settled = histories()
-    monkeypatch.setattr(bitmap, "settle", lambda clock, compute, *operands: compute(*operands))
+    monkeypatch.setattr(
+        bitmap, "compute_once", lambda clock, compute, *operands: compute(*operands)
+    )
     chex.assert_trees_all_equal(settled, histories(), strict=True)
     assert settled[0].high_water.min() > 0

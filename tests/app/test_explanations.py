@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxmem.app.worth import in_unit, reason, scale
+from jaxmem.app.explanations import in_unit, reason, scale
 from jaxmem.learning.base_policies import ALONE
 from jaxmem.policies.saved import Card
 
@@ -12,20 +12,23 @@ PLACES = np.array([0, 7, -1, 20])
 VALUES = np.array([0.5, 0.25, np.nan, 0.75])
 
 
-def card(training=BRANCHING, margin=0.1, guide="best"):
-    return Card(holes=8, widths=(4,), guide=guide, margin=margin, training=training)
+def card(training=BRANCHING, margin=0.1, base_policy="best"):
+    return Card(
+        holes=8, hidden_sizes=(4,), base_policy=base_policy, margin=margin, training=training
+    )
 
 
 def test_a_place_that_is_left_for_another_is_told_with_what_that_saves_and_not_the_margin():
-    said = reason(card(), PLACES, VALUES, start=20, guided=7)
+    said = reason(card(), PLACES, VALUES, start=20, base_start=7)
     assert (
-        said == "not where its guide, best-fit, would: 0.5 failed requests saved among the next 40"
+        said
+        == "not where its base policy, best-fit, would: 0.5 failed requests saved among the next 40"
     )
     assert "0.1 " not in said
 
 
 def test_what_is_too_little_is_told_beside_the_margin():
-    said = reason(card(margin=0.3), PLACES, VALUES, start=0, guided=0)
+    said = reason(card(margin=0.3), PLACES, VALUES, start=0, base_start=0)
     assert "the best other place: 0.25 failed requests saved among the next 40" in said
     assert said.endswith("(it leaves for more than 0.3)")
 
@@ -35,7 +38,7 @@ def test_a_policy_that_agrees_with_its_guide_says_so():
 
 
 def test_a_policy_without_a_guide_tells_what_the_next_place_lacks():
-    said = reason(card(guide=None), PLACES, VALUES, 20, -1)
+    said = reason(card(base_policy=None), PLACES, VALUES, 20, -1)
     assert said == "worth more than the next: 0.25 failed requests saved among the next 40"
 
 

@@ -7,10 +7,10 @@ import random
 import re
 from collections.abc import Sequence
 
-MOST_CELLS = 4096  # of a memory that fits on a screen
+SHOWN_CELLS = 4096  # of a memory that fits on a screen
 MOST_BLOCKS = 256  # that are there before
-MOST_REQUESTS = 512  # of a sequence that one steps through
-LONGEST = 20_000  # characters of a field that are read at all
+MOST_STEPPED = 512  # of a sequence that one steps through
+LONGEST_FIELD = 20_000  # characters of a field that are read at all
 
 Layout = tuple[tuple[int, int], ...]  # (start, size) of each block, in cells
 Sizes = tuple[int | str, ...]  # cells of each request, or "free:K"
@@ -21,14 +21,14 @@ class Unclear(ValueError):  # noqa: N818 (a sentence for a person, and no defect
 
 
 def cells_of(text: str) -> int:
-    """The size of the memory, 1 .. `MOST_CELLS` cells; raises `Unclear`."""
+    """The size of the memory, 1 .. `SHOWN_CELLS` cells; raises `Unclear`."""
     text = _clean(text, "The memory size")
     if not text:
-        raise Unclear(f"The memory size is empty: type a number from 1 to {MOST_CELLS:,}.")
-    number = _whole(text)
-    if number is None or not 1 <= number <= MOST_CELLS:
+        raise Unclear(f"The memory size is empty: type a number from 1 to {SHOWN_CELLS:,}.")
+    number = _integer(text)
+    if number is None or not 1 <= number <= SHOWN_CELLS:
         raise Unclear(
-            f"The memory size is {_shown(text)}: type a whole number from 1 to {MOST_CELLS:,}. "
+            f"The memory size is {_shown(text)}: type a whole number from 1 to {SHOWN_CELLS:,}. "
             "(Larger memories, to 2^31 cells: jaxmem compare on the command line.)"
         )
     return number
@@ -49,7 +49,7 @@ def layout_of(text: str, cells: int) -> Layout:
     words = [word for word in re.split(r"[\s,;]+", re.sub(r"\s*:\s*", ":", pairs)) if word]
     if len(words) > MOST_BLOCKS:
         raise Unclear(f"These are {len(words):,} blocks; the page shows at most {MOST_BLOCKS}.")
-    blocks = [_block(word, number, cells) for number, word in enumerate(words, 1)]
+    blocks = [_layout_block(word, number, cells) for number, word in enumerate(words, 1)]
     for (low, size), (start, other) in zip(sorted(blocks), sorted(blocks)[1:], strict=False):
         if low + size > start:
             raise Unclear(
@@ -59,9 +59,9 @@ def layout_of(text: str, cells: int) -> Layout:
     return tuple(blocks)
 
 
-def _block(word: str, number: int, cells: int) -> tuple[int, int]:
+def _layout_block(word: str, number: int, cells: int) -> tuple[int, int]:
     match = re.fullmatch(r"(-?[0-9]+):(-?[0-9]+)", word)
-    start, size = (_whole(part) for part in match.groups()) if match else (None, None)
+    start, size = (_integer(part) for part in match.groups()) if match else (None, None)
     if start is None or size is None:
         raise Unclear(
             f"Block {number} is {_shown(word)}: write start:size, as in 5:10 for ten cells from "
@@ -97,9 +97,9 @@ def sizes_of(text: str, cells: int) -> Sizes:
     asked = sum(isinstance(entry, int) for entry in found)
     if not asked:
         raise Unclear("Nothing is asked for: type at least one size, as in 8, 12, 5.")
-    if asked > MOST_REQUESTS:
+    if asked > MOST_STEPPED:
         raise Unclear(
-            f"These are {asked:,} sizes; one can step through at most {MOST_REQUESTS} here. Longer "
+            f"These are {asked:,} sizes; one can step through at most {MOST_STEPPED} here. Longer "
             "sequences are for the Compare tab, or for jaxmem compare on the command line."
         )
     return tuple(found)
@@ -108,7 +108,7 @@ def sizes_of(text: str, cells: int) -> Sizes:
 def _entry(word: str, cells: int, requests: int, freed: set[int]) -> int | str:
     """A size, or "free:K"; `requests` came before, of which `freed` are free already."""
     if word.lower().startswith("free"):
-        request = _whole(word[5:])
+        request = _integer(word[5:])
         if word[4:5] != ":" or request is None:
             raise Unclear(f"{_shown(word)}: write free:K to free the K-th request, as in free:1.")
         if not 1 <= request <= requests:
@@ -118,7 +118,7 @@ def _entry(word: str, cells: int, requests: int, freed: set[int]) -> int | str:
             raise Unclear(f"free:{request}: request {request} is free already.")
         freed.add(request)
         return f"free:{request}"
-    size = _whole(word)
+    size = _integer(word)
     if size is None:
         raise Unclear(f"{_shown(word)} is no size: type whole numbers of cells, as in 8, 12, 5.")
     if size < 1:
@@ -155,12 +155,12 @@ def sizes_text(sizes: Sequence[int | str]) -> str:
 
 
 def _clean(text: str, what: str) -> str:
-    if len(text) > LONGEST:
-        raise Unclear(f"{what} has {len(text):,} characters; at most {LONGEST:,} are read.")
+    if len(text) > LONGEST_FIELD:
+        raise Unclear(f"{what} has {len(text):,} characters; at most {LONGEST_FIELD:,} are read.")
     return text.strip()
 
 
-def _whole(text: str) -> int | None:
+def _integer(text: str) -> int | None:
     """The integer that the text is; int() alone takes 1_0 and digits of other scripts."""
     text = text.strip()
     return int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else None
