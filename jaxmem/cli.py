@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from jaxmem import renamed
 from jaxmem.configuration import UsageError, configure, file_of
 from jaxmem.settings.fields import Settings
 from jaxmem.standard_streams import is_lost, lenient_streams
@@ -127,6 +128,8 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
         if (verb := " ".join(words[:many])) in VERBS:
             return verb, words[many:]
     first = words[0]
+    if first in renamed.RENAMED_VERBS:
+        raise UsageError(f"{first} is called {renamed.RENAMED_VERBS[first]} now: see jaxmem help")
     if below := _below(first):
         raise UsageError(f"{first}: one of {', '.join(below)}")
     raise UsageError(f"unknown command {first!r}; one of {', '.join(VERBS)}")

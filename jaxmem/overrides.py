@@ -11,6 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from jaxmem import renamed
+
 OPEN = ("grid", "space")  # under which any of the learner's settings may stand
 # Settings that are text, whatever signs are in it, and what each must be.
 AS_GIVEN = {
@@ -23,6 +25,7 @@ AS_GIVEN = {
 }
 ONE = ("out", "resume")  # of these, which have one value also where others list several
 NAME_LISTS = "policies"  # a list of names and paths
+RULED = (NAME_LISTS, "reference", "base_policy")  # ends of keys whose values name rules
 QUOTES = ("'", '"')
 ELEMENT = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,]*?)\s*(?:,|$)""", re.DOTALL)
 FUNCTION = re.compile(r"\w+\(")  # as range(0,3), which lists values
@@ -183,8 +186,15 @@ def _check_override(text: str, override: Override) -> None:
     if override.package is not None:
         raise UsageError(f"{text!r}: no other place can be named with @; write key=value")
     value = None if override.is_sweep_override() else override.value()
+    key = str(override.key_or_group)
+    if (new := renamed.new_key(key)) is not None:
+        raise UsageError(f"{text!r}: {key} is called {new} now")
+    if key.endswith(RULED) and (
+        old := [rule for rule in _texts(value) if rule in renamed.RENAMED_RULES]
+    ):
+        raise UsageError(f"{text!r}: {old[0]} is called {renamed.RENAMED_RULES[old[0]]} now")
     # Words between underscores are orders to Hydra: _target_ names what is to be called.
-    words = [*re.split(r"[./]", str(override.key_or_group)), *_inner_keys(value)]
+    words = [*re.split(r"[./]", key), *_inner_keys(value)]
     if orders := [word for word in words if re.fullmatch(r"_\w+_", word)]:
         raise UsageError(f"{text!r}: {orders[0]} cannot be set on the command line")
     # It would fetch secrets of the environment into messages and results.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem import renamed
 from jaxmem.read_back import BrokenFileError, brief, is_finite_number, read_mapping
 from jaxmem.run_folder import CONFIG, RESULTS, SEQUENCES
 
@@ -68,7 +69,8 @@ def _read_run(path: Path, name: str) -> list[Run]:
     if not (path / CONFIG).exists():
         raise UnusableRunError(f"broken: no {CONFIG}")
     try:
-        results, config = read_mapping(path / RESULTS), read_mapping(path / CONFIG)
+        results = read_mapping(path / RESULTS)
+        config = renamed.new_config(read_mapping(path / CONFIG))
     except (OSError, BrokenFileError) as error:
         raise UnusableRunError(f"broken: {error}") from None
     failed = _sequences(path / SEQUENCES)
@@ -123,7 +125,7 @@ def _member_runs(
     config = {key: value for key, value in config.items() if key not in SEARCH}
     runs = []
     for member in results["members"]:
-        settings = results["choices"][member["choice"]]["settings"]
+        settings = renamed.new_settings(results["choices"][member["choice"]]["settings"])
         alone = {"seed": member["seed"], "seeds": None, "grid": {}}
         means = {LEARNED: member[MAIN], **results["rules"]}
         own = failed.get(Path(member["policy"]).name)

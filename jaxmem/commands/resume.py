@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TypeVar
 
+from jaxmem import renamed
 from jaxmem.configuration import UsageError, configure
 from jaxmem.read_back import BrokenFileError, read_mapping
 from jaxmem.run_folder import CONFIG, is_finished
@@ -39,6 +40,11 @@ def resumed(verb: str, settings: Asked, command: str) -> tuple[Asked, str]:
         raise UsageError(f"resume={folder}: no run to go on with; {file} is not there") from None
     except (OSError, BrokenFileError) as error:
         raise UsageError(f"resume={folder}: {file} cannot be read: {error}") from None
+    if renamed.new_config(found) != found:
+        raise UsageError(
+            f"resume={folder}: {file} is of an earlier version of jaxmem, whose settings had other "
+            "names: that run cannot go on, but what it has learnt can be compared"
+        )
     if differing := sorted(set(found) ^ set(defaults)):
         more = ", and more" if len(differing) > SHOWN_KEYS else ""
         raise UsageError(

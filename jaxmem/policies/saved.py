@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxmem import renamed
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import BaseRule, greedy
@@ -113,7 +114,7 @@ def read_policy(path: Path | str) -> tuple[Any, Card]:
         raise PolicyFileError(
             f"{path}: no policy of format {POLICY_FORMAT}{hint if scorer else ''}"
         )
-    card = _checked_card(path, card)
+    card = _checked_card(path, renamed.new_card(card))
     _check_arrays(path, arrays, card)
     network = {key: jnp.asarray(array) for key, array in arrays.items()}
     return unflatten_dict(network, sep="/"), card
