@@ -153,6 +153,8 @@ def _random(settings: WorkloadSettings, cells: int | None) -> Workload:
     options, name = settings.plain(), settings.source
     generator = _GENERATORS[name]
     del options["source"]
+    if "free_probability" in options:
+        options["free_probability"] = float(options["free_probability"])  # 0 and 1 are numbers too
     foretell, hints = options.pop("foretell"), options.get("hints", False)
     cells = cells or generator.cells
     if "page" in inspect.signature(generator.function).parameters:
