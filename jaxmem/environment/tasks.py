@@ -9,8 +9,9 @@ from jaxmem.arena.arena import NEVER, NOWHERE, Arena
 from jaxmem.arena.making import BITMAP_CELLS, new_arena
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.playing import ending_of
+from jaxmem.settings.workload import WORKLOADS
 from jaxmem.workloads.peaks import peak_blocks
-from jaxmem.workloads.registry import WORKLOADS, Workload, workload_from
+from jaxmem.workloads.registry import Workload, workload_from
 from jaxmem.workloads.requests import Requests
 
 TASK_SEQUENCES = 1024  # training sequences that come with a task

@@ -162,6 +162,8 @@ def _random(settings: WorkloadSettings, cells: int | None) -> Workload:
     options, name = settings.plain(), settings.source
     generator = _GENERATORS[name]
     del options["source"]
+    if "free_probability" in options:
+        options["free_probability"] = float(options["free_probability"])  # 0 and 1 are numbers too
     hints = options.pop("lifetime_hints")
     if generator.hints:
         options["hints"] = hints in generator.hints
