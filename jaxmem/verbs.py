@@ -34,7 +34,7 @@ VERBS = {
         ),
     ),
     "search": Verb(
-        settings=verbs.SweepSettings,
+        settings=verbs.SearchSettings,
         summary="find the settings with which training fails least",
         usage="jaxmem search [key=value ...]",
         examples=(

@@ -14,11 +14,12 @@ from safetensors.numpy import save_file
 from jaxmem import renamed
 from jaxmem.cli import main
 from jaxmem.environment.observations import FEATURES
-from jaxmem.learning.learners import LEARNERS, settings_of
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.saved import Card, load_policy, read_policy
 from jaxmem.run_folder import CONFIG
 from jaxmem.runs import runs_below
+from jaxmem.settings.fields import hints_of
+from jaxmem.settings.learner import LEARNERS
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_an_old_name_is_answered_with_the_new_one_in_one_line(words, said, capsy
 
 
 def test_new_names_are_settings_and_old_ones_are_not():
-    known = {name for learner in LEARNERS for name in settings_of(learner)}
+    known = {name for learner in LEARNERS for name in hints_of(LEARNERS[learner])}
     assert set(renamed.SETTINGS.values()) <= known
     assert not set(renamed.SETTINGS) & known
     assert renamed.new_key("workload.slack") is renamed.new_key("seed") is None

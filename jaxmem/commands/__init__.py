@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from jaxmem.configuration import UsageError
-from jaxmem.settings.verbs import CompareSettings, RenderSettings, SweepSettings, TrainSettings
+from jaxmem.settings.verbs import CompareSettings, RenderSettings, SearchSettings, TrainSettings
 from jaxmem.settings.workload import TraceSettings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def workload_of(settings: RenderSettings | CompareSettings) -> "Workload":
     return checked(registry.workload_of, settings.workload, settings.cells)
 
 
-def training_of(settings: TrainSettings | SweepSettings) -> "TrainConfig":
+def training_of(settings: TrainSettings | SearchSettings) -> "TrainConfig":
     """Makes the training run that is asked for."""
     from jaxmem.learning.config import TrainConfig
     from jaxmem.workloads import registry

@@ -34,7 +34,7 @@ def check(settings: TrainSettings, run_config: TrainConfig) -> Grid:
     """
     if settings.policies is not None:
         raise UsageError("policies cannot be set beside seeds or grid: all rules are shown")
-    grid = checked(grid_of, run_config, settings.sweep, settings.seeds or 1)
+    grid = checked(grid_of, run_config, settings.grid, settings.seeds or 1)
     checked(check_tight, run_config.task, run_config.seed)
     return grid
 
@@ -169,7 +169,7 @@ def _name(place: int, seed: int) -> str:
 
 def _configs(settings: TrainSettings, grid: Grid) -> dict[str, dict[str, Any]]:
     """Writes of each member what it would be asked for alone with."""
-    alone = dataclasses.replace(settings, seeds=None, sweep={}).plain()
+    alone = dataclasses.replace(settings, seeds=None, grid={}).plain()
     return {
         _name(place, seed): {**alone, "seed": seed, "learner": {**alone["learner"], **choice}}
         for place, choice in enumerate(grid.choices)

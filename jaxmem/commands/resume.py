@@ -7,12 +7,12 @@ from jaxmem import renamed
 from jaxmem.configuration import UsageError, configure
 from jaxmem.read_back import BrokenFileError, read_mapping
 from jaxmem.run_folder import CONFIG, is_finished
-from jaxmem.settings.verbs import SweepSettings, TrainSettings
+from jaxmem.settings.verbs import SearchSettings, TrainSettings
 
 MACHINE = ("devices", "hosts")  # what a run may have other than before: where it goes on
 SHOWN_KEYS = 8  # keys in a message
 
-Asked = TypeVar("Asked", TrainSettings, SweepSettings)
+Asked = TypeVar("Asked", TrainSettings, SearchSettings)
 
 
 def resumed(verb: str, settings: Asked, command: str) -> tuple[Asked, str]:

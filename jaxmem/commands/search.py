@@ -28,7 +28,7 @@ from jaxmem.render.grid import grid_table
 from jaxmem.render.progress import SearchDisplay, StagesDisplay
 from jaxmem.render.search import draw_importances, draw_trials, search_markdown, trials_table
 from jaxmem.run_folder import RESULTS, RunFolder, is_finished
-from jaxmem.settings.verbs import SweepSettings
+from jaxmem.settings.verbs import SearchSettings
 
 STUDY, BEST, TRIALS = "study.db", "best", "trials"
 # What a trial comes to depends on these, and on nothing else that can be set.
@@ -38,7 +38,7 @@ ASKED = (
 INTERRUPTED_STATUS = 130  # exit status after Ctrl-C, as a shell has it
 
 
-def run(settings: SweepSettings, command: str) -> int:
+def run(settings: SearchSettings, command: str) -> int:
     """Searches, tests the best trial beside the rules, and writes what all trials came to."""
     console = terminal()
     checked(check_optuna)
@@ -97,7 +97,7 @@ def run(settings: SweepSettings, command: str) -> int:
     return 0
 
 
-def check(settings: SweepSettings) -> SearchPlan:
+def check(settings: SearchSettings) -> SearchPlan:
     """Returns what is to be searched, once all of it can be; raises UsageError for what cannot."""
     run_config = training_of(settings)
     plan = checked(plan_search, run_config, settings.space, settings.seeds)
@@ -107,7 +107,7 @@ def check(settings: SweepSettings) -> SearchPlan:
 
 
 def _opened(
-    settings: SweepSettings, command: str, plan: SearchPlan, console: Console, *, anew: bool
+    settings: SearchSettings, command: str, plan: SearchPlan, console: Console, *, anew: bool
 ) -> tuple[TrainingRun, Study]:
     """The run folder and the study in it: one that is there is gone on with, unless `anew`."""
     plain = settings.plain()
@@ -180,7 +180,7 @@ class _Policies:
 
 
 def _test_best(
-    settings: SweepSettings,
+    settings: SearchSettings,
     plan: SearchPlan,
     best: Trial,
     folder: Path,

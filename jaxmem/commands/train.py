@@ -93,7 +93,7 @@ def check(settings: TrainSettings) -> tuple[TrainConfig, Question] | Grid:
     """
     checked(check_loggers, settings.loggers)
     run_config = training_of(settings)
-    if settings.seeds is not None or settings.sweep:
+    if settings.seeds is not None or settings.grid:
         return grid.check(settings, run_config)
     question = checked(
         question_of,

@@ -19,7 +19,7 @@ from jaxmem.loggers import Logger, MemberConfigs, loggers_of
 from jaxmem.metrics import FILE, MetricsFile
 from jaxmem.policies.saved import save_policy
 from jaxmem.run_folder import CHECKPOINTS, RunFolder
-from jaxmem.settings.verbs import SweepSettings, TrainSettings
+from jaxmem.settings.verbs import SearchSettings, TrainSettings
 
 POLICY_FILE = "policy.safetensors"
 TERMINATED = 143  # exit status after SIGTERM, as a shell has it
@@ -30,7 +30,7 @@ class TrainingRun:
 
     def __init__(
         self,
-        settings: TrainSettings | SweepSettings,
+        settings: TrainSettings | SearchSettings,
         command: str,
         verb: str,
         subject: str,

@@ -179,7 +179,7 @@ class TrainSettings(TrainingSettings):
     out: Folder = None
     overwrite: bool = False
     seeds: Count | None = None
-    sweep: Mapping[str, object] = field(default_factory=dict)
+    grid: Mapping[str, object] = field(default_factory=dict)
     devices: Count | Literal["all"] = "all"
     loggers: Names = ()
     hosts: HostsSettings = field(default_factory=HostsSettings)
@@ -188,7 +188,7 @@ class TrainSettings(TrainingSettings):
 
 
 @dataclass(frozen=True)
-class SweepSettings(TrainingSettings):
+class SearchSettings(TrainingSettings):
     """`jaxmem search`."""
 
     workload: WorkloadSettings = field(default_factory=_usual_workload)

@@ -9,7 +9,8 @@ import pytest
 import jaxmem
 from jaxmem.app import choices, fits, games
 from jaxmem.app.text_fields import Unclear, sizes_of
-from jaxmem.evaluation.compare import MEASURES, compare
+from jaxmem.evaluation.compare import compare
+from jaxmem.evaluation.question import MEASURES
 from jaxmem.policies.saved import read_policy
 from jaxmem.rules import CLASSICAL, FITS, ORDERED
 from jaxmem.settings.workload import ScenarioSettings

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from jaxmem.cli import main
-from jaxmem.commands import bench, demo, sweep, trace_info, train, workload_of
+from jaxmem.commands import bench, demo, search, trace_info, train, workload_of
 from jaxmem.commands.compare import compared_policies
 from jaxmem.commands.render import rendered_policies
 from jaxmem.configuration import composed, settings_of
@@ -55,7 +55,7 @@ def begin(verb: str, settings: Settings) -> None:
     if verb == "train":
         train.check(settings)
     elif verb == "search":
-        sweep.check(settings)
+        search.check(settings)
     elif verb == "compare":
         task = workload_of(settings)
         question_of(
@@ -108,7 +108,7 @@ def with_value(config: dict, word: str) -> dict | None:
 def usual():
     """The configurations that are changed, and nothing that plays or compiles."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in (train, sweep, train.grid):
+        for module in (train, search, train.grid):
             patched.setattr(module, "check_tight", lambda task, seed: None)
         yield [(verb, composed(verb, words)) for verb, words in ASKED]
 
@@ -210,7 +210,7 @@ def test_what_cannot_be_set_is_refused_before_jax_is_imported():
         ("train hosts.count=3", "hosts.index is None; a whole number from 0 to 2"),
         ("train checkpoint=5", "checkpoint is 5; it has seconds, finished"),
         ("train evaluation={lat:1}", "jaxmem train has no 'evaluation.lat'; did you mean"),
-        ("train sweep={gamma:[1]}", "write grid.gamma=VALUE"),
+        ("train grid={gamma:[1]}", "write grid.gamma=VALUE"),
         ("train loggers=[[1]]", "loggers is [[1]]; a list of names, as [a,b]"),
         ("compare workload.source=5", "workload.source is 5; one of classic, memoryless"),
         ("compare workload.source=mixed", "it has source, foretell"),

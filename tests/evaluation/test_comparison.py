@@ -138,7 +138,7 @@ def test_the_threshold_is_tuned_on_training_sequences_only(drawn):
     assert note in compare(["two_ended"], TASK, sequences=SEQUENCES, seed=3).results["notes"]
 
 
-def test_segregated_chooses_its_holes_too_and_does_not_fail_more(drawn):
+def test_two_ended_tuned_chooses_its_holes_too_and_does_not_fail_more(drawn):
     training = TASK.requests("train", 3, SEQUENCES)
     chosen, note = tuned("two_ended_tuned", TASK, seed=3)
     threshold, *holes = (int(number) for number in chosen.parameters)

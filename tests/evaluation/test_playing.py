@@ -10,7 +10,7 @@ from oracle import FITS, NOWHERE, SlowArena
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.evaluation import run as playing
-from jaxmem.evaluation.compare import MEASURES
+from jaxmem.evaluation.question import MEASURES
 from jaxmem.evaluation.run import Trajectory, failed_share, measure, over_time, run
 from jaxmem.policies import policy
 from jaxmem.workloads.peaks import peak_live, served_by_compaction

@@ -103,7 +103,7 @@ def test_of_rules_that_fail_alike_best_fit_is_the_strongest_and_the_guide():
     assert [rule.name for rule, _ in base_policies_for("strongest", ROOMY, 0, FEW)] == ["best"]
 
 
-def test_segregated_is_best_fit_where_it_does_no_better():
+def test_two_ended_tuned_is_best_fit_where_it_does_no_better():
     rules = [
         np.array(rule.parameters).tolist() for rule, _ in finalists("two_ended_tuned", ROOMY, 0)
     ]

@@ -107,7 +107,7 @@ def test_two_ended_places_small_requests_low_and_large_ones_high(threshold, draw
 
 @pytest.mark.parametrize("threshold", [0, 2, 6])
 @pytest.mark.parametrize("holes", [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_segregated_takes_the_low_end_for_small_and_the_high_end_for_larger(
+def test_two_ended_tuned_takes_the_low_end_for_small_and_the_high_end_for_larger(
     threshold, holes, drawn
 ):
     player = policy("two_ended_tuned", jnp.array([threshold, *holes]))
