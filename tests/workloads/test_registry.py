@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from jaxmem.configuration import composed, configuration_folder, configure
+from jaxmem.recordings import load_library
 from jaxmem.settings.workload import ALIASES, WORKLOADS
+from jaxmem.workloads.cells import quantise
 from jaxmem.workloads.registry import (
     _GENERATORS,
     LENGTH,
@@ -253,7 +255,7 @@ def test_an_alias_is_another_name():
         (["comb"], {"capacity": 0}, "workload.capacity is 0; .* at least 1"),
         (["comb"], {"capacity": 10.5}, "capacity is 10.5; a whole number"),
         (["comb"], {"capacity": True}, "capacity is True"),
-        (["call-sites"], {"hints": 1}, "hints is 1; true or false"),
+        (["call-sites"], {"lifetime_hints": 1}, "lifetime_hints is 1; none, class or estimated"),
         (["classic"], {"free_probability": 1.5}, "free_probability is 1.5; .* from 0 to 1"),
         (["classic"], {"free_probability": math.nan}, "free_probability is nan"),
         (["classic"], {"free_probability": True}, "free_probability is True"),
@@ -316,9 +318,9 @@ def test_a_generator_says_what_its_settings_do(name):
     options = WORKLOADS[name].plain()
     parameters = inspect.signature(_GENERATORS[name].function).parameters
     for option, value in options.items():
-        assert option in ("source", "foretell") or parameters[option].default == value
+        assert option in ("source", "lifetime_hints") or parameters[option].default == value
     fixed = {"cells", "key", "sequences", "length", "page"}
-    assert set(parameters) - fixed == set(options) - {"source", "foretell"}
+    assert set(parameters) - fixed - {"hints"} == set(options) - {"source", "lifetime_hints"}
 
 
 def test_there_is_no_yaml_that_the_registry_does_not_know():
