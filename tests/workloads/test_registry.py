@@ -11,7 +11,7 @@ import pytest
 from jaxmem.configuration import composed, configuration_folder, configure
 from jaxmem.recordings import load_library
 from jaxmem.settings.workload import ALIASES, WORKLOADS
-from jaxmem.workloads.cells import quantise
+from jaxmem.workloads.cells import quantise, whole
 from jaxmem.workloads.registry import (
     _GENERATORS,
     LENGTH,
