@@ -13,8 +13,10 @@ from jaxmem.commands import checked
 from jaxmem.commands.python_command import RUNS, PythonCommand, python_command
 from jaxmem.configuration import UsageError
 from jaxmem.extras import extra
+from jaxmem.native.build import built
+from jaxmem.native.recorder import DEPTH, recorder_words
 
-MEMRAY, VALGRIND = "memray", "valgrind"
+MEMRAY, VALGRIND, PRELOAD = "memray", "valgrind", "preload"
 # Asks an interpreter for memray, and for the module that it is to run where that is one.
 PROBE = """
 import sys
@@ -33,19 +35,22 @@ VALGRIND_OPTIONS = (
 class Recorder(NamedTuple):
     """The way to record a command."""
 
-    kind: str  # "memray" or "valgrind", and the format of what it writes
+    kind: str  # "memray", "valgrind" or "preload", and the format of what it writes
     name: str  # of the recording
     # The command line that records into a file: memray's by name, valgrind's by number.
     words: Callable[[str], list[str]]
 
 
-def recorder_of(command: Sequence[str], kind: str | None, objects: bool) -> Recorder:
+def recorder_of(
+    command: Sequence[str], kind: str | None, objects: bool, depth: int = DEPTH
+) -> Recorder:
     """Returns how to record a command, once all that it needs is there.
 
     Args:
         command: the program with its arguments, one or more words.
-        kind: "memray" or "valgrind"; None: memray for Python, valgrind for anything else.
+        kind: "memray", "valgrind" or "preload"; None: memray for Python, valgrind for others.
         objects: whether what Python's own allocator hands out is recorded too.
+        depth: calls by which preload tells call sites apart.
 
     Raises:
         UsageError: the program or its recorder is missing, or cannot record this.
@@ -53,13 +58,15 @@ def recorder_of(command: Sequence[str], kind: str | None, objects: bool) -> Reco
     python = python_command(command)
     if python is None and kind == MEMRAY:
         python = PythonCommand(sys.executable, (), tuple(command))
-    if python is not None and kind != VALGRIND:
+    if python is not None and kind not in (VALGRIND, PRELOAD):
         return _memray(python, objects)
     if objects:
         raise UsageError("python_objects=true is for programs of Python that memray records")
-    if python is not None:
-        return _valgrind(python.command, python.name)
-    return _valgrind(list(command), Path(command[0]).name)
+    words = list(command) if python is None else python.command
+    name = Path(command[0]).name if python is None else python.name
+    if kind == PRELOAD:
+        return _preload(words, name, depth)
+    return _valgrind(words, name)
 
 
 def _memray(python: PythonCommand, objects: bool) -> Recorder:
@@ -89,6 +96,12 @@ def _valgrind(command: list[str], name: str) -> Recorder:
         )
     options, after = (valgrind, *VALGRIND_OPTIONS), (program, *command[1:])
     return Recorder(VALGRIND, name, lambda file: [*options, f"--log-fd={file}", *after])
+
+
+def _preload(command: list[str], name: str, depth: int) -> Recorder:
+    program = [_executable(command[0]), *command[1:]]
+    checked(built, "recorder")
+    return Recorder(PRELOAD, name, lambda file: recorder_words(file, program, depth))
 
 
 def _executable(program: str) -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from jaxmem.recordings import Recording
     from jaxmem.recordings.source import Report
 
+UNSEEN = (
+    "the recorder was not loaded: a static program, one of Go or musl, or one with special rights"
+)
 PATIENCE = 3  # seconds that a program has to end when it is asked to
 BY_SIGNAL = 128  # and its number: the exit status after a signal, as a shell has it
 
@@ -35,7 +38,7 @@ def run(settings: TraceRecordSettings, command: str) -> int:
     # What the program prints may go into a file, which is to hold nothing else.
     console = terminal(stderr=True)
     program = settings.program
-    recorder = recorder_of(program, settings.recorder, settings.python_objects)
+    recorder = recorder_of(program, settings.recorder, settings.python_objects, settings.depth)
     out = check_out(settings, recorder.name)
     recording, code = _recorded(recorder, shlex.join(program), console)
     # It brings JAX, which what fails before should not wait for.
@@ -68,6 +71,8 @@ def _by_file(recorder: Recorder, console: Console) -> tuple["Recording | str", i
         file = Path(folder, "recording")
         with _running(recorder.words(str(file))) as process:
             process.wait()
+        if not file.exists():
+            return UNSEEN, process.returncode
         with ReadingDisplay(console, recorder.name) as display:
             return _read_recording(file, recorder.kind, display.report), process.returncode
 

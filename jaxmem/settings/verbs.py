@@ -295,7 +295,8 @@ class TraceImportSettings(Settings):
 class TraceRecordSettings(Settings):
     """`jaxmem trace record -- COMMAND`."""
 
-    recorder: Literal["memray", "valgrind"] | None = None
+    recorder: Literal["memray", "valgrind", "preload"] | None = None
+    depth: Annotated[int, whole(0, 32)] = 4
     python_objects: bool = False
     out: Folder = None
     overwrite: bool = False

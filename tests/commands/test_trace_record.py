@@ -1,6 +1,7 @@
 """`jaxmem trace record`: which recorder, what is refused before anything runs, what is left."""
 
 import os
+import platform
 import shlex
 import shutil
 import signal
@@ -247,3 +248,29 @@ def test_a_program_is_recorded_by_valgrind(here, capfd):
     kept = read_trace("echo.npz")
     assert kept.requests > 3
     assert kept.about.program == "echo recorded"
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or shutil.which("cc") is None,
+    reason="the preload recorder needs Linux on x86-64 and a C compiler",
+)
+def test_a_program_is_recorded_by_a_library_that_is_loaded_into_it(here, capfd, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here))
+    assert (
+        record("recorder=preload", "depth=2", "out=a.npz", "--", "sh", "-c", "echo said; exit 3") == 3
+    )
+    printed = capfd.readouterr()
+    assert printed.out == "said\n"
+    assert "the program ended with exit status 3" in printed.err
+    kept = read_trace("a.npz")
+    assert kept.requests > 3
+    assert kept.about.program == "sh -c 'echo said; exit 3'"
+    assert max(name.count("\n") for name in kept.call_sites.name) == 1
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert record("recorder=preload", "out=b.npz", "--", "echo", "x") == 2
+    assert "there is no C compiler: install gcc" in capfd.readouterr().err
+
+
+def test_the_depth_of_call_sites_has_bounds(here, capfd):
+    assert record("recorder=preload", "depth=33", "--", "echo", "x") == 2
+    assert capfd.readouterr().err == "jaxmem: depth is 33; a whole number from 0 to 32\n"

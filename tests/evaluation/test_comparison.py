@@ -20,6 +20,7 @@ from jaxmem.policies.learned import greedy
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import AddressQ, CandidateQ
 from jaxmem.policies.saved import Card, PolicyFileError, save_policy
+from jaxmem.render.palette import policy_title
 from jaxmem.rules import CLASSICAL, FITS
 from jaxmem.settings.verbs import SHOWN
 from jaxmem.workloads.peaks import peak_live
@@ -157,7 +158,7 @@ def test_the_strongest_rule_fails_least_on_training_sequences(drawn):
     training = TASK.requests("train", 3, SEQUENCES)
     fits = [failed_share(policy(name), training, TASK) for name in CLASSICAL]
     assert failed_share(rule, training, TASK) <= min(fits)
-    assert sentence.startswith(rule.name)
+    assert sentence.startswith(policy_title(rule.name))
     assert {split for split, *_ in drawn} == {"train"}
     failed = [failed_share(rule, training, TASK) for rule, _ in rules]
     assert failed == sorted(failed)
