@@ -29,7 +29,7 @@ def judged(request):
     events = events_of(recording, 16)
     heard = []
     found = headroom(events, ORDERED, heard.append)
-    assert any("tuned two-ended, arena needed: 100%" in doing for doing in heard)
+    assert any("two_ended_tuned, arena needed: 100%" in doing for doing in heard)
     return recording, (events.units.tolist(), recording.lifetime.tolist()), found
 
 
