@@ -37,7 +37,7 @@ def explained(recording: Recording) -> Explained | None:
     return Explained(size, site, both, known)
 
 
-def estimate_lifetimes(earlier: Recording, later: Recording) -> Explained | None:
+def explained_by(earlier: Recording, later: Recording) -> Explained | None:
     """Tells how much one recording foretells of another; None: call sites that do not compare."""
     if earlier.site_key is None or later.site_key is None:
         return None

@@ -256,9 +256,8 @@ def test_a_program_is_recorded_by_valgrind(here, capfd):
 )
 def test_a_program_is_recorded_by_a_library_that_is_loaded_into_it(here, capfd, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(here))
-    assert (
-        record("recorder=preload", "depth=2", "out=a.npz", "--", "sh", "-c", "echo said; exit 3") == 3
-    )
+    command = ("--", "sh", "-c", "echo said; exit 3")
+    assert record("recorder=preload", "depth=2", "out=a.npz", *command) == 3
     printed = capfd.readouterr()
     assert printed.out == "said\n"
     assert "the program ended with exit status 3" in printed.err

@@ -225,7 +225,7 @@ def test_exploration_falls_in_a_line_or_by_the_same_factor():
         ({"gamma": 1.01}, "learner.gamma is 1.01; a number from 0 to 1"),
         ({"tau": 0.0}, "learner.tau is 0; above 0"),
         ({"huber": 0.0}, "learner.huber is 0.0; a number above 0"),
-        ({"decay": "cosine"}, "learner.decay is 'cosine'; one of linear, exponential"),
+        ({"decay": "cosine"}, "learner.decay is 'cosine'; linear or exponential"),
         ({"decay": "exponential", "final_epsilon": 0.0}, "learner.final_epsilon is 0; an expon"),
         ({"network": "cnn"}, "network.name is 'cnn'; this learner trains scorer or mlp"),
         ({"hidden_sizes": (0,)}, "network.hidden_sizes is [0]"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.recordings.explained import estimate_lifetimes, explained
+from jaxmem.recordings.explained import explained, explained_by
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.sites import call_sites
 
@@ -72,19 +72,19 @@ def test_one_run_foretells_another_by_names_and_not_by_numbers(seed):
     site, size = means(keys, past), means(sizes, past)
     both = means(list(zip(keys, sizes, strict=True)), past)
     by_site = [site.get(key, mean) if key else mean for key in asked]
-    found = estimate_lifetimes(one, other)
+    found = explained_by(one, other)
     assert found.size == pytest.approx(share(value, [size.get(each, mean) for each in wanted]))
     assert found.site == pytest.approx(share(value, by_site))
     pairs = zip(asked, wanted, by_site, strict=True)
     assert found.both == pytest.approx(share(value, [both.get((a, w), b) for a, w, b in pairs]))
     assert found.known == np.mean(other.site >= 0)
-    assert estimate_lifetimes(one, one).site > 0.2
+    assert explained_by(one, one).site > 0.2
 
 
 def test_without_call_sites_nothing_is_said():
     bare = Recording("r", np.array([8, 8]), np.array([1, 1]))
     assert explained(bare) is None
-    assert estimate_lifetimes(bare, random_recording(0)) is None
+    assert explained_by(bare, random_recording(0)) is None
 
 
 def test_where_all_lifetimes_are_equal_there_is_nothing_to_explain():
@@ -96,6 +96,6 @@ def test_another_programs_call_sites_are_unknown():
     one = random_recording(0)
     names = tuple(f"other{number}" for number in range(6))
     other = Recording("o", one.size, one.lifetime, one.site, call_sites=call_sites(names))
-    found = estimate_lifetimes(one, other)
+    found = explained_by(one, other)
     assert found.known == 0
     assert found.site < 0.01

@@ -19,14 +19,14 @@ LINE = re.compile(
     r"(?P<rest>(?: (?:0x[0-9a-f]{1,16}|\d{1,20}))*)"
 )
 DONE = re.compile(r"\d{1,10}: thread_done 0x0(?: \d+)?")
-BEGINS = re.compile(rb"\s*\d{1,10}: (?:malloc|calloc|realloc|memalign|free|thread_done) 0x")
+ANDROID_BEGINS = re.compile(rb"\s*\d{1,10}: (?:malloc|calloc|realloc|memalign|free|thread_done) 0x")
 
 
-def _read(source: Source) -> Recording:
+def read_android(source: Source) -> Recording:
     events = Events(source)
     for text in Lines(source, log=True):
         line = LINE.fullmatch(text)
-        numbers = [_number(word) for word in line["rest"].split()] if line else []
+        numbers = [_hex_or_decimal(word) for word in line["rest"].split()] if line else []
         if line is not None and line["name"] == "free":
             take(events, "free", [int(line["block"], 16)], NULL)
         elif line is not None and len(numbers) >= arguments_of(line["name"]):
@@ -36,8 +36,8 @@ def _read(source: Source) -> Recording:
     return events.recording()
 
 
-def _number(word: str) -> int:
+def _hex_or_decimal(word: str) -> int:
     return int(word, 16) if word.startswith("0x") else int(word)
 
 
-ANDROID = Format("android", lambda head: BEGINS.match(head) is not None, _read)
+ANDROID = Format("android", lambda head: ANDROID_BEGINS.match(head) is not None, read_android)

@@ -53,7 +53,7 @@ def _told_by(wanted: tuple[str, ...]) -> Callable[[bytes], bool]:
     return told
 
 
-def _read(source: Source, wanted: tuple[str, ...]) -> Recording:
+def read_csv(source: Source, wanted: tuple[str, ...]) -> Recording:
     """Reads the recording of a file of which the columns must be these, in any order."""
     lines = Lines(source)
     header = next(lines.texts, None)
@@ -220,11 +220,11 @@ def _time(lines: Lines, column: str, text: str) -> int:
 EVENTS = Format(
     "events",
     _told_by(EVENT_COLUMNS),
-    lambda source: _read(source, EVENT_COLUMNS),
+    lambda source: read_csv(source, EVENT_COLUMNS),
 )
 MINIMALLOC = Format(
     "minimalloc",
     _told_by(BUFFER_COLUMNS),
-    lambda source: _read(source, BUFFER_COLUMNS),
+    lambda source: read_csv(source, BUFFER_COLUMNS),
     alignment=1,
 )

@@ -17,13 +17,13 @@ from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.source import Source, quoted
 
-BEGINS = re.compile(rb"(?:#[^\n]*\n)*v [0-9a-f]{3,6}(?: [0-9a-f]{1,3})?\r?\n")
+HEAPTRACK_BEGINS = re.compile(rb"(?:#[^\n]*\n)*v [0-9a-f]{3,6}(?: [0-9a-f]{1,3})?\r?\n")
 NUMBER = re.compile(r"[0-9a-f]{1,16}")
 FIELDS = {"a": (2,), "+": (1, 3), "-": (1,)}
 ALIKE = "frees that fit several live blocks of one size and call stack, put to the last of them"
 
 
-def _read(source: Source) -> Recording:
+def read_heaptrack(source: Source) -> Recording:
     lines, events = Lines(source, log=True), Events(source)
     pairs: list[tuple[int, int]] = []  # bytes, call stack
     live: dict[int, list[int]] = defaultdict(list)  # pair -> its live blocks, by request
@@ -67,4 +67,6 @@ def _last(blocks: list[int]) -> Hashable:
     return blocks.pop() if blocks else None
 
 
-HEAPTRACK = Format("heaptrack", lambda head: BEGINS.match(head) is not None, _read)
+HEAPTRACK = Format(
+    "heaptrack", lambda head: HEAPTRACK_BEGINS.match(head) is not None, read_heaptrack
+)

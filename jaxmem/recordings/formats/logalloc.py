@@ -20,7 +20,7 @@ LINE = re.compile(
     rf"\((?P<arguments>(?:{VALUE}|\d{{1,20}})?(?:,\d{{1,20}})*)\)(?:=(?P<result>{VALUE}))?"
 )
 STATISTICS = re.compile(r"\d{1,10} (?:\d{1,20} )?jemalloc_stats\(\)")
-BEGINS = re.compile(
+LOGALLOC_BEGINS = re.compile(
     rf"^\d{{1,10}} (?:\d{{1,20}} )?(?:(?:{'|'.join(CALL_NAMES[:-1])})\([#\w,]*\)=[#(0-9A-Fa-f]"
     r"|free\([#\w()]*\)\s*$)".encode(),
     re.MULTILINE,
@@ -29,12 +29,12 @@ OTHER_PROCESSES = "calls of other processes, left out"
 ADDRESSES = ("free", "realloc", "reallocarray")  # whose first argument is one
 
 
-def _read(source: Source) -> Recording:
+def read_logalloc(source: Source) -> Recording:
     events = Events(source)
     process = ""
     for text in Lines(source, log=True):
         line = LINE.fullmatch(text)
-        numbers = _numbers(line["name"], line["arguments"]) if line else []
+        numbers = _logged_numbers(line["name"], line["arguments"]) if line else []
         if line is None or len(numbers) < arguments_of(line["name"]):
             events.counted[OTHER_LINES] += not STATISTICS.fullmatch(text)
             continue
@@ -48,7 +48,7 @@ def _read(source: Source) -> Recording:
     return events.recording()
 
 
-def _numbers(name: str, arguments: str) -> list[int]:
+def _logged_numbers(name: str, arguments: str) -> list[int]:
     first, *others = arguments.split(",")
     if not first:
         return []
@@ -64,4 +64,4 @@ def _address(text: str) -> int:
     return int(text[1:]) if text.startswith("#") else int(text, 16)
 
 
-LOGALLOC = Format("logalloc", lambda head: BEGINS.search(head) is not None, _read)
+LOGALLOC = Format("logalloc", lambda head: LOGALLOC_BEGINS.search(head) is not None, read_logalloc)

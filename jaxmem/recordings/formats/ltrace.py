@@ -31,7 +31,7 @@ RESUMED = re.compile(
     rf"{BEFORE}<\.\.\. (?:[^\s()<>]+->)?(?P<name>{NAME}) resumed>[^=]*\) *= "
     r"(?P<result>\S+)(?: <[\d.]+>)?"
 )
-BEGINS = re.compile(
+LTRACE_BEGINS = re.compile(
     rb"^[ \t]*(?:\[pid \d+\] +|\d+ +)?(?:\d[\d:]*(?:\.\d+)? +)?(?:\[0x[0-9a-f]+\] +)?"
     rb"(?:[^\s()<>]+->)?"
     rb"(?:malloc|calloc|realloc|free|_Zn[wa][jm]|operator new)[^\n=<>-]*"
@@ -53,7 +53,7 @@ class _Call(NamedTuple):
     old: int = 0  # the address of that block
 
 
-def _read(source: Source) -> Recording:
+def read_ltrace(source: Source) -> Recording:
     events = Events(source)
     # Of each thread the calls that have begun: what they call in turn is a part of them.
     begun: dict[str, list[_Call]] = {}
@@ -72,7 +72,7 @@ def _read(source: Source) -> Recording:
         if line["caller"] and ".so" not in line["caller"]:
             program = program or line["caller"]
         site = int(line["site"], 16) if line["site"] else None
-        call = _Call(_plain(line["name"]), _numbers(line["arguments"]), site)
+        call = _Call(_plain(line["name"]), _ltrace_numbers(line["arguments"]), site)
         waiting = begun.setdefault(_thread(line), [])
         if line["result"] is None:
             waiting.append(call if waiting else _begun(events, call, _thread(line)))
@@ -99,7 +99,7 @@ def _begun(events: Events, call: _Call, thread: str) -> _Call:
 
 
 def _end(events: Events, call: _Call, result: str) -> None:
-    numbers, address = call.arguments, _number(result)
+    numbers, address = call.arguments, _ltrace_number(result)
     if len(numbers) < arguments_of(call.name) or address is None or call.name == "posix_memalign":
         events.counted[BROKEN] += 1  # where posix_memalign puts its block, the log does not tell
         return
@@ -119,18 +119,18 @@ def _plain(name: str) -> str:
     return "malloc" if re.fullmatch(NEW, name) else "free"
 
 
-def _numbers(arguments: str) -> list[int]:
+def _ltrace_numbers(arguments: str) -> list[int]:
     """Reads the numbers that a call begins with; ltrace prints more than there are arguments."""
     numbers: list[int] = []
     for word in arguments.split(","):
-        value = _number(word.strip())
+        value = _ltrace_number(word.strip())
         if value is None:
             break
         numbers.append(value)
     return numbers
 
 
-def _number(word: str) -> int | None:
+def _ltrace_number(word: str) -> int | None:
     if word in NONE:
         return NULL
     if not NUMBER.fullmatch(word):
@@ -138,4 +138,4 @@ def _number(word: str) -> int | None:
     return int(word, 16) if word.startswith("0x") else int(word)
 
 
-LTRACE = Format("ltrace", lambda head: BEGINS.search(head) is not None, _read)
+LTRACE = Format("ltrace", lambda head: LTRACE_BEGINS.search(head) is not None, read_ltrace)

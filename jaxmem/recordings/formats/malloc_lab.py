@@ -16,17 +16,17 @@ from jaxmem.recordings.recording import LARGEST_SIZE, Recording
 from jaxmem.recordings.source import Source, quoted
 
 HEADER = 4  # numbers, of which the third says how many operations follow
-BEGINS = re.compile(rb"(?:\s*(?:\d+[ \t\r]*|#[^\n]*)\n)*\s*a +-?\d+ +-?\d+(?:\s|$)")
+LAB_BEGINS = re.compile(rb"(?:\s*(?:\d+[ \t\r]*|#[^\n]*)\n)*\s*a +-?\d+ +-?\d+(?:\s|$)")
 FIELDS = {"a": 3, "r": 3, "f": 2}
 
 
-def _read(source: Source) -> Recording:
+def read_malloc_lab(source: Source) -> Recording:
     lines, events = Lines(source), Events(source)
     header: list[int] = []
     operations = 0
-    for fields in _fields(lines, header):
+    for fields in _line_fields(lines, header):
         operations += 1
-        op, block = fields[0], _number(lines, "id", fields[1], -1)
+        op, block = fields[0], _lab_number(lines, "id", fields[1], -1)
         if op == "f" and block == -1:
             continue  # free(NULL) does nothing
         if op != "a" and block not in events.live:
@@ -34,7 +34,7 @@ def _read(source: Source) -> Recording:
         if op == "f":
             events.free(block)
             continue
-        size = _number(lines, "size", fields[2], 0)
+        size = _lab_number(lines, "size", fields[2], 0)
         if op == "r":
             events.reallocate(block, block, size)
         elif block in events.live:
@@ -49,7 +49,7 @@ def _read(source: Source) -> Recording:
     return events.recording()
 
 
-def _fields(lines: Lines, header: list[int]) -> Iterator[list[str]]:
+def _line_fields(lines: Lines, header: list[int]) -> Iterator[list[str]]:
     """Yields the fields of each operation; the numbers before the first are put into `header`."""
     begun = False
     for text in lines:
@@ -57,7 +57,7 @@ def _fields(lines: Lines, header: list[int]) -> Iterator[list[str]]:
             continue
         fields = text.split()
         if not begun and len(fields) == 1:
-            header.append(_number(lines, "a header of", text, 0))
+            header.append(_lab_number(lines, "a header of", text, 0))
             continue
         begun = True
         if len(fields) != FIELDS.get(fields[0]):
@@ -65,11 +65,11 @@ def _fields(lines: Lines, header: list[int]) -> Iterator[list[str]]:
         yield fields
 
 
-def _number(lines: Lines, what: str, text: str, least: int) -> int:
+def _lab_number(lines: Lines, what: str, text: str, least: int) -> int:
     value = whole_number(text)
     if value is None or not least <= value <= LARGEST_SIZE:
         raise lines.fault(f"{what} {quoted(text)}; it is a whole number from {least} to 2^62")
     return value
 
 
-MALLOC_LAB = Format("malloc-lab", lambda head: BEGINS.match(head) is not None, _read)
+MALLOC_LAB = Format("malloc-lab", lambda head: LAB_BEGINS.match(head) is not None, read_malloc_lab)

@@ -29,7 +29,7 @@ MAPS = "mmap and munmap, which take whole pages, left out"
 GUESSED = "frees just before a realloc on their thread, taken for its own and put after it"
 
 
-def _read(source: Source) -> Recording:
+def read_memray(source: Source) -> Recording:
     extra("memray", "traces", "a memray recording")
     events = Events(source)
     with source.on_disk() as path:
@@ -168,9 +168,9 @@ def _check_complete(source: Source, path: Path) -> None:
             file.seek(size + checksum if size else 0, os.SEEK_CUR)
 
 
-def _told(head: bytes) -> bool:
+def _is_memray(head: bytes) -> bool:
     # The first bytes of an LZ4 frame are its header, then the contents as they are.
     return head.startswith(MEMRAY_MAGIC) or (head.startswith(LZ4_MAGIC) and b"memray" in head[:64])
 
 
-MEMRAY = Format("memray", _told, _read, from_strangers=False)
+MEMRAY = Format("memray", _is_memray, read_memray, from_strangers=False)

@@ -16,10 +16,10 @@ LINE = re.compile(
     r"(?:@ (?P<site>.+?) )?(?P<op>[-+<>!]) "
     r"(?P<block>0x[0-9a-f]{1,16}|\(nil\))(?: (?P<size>0x[0-9a-f]{1,30}|0))?"
 )
-BEGINS = re.compile(rb"\s*= Start\s|\s*@ [^\n]+ [-+<>] 0x")
+MTRACE_BEGINS = re.compile(rb"\s*= Start\s|\s*@ [^\n]+ [-+<>] 0x")
 
 
-def _read(source: Source) -> Recording:
+def read_mtrace(source: Source) -> Recording:
     lines, events = Lines(source, log=True), Events(source)
     program, moved = "", None  # the block that a realloc takes back
     for text in lines:
@@ -54,4 +54,4 @@ def _named(site: str) -> str:
     return module + colon + (function if bracket and function else place)
 
 
-MTRACE = Format("mtrace", lambda head: BEGINS.match(head) is not None, _read)
+MTRACE = Format("mtrace", lambda head: MTRACE_BEGINS.match(head) is not None, read_mtrace)

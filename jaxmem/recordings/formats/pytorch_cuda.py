@@ -40,11 +40,11 @@ EARLIER_BLOCKS = (
 )
 
 
-def _read(source: Source) -> Recording:
+def read_snapshot(source: Source) -> Recording:
     snapshot = _content(source)
     traces = _traces(source, snapshot)
     moves = _moves(traces)
-    device = _device(source, traces, moves)
+    device = _device_of_snapshot(source, traces, moves)
     trace = traces[device]
     source.unit = f"device_traces[{device}], event"
     for number, event in enumerate(trace):
@@ -105,7 +105,7 @@ def _traces(source: Source, snapshot: object) -> list[list[Any]]:
     )
 
 
-def _device(source: Source, traces: list[list[object]], moves: list[int]) -> int:
+def _device_of_snapshot(source: Source, traces: list[list[object]], moves: list[int]) -> int:
     """Chooses the device asked for, or that with most allocations, frees; raises TraceError."""
     if source.device is None:
         if any(traces):
@@ -220,6 +220,6 @@ def _short(value: object) -> str:
 PYTORCH_CUDA = Format(
     "pytorch-cuda",
     lambda head: head.startswith(PICKLE) or JSON.match(head) is not None,
-    _read,
+    read_snapshot,
     alignment=ALIGNMENT,
 )

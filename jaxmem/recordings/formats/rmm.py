@@ -18,15 +18,15 @@ ADDRESS = re.compile(r"(?:0x)?[0-9A-Fa-f]{1,16}")
 NO_BLOCK = "allocations of zero bytes that got no address, left out"
 
 
-def _read(source: Source) -> Recording:
+def read_rmm(source: Source) -> Recording:
     lines, events = Lines(source), Events(source)
     header = next(lines.texts, "")
-    if not _is_header(header):
+    if not _is_rmm_header(header):
         raise lines.fault(f"unknown header {quoted(header)}; it must be {','.join(RMM_COLUMNS)}")
-    columns = _fields(header)
+    columns = _columns_of(header)
     action_at, pointer_at, size_at = (columns.index(name) for name in RMM_COLUMNS[2:5])
     for text in lines:
-        fields = _fields(text)
+        fields = _columns_of(text)
         if len(fields) != len(columns) or fields == columns:
             # The last line can be cut off, and who starts again writes the header again.
             events.counted[OTHER_LINES] += fields != columns
@@ -51,12 +51,13 @@ def _read(source: Source) -> Recording:
     return events.recording()
 
 
-def _fields(text: str) -> list[str]:
+def _columns_of(text: str) -> list[str]:
     return [field.strip().strip('"') for field in text.split(",")]
 
 
-def _is_header(text: str) -> bool:
-    return set(NEEDED) <= set(_fields(text)) and len(set(_fields(text))) == len(_fields(text))
+def _is_rmm_header(text: str) -> bool:
+    columns = _columns_of(text)
+    return set(NEEDED) <= set(columns) and len(set(columns)) == len(columns)
 
 
 def _address(text: str) -> int | None:
@@ -66,8 +67,8 @@ def _address(text: str) -> int | None:
     return int(text, 16) if ADDRESS.fullmatch(text) else None
 
 
-def _told(head: bytes) -> bool:
-    return _is_header(head.decode("utf-8-sig", "replace").strip().partition("\n")[0])
+def _is_rmm(head: bytes) -> bool:
+    return _is_rmm_header(head.decode("utf-8-sig", "replace").strip().partition("\n")[0])
 
 
-RMM = Format("rmm", _told, _read, alignment=256)
+RMM = Format("rmm", _is_rmm, read_rmm, alignment=256)

@@ -45,13 +45,13 @@ class _Table:
         return self.devices.setdefault(device, len(self.devices))
 
 
-def _read(source: Source) -> Recording:
+def read_profile(source: Source) -> Recording:
     table = _Table()
     for event in json_items(source, LIST):
         if event.get("name") == BLOCK:
             _keep(source, table, event)
         elif event.get("name") == FAILURE:
-            table.failed[table.number(_device(source, event))] += 1
+            table.failed[table.number(_device_of_profile(source, event))] += 1
     if not table.time:
         raise source.fault(
             f"no {BLOCK} event: record with torch.profiler.profile(profile_memory=True)"
@@ -105,14 +105,14 @@ def _keep(source: Source, table: _Table, event: dict[str, object]) -> None:
     if type(size) is not int or abs(size) > LARGEST_SIZE:
         raise source.fault("Bytes is no size: a whole number of at most 2^62, below 0 for a free")
     index = arguments.get("Ev Idx")
-    table.device.append(table.number(_device(source, event)))
+    table.device.append(table.number(_device_of_profile(source, event)))
     table.time.append(float(time))
     table.index.append(index if type(index) is int and 0 <= index < 2**62 else 0)
     table.address.append(address)
     table.bytes.append(size)
 
 
-def _device(source: Source, event: dict[str, object]) -> Device:
+def _device_of_profile(source: Source, event: dict[str, object]) -> Device:
     arguments = event.get("args")
     values = arguments if isinstance(arguments, dict) else {}
     kind, number = values.get("Device Type", 0), values.get("Device Id", -1)
@@ -127,9 +127,9 @@ def _program(device: Device) -> str:
     return f"PyTorch on {name}" + (f" {number}" if number >= 0 else "")
 
 
-def _told(head: bytes) -> bool:
+def _is_profile(head: bytes) -> bool:
     begin = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     return begin == b"{" and (b'"schemaVersion"' in head or b'"traceEvents"' in head)
 
 
-TORCH_PROFILER = Format(FORMAT, _told, _read)
+TORCH_PROFILER = Format(FORMAT, _is_profile, read_profile)

@@ -17,7 +17,7 @@ from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.source import Source
 
-BEGINS = re.compile(
+UMPIRE_BEGINS = re.compile(
     rb'^\{ ?"kind":"replay", ?"uid"|^\{"category":"operation","name":"\w+"'
     rb'|^\{(?=[^\n]*"category":"operation")(?=[^\n]*"replay":"true")',
     re.MULTILINE,
@@ -56,7 +56,7 @@ class _Allocator:
             self.events.counted[FAILED_ALLOCATIONS] += 1
 
 
-def _read(source: Source) -> Recording:
+def read_umpire(source: Source) -> Recording:
     lines = Lines(source, log=True)
     allocators: dict[str, _Allocator] = {}
     moving: _Operation | None = None  # a realloc, of which the operations below it are a part
@@ -148,4 +148,4 @@ def _address(value: object) -> int | None:
     return int(value, 16) if isinstance(value, str) and ADDRESS.fullmatch(value) else None
 
 
-UMPIRE = Format("umpire", lambda head: BEGINS.search(head) is not None, _read)
+UMPIRE = Format("umpire", lambda head: UMPIRE_BEGINS.search(head) is not None, read_umpire)

@@ -25,7 +25,7 @@ STAMP = r"(?:\d\d:\d\d:\d\d:\d\d\.\d{3} +)?"
 PREFIX = re.compile(rf"--{STAMP}(\d{{1,10}})-- (?=\w+\()")
 CALL = re.compile(r"(\w+)\(([^()]*)(?:\([^()]*\))?\)(?: = (0x[0-9A-Fa-f]{1,16}|0\b))?")
 SAYS = re.compile(rf"=={STAMP}(\d{{1,10}})== (.*)")
-BEGINS = re.compile(
+VALGRIND_BEGINS = re.compile(
     rf"^(?:--{STAMP}\d+-- \w+\([^()\n]*\)"
     rf"|=={STAMP}\d+== (?:Memcheck, |Using Valgrind-|Command:))".encode(),
     re.MULTILINE,
@@ -75,7 +75,7 @@ class _Sum(NamedTuple):
         return _Sum(self.allocations + allocations, self.frees + frees, self.bytes + bytes)
 
 
-def _read(source: Source) -> Recording:
+def read_valgrind(source: Source) -> Recording:
     log = _Log(source)
     for text in Lines(source, log=True):
         prefix = PREFIX.search(text)
@@ -244,4 +244,4 @@ def _address(text: str) -> int:
     return int(text, 16) if ADDRESS.fullmatch(text) else NULL
 
 
-VALGRIND = Format("valgrind", lambda head: BEGINS.search(head) is not None, _read)
+VALGRIND = Format("valgrind", lambda head: VALGRIND_BEGINS.search(head) is not None, read_valgrind)

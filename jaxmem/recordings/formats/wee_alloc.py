@@ -12,10 +12,10 @@ from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.source import Source, quoted
 
 LINE = re.compile(r"(Alloc|Free)\(([0-9]{1,40})\),?")
-BEGINS = re.compile(rb"\s*(?:Alloc|Free)\(")
+WEE_ALLOC_BEGINS = re.compile(rb"\s*(?:Alloc|Free)\(")
 
 
-def _read(source: Source) -> Recording:
+def read_wee_alloc(source: Source) -> Recording:
     lines, events = Lines(source), Events(source)
     for text in lines:
         line = LINE.fullmatch(text)
@@ -35,4 +35,6 @@ def _read(source: Source) -> Recording:
     return events.recording()
 
 
-WEE_ALLOC = Format("wee-alloc", lambda head: BEGINS.match(head) is not None, _read)
+WEE_ALLOC = Format(
+    "wee-alloc", lambda head: WEE_ALLOC_BEGINS.match(head) is not None, read_wee_alloc
+)

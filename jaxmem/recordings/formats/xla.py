@@ -20,7 +20,7 @@ from jaxmem.recordings.sites import call_sites
 from jaxmem.recordings.source import Source, TraceError, quoted, stem
 
 RANGES, PLACES = "live-range.txt", "buffer-assignment.txt"
-BEGINS = {RANGES: b"HloLiveRange", PLACES: b"BufferAssignment:"}
+FIRST_WORDS = {RANGES: b"HloLiveRange", PLACES: b"BufferAssignment:"}
 RANGE = re.compile(r"(\S+?)(\{[\d,]*\}):(\d{1,18})-(\d{1,18})")
 ALLOCATION = re.compile(r"allocation (\d+):(.*)")
 VALUE = re.compile(
@@ -48,8 +48,8 @@ class _Buffer(NamedTuple):
     name: str  # of the instruction whose value it holds first
 
 
-def _read(source: Source) -> Recording:
-    kind = RANGES if source.head.startswith(BEGINS[RANGES]) else PLACES
+def read_xla(source: Source) -> Recording:
+    kind = RANGES if source.head.startswith(FIRST_WORDS[RANGES]) else PLACES
     other = PLACES if kind == RANGES else RANGES
     twin = source.path and source.path.with_name(source.path.name.replace(kind, other))
     if twin is None or twin == source.path or not twin.is_file():
@@ -125,8 +125,8 @@ def _buffers(source: Source, placed: dict[str, _Place]) -> Iterator[_Buffer]:
 
 XLA = Format(
     "xla",
-    lambda head: head.startswith(tuple(BEGINS.values())),
-    _read,
+    lambda head: head.startswith(tuple(FIRST_WORDS.values())),
+    read_xla,
     from_strangers=False,  # it comes in two files
     alignment=1,
 )
