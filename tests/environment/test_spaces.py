@@ -17,13 +17,13 @@ from jaxmem.environment.observations import RANGES, ranges
 from jaxmem.environment.spaces import Box
 
 ARENAS, STEPS = 16, 200
-HINTED = {"hints": True}
+CLASS, ORACLE = {"lifetime_hints": "class"}, {"lifetime_hints": "oracle"}
 SETTINGS = {
     "candidates": ("classic", {}),
-    "candidates, predictions": ("call-sites", HINTED),
-    "candidates, two holes": ("training-step", {"holes": 2, **HINTED}),
+    "candidates, predictions": ("call-sites", CLASS),
+    "candidates, two holes": ("training-step", {"holes": 2, **ORACLE}),
     "candidates, large": ("stack-with-leaks", {"cells": 512, "holes": 12}),
-    "packed": ("training-step", {"observation": "packed", **HINTED}),
+    "packed": ("training-step", {"observation": "packed", **ORACLE}),
     "bitmap": ("classic", {"observation": "bitmap", "history": 3}),
     "bitmap, addresses": ("comb", {"observation": "bitmap", "actions": "address"}),
     "bitmap, rules": ("mixed", {"observation": "bitmap", "actions": "fit"}),

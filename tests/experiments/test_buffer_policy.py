@@ -100,7 +100,7 @@ def test_a_fold_leaves_out_what_it_judges(study, evolved, monkeypatch, family, f
             judged.append((events.recording.name, int(player.weights[3])))
         return events.peak_live
 
-    monkeypatch.setattr(study, "arena_needed", needed)
+    monkeypatch.setattr(study, "units_needed", needed)
     study.main([family])
     turns = [(seed, names) for seed in study.SEEDS[family] for names in folds]
     assert evolved.heard == [set(NAMES) - set(left_out) for _seed, left_out in turns]
@@ -151,7 +151,7 @@ def test_variations_are_played_by_weights_that_have_not_seen_them(study, evolved
             played.append((events.recording.name, int(player.weights[3])))
         return events.peak_live * (2 if isinstance(player, HoleScorer) else 3)
 
-    monkeypatch.setattr(study, "arena_needed", needed)
+    monkeypatch.setattr(study, "units_needed", needed)
     study.main(["variations"])
     # Call n left out the program of that number.
     assert played == [(name, n + 1) for n, name in enumerate(NAMES) for _ in range(2)]

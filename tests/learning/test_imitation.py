@@ -179,7 +179,7 @@ def test_bad_lessons_and_settings_are_refused():
         imitate([], SMALL)
     with pytest.raises(ValueError, match="comb has 116 cells; the capacity is 32"):
         imitate([Task(workload("comb"), policy("best"))], SMALL)
-    with pytest.raises(ValueError, match="turns is 0"):
+    with pytest.raises(ValueError, match="iterations is 0"):
         ImitationConfig(iterations=0)
     with pytest.raises(ValueError, match="arenas is 1"):
         ImitationConfig(arenas=1)
