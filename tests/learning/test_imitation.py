@@ -183,5 +183,5 @@ def test_bad_lessons_and_settings_are_refused():
         ImitationConfig(iterations=0)
     with pytest.raises(ValueError, match="arenas is 1"):
         ImitationConfig(arenas=1)
-    with pytest.raises(ValueError, match="averaging is"):
+    with pytest.raises(ValueError, match="ema_decay is"):
         ImitationConfig(ema_decay=float("nan"))
