@@ -34,7 +34,7 @@ from jaxmem.learning.config import train_config
 from jaxmem.learning.devices import Program
 from jaxmem.learning.members import Members
 from jaxmem.policies import FITS, policy
-from jaxmem.policies.saved import load_policy
+from jaxmem.policies.policy_file import load_policy
 from jaxmem.recordings import library_names, load_library
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.replay import events_of, replay

@@ -25,8 +25,8 @@ from jaxmem.evaluation.tuning import strongest_rules
 from jaxmem.learning.imitation import ImitationConfig, Task, imitate
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import BaseRule, greedy
+from jaxmem.policies.policy_file import Card, base_policy_of, choice_of, read_policy, save_policy
 from jaxmem.policies.q_functions import CandidateQ
-from jaxmem.policies.saved import Card, base_policy_of, choice_of, read_policy, save_policy
 from jaxmem.rules import CLASSICAL
 from jaxmem.workloads.registry import Workload, workload
 

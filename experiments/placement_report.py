@@ -13,7 +13,7 @@ from jaxmem.evaluation.hindsight import Bounds, way
 from jaxmem.evaluation.run import run
 from jaxmem.evaluation.statistics import estimate_over_seeds
 from jaxmem.policies import policy
-from jaxmem.policies.saved import load_policy
+from jaxmem.policies.policy_file import load_policy
 from jaxmem.render import draw_memory_map
 from jaxmem.render.study import Panel, draw_learning_bands, draw_profile
 from jaxmem.rules import CLASSICAL

@@ -26,7 +26,7 @@ from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.learning.train import train
 from jaxmem.policies import Policy, policy
-from jaxmem.policies.saved import save_policy
+from jaxmem.policies.policy_file import save_policy
 from jaxmem.render.progress import TrainingDisplay
 from jaxmem.rules import default_rules
 from jaxmem.workloads.peaks import served_by_compaction

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from jaxmem.policies.saved import read_policy
+from jaxmem.policies.policy_file import read_policy
 
 STUDY = Path(__file__).parent / "results" / "placement_study"
 SHIPPED = Path(__file__).parent.parent / "jaxmem" / "policies" / "shipped"

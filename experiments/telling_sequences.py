@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxmem.evaluation.run import run
 from jaxmem.policies import CLASSICAL, policy
-from jaxmem.policies.saved import load_policy
+from jaxmem.policies.policy_file import load_policy
 from jaxmem.workloads.registry import workload
 
 WORKLOAD, CELLS, CAPACITY = "large-short-lived", 64, 57

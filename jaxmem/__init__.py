@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from jaxmem.environment.tasks import make, tasks
     from jaxmem.evaluation.compare import compare
     from jaxmem.learning.train import train
-    from jaxmem.policies.saved import load_policy
+    from jaxmem.policies.policy_file import load_policy
     from jaxmem.recordings.torch_recording import record_torch
 
 __version__ = version("jaxmem")
@@ -16,7 +16,7 @@ __all__ = ["compare", "load_policy", "make", "record_torch", "tasks", "train"]
 
 _HOME = {
     "compare": "jaxmem.evaluation.compare",
-    "load_policy": "jaxmem.policies.saved",
+    "load_policy": "jaxmem.policies.policy_file",
     "make": "jaxmem.environment.tasks",
     "record_torch": "jaxmem.recordings.torch_recording",
     "tasks": "jaxmem.environment.tasks",

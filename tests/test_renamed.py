@@ -15,7 +15,7 @@ from jaxmem import renamed
 from jaxmem.cli import main
 from jaxmem.environment.observations import FEATURES
 from jaxmem.policies.networks import Scorer
-from jaxmem.policies.saved import Card, load_policy, read_policy
+from jaxmem.policies.policy_file import Card, load_policy, read_policy
 from jaxmem.run_folder import CONFIG
 from jaxmem.runs import runs_below
 from jaxmem.settings.fields import hints_of

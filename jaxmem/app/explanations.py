@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxmem.learning.base_policies import ALONE
-from jaxmem.policies.saved import Card
+from jaxmem.policies.policy_file import Card
 from jaxmem.render.palette import policy_title
 
 MOST_TIMES = 1000  # beyond, a ratio is only said to be large

@@ -25,8 +25,8 @@ from jaxmem.evaluation.hindsight import play_starts
 from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.policies import Policy, policy
+from jaxmem.policies.policy_file import SHIPPED, Card, load_policy, read_policy
 from jaxmem.policies.q_functions import CandidateQ
-from jaxmem.policies.saved import SHIPPED, Card, load_policy, read_policy
 from jaxmem.rules import TUNED
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import Requests

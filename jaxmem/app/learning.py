@@ -13,7 +13,7 @@ from jaxmem.learning.member_state import ValidationPoint
 from jaxmem.learning.result import TrainResult
 from jaxmem.learning.train import train
 from jaxmem.policies import policy
-from jaxmem.policies.saved import save_policy
+from jaxmem.policies.policy_file import save_policy
 from jaxmem.rules import CLASSICAL
 from jaxmem.settings.learner import EvaluationConfig
 

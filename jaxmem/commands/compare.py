@@ -9,7 +9,7 @@ from rich.console import Console
 from jaxmem.commands import checked, tell_where, terminal, workload_of
 from jaxmem.evaluation.compare import Comparison, answer
 from jaxmem.evaluation.question import question_of
-from jaxmem.policies.saved import SHIPPED
+from jaxmem.policies.policy_file import SHIPPED
 from jaxmem.render import draw_memory_map, rich_table
 from jaxmem.render.comparison import draw_comparison
 from jaxmem.render.fragmentation import draw_fragmentation

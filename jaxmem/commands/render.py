@@ -11,7 +11,7 @@ from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import Comparison, answer
 from jaxmem.evaluation.question import question_of
 from jaxmem.extras import how_to_get
-from jaxmem.policies.saved import SHIPPED
+from jaxmem.policies.policy_file import SHIPPED
 from jaxmem.render.animation import draw_frames
 from jaxmem.render.palette import count
 from jaxmem.render.progress import StagesDisplay

@@ -23,7 +23,7 @@ from jaxmem.learning.search import SearchPlan, check_counts, plan_search, search
 from jaxmem.learning.space import about
 from jaxmem.learning.stopping import Terminated
 from jaxmem.learning.study import Study, Trial, check_optuna
-from jaxmem.policies.saved import load_policy
+from jaxmem.policies.policy_file import load_policy
 from jaxmem.render.grid import grid_table
 from jaxmem.render.progress import SearchDisplay, StagesDisplay
 from jaxmem.render.search import draw_importances, draw_trials, search_markdown, trials_table

@@ -8,7 +8,7 @@ from jaxmem.commands import checked, tell_where, terminal
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.names import nearest
-from jaxmem.policies.saved import SHIPPED
+from jaxmem.policies.policy_file import SHIPPED
 from jaxmem.recordings import Recording, alignment_of, read_trace
 from jaxmem.recordings.caching_allocator import reserved_by_rules
 from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA

@@ -17,7 +17,7 @@ from jaxmem.learning.result import TrainResult
 from jaxmem.learning.stopping import Terminated
 from jaxmem.loggers import Logger, MemberConfigs, loggers_of
 from jaxmem.metrics import FILE, MetricsFile
-from jaxmem.policies.saved import save_policy
+from jaxmem.policies.policy_file import save_policy
 from jaxmem.run_folder import CHECKPOINTS, RunFolder
 from jaxmem.settings.verbs import SearchSettings, TrainSettings
 

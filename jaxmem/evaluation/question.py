@@ -8,8 +8,8 @@ from jaxmem.evaluation.beam import BEAM_WIDTH
 from jaxmem.evaluation.hindsight import check_searchable
 from jaxmem.names import nearest
 from jaxmem.policies import Policy, policy
+from jaxmem.policies.policy_file import SHIPPED, Card, policy_of, read_policy
 from jaxmem.policies.q_functions import QFunction
-from jaxmem.policies.saved import SHIPPED, Card, policy_of, read_policy
 from jaxmem.rules import NAMES, TUNED
 from jaxmem.settings.fields import Count, Seed, check
 from jaxmem.settings.learner import STRONGEST

@@ -13,7 +13,7 @@ from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.member_state import INTERRUPTED, MemberState, ValidationPoint
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import BaseRule, greedy
-from jaxmem.policies.saved import Card, choice_of
+from jaxmem.policies.policy_file import Card, choice_of
 
 
 @dataclass(frozen=True)

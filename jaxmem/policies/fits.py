@@ -1,4 +1,4 @@
-"""Placement by rule: the classical fits, and heuristics that use size or predicted lifetime."""
+"""Policies that place by rule: the fits that an arena has, and rules of size and lifetime."""
 
 from collections.abc import Callable
 from typing import Any

@@ -5,7 +5,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.policy_file import PolicyFileError, read_policy_file, write_policy_file
+from jaxmem.carded_file import PolicyFileError, read_policy_file, write_policy_file
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 
 SCORER_FORMAT = "jaxmem-scorer-1"

@@ -5,7 +5,7 @@ import pytest
 
 from jaxmem.app.explanations import in_unit, reason, scale
 from jaxmem.learning.base_policies import ALONE
-from jaxmem.policies.saved import Card
+from jaxmem.policies.policy_file import Card
 
 BRANCHING = {"learner": "branching", "reward": "failures", "settings": {"horizon": 40}}
 PLACES = np.array([0, 7, -1, 20])

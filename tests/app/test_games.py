@@ -11,7 +11,7 @@ from jaxmem.app import choices, fits, games
 from jaxmem.app.text_fields import Unclear, sizes_of
 from jaxmem.evaluation.compare import compare
 from jaxmem.evaluation.question import MEASURES
-from jaxmem.policies.saved import read_policy
+from jaxmem.policies.policy_file import read_policy
 from jaxmem.rules import CLASSICAL, FITS, ORDERED
 from jaxmem.settings.workload import ScenarioSettings
 from jaxmem.workloads.registry import workload

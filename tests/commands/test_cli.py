@@ -10,7 +10,7 @@ from toy_learner import FEW_SEQUENCES, in_place_of_pqn
 
 from jaxmem.cli import main
 from jaxmem.commands import render
-from jaxmem.policies.saved import read_policy
+from jaxmem.policies.policy_file import read_policy
 from jaxmem.verbs import VERBS
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

@@ -20,6 +20,7 @@ import yaml
 from safetensors.numpy import load_file, save_file
 from test_summarize import write_seeds
 
+from jaxmem.carded_file import read_policy_file
 from jaxmem.cli import main
 from jaxmem.commands import resume, search, train
 from jaxmem.commands.multirun.jobs import MultirunJob, progress
@@ -29,8 +30,7 @@ from jaxmem.learning.checkpoint import Checkpoints
 from jaxmem.learning.member_state import MemberState, ValidationPoint
 from jaxmem.learning.space import Choice, Range
 from jaxmem.learning.study import Study
-from jaxmem.policies.saved import _SHIPPED_POLICIES, PolicyFileError, load_policy
-from jaxmem.policy_file import read_policy_file
+from jaxmem.policies.policy_file import _SHIPPED_POLICIES, PolicyFileError, load_policy
 from jaxmem.recordings.scorer_file import _SHIPPED as _SCORERS
 from jaxmem.recordings.scorer_file import SCORERS, load_scorer
 from jaxmem.render.summary import summary_markdown

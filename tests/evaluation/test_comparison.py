@@ -18,8 +18,8 @@ from jaxmem.evaluation.tuning import finalists, strongest_rules, tuned
 from jaxmem.policies import policy
 from jaxmem.policies.learned import greedy
 from jaxmem.policies.networks import Scorer
+from jaxmem.policies.policy_file import Card, PolicyFileError, save_policy
 from jaxmem.policies.q_functions import AddressQ, CandidateQ
-from jaxmem.policies.saved import Card, PolicyFileError, save_policy
 from jaxmem.render.palette import policy_title
 from jaxmem.rules import CLASSICAL, FITS
 from jaxmem.settings.verbs import SHOWN

@@ -11,7 +11,7 @@ import pytest
 
 from jaxmem.evaluation.run import failed_share
 from jaxmem.policies import policy
-from jaxmem.policies.saved import load_policy, read_policy
+from jaxmem.policies.policy_file import load_policy, read_policy
 from jaxmem.workloads.registry import workload
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

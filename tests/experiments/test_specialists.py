@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from jaxmem.policies.policy_file import Card, save_policy
 from jaxmem.policies.q_functions import CandidateQ
-from jaxmem.policies.saved import Card, save_policy
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FOUND = {

@@ -17,11 +17,11 @@ from jaxmem import whole_files
 from jaxmem.environment.observations import BINS, FEATURES, OVERVIEW, Packed
 from jaxmem.evaluation.run import failed_share, run
 from jaxmem.policies import policy
-from jaxmem.policies import saved as files
+from jaxmem.policies import policy_file as files
 from jaxmem.policies.learned import greedy, learned
 from jaxmem.policies.networks import Scorer
+from jaxmem.policies.policy_file import Card, PolicyFileError, load_policy, read_policy, save_policy
 from jaxmem.policies.q_functions import AddressQ
-from jaxmem.policies.saved import Card, PolicyFileError, load_policy, read_policy, save_policy
 from jaxmem.workloads.registry import workload
 
 CARD = Card(holes=3, hidden_sizes=(8, 4), training={"workload": "comb", "steps": 7, "seed": 1})

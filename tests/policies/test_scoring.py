@@ -18,7 +18,7 @@ from jaxmem.environment.observations import (
     Packed,
     candidates,
 )
-from jaxmem.policies import saved, scoring
+from jaxmem.policies import policy_file, scoring
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.policies.scoring import score_candidates
@@ -178,8 +178,8 @@ def test_a_new_feature_changes_the_values_of_no_policy_that_is_shipped(monkeypat
 
     def values():
         found, read = {}, {}
-        for name in saved.SHIPPED:
-            network, card = saved.read_policy(name)
+        for name in policy_file.SHIPPED:
+            network, card = policy_file.read_policy(name)
             q = card.q
             if q not in read:
                 read[q] = jax.jit(

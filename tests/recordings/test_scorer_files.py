@@ -12,10 +12,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from jaxmem import whole_files
+from jaxmem.carded_file import read_policy_file
 from jaxmem.environment.observations import FEATURES as SEEN
 from jaxmem.policies.networks import Scorer
-from jaxmem.policies.saved import Card, PolicyFileError, load_policy, save_policy
-from jaxmem.policy_file import read_policy_file
+from jaxmem.policies.policy_file import Card, PolicyFileError, load_policy, save_policy
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.scorer_file import SCORER_FORMAT, SCORERS, load_scorer, save_scorer
 

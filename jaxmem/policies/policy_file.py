@@ -11,12 +11,12 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxmem import renamed
+from jaxmem.carded_file import PolicyFileError as PolicyFileError
+from jaxmem.carded_file import read_policy_file, write_policy_file
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import BaseRule, greedy
 from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
-from jaxmem.policy_file import PolicyFileError as PolicyFileError
-from jaxmem.policy_file import read_policy_file, write_policy_file
 from jaxmem.read_back import brief, is_finite_number
 from jaxmem.rules import NAMES, TUNED
 from jaxmem.settings.learner import LAYERS, MOST
