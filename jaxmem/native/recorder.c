@@ -805,10 +805,18 @@ static inline bool recording(void)
     return now < 3 && begin();
 }
 
-static inline void allocated(const void *block, size_t size, uint32_t site)
+/* Inlined, so that SITE() sees the frame of the function that the program has called. */
+#define IN_FRAME static inline __attribute__((always_inline))
+
+IN_FRAME void *recorded(void *block, size_t size)
 {
-    if (block)
+    if (block) {
+        busy = true;
+        uint32_t site = SITE();
         write_event(next_order(), ALLOCATED, block, size, site);
+        busy = false;
+    }
+    return block;
 }
 
 PUBLIC void *malloc(size_t size)
@@ -817,12 +825,7 @@ PUBLIC void *malloc(size_t size)
     if (UNLIKELY(!real_malloc))
         return from_pool(size);
     void *block = real_malloc(size);
-    if (record && block) {
-        busy = true;
-        allocated(block, size, SITE());
-        busy = false;
-    }
-    return block;
+    return record ? recorded(block, size) : block;
 }
 
 PUBLIC void *calloc(size_t many, size_t each)
@@ -833,12 +836,7 @@ PUBLIC void *calloc(size_t many, size_t each)
         return __builtin_mul_overflow(many, each, &bytes) ? NULL : from_pool(bytes);
     }
     void *block = real_calloc(many, each);
-    if (record && block) {
-        busy = true;
-        allocated(block, many * each, SITE());
-        busy = false;
-    }
-    return block;
+    return record ? recorded(block, many * each) : block;
 }
 
 PUBLIC void free(void *block)
@@ -866,7 +864,7 @@ static void *moved_from_pool(void *block, size_t size)
     return new;
 }
 
-PUBLIC void *realloc(void *block, size_t size)
+IN_FRAME void *reallocated(void *block, size_t size)
 {
     bool record = recording();
     if (UNLIKELY(in_pool(block)))
@@ -875,19 +873,23 @@ PUBLIC void *realloc(void *block, size_t size)
         return block ? NULL : from_pool(size);
     if (!record)
         return real_realloc(block, size);
+    if (!block)
+        return recorded(real_realloc(NULL, size), size);
     busy = true;
     uint32_t site = SITE();
-    if (block)
-        write_event(next_order(), MOVED_FROM, block, size, 0);
+    write_event(next_order(), MOVED_FROM, block, size, 0);
     void *new = real_realloc(block, size);
     int error = errno;
-    if (!block)
-        allocated(new, size, site);
-    else if (new || size) /* with no new block the old one is there still */
+    if (new || size) /* with no new block the old one is there still */
         write_event(next_order(), MOVED_TO, new, size, site);
     busy = false;
     errno = error;
     return new;
+}
+
+PUBLIC void *realloc(void *block, size_t size)
+{
+    return reallocated(block, size);
 }
 
 PUBLIC void *reallocarray(void *block, size_t many, size_t each)
@@ -897,26 +899,7 @@ PUBLIC void *reallocarray(void *block, size_t many, size_t each)
         errno = ENOMEM;
         return NULL;
     }
-    bool record = recording();
-    if (UNLIKELY(in_pool(block)))
-        return moved_from_pool(block, size);
-    if (UNLIKELY(!real_realloc))
-        return block ? NULL : from_pool(size);
-    if (!record)
-        return real_realloc(block, size);
-    busy = true;
-    uint32_t site = SITE();
-    if (block)
-        write_event(next_order(), MOVED_FROM, block, size, 0);
-    void *new = real_realloc(block, size);
-    int error = errno;
-    if (!block)
-        allocated(new, size, site);
-    else if (new || size)
-        write_event(next_order(), MOVED_TO, new, size, site);
-    busy = false;
-    errno = error;
-    return new;
+    return reallocated(block, size);
 }
 
 PUBLIC int posix_memalign(void **where, size_t alignment, size_t size)
@@ -925,11 +908,8 @@ PUBLIC int posix_memalign(void **where, size_t alignment, size_t size)
     if (UNLIKELY(!real_posix_memalign))
         return ENOMEM;
     int error = real_posix_memalign(where, alignment, size);
-    if (record && !error && *where) {
-        busy = true;
-        allocated(*where, size, SITE());
-        busy = false;
-    }
+    if (record && !error)
+        recorded(*where, size);
     return error;
 }
 
@@ -939,12 +919,7 @@ PUBLIC void *aligned_alloc(size_t alignment, size_t size)
     if (UNLIKELY(!real_aligned_alloc))
         return NULL;
     void *block = real_aligned_alloc(alignment, size);
-    if (record && block) {
-        busy = true;
-        allocated(block, size, SITE());
-        busy = false;
-    }
-    return block;
+    return record ? recorded(block, size) : block;
 }
 
 PUBLIC void *memalign(size_t alignment, size_t size)
@@ -953,12 +928,7 @@ PUBLIC void *memalign(size_t alignment, size_t size)
     if (UNLIKELY(!real_memalign))
         return NULL;
     void *block = real_memalign(alignment, size);
-    if (record && block) {
-        busy = true;
-        allocated(block, size, SITE());
-        busy = false;
-    }
-    return block;
+    return record ? recorded(block, size) : block;
 }
 
 /* What is loaded next may lie where this was: what is known of its addresses is forgotten. */

@@ -18,3 +18,7 @@ MOST_STORED = 2**33  # bytes of a store, as it lies on disk
 STORED_EACH = 64  # the same for each request of a stranger's
 MOST_ABOUT = 2**20  # bytes that a store says of itself
 MOST_NAMES = 2**28  # bytes of the names of its call sites
+NAMED_EACH = 64  # the same for each request of a stranger's
+
+MOST_LOGGED = 2**36  # bytes of a log of our own recorder
+LOGGED_EACH = 128  # the same for each request of a stranger's

@@ -19,7 +19,14 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 import numpy as np
 
 from jaxmem.recordings.about import About
-from jaxmem.recordings.bounds import MOST_ABOUT, MOST_NAMES, MOST_REQUESTS, MOST_STORED, STORED_EACH
+from jaxmem.recordings.bounds import (
+    MOST_ABOUT,
+    MOST_NAMES,
+    MOST_REQUESTS,
+    MOST_STORED,
+    NAMED_EACH,
+    STORED_EACH,
+)
 from jaxmem.recordings.recording import LARGEST_SIZE, Recording
 from jaxmem.recordings.sites import CallSites
 from jaxmem.recordings.source import PIECE, Source, TraceError, printable, quoted
@@ -177,7 +184,8 @@ class _Store:
         key = self.array("site_key", "<u8", most)
         if not self.has("site_name"):
             return CallSites(key)
-        names = json.loads(self.array("site_name", "|u1", MOST_NAMES).tobytes())
+        allowed = MOST_NAMES if self.source.most is None else NAMED_EACH * most
+        names = json.loads(self.array("site_name", "|u1", allowed).tobytes())
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise self.fault("no list of names")
         return CallSites(key, tuple(names))

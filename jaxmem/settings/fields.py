@@ -184,7 +184,7 @@ def _words(hint: Any) -> str:
     if origin is Annotated:
         return inner[1].words
     if origin in (Union, types.UnionType, Literal):
-        words = [str(one) if origin is Literal else _words(one) for one in inner]
+        words = _alternatives(hint)
         return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
     if origin is tuple:
         return f"a list, as [a,b], each {_words(inner[0])}"
@@ -192,6 +192,15 @@ def _words(hint: Any) -> str:
         return "a mapping, as {name: value}"
     named = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return named.get(hint, "null")
+
+
+def _alternatives(hint: Any) -> list[str]:
+    """Says what each part of a union allows, and each word of `Literal`s in it."""
+    if get_origin(hint) is Literal:
+        return [str(word) for word in get_args(hint)]
+    if get_origin(hint) in (Union, types.UnionType):
+        return [words for one in get_args(hint) for words in _alternatives(one)]
+    return [_words(hint)]
 
 
 def _read(value: Any, hint: Any) -> Any:

@@ -224,7 +224,7 @@ def test_what_cannot_be_set_is_refused_before_jax_is_imported():
         ("trace import x.csv format=[a]", "format is ['a']; a text or null"),
         ("trace info x.csv alignment=3", "alignment is 3; a power of two from 1 to 2,097,152"),
         ("trace info x.csv device=-1", "device is -1; the number of a device, as 0, or null"),
-        ("trace record recorder=strace -- ls", "recorder is 'strace'; memray, valgrind or pre"),
+        ("trace record recorder=strace -- ls", "; memray, valgrind, preload or null"),
         ("demo address=null", "address is None; localhost, or an address of this machine"),
     ],
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jaxmem.recordings import read_trace, read_trace_bytes, write_store
+from jaxmem.recordings import TraceError, read_trace, read_trace_bytes, write_store
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.sites import CallSites, call_sites, named_sites, site_key
 
@@ -82,3 +82,13 @@ def test_numbers_without_keys_are_refused(sites, reason):
         Recording(
             "a", np.array([8, 8]), np.array([1, 1]), np.array([0, 1], np.int32), call_sites=sites
         )
+
+
+def test_names_that_become_much_more_than_they_are_packed_are_refused(tmp_path):
+    file = tmp_path / "a.npz"
+    write_store(file, read_trace_bytes(CSV, "a.csv", 100))
+    with np.load(file) as store:
+        arrays = {name: store[name] for name in store.files}
+    np.savez_compressed(file, **{**arrays, "site_name": np.full(2**20, 32, np.uint8)})
+    with pytest.raises(TraceError, match=r"site_name.npy: too long: 1,048,576 entries"):
+        read_trace_bytes(file.read_bytes(), "a.npz", 100)

@@ -4,12 +4,13 @@ Whatever has ended the program, its log is whole: an event that was not finished
 """
 
 import os
+from collections.abc import Callable, Iterator
 from struct import unpack_from
 
 import numpy as np
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.recordings.bounds import MOST_REQUESTS
+from jaxmem.recordings.bounds import LOGGED_EACH, MOST_LOGGED, MOST_REQUESTS
 from jaxmem.recordings.events import (
     FAILED_ALLOCATIONS,
     MISSED_FREE,
@@ -29,14 +30,15 @@ HEAD_BYTES, CHUNK_BYTES, CHUNK_HEAD, EVENT_BYTES = 4096, 128 * 1024, 16, 24
 PROGRAM_AT = 56  # byte of the head at which the path of the program begins
 EVENT_CHUNK, SITE_CHUNK, MODULE_CHUNK = 1, 2, 3
 ALLOCATED, FREED, MOVED_FROM, MOVED_TO = range(4)
-LONGEST_LOG = 2**36  # bytes
+LEAST_LOG = 2**22  # bytes that are read of any: sites and modules have chunks of their own
 STOPPED = "recording that stopped before the program did"
 LOST_SITES = "allocations whose call site found no room in the table"
 
 
 def read_preload(source: Source) -> Recording:
     """Reads a log; events are sorted, and blocks matched with their frees, as arrays."""
-    data = source.whole(LONGEST_LOG, "a log of jaxmem's recorder")
+    most = MOST_LOGGED if source.most is None else LEAST_LOG + LOGGED_EACH * source.most
+    data = source.whole(most, "a log of jaxmem's recorder")
     version, event_bytes, chunk_bytes, _, _, stopped, lost = unpack_from("<4I3Q", data, 16)
     if (version, event_bytes, chunk_bytes) != (LOG_VERSION, EVENT_BYTES, CHUNK_BYTES):
         raise source.fault(f"a log of version {version}; this jaxmem reads {LOG_VERSION}", 16)
@@ -65,12 +67,24 @@ def read_preload(source: Source) -> Recording:
     return recording_of(source, size, lifetime, site, program, counted, named)
 
 
-def _requests(kind, address, size, site, partner, counted):
-    """Returns sizes, lifetimes and sites of the requests, from events in order.
+def _requests(
+    kind: np.ndarray,
+    address: np.ndarray,
+    size: np.ndarray,
+    site: np.ndarray,
+    partner: np.ndarray,
+    counted: dict[str, int],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns size, lifetime and site of the requests, int64[R] each, from E events in order.
 
     Args:
+        kind: int8[E]
+        address: uint64[E]
+        size: int64[E]  bytes
+        site: int64[E]  numbers in the log, 0: unknown
         partner: int64[E]  of an event that is the second of a realloc, where the first stands, and
             the other way round; -1: of no other.
+        counted: is told what is left out or changed.
     """
     second = kind == MOVED_TO
     failed = second & (address == 0)
@@ -119,7 +133,10 @@ class _Chunks:
                 raise source.fault(f"a chunk of kind {kind}, which there is not: damaged", start)
 
     def events(self) -> tuple[np.ndarray, ...]:
-        """Returns order, kind, address, size and site of all events, in their order."""
+        """Returns the events in their order, E of each.
+
+        order int64, kind int8, address uint64, size int64 in bytes, site int64.
+        """
         rows = (CHUNK_BYTES - CHUNK_HEAD) // EVENT_BYTES
         found = []
         for start in self._of[EVENT_CHUNK]:
@@ -155,7 +172,7 @@ class _Chunks:
             )
         return sites
 
-    def _records(self, kind, length):
+    def _records(self, kind: int, length: Callable[[int], int]) -> Iterator[tuple[int, int, int]]:
         """Yields number, count and where its content begins of each record in chunks of a kind."""
         for start in self._of[kind]:
             at, end = start, start + CHUNK_BYTES - CHUNK_HEAD
