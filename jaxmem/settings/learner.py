@@ -78,8 +78,40 @@ class LearnerSettings(Settings):
             )
 
 
+class StepsSettings(LearnerSettings):
+    """What follows from the settings of a learner that learns from the steps of its arenas."""
+
+    steps: int
+    arenas: int
+    rollout: int
+
+    @property
+    def updates(self) -> int:
+        """Updates in a run: the steps, rounded up to whole updates."""
+        return -(-self.steps // self.steps_per_update)
+
+    @property
+    def arenas_in_play(self) -> int:
+        """Arenas that devices share."""
+        return self.arenas
+
+    @property
+    def base_policy(self) -> None:
+        """No rule is improved on."""
+
+    @property
+    def margin(self) -> float:
+        """The advantage that a placement needs over that of no rule."""
+        return 0.0
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates, over all arenas."""
+        return self.arenas * self.rollout
+
+
 @dataclass(frozen=True)
-class PQNConfig(LearnerSettings):
+class PQNConfig(StepsSettings):
     """Settings of PQN; the defaults are the recipe that won (see README)."""
 
     steps: Steps = 6_000_000  # environment steps, over all arenas
@@ -111,33 +143,9 @@ class PQNConfig(LearnerSettings):
                 f"{self.arenas * self.rollout} steps of an update (arenas x rollout)"
             )
 
-    @property
-    def updates(self) -> int:
-        """Updates in a run: the steps, rounded up to whole updates."""
-        return -(-self.steps // self.steps_per_update)
-
-    @property
-    def arenas_in_play(self) -> int:
-        """Arenas that devices share."""
-        return self.arenas
-
-    @property
-    def base_policy(self) -> None:
-        """No rule is improved on."""
-
-    @property
-    def margin(self) -> float:
-        """The advantage that a placement needs over that of no rule."""
-        return 0.0
-
-    @property
-    def steps_per_update(self) -> int:
-        """Environment steps between two updates, over all arenas."""
-        return self.arenas * self.rollout
-
 
 @dataclass(frozen=True)
-class DQNConfig(LearnerSettings):
+class DQNConfig(StepsSettings):
     """Settings of double DQN."""
 
     steps: Steps = 3_000_000  # environment steps, over all arenas
@@ -184,30 +192,6 @@ class DQNConfig(LearnerSettings):
             raise ValueError("learner.tau is 0; above 0, or the target would never learn")
         if self.decay == "exponential" and self.final_epsilon == 0.0:
             raise ValueError("learner.final_epsilon is 0; an exponential decay needs one above 0")
-
-    @property
-    def updates(self) -> int:
-        """Updates in a run: the steps, rounded up to whole updates."""
-        return -(-self.steps // self.steps_per_update)
-
-    @property
-    def arenas_in_play(self) -> int:
-        """Arenas that devices share."""
-        return self.arenas
-
-    @property
-    def base_policy(self) -> None:
-        """No rule is improved on."""
-
-    @property
-    def margin(self) -> float:
-        """The advantage that a placement needs over that of no rule."""
-        return 0.0
-
-    @property
-    def steps_per_update(self) -> int:
-        """Environment steps between two updates, over all arenas."""
-        return self.arenas * self.rollout
 
 
 @dataclass(frozen=True)

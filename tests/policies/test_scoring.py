@@ -197,7 +197,7 @@ def test_a_new_feature_changes_the_values_of_no_policy_that_is_shipped(monkeypat
     named = {"hole_number": (0.0, 1.0), **observations._CANDIDATE}
     monkeypatch.setattr(observations, "_candidate", with_another)
     monkeypatch.setattr(observations, "_CANDIDATE", named)
-    for module in (observations, saved):
+    for module in (observations, policy_file):
         monkeypatch.setattr(module, "FEATURES", ("hole_number", *RANGES))
     after = values()
     assert traced

@@ -1,23 +1,15 @@
 """Logs of what a program asks C's allocator for: of ltrace, heaptrack, Android and Firefox."""
 
 import pytest
+from trace_samples import contents, read
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.recordings import Recording, TraceError, read_trace_bytes
+from jaxmem.recordings import TraceError
 
 ZERO = "allocations of zero bytes, counted as one byte: "
 FAILED = "allocations that failed, left out: "
 BEFORE = "frees of blocks from before the recording began, left out: "
 OTHER = "lines that are no event, left out: "
-
-
-def read(text: str) -> Recording:
-    """What is read of a file with this text."""
-    return read_trace_bytes(text.encode(), "trace.txt", most_lines=1000)
-
-
-def contents(recording: Recording) -> tuple[list[int], list[int]]:
-    return recording.size.tolist(), recording.lifetime.tolist()
 
 
 ANDROID = """\

@@ -5,6 +5,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trace_samples import contents
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording, TraceError, read_trace_bytes
@@ -14,10 +15,6 @@ ZERO = "allocations of zero bytes, counted as one byte: 1"
 
 def read(text: str) -> Recording:
     return read_trace_bytes(text.encode(), "trace.csv", 1000)
-
-
-def contents(recording: Recording) -> tuple[list[int], list[int]]:
-    return recording.size.tolist(), recording.lifetime.tolist()
 
 
 def test_minimallocs_offsets_are_left_out_with_a_note():

@@ -8,6 +8,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
+from trace_samples import contents
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.cli import main
@@ -66,10 +67,6 @@ def written(tmp_path):
         return path
 
     return write
-
-
-def contents(recording) -> tuple[list[int], list[int]]:
-    return recording.size.tolist(), recording.lifetime.tolist()
 
 
 def test_a_snapshot_is_the_program_of_its_device(written):

@@ -5,23 +5,14 @@ import json
 import tracemalloc
 
 import pytest
-from trace_samples import memory_event
+from trace_samples import contents, memory_event, read
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.recordings import Recording, TraceError, read_trace, read_trace_bytes
+from jaxmem.recordings import TraceError, read_trace, read_trace_bytes
 
 FAILED = "allocations that failed, left out: "
 BEFORE = "frees of blocks from before the recording began, left out: "
 OTHER = "lines that are no event, left out: "
-
-
-def read(text: str) -> Recording:
-    """What is read of a file with this text."""
-    return read_trace_bytes(text.encode(), "trace.txt", most_lines=1000)
-
-
-def contents(recording: Recording) -> tuple[list[int], list[int]]:
-    return recording.size.tolist(), recording.lifetime.tolist()
 
 
 RMM = """\

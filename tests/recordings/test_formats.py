@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trace_samples import contents
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording, TraceError, read_trace, read_trace_bytes
@@ -28,10 +29,6 @@ def trace(tmp_path):
         return path
 
     return write
-
-
-def contents(recording: Recording) -> tuple[list[int], list[int]]:
-    return recording.size.tolist(), recording.lifetime.tolist()
 
 
 def event_oracle(events: list[tuple[str, str, int]]) -> tuple[list[int], list[int], int]:

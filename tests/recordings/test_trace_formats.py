@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zstandard
 from hypothesis import given, settings
-from trace_samples import EXAMPLE, WRITTEN, programs, replayed
+from trace_samples import EXAMPLE, WRITTEN, contents, programs, replayed
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import FORMATS, Recording, TraceError, read_trace, read_trace_bytes
@@ -24,10 +24,6 @@ def read(content: str | bytes, name: str = "trace.txt") -> Recording:
         path = Path(folder, name)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return read_trace(path)
-
-
-def contents(recording: Recording) -> tuple[list[int], list[int]]:
-    return recording.size.tolist(), recording.lifetime.tolist()
 
 
 def format_of(name: str) -> str:

@@ -8,8 +8,19 @@ from functools import partial
 from hypothesis import strategies as st
 
 from jaxmem.arena.arena import NEVER
+from jaxmem.recordings import Recording, read_trace_bytes
 
 Event = tuple[str, int, int]  # a, r or f; block; bytes
+
+
+def read(text: str) -> Recording:
+    """What is read of a file with this text."""
+    return read_trace_bytes(text.encode(), "trace.txt", most_lines=1000)
+
+
+def contents(recording: Recording) -> tuple[list[int], list[int]]:
+    """The sizes and lifetimes of a recording."""
+    return recording.size.tolist(), recording.lifetime.tolist()
 
 
 @st.composite
