@@ -76,7 +76,6 @@ def _table(recording: "Recording") -> Table:
 
     about = recording.about
     table = Table.grid(padding=(0, 2))
-    sites = "" if recording.site is None else f"{len(set(recording.site.tolist())):,}"
     for name, value in (
         ("recording", recording.name),
         ("program", about.program),
@@ -84,7 +83,7 @@ def _table(recording: "Recording") -> Table:
         ("events", f"{recording.events:,}"),
         ("requests", f"{recording.requests:,}"),
         ("peak live", f"{recording.peak_live:,} {about.units}"),
-        ("call sites", sites),
+        ("call sites", f"{recording.sites:,}" if recording.sites else ""),
         ("reserved", f"{about.reserved:,} bytes by its own allocator" if about.reserved else ""),
         *(("note", note) for note in about.notes),
         ("licence", about.licence),

@@ -11,6 +11,7 @@ from jaxmem.names import nearest
 from jaxmem.policies.policy_file import SHIPPED
 from jaxmem.recordings import Recording, alignment_of, read_trace
 from jaxmem.recordings.caching_allocator import reserved_by_rules
+from jaxmem.recordings.explained import explained, explained_by_size
 from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA
 from jaxmem.recordings.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
 from jaxmem.recordings.packing import check_packing, deaths_of, packing_lines
@@ -18,7 +19,7 @@ from jaxmem.recordings.replay import ReplayEvents, events_of, least_alignment
 from jaxmem.recordings.scorer_file import SCORERS, load_scorer
 from jaxmem.recordings.shape import live_curve, rank_correlation, size_histogram
 from jaxmem.render.progress import StagesDisplay
-from jaxmem.render.trace_info import trace_markdown, trace_table
+from jaxmem.render.trace_info import foretold_table, trace_markdown, trace_table
 from jaxmem.render.trace_picture import draw_trace
 from jaxmem.render.trace_verdict import trace_verdict
 from jaxmem.rules import ORDERED
@@ -41,6 +42,7 @@ def run(settings: TraceInfoSettings, command: str) -> int:
         results |= {"verdict": trace_verdict(results), **provenance()}
         # Shown first: a full disk is no reason to lose what was computed.
         console.print(trace_table(results, console.width), "")
+        console.print(foretold_table(results, console.width), "")
         with StagesDisplay(console) as display:
             display.report("drawing")
             draw_trace(folder.file("info.png"), results, recording.size, recording.lifetime)
@@ -99,6 +101,8 @@ def results_of(events: ReplayEvents, found: Headroom) -> dict[str, Any]:
         "largest": int(recording.size.max()),
         "never_freed": float((recording.lifetime == NEVER).mean()),
         "rank_correlation": rank_correlation(recording),
+        "call_sites": recording.sites,
+        "explained": _explained(recording),
         "headroom": {**found.ratios(), **_over(caching_allocator, events.peak_live * alignment)},
         "factors": list(FACTORS),
         "failed_requests": _by_text(found.failed),
@@ -118,6 +122,12 @@ def results_of(events: ReplayEvents, found: Headroom) -> dict[str, Any]:
         "sizes": size_histogram(recording),
         "live": live_curve(events.live * alignment),
     }
+
+
+def _explained(recording: Recording) -> dict[str, float]:
+    """Tells how much of the lifetimes is foretold within a recording; no call sites: by size."""
+    found = explained(recording)
+    return {"size": explained_by_size(recording)} if found is None else found._asdict()
 
 
 def _caching_allocator(recording: Recording) -> dict[str, int]:

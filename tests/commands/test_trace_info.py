@@ -19,7 +19,7 @@ KEYS = {
     *("live_blocks", "never_freed", "rank_correlation", "headroom", "factors", "failed_requests"),
     *("failed_bytes", "high_water_mark", "arena_needed", "threshold", "conventions"),
     *("sizes", "live", "versions", "device", "stacked", "most_holes", "offline_method"),
-    *("lower_bound", "by_best_fit", "notes", "verdict"),
+    *("lower_bound", "by_best_fit", "notes", "verdict", "call_sites", "explained"),
 }
 SHIPPED = scorer_file._SHIPPED
 BUFFERS = "id,lower,upper,size\n" + "\n".join(
@@ -79,6 +79,41 @@ def test_a_recording_leaves_figures_a_table_and_one_picture(trace, tmp_path, cap
     assert results["verdict"] in table
     with Image.open(tmp_path / "info" / "info.png") as picture:
         assert picture.size == (2000, 1560)
+
+
+def with_sites(path, names: str) -> None:
+    """Writes a recording: blocks of the first call site die at once, those of the second never."""
+    lines = ["op,id,size,site"]
+    for number in range(40):
+        lines.append(f"a,{number},{16 + number % 3},{names[number % 2]}")
+        lines += [] if number % 2 else [f"f,{number},,"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_it_says_what_call_sites_and_sizes_foretell(trace, tmp_path, capsys):
+    with_sites(trace, "pq")
+    results = figures_of(tmp_path, "best")
+    found = results["explained"]
+    assert (results["call_sites"], found["known"]) == (2, 1.0)
+    # Which of two call sites it is decides nearly all, and the size nothing.
+    assert found["site"] > 0.9 > 0.1 > found["size"]
+    assert found["both"] > 0.9
+    row = [f"{found[by]:.2f}" for by in ("size", "site", "both")]
+    page = (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+    assert f"| by the other requests | {' | '.join(row)} |" in page
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"by the other requests {' '.join(row)}" in printed
+    assert "2 call sites, of 100.0 % of the requests." in page
+    assert "2 call sites, of 100.0 % of the requests." in printed
+
+
+def test_without_call_sites_the_size_alone_foretells(trace, tmp_path, capsys):
+    results = figures_of(tmp_path, "best")
+    assert results["call_sites"] == 0
+    assert list(results["explained"]) == ["size"]
+    assert "no call sites" in capsys.readouterr().out
+    page = (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+    assert f"| by the other requests | {results['explained']['size']:.2f} | - | - |" in page
 
 
 def test_policies_and_alignment_can_be_chosen(trace, tmp_path):

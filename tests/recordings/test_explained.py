@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.recordings.explained import explained, explained_by
+from jaxmem.recordings.explained import explained, explained_by, explained_by_size
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.sites import call_sites
 
@@ -84,6 +84,9 @@ def test_one_run_foretells_another_by_names_and_not_by_numbers(seed):
 def test_without_call_sites_nothing_is_said():
     bare = Recording("r", np.array([8, 8]), np.array([1, 1]))
     assert explained(bare) is None
+    assert explained_by_size(bare) == 1.0
+    unknown = Recording("r", bare.size, bare.lifetime, np.array([-1, -1], np.int32))
+    assert (explained(unknown), unknown.sites, random_recording(0).sites) == (None, 0, 6)
     assert explained_by(bare, random_recording(0)) is None
 
 

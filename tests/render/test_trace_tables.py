@@ -22,6 +22,8 @@ RESULTS = {
     "largest": 4001,
     "never_freed": 1 / 3,
     "rank_correlation": None,
+    "call_sites": 1,
+    "explained": {"size": 0.25, "site": 0.5, "both": -0.125, "known": 0.5},
     "headroom": {
         "unbounded": {"best": 1.25},
         "bounded": {"best": 1.5},
@@ -90,6 +92,8 @@ def test_the_table_of_a_recording():
     assert "| 1 B to 2 B | 3 | 3 | 2 | 1 to never | 30.0 % |" in page
     assert "rank correlation of size and lifetime: not defined" in page
     assert "at most 1 block and 4,096 bytes (4 KiB) live" in page
+    assert "| by the other requests | 0.25 | 0.50 | -0.12 |" in page
+    assert "1 call site, of 50.0 % of the requests." in page
     assert "- bounded: one hole at the start." in page
     assert "Offline: the 2 blocks" in page
     assert "two-ended" not in page  # nobody plays with a threshold here
