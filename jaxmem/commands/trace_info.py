@@ -1,5 +1,6 @@
-"""`jaxmem trace info FILE`."""
+"""`jaxmem trace info [EARLIER] FILE`."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxmem.names import nearest
 from jaxmem.policies.policy_file import SHIPPED
 from jaxmem.recordings import Recording, alignment_of, read_trace
 from jaxmem.recordings.caching_allocator import reserved_by_rules
-from jaxmem.recordings.explained import explained, explained_by_size
+from jaxmem.recordings.explained import explained, explained_by, explained_by_size, known_sites
 from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA
 from jaxmem.recordings.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
 from jaxmem.recordings.packing import check_packing, deaths_of, packing_lines
@@ -31,13 +32,15 @@ def run(settings: TraceInfoSettings, command: str) -> int:
     """Replays the recording, prints the table, writes the run folder."""
     console = terminal()
     policies = check_policies(settings.policies)
-    recording = checked(read_trace, settings.file, device=settings.device)
+    recording, earlier = _recordings(settings)
     events, notes = played_in_bytes(recording, settings.alignment)
     out, overwrite = settings.out, settings.overwrite
     with checked(RunFolder, "trace-info", recording.name, out, overwrite) as folder:
         with StagesDisplay(console) as display:
             found = checked(headroom, events, policies, display.report)
         results = {"command": command, **results_of(events, found)}
+        if earlier is not None:
+            results["earlier"] = _foretold(earlier, recording)
         results["notes"] = [*notes, *(f"Recording: {note}." for note in recording.about.notes)]
         results |= {"verdict": trace_verdict(results), **provenance()}
         # Shown first: a full disk is no reason to lose what was computed.
@@ -55,6 +58,41 @@ def run(settings: TraceInfoSettings, command: str) -> int:
     tell_where(console, folder.path, "results.json, table.md, info.png, offsets.csv")
     console.print("", results["verdict"], sep="\n")
     return 0
+
+
+def _recordings(settings: TraceInfoSettings) -> tuple[Recording, Recording | None]:
+    """Reads the recording, and the earlier run that is to foretell it, where one is named.
+
+    Raises:
+        UsageError: one cannot be read; or with an earlier run, both are one file, or one has no
+            call sites that compare.
+    """
+    file, ahead, device = settings.file, settings.earlier, settings.device
+    recording = checked(read_trace, file, device=device)
+    if ahead is None:
+        return recording, None
+    earlier = checked(read_trace, ahead, device=device)
+    if os.path.samefile(ahead, file):
+        raise UsageError(f"{file} is named twice; name an earlier run of the program ahead of it")
+    for name, one in ((ahead, earlier), (file, recording)):
+        if one.site_key is None or not one.sites:
+            raise UsageError(
+                f"{name} has no call sites that mean the same in every run, by which one run "
+                "foretells another; recorder=preload of jaxmem trace record keeps such"
+            )
+    return recording, earlier
+
+
+def _foretold(earlier: Recording, recording: Recording) -> dict[str, object]:
+    """Makes what results.json says of an earlier run."""
+    found = explained_by(earlier, recording)
+    assert found is not None  # both have call sites that compare
+    return {
+        "trace": earlier.name,
+        "requests": earlier.requests,
+        "known_sites": known_sites(earlier, recording),
+        "explained": found._asdict(),
+    }
 
 
 def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[ReplayEvents, list[str]]:

@@ -31,8 +31,9 @@ def explained(recording: Recording) -> Explained | None:
     lifetime, total = _with_mean(recording)
     by_site = _mean_of_others(_groups(keys), lifetime, total)
     by_both = _mean_of_others(_groups(keys, recording.size), lifetime, by_site)
-    shares = (_share(lifetime, guess) for guess in (by_site, by_both))
-    return Explained(explained_by_size(recording), *shares, float(np.mean(site >= 0)))
+    site_share, both = (_share(lifetime, guess) for guess in (by_site, by_both))
+    known = float(np.mean(site >= 0))
+    return Explained(explained_by_size(recording), site_share, both, known)
 
 
 def explained_by_size(recording: Recording) -> float:
@@ -57,6 +58,18 @@ def explained_by(earlier: Recording, later: Recording) -> Explained | None:
     )
     size, site, both = (_share(lifetime, guess) for guess in (by_size, by_site, by_both))
     return Explained(size, site, both, known)
+
+
+def known_sites(earlier: Recording, later: Recording) -> float:
+    """Returns the share of the later recording's call sites that the earlier one has too.
+
+    Raises:
+        ValueError: one of them has no call sites that compare between runs.
+    """
+    if earlier.site_key is None or later.site_key is None:
+        raise ValueError("call sites that do not compare between runs")
+    keys = np.setdiff1d(later.site_key, [UNKNOWN_KEY])
+    return float(np.isin(keys, earlier.site_key).mean()) if keys.size else 0.0
 
 
 def log_lifetime(recording: Recording) -> np.ndarray:

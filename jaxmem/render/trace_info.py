@@ -43,6 +43,24 @@ class Shares(TypedDict):
     known: NotRequired[float]
 
 
+class Foretold(TypedDict):
+    """The same where there are call sites."""
+
+    size: float
+    site: float
+    both: float
+    known: float
+
+
+class Earlier(TypedDict):
+    """What results.json says of the earlier run, where one was named."""
+
+    trace: str
+    requests: int
+    known_sites: float  # share of the call sites that are known from it
+    explained: Foretold
+
+
 def trace_markdown(results: Results) -> str:
     """Writes table.md: the headroom, sizes with their lifetimes, and what the figures mean."""
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
@@ -193,10 +211,17 @@ def _size_row(row: SizeBin) -> list[str]:
 
 
 def _foretold_rows(results: Results) -> list[list[str]]:
-    return [["by the other requests", *_shares(results["explained"])]]
+    rows = [["by the other requests", *_shares(results["explained"])]]
+    earlier = _earlier(results)
+    return rows + [[f"by the earlier {of['trace']}", *_shares(of["explained"])] for of in earlier]
 
 
-def _shares(found: Shares) -> list[str]:
+def _earlier(results: Results) -> list[Earlier]:
+    """Lists the earlier run, or nothing."""
+    return [results["earlier"]] if "earlier" in results else []
+
+
+def _shares(found: Shares | Foretold) -> list[str]:
     by = (found["size"], found.get("site"), found.get("both"))
     return [NO_FIGURE if share is None else f"{share:.2f}" for share in by]
 
@@ -208,6 +233,12 @@ def _foretold_notes(results: Results) -> list[str]:
         f"{sites}, of {100 * found['known']:.1f} % of the requests."
         if "known" in found
         else "There are no call sites.",
+        *(
+            f"{of['trace']}, an earlier run of {count(of['requests'], 'request')}, knows "
+            f"{100 * of['known_sites']:.1f} % of the call sites, "
+            f"{100 * of['explained']['known']:.1f} % of the requests."
+            for of in _earlier(results)
+        ),
         "R^2 of the log lifetime: 1 is all of it, 0 what the mean of all tells, below 0 less. A "
         "request is foretold by the mean of the others of its size, of its call site, or of both.",
     ]

@@ -306,13 +306,14 @@ class TraceRecordSettings(Settings):
 
 @dataclass(frozen=True)
 class TraceInfoSettings(Settings):
-    """`jaxmem trace info FILE`."""
+    """`jaxmem trace info [EARLIER] FILE`."""
 
     device: Device = None
     alignment: Alignment = None
     policies: Names | None = None
     out: Folder = None
     overwrite: bool = False
+    earlier: Folder = None  # EARLIER
     file: str = ""  # FILE
 
 

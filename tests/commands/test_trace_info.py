@@ -107,6 +107,35 @@ def test_it_says_what_call_sites_and_sizes_foretell(trace, tmp_path, capsys):
     assert "2 call sites, of 100.0 % of the requests." in printed
 
 
+def test_an_earlier_run_foretells_a_recording(trace, tmp_path, capsys):
+    with_sites(trace, "pq")
+    with_sites(tmp_path / "past.csv", "qp")  # the call sites have changed roles
+    with_sites(tmp_path / "same.csv", "pz")
+    alone = figures_of(tmp_path, "best")
+    told = {}
+    for name in ("past", "same"):
+        capsys.readouterr()
+        command = ["trace", "info", f"{name}.csv", "small.csv", "alignment=1", "policies=[best]"]
+        assert main([*command, "out=info", "overwrite=true"]) == 0
+        results = json.loads((tmp_path / "info" / "results.json").read_text(encoding="utf-8"))
+        told[name] = results.pop("earlier")
+        # All else is said of the recording, as without the other.
+        changing = {"command", "versions", "device"}
+        assert {key: results[key] for key in results if key not in changing} == {
+            key: alone[key] for key in alone if key not in changing
+        }
+        row = [f"{told[name]['explained'][by]:.2f}" for by in ("size", "site", "both")]
+        page = (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+        assert f"| by the earlier {name} | {' | '.join(row)} |" in page
+        printed = " ".join(capsys.readouterr().out.split())
+        assert f"by the earlier {name} {' '.join(row)}" in printed
+        assert f"{name}, an earlier run of 40 requests, knows" in printed
+    assert told["past"]["explained"]["site"] < -1
+    assert (told["past"]["known_sites"], told["past"]["explained"]["known"]) == (1, 1)
+    assert told["same"]["explained"]["site"] > 0.4
+    assert (told["same"]["known_sites"], told["same"]["explained"]["known"]) == (0.5, 0.5)
+
+
 def test_without_call_sites_the_size_alone_foretells(trace, tmp_path, capsys):
     results = figures_of(tmp_path, "best")
     assert results["call_sites"] == 0
@@ -256,10 +285,18 @@ def test_the_learned_policy_of_the_package_is_played_by_name(trace, tmp_path, mo
         (["small.csv", "device=1"], "device=1 is for snapshots of CUDA memory"),
         (["small.csv", "device=x"], "device is 'x'; the number of a device"),
         ([], "trace info: which file?"),
+        (["small.csv", "sites.csv"], "small.csv has no call sites that mean the same in every run"),
+        (["sites.csv", "small.csv"], "small.csv has no call sites that mean the same in every run"),
+        (["sites.csv", "sites.csv"], "sites.csv is named twice; name an earlier run"),
+        (["absent.csv", "sites.csv"], "absent.csv: cannot be read (no such file"),
+        (["sites.csv", "absent.csv"], "absent.csv: cannot be read (no such file"),
+        (["a.csv", "b.csv", "c.csv"], "trace info: a.csv b.csv c.csv are 3 files; usage: jaxmem"),
+        (["sites.csv", "earlier=small.csv"], "jaxmem trace info has no 'earlier'"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(trace, tmp_path, capsys, arguments, said):
     (tmp_path / "empty.csv").touch()
+    with_sites(tmp_path / "sites.csv", "pq")
     (tmp_path / "bad.safetensors").write_bytes(b"half of a file")
     (tmp_path / "huge.csv").write_text("op,id,size\na,1,4000000000\n", encoding="utf-8")
     (tmp_path / "vast.csv").write_text(f"op,id,size\na,1,{2**60}\n", encoding="utf-8")

@@ -107,6 +107,16 @@ def test_the_table_for_a_terminal_is_a_view_of_the_same():
     assert table.width == 80
 
 
+def test_an_earlier_run_has_a_row_of_its_own():
+    foretold = {"size": 0.1, "site": 0.7, "both": 0.8, "known": 0.995}
+    earlier = {"trace": "monday", "requests": 2, "known_sites": 0.9, "explained": foretold}
+    page = trace_markdown({**RESULTS, "earlier": earlier})
+    assert "| by the earlier monday | 0.10 | 0.70 | 0.80 |" in page
+    said = "monday, an earlier run of 2 requests, knows 90.0 % of the call sites, 99.5 % of the"
+    assert said in page
+    assert "earlier" not in trace_markdown(RESULTS)
+
+
 CUDA = {
     **RESULTS,
     "headroom": {
