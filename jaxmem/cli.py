@@ -19,7 +19,7 @@ from jaxmem.usage import HELP, help_of, help_of_all, help_of_many
 from jaxmem.verbs import FLAGS, VERBS
 
 SHOW_FLAG = "--cfg"  # as Hydra has it: the configuration, and no run
-OVERRIDE = re.compile("=|^[-+~]")
+OVERRIDE = re.compile("=|^[-+~]")  # what is no file, but a setting or a flag
 MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
 
 

@@ -98,7 +98,7 @@ VERBS = {
             "jaxmem trace record -- python train.py --epochs 3",
             "jaxmem trace record --python-objects -- -m json.tool large.json",
             "jaxmem trace record out=sort.npz licence='CC BY 4.0' -- sort names.txt",
-            "jaxmem trace record recorder=valgrind -- python train.py",
+            "jaxmem trace record recorder=preload children=true -- python -m pytest tests",
         ),
         command="program",
     ),

@@ -297,6 +297,7 @@ class TraceRecordSettings(Settings):
 
     recorder: Literal["memray", "valgrind", "preload"] | None = None
     depth: Annotated[int, whole(0, 32)] = 4
+    children: bool = False
     python_objects: bool = False
     out: Folder = None
     overwrite: bool = False

@@ -258,6 +258,23 @@ def test_children_write_logs_of_their_own(compiled, tmp_path):
     assert all(read_trace(log).size.tolist() == [555] * 50 for log in logs)
 
 
+def test_a_child_that_becomes_another_program_writes_that_ones_log(compiled, tmp_path):
+    other = compiled("for (int k = 0; k < 10; k++) malloc(99);")
+    program = compiled(f"""
+        malloc(11111);
+        pid_t child = fork();
+        if (!child) {{ malloc(22222); execl("{other}", "{other}", (char *)0); }}
+        waitpid(child, 0, 0);
+        malloc(33333);
+    """)
+    found = recorded(tmp_path, program, children=True)
+    assert found.size[found.size > 10000].tolist() == [11111, 33333]
+    (log,) = tmp_path.glob("log.*")
+    child = read_trace(log)
+    assert (child.about.program, Counter(child.size.tolist())[99]) == (other, 10)
+    assert 22222 not in child.size
+
+
 def test_forks_beside_threads_hang_nowhere(compiled, tmp_path):
     program = compiled(
         '#include "all.h"\n'
