@@ -93,7 +93,9 @@ def keep_children(
     from jaxmem.recordings.source import printable, stem
     from jaxmem.recordings.store import SUFFIX
 
-    table = Table("child", "program", "requests", "peak live", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("child", "program", "requests", "peak live"):
+        table.add_column(title, overflow="fold")
     nothing: Counter[str] = Counter()
     for child in children:
         if isinstance(child, str):
