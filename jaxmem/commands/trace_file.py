@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxmem.configuration import UsageError
-from jaxmem.render.palette import count
 from jaxmem.settings.verbs import TraceImportSettings, TraceRecordSettings
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def keep_children(
         table.add_row(str(path), Text(printable(child.about.program)), requests, peak)
     console.print("", table if table.row_count else "no child process was recorded")
     for reason, many in nothing.items():
-        console.print(f"{count(many, 'further child process')}: nothing is kept ({reason})")
+        console.print(f"child processes without a recording: {many:,} ({reason})")
 
 
 def _written(out: Path, recording: "Recording", licence: str | None) -> "Recording":

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from jaxmem.cli import main
+from jaxmem.commands import terminal
+from jaxmem.commands.trace_file import keep_children
 from jaxmem.recordings import read_trace
 
 # In place of valgrind: a log of two allocations, then the program.
@@ -361,6 +363,15 @@ def test_children_are_kept_beside_the_program_that_starts_them(here, capfd):
     refused([*words, "--", "touch", "it-ran"], "all.001.npz is there already; take another", capfd)
     assert record(*words, "overwrite=true", "--", "sh", "-c", "exit 0") == 0
     assert "no child process was recorded" in capfd.readouterr().err
+
+
+def test_children_that_leave_nothing_are_counted_by_the_reason(tmp_path, capsys):
+    keep_children(tmp_path / "a.npz", ["x", "no allocation", "x"], None, terminal())
+    said = capsys.readouterr().out
+    assert "no child process was recorded" in said
+    assert "child processes without a recording: 2 (x)\n" in said
+    assert "child processes without a recording: 1 (no allocation)\n" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 @PRELOADED
