@@ -1,6 +1,7 @@
 """The program: `jaxmem VERB [override ...]`."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from jaxmem.usage import HELP, help_of, help_of_all, help_of_many
 from jaxmem.verbs import FLAGS, VERBS
 
 SHOW_FLAG = "--cfg"  # as Hydra has it: the configuration, and no run
+OVERRIDE = re.compile("=|^[-+~]")  # what is no file, but a setting or a flag
 MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
 
 
@@ -81,7 +83,7 @@ def _dispatch(words: list[str]) -> int:
     argument = VERBS[verb].argument
     if argument and not overrides:
         raise UsageError(f"{verb}: which {argument}? usage: {VERBS[verb].usage}")
-    given = {argument: overrides.pop(0)} if argument else {}
+    given = _files(verb, overrides)
     return _run(verb, configure(verb, overrides, **given), command)
 
 
@@ -114,12 +116,26 @@ def _configuration(verb: str, words: list[str]) -> str:
     rest = words[:at] + words[at + 2 :]
     if any(word in MANY for word in rest):
         raise UsageError(f"{SHOW_FLAG} job shows one configuration; leave {MANY[0]} and lists away")
-    argument = VERBS[verb].argument
-    given = {argument: rest.pop(0)} if argument and rest else {}
+    given, kind = _files(verb, rest), VERBS[verb]
     shown = configure(verb, rest, **given).plain()
-    for missing in {argument, VERBS[verb].command} - {"", *given}:
+    for missing in {kind.argument, kind.ahead, kind.command} - {"", *given}:
         del shown[missing]
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def _files(verb: str, words: list[str]) -> dict[str, str]:
+    """Takes the words from these that are no overrides: the first, and with it one more or none."""
+    kind = VERBS[verb]
+    if not kind.argument or not words:
+        return {}
+    more = [word for word in words[1:] if kind.ahead and not OVERRIDE.search(word)]
+    if len(more) > 1:
+        raise UsageError(
+            f"{verb}: {words[0]} {' '.join(more)} are {len(more) + 1} files; usage: {kind.usage}"
+        )
+    given = [words[0], *more]
+    words[:] = [word for word in words[1:] if word not in more]
+    return dict(zip((kind.argument, kind.ahead), reversed(given), strict=False))
 
 
 def _verb(words: list[str]) -> tuple[str, list[str]]:

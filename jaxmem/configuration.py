@@ -42,7 +42,8 @@ def configure(verb: str, overrides: Sequence[str], **words: object) -> Settings:
         UsageError: an override that does not parse, or names what is not there; a value that
             cannot be.
     """
-    missing = ((VERBS[verb].argument, ""), (VERBS[verb].command, []))
+    kind = VERBS[verb]
+    missing = ((kind.argument, ""), (kind.ahead, None), (kind.command, []))
     given = {name: nothing for name, nothing in missing if name}
     return settings_of(verb, {**composed(verb, overrides), **given, **words})
 

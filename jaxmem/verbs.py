@@ -14,6 +14,7 @@ class Verb(NamedTuple):
     usage: str
     examples: tuple[str, ...]
     argument: str = ""  # the setting that its first word is, as in `jaxmem summarize DIR`
+    ahead: str = ""  # the setting that a word ahead of it is, where there are two
     command: str = ""  # the setting that all words after -- are, a program with its arguments
 
 
@@ -97,7 +98,7 @@ VERBS = {
             "jaxmem trace record -- python train.py --epochs 3",
             "jaxmem trace record --python-objects -- -m json.tool large.json",
             "jaxmem trace record out=sort.npz licence='CC BY 4.0' -- sort names.txt",
-            "jaxmem trace record recorder=valgrind -- python train.py",
+            "jaxmem trace record recorder=preload children=true -- python -m pytest tests",
         ),
         command="program",
     ),
@@ -114,13 +115,15 @@ VERBS = {
     "trace info": Verb(
         settings=verbs.TraceInfoSettings,
         summary="what a recording asks for, and what better placement could save on it",
-        usage="jaxmem trace info FILE [key=value ...]",
+        usage="jaxmem trace info [EARLIER] FILE [key=value ...]",
         examples=(
             "jaxmem trace info recording.csv.gz",
+            "jaxmem trace info monday.npz tuesday.npz",
             "jaxmem trace info snapshot.pickle device=1 out=runs/cuda",
             "jaxmem trace info cuda.csv.gz alignment=512 'policies=[first,best,two_ended]'",
         ),
         argument="file",
+        ahead="earlier",
     ),
     "demo": Verb(
         settings=verbs.DemoSettings,

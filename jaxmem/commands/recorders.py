@@ -14,6 +14,7 @@ from jaxmem.commands.python_command import RUNS, PythonCommand, python_command
 from jaxmem.configuration import UsageError
 from jaxmem.extras import extra
 from jaxmem.native.build import built
+from jaxmem.native.program import obstacle
 from jaxmem.native.recorder import DEPTH, recorder_words
 
 MEMRAY, VALGRIND, PRELOAD = "memray", "valgrind", "preload"
@@ -39,18 +40,25 @@ class Recorder(NamedTuple):
     name: str  # of the recording
     # The command line that records into a file: memray's by name, valgrind's by number.
     words: Callable[[str], list[str]]
+    remark: str = ""  # what is to be said of the choice
 
 
 def recorder_of(
-    command: Sequence[str], kind: str | None, objects: bool, depth: int = DEPTH
+    command: Sequence[str],
+    kind: str | None,
+    objects: bool,
+    depth: int = DEPTH,
+    children: bool = False,
 ) -> Recorder:
     """Returns how to record a command, once all that it needs is there.
 
     Args:
         command: the program with its arguments, one or more words.
-        kind: "memray", "valgrind" or "preload"; None: memray for Python, valgrind for others.
+        kind: "memray", "valgrind" or "preload"; None: memray for Python, for others preload where
+            it can be had, else valgrind.
         objects: whether what Python's own allocator hands out is recorded too.
         depth: calls by which preload tells call sites apart.
+        children: whether preload records the processes that the program starts too.
 
     Raises:
         UsageError: the program or its recorder is missing, or cannot record this.
@@ -58,15 +66,31 @@ def recorder_of(
     python = python_command(command)
     if python is None and kind == MEMRAY:
         python = PythonCommand(sys.executable, (), tuple(command))
-    if python is not None and kind not in (VALGRIND, PRELOAD):
+    by_memray = python is not None and kind not in (VALGRIND, PRELOAD)
+    if children and (by_memray or kind == VALGRIND):
+        raise UsageError("children=true is for recorder=preload, which alone records them")
+    if python is not None and by_memray:
         return _memray(python, objects)
     if objects:
         raise UsageError("python_objects=true is for programs of Python that memray records")
     words = list(command) if python is None else python.command
     name = Path(command[0]).name if python is None else python.name
-    if kind == PRELOAD:
-        return _preload(words, name, depth)
-    return _valgrind(words, name)
+    if kind == VALGRIND:
+        return _valgrind(words, name)
+    program = _executable(words[0])
+    try:
+        built("recorder")
+    except UsageError as error:
+        if kind == PRELOAD or children:
+            raise UsageError(f"recorder=preload: {error}") from None
+        if shutil.which(VALGRIND) is None:
+            raise UsageError(
+                f"{words[0]} can be recorded neither by preload ({error}) nor by valgrind (it is "
+                "not on PATH)"
+            ) from None
+        remark = f"recorded by valgrind, which is slow; by preload it cannot be: {error}"
+        return _valgrind(words, name)._replace(remark=remark)
+    return _preload([program, *words[1:]], name, depth, children)
 
 
 def _memray(python: PythonCommand, objects: bool) -> Recorder:
@@ -98,10 +122,10 @@ def _valgrind(command: list[str], name: str) -> Recorder:
     return Recorder(VALGRIND, name, lambda file: [*options, f"--log-fd={file}", *after])
 
 
-def _preload(command: list[str], name: str, depth: int) -> Recorder:
-    program = [_executable(command[0]), *command[1:]]
-    checked(built, "recorder")
-    return Recorder(PRELOAD, name, lambda file: recorder_words(file, program, depth))
+def _preload(command: list[str], name: str, depth: int, children: bool) -> Recorder:
+    if hindered := obstacle(command[0]):
+        raise UsageError(f"{command[0]} cannot be recorded by preload: {hindered}")
+    return Recorder(PRELOAD, name, lambda file: recorder_words(file, command, depth, children))
 
 
 def _executable(program: str) -> str:

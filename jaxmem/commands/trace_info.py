@@ -1,5 +1,6 @@
-"""`jaxmem trace info FILE`."""
+"""`jaxmem trace info [EARLIER] FILE`."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from jaxmem.names import nearest
 from jaxmem.policies.policy_file import SHIPPED
 from jaxmem.recordings import Recording, alignment_of, read_trace
 from jaxmem.recordings.caching_allocator import reserved_by_rules
+from jaxmem.recordings.explained import explained, explained_by, explained_by_size, known_sites
 from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA
 from jaxmem.recordings.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
 from jaxmem.recordings.packing import check_packing, deaths_of, packing_lines
@@ -18,7 +20,7 @@ from jaxmem.recordings.replay import ReplayEvents, events_of, least_alignment
 from jaxmem.recordings.scorer_file import SCORERS, load_scorer
 from jaxmem.recordings.shape import live_curve, rank_correlation, size_histogram
 from jaxmem.render.progress import StagesDisplay
-from jaxmem.render.trace_info import trace_markdown, trace_table
+from jaxmem.render.trace_info import foretold_table, trace_markdown, trace_table
 from jaxmem.render.trace_picture import draw_trace
 from jaxmem.render.trace_verdict import trace_verdict
 from jaxmem.rules import ORDERED
@@ -30,17 +32,20 @@ def run(settings: TraceInfoSettings, command: str) -> int:
     """Replays the recording, prints the table, writes the run folder."""
     console = terminal()
     policies = check_policies(settings.policies)
-    recording = checked(read_trace, settings.file, device=settings.device)
+    recording, earlier = _recordings(settings)
     events, notes = played_in_bytes(recording, settings.alignment)
     out, overwrite = settings.out, settings.overwrite
     with checked(RunFolder, "trace-info", recording.name, out, overwrite) as folder:
         with StagesDisplay(console) as display:
             found = checked(headroom, events, policies, display.report)
         results = {"command": command, **results_of(events, found)}
+        if earlier is not None:
+            results["earlier"] = _foretold(earlier, recording)
         results["notes"] = [*notes, *(f"Recording: {note}." for note in recording.about.notes)]
         results |= {"verdict": trace_verdict(results), **provenance()}
         # Shown first: a full disk is no reason to lose what was computed.
         console.print(trace_table(results, console.width), "")
+        console.print(foretold_table(results, console.width), "")
         with StagesDisplay(console) as display:
             display.report("drawing")
             draw_trace(folder.file("info.png"), results, recording.size, recording.lifetime)
@@ -53,6 +58,41 @@ def run(settings: TraceInfoSettings, command: str) -> int:
     tell_where(console, folder.path, "results.json, table.md, info.png, offsets.csv")
     console.print("", results["verdict"], sep="\n")
     return 0
+
+
+def _recordings(settings: TraceInfoSettings) -> tuple[Recording, Recording | None]:
+    """Reads the recording, and the earlier run that is to foretell it, where one is named.
+
+    Raises:
+        UsageError: one cannot be read; or with an earlier run, both are one file, or one has no
+            call sites that compare.
+    """
+    file, ahead, device = settings.file, settings.earlier, settings.device
+    recording = checked(read_trace, file, device=device)
+    if ahead is None:
+        return recording, None
+    earlier = checked(read_trace, ahead, device=device)
+    if os.path.samefile(ahead, file):
+        raise UsageError(f"{file} is named twice; name an earlier run of the program ahead of it")
+    for name, one in ((ahead, earlier), (file, recording)):
+        if one.site_key is None or not one.sites:
+            raise UsageError(
+                f"{name} has no call sites that mean the same in every run, by which one run "
+                "foretells another; recorder=preload of jaxmem trace record keeps such"
+            )
+    return recording, earlier
+
+
+def _foretold(earlier: Recording, recording: Recording) -> dict[str, object]:
+    """Makes what results.json says of an earlier run."""
+    found = explained_by(earlier, recording)
+    assert found is not None  # both have call sites that compare
+    return {
+        "trace": earlier.name,
+        "requests": earlier.requests,
+        "known_sites": known_sites(earlier, recording),
+        "explained": found._asdict(),
+    }
 
 
 def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[ReplayEvents, list[str]]:
@@ -99,6 +139,8 @@ def results_of(events: ReplayEvents, found: Headroom) -> dict[str, Any]:
         "largest": int(recording.size.max()),
         "never_freed": float((recording.lifetime == NEVER).mean()),
         "rank_correlation": rank_correlation(recording),
+        "call_sites": recording.sites,
+        "explained": _explained(recording),
         "headroom": {**found.ratios(), **_over(caching_allocator, events.peak_live * alignment)},
         "factors": list(FACTORS),
         "failed_requests": _by_text(found.failed),
@@ -118,6 +160,12 @@ def results_of(events: ReplayEvents, found: Headroom) -> dict[str, Any]:
         "sizes": size_histogram(recording),
         "live": live_curve(events.live * alignment),
     }
+
+
+def _explained(recording: Recording) -> dict[str, float]:
+    """Tells how much of the lifetimes is foretold within a recording; no call sites: by size."""
+    found = explained(recording)
+    return {"size": explained_by_size(recording)} if found is None else found._asdict()
 
 
 def _caching_allocator(recording: Recording) -> dict[str, int]:

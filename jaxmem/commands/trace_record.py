@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from jaxmem.commands import terminal
-from jaxmem.commands.recorders import VALGRIND, Recorder, recorder_of
-from jaxmem.commands.trace_file import check_out, keep
+from jaxmem.commands.recorders import PRELOAD, VALGRIND, Recorder, recorder_of
+from jaxmem.commands.trace_file import check_children, check_out, keep, keep_children
 from jaxmem.configuration import UsageError
 from jaxmem.render.progress import ReadingDisplay
 from jaxmem.settings.verbs import TraceRecordSettings
@@ -38,43 +38,68 @@ def run(settings: TraceRecordSettings, command: str) -> int:
     # What the program prints may go into a file, which is to hold nothing else.
     console = terminal(stderr=True)
     program = settings.program
-    recorder = recorder_of(program, settings.recorder, settings.python_objects, settings.depth)
+    objects, depth, children = settings.python_objects, settings.depth, settings.children
+    recorder = recorder_of(program, settings.recorder, objects, depth, children)
     out = check_out(settings, recorder.name)
-    recording, code = _recorded(recorder, shlex.join(program), console)
-    # It brings JAX, which what fails before should not wait for.
-    from jaxmem.recordings.source import stem
+    check_children(settings, out)
+    if recorder.remark:
+        console.print(recorder.remark, soft_wrap=True)
+    # A child that goes on may write into the folder while it is removed.
+    temporary = tempfile.TemporaryDirectory(prefix="jaxmem-", ignore_cleanup_errors=True)
+    with _terminated_as_interrupted(), temporary as folder:
+        log = Path(folder, "recording")
+        recording, code = _recorded(recorder, log, shlex.join(program), console)
+        # It brings JAX, which what fails before should not wait for.
+        from jaxmem.recordings.source import stem
 
-    keep(out, replace(recording, name=stem(out.name)), settings.licence, console)
+        keep(out, replace(recording, name=stem(out.name)), settings.licence, console)
+        if children:
+            keep_children(out, _children(log), settings.licence, console)
     if code:
         console.print(f"\nthe program ended with {_exit_words(code)}", soft_wrap=True)
     return code if code >= 0 else BY_SIGNAL - code
 
 
-def _recorded(recorder: Recorder, program: str, console: Console) -> tuple["Recording", int]:
+def _recorded(
+    recorder: Recorder, log: Path, program: str, console: Console
+) -> tuple["Recording", int]:
     """Records one run; returns also its exit status; below 0, the signal that ended it.
 
     Raises:
         UsageError: there is nothing to keep.
     """
-    with _terminated_as_interrupted():
-        by_pipe = recorder.kind == VALGRIND
-        found, code = _by_pipe(recorder) if by_pipe else _by_file(recorder, console)
+    by_pipe = recorder.kind == VALGRIND
+    found, code = _by_pipe(recorder) if by_pipe else _by_file(recorder, log, console)
     if isinstance(found, str):
         ended = f"; it ended with {_exit_words(code)}" if code else ""
         raise UsageError(f"{program}: nothing is kept ({recorder.kind}, {found}){ended}")
     return replace(found, about=replace(found.about, program=program, file="")), code
 
 
-def _by_file(recorder: Recorder, console: Console) -> tuple["Recording | str", int]:
-    """Has the program recorded into a file, which is read when it has ended."""
-    with tempfile.TemporaryDirectory(prefix="jaxmem-") as folder:
-        file = Path(folder, "recording")
-        with _running(recorder.words(str(file))) as process:
+def _by_file(recorder: Recorder, log: Path, console: Console) -> tuple["Recording | str", int]:
+    """Has the program recorded into a file, which is read when it has ended.
+
+    Who asks jaxmem to end asks the program, and has what it has allocated: a terminal sends Ctrl-C
+    to both, a SIGTERM is passed on. Asked once more, the program has 3 seconds.
+    """
+    with _running(recorder.words(str(log))) as process:
+        try:
             process.wait()
-        if not file.exists():
-            return UNSEEN, process.returncode
-        with ReadingDisplay(console, recorder.name) as display:
-            return _read_recording(file, recorder.kind, display.report), process.returncode
+        except (KeyboardInterrupt, SystemExit) as asked:
+            if isinstance(asked, SystemExit):
+                process.terminate()
+            with suppress(KeyboardInterrupt, SystemExit):
+                process.wait()
+    if not log.exists():
+        return UNSEEN, process.returncode
+    with ReadingDisplay(console, recorder.name) as display:
+        return _read_recording(log, recorder.kind, display.report), process.returncode
+
+
+def _children(log: Path) -> Iterator["Recording | str"]:
+    """Reads the logs of child processes, in the order of their numbers."""
+    for file in sorted(log.parent.glob(f"{log.name}.*"), key=lambda file: int(file.suffix[1:])):
+        yield _read_recording(file, PRELOAD)
 
 
 def _by_pipe(recorder: Recorder) -> tuple["Recording | str", int]:

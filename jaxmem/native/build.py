@@ -22,7 +22,8 @@ def built(name: str) -> Path:
     """Returns the shared library made of `name`.c, which is compiled where it is not there yet.
 
     Raises:
-        UsageError: this is no Linux with glibc on x86-64, there is no compiler, or it fails.
+        UsageError: this is no Linux with glibc on x86-64, there is no compiler, it fails, or the
+            path of the user's cache cannot be named to the dynamic loader.
     """
     unsuited = _unsuited()
     if unsuited:
@@ -36,6 +37,11 @@ def built(name: str) -> Path:
     made_of = repr((compiler, facts.st_size, facts.st_mtime_ns, OPTIONS)).encode()
     key = sha256(source.read_bytes() + made_of).hexdigest()[:16]
     library = _cache() / f"{name}-{key}.so"
+    if {" ", ":"} & set(str(library)):  # which part the names in LD_PRELOAD
+        raise UsageError(
+            f"it would be kept as {library}, whose path may have no space and no colon; set "
+            "XDG_CACHE_HOME to another folder"
+        )
     if not library.is_file():
         _compile(compiler, source, library)
     return library

@@ -8,8 +8,10 @@ from jaxmem.native.build import built
 DEPTH = 4  # return addresses of a call site: eight foretell little more, one is that of a wrapper
 MOST_DEPTH = 32
 # The shell becomes the program, so that its number is the program's; it is not recorded itself.
+# What the user has loaded into programs is loaded too, after the recorder.
 _SHELL = (
-    "JAXMEM_RECORDING=$1 JAXMEM_DEPTH=$2 JAXMEM_CHILDREN=$3 JAXMEM_PROCESS=$$ LD_PRELOAD=$4; "
+    "JAXMEM_RECORDING=$1 JAXMEM_DEPTH=$2 JAXMEM_CHILDREN=$3 JAXMEM_PROCESS=$$; "
+    "LD_PRELOAD=$4${LD_PRELOAD:+:$LD_PRELOAD}; "
     "export JAXMEM_RECORDING JAXMEM_DEPTH JAXMEM_CHILDREN JAXMEM_PROCESS LD_PRELOAD; "
     'shift 4; exec "$@"'
 )

@@ -24,17 +24,22 @@ class Explained(NamedTuple):
 
 def explained(recording: Recording) -> Explained | None:
     """Tells how much the other requests of a recording foretell of each; None: no call sites."""
-    keys = recording.site_key if recording.site_key is not None else recording.site
-    if keys is None:
+    site = recording.site
+    if site is None or not recording.sites:
         return None
-    lifetime = log_lifetime(recording)
-    total = _mean_of_others(np.zeros(len(lifetime), np.int64), lifetime, np.zeros(len(lifetime)))
-    by_size = _mean_of_others(_groups(recording.size), lifetime, total)
+    keys = site if recording.site_key is None else recording.site_key
+    lifetime, total = _with_mean(recording)
     by_site = _mean_of_others(_groups(keys), lifetime, total)
     by_both = _mean_of_others(_groups(keys, recording.size), lifetime, by_site)
-    known = float(np.mean(recording.site >= 0)) if recording.site is not None else 0.0
-    size, site, both = (_share(lifetime, guess) for guess in (by_size, by_site, by_both))
-    return Explained(size, site, both, known)
+    site_share, both = (_share(lifetime, guess) for guess in (by_site, by_both))
+    known = float(np.mean(site >= 0))
+    return Explained(explained_by_size(recording), site_share, both, known)
+
+
+def explained_by_size(recording: Recording) -> float:
+    """Returns the share that other requests of the same size foretell of each: `Explained.size`."""
+    lifetime, total = _with_mean(recording)
+    return _share(lifetime, _mean_of_others(_groups(recording.size), lifetime, total))
 
 
 def explained_by(earlier: Recording, later: Recording) -> Explained | None:
@@ -55,10 +60,29 @@ def explained_by(earlier: Recording, later: Recording) -> Explained | None:
     return Explained(size, site, both, known)
 
 
+def known_sites(earlier: Recording, later: Recording) -> float:
+    """Returns the share of the later recording's call sites that the earlier one has too.
+
+    Raises:
+        ValueError: one of them has no call sites that compare between runs.
+    """
+    if earlier.site_key is None or later.site_key is None:
+        raise ValueError("call sites that do not compare between runs")
+    keys = np.setdiff1d(later.site_key, [UNKNOWN_KEY])
+    return float(np.isin(keys, earlier.site_key).mean()) if keys.size else 0.0
+
+
 def log_lifetime(recording: Recording) -> np.ndarray:
     """Returns the logarithm of each lifetime in requests: float64[R]."""
     never = recording.lifetime == NEVER
     return np.log(np.where(never, recording.requests, recording.lifetime))
+
+
+def _with_mean(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the log lifetimes, and for each the mean of the others: float64[R] both."""
+    lifetime = log_lifetime(recording)
+    one = np.zeros(len(lifetime), np.int64)
+    return lifetime, _mean_of_others(one, lifetime, np.zeros(len(lifetime)))
 
 
 def _groups(*columns: np.ndarray) -> np.ndarray:

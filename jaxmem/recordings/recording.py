@@ -61,6 +61,11 @@ class Recording:
         return self.requests + int(np.count_nonzero(self.lifetime != NEVER))
 
     @cached_property
+    def sites(self) -> int:
+        """The number of call sites that are known."""
+        return 0 if self.site is None else np.unique(self.site[self.site >= 0]).size
+
+    @cached_property
     def site_key(self) -> np.ndarray | None:
         """uint64[R]: what tells call sites apart in every run; 0: unknown; None: all are."""
         if self.site is None or self.call_sites is None:

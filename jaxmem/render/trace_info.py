@@ -1,7 +1,7 @@
 """The findings of `jaxmem trace info`, for a file and for a terminal: views of its results.json."""
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
 
 from rich import box
 from rich.table import Table
@@ -31,6 +31,35 @@ SizeBin = TypedDict(
     },
 )
 
+FORETOLD = ("lifetimes foretold", "by size", "by call site", "by both")
+
+
+class Shares(TypedDict):
+    """R^2 of log lifetimes, at most 1, and the share of the requests whose call site is known."""
+
+    size: float
+    site: NotRequired[float]  # this and what follows where there are call sites
+    both: NotRequired[float]
+    known: NotRequired[float]
+
+
+class Foretold(TypedDict):
+    """The same where there are call sites."""
+
+    size: float
+    site: float
+    both: float
+    known: float
+
+
+class Earlier(TypedDict):
+    """What results.json says of the earlier run, where one was named."""
+
+    trace: str
+    requests: int
+    known_sites: float  # share of the call sites that are known from it
+    explained: Foretold
+
 
 def trace_markdown(results: Results) -> str:
     """Writes table.md: the headroom, sizes with their lifetimes, and what the figures mean."""
@@ -41,6 +70,8 @@ def trace_markdown(results: Results) -> str:
     lines += ["", "Conventions:", ""]
     lines += [f"- {name}: {text}." for name, text in results["conventions"].items()]
     lines += ["", *(f"{note}\n" for note in _info_notes(results))]
+    lines += ["## Lifetimes", "", *_markdown(FORETOLD, _foretold_rows(results)), ""]
+    lines += [f"{note}\n" for note in _foretold_notes(results)]
     header = ["size (bytes)", "requests", "bytes in all", "median lifetime", "middle half", "never"]
     lines += [
         "## Requests by size",
@@ -53,8 +84,21 @@ def trace_markdown(results: Results) -> str:
 
 def trace_table(results: Results, width: int) -> Table:
     """Makes the table of the headroom for a terminal of `width` characters."""
+    table = _table(_headroom_header(results), _headroom_rows(results), width)
+    table.title = Text("\n".join(_facts(results)))
+    table.caption = Text("\n".join(_info_notes(results)), style="dim")
+    return table
+
+
+def foretold_table(results: Results, width: int) -> Table:
+    """Makes the table of what sizes and call sites foretell, for a terminal of `width`."""
+    table = _table(FORETOLD, _foretold_rows(results), width)
+    table.caption = Text("\n".join(_foretold_notes(results)), style="dim")
+    return table
+
+
+def _table(header: Sequence[str], rows: Sequence[list[str]], width: int) -> Table:
     table = Table(
-        title=Text("\n".join(_facts(results))),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -63,11 +107,10 @@ def trace_table(results: Results, width: int) -> Table:
         caption_justify="left",
         width=min(width, 100),
     )
-    for number, title in enumerate(_headroom_header(results)):
+    for number, title in enumerate(header):
         table.add_column(Text(title), justify="right" if number else "left", overflow="fold")
-    for row in _headroom_rows(results):
+    for row in rows:
         table.add_row(*map(Text, row))
-    table.caption = Text("\n".join(_info_notes(results)), style="dim")
     return table
 
 
@@ -167,6 +210,40 @@ def _size_row(row: SizeBin) -> list[str]:
     ]
 
 
-def _markdown(header: list[str], rows: list[list[str]]) -> list[str]:
+def _foretold_rows(results: Results) -> list[list[str]]:
+    rows = [["by the other requests", *_shares(results["explained"])]]
+    earlier = _earlier(results)
+    return rows + [[f"by the earlier {of['trace']}", *_shares(of["explained"])] for of in earlier]
+
+
+def _earlier(results: Results) -> list[Earlier]:
+    """Lists the earlier run, or nothing."""
+    return [results["earlier"]] if "earlier" in results else []
+
+
+def _shares(found: Shares | Foretold) -> list[str]:
+    by = (found["size"], found.get("site"), found.get("both"))
+    return [NO_FIGURE if share is None else f"{share:.2f}" for share in by]
+
+
+def _foretold_notes(results: Results) -> list[str]:
+    found: Shares = results["explained"]
+    sites = count(results["call_sites"], "call site")
+    return [
+        f"{sites}, of {100 * found['known']:.1f} % of the requests."
+        if "known" in found
+        else "There are no call sites.",
+        *(
+            f"{of['trace']}, an earlier run of {count(of['requests'], 'request')}, knows "
+            f"{100 * of['known_sites']:.1f} % of the call sites, "
+            f"{100 * of['explained']['known']:.1f} % of the requests."
+            for of in _earlier(results)
+        ),
+        "R^2 of the log lifetime: 1 is all of it, 0 what the mean of all tells, below 0 less. A "
+        "request is foretold by the mean of the others of its size, of its call site, or of both.",
+    ]
+
+
+def _markdown(header: Sequence[str], rows: list[list[str]]) -> list[str]:
     rule = "|:--" + "|--:" * (len(header) - 1) + "|"
     return [markdown_row(header), rule, *map(markdown_row, rows)]

@@ -297,6 +297,7 @@ class TraceRecordSettings(Settings):
 
     recorder: Literal["memray", "valgrind", "preload"] | None = None
     depth: Annotated[int, whole(0, 32)] = 4
+    children: bool = False
     python_objects: bool = False
     out: Folder = None
     overwrite: bool = False
@@ -306,13 +307,14 @@ class TraceRecordSettings(Settings):
 
 @dataclass(frozen=True)
 class TraceInfoSettings(Settings):
-    """`jaxmem trace info FILE`."""
+    """`jaxmem trace info [EARLIER] FILE`."""
 
     device: Device = None
     alignment: Alignment = None
     policies: Names | None = None
     out: Folder = None
     overwrite: bool = False
+    earlier: Folder = None  # EARLIER
     file: str = ""  # FILE
 
 

@@ -74,7 +74,11 @@ def test_the_whole_configuration_is_shown_and_nothing_runs(capsys, tmp_path, mon
 def test_the_configuration_of_a_verb_that_takes_a_file_has_it(capsys):
     shown = yaml.safe_load(told(capsys, "trace", "info", "a=1.csv", "alignment=1", "--cfg", "job"))
     assert (shown["file"], shown["alignment"]) == ("a=1.csv", 1)
-    assert "file" not in yaml.safe_load(told(capsys, "trace", "info", "--cfg", "job"))
+    shown = yaml.safe_load(told(capsys, "trace", "info", "--cfg", "job"))
+    assert not {"file", "earlier"} & set(shown)
+    words = ["a=1.csv", "alignment=1", "b.csv"]  # whatever stands between
+    shown = yaml.safe_load(told(capsys, "trace", "info", *words, "--cfg", "job"))
+    assert (shown["earlier"], shown["file"], shown["alignment"]) == ("a=1.csv", "b.csv", 1)
     shown = told(capsys, "trace", "record", "out=x.npz", "--cfg", "job", "--", "ls", "--cfg")
     assert yaml.safe_load(shown)["out"] == "x.npz"
 

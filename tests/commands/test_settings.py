@@ -133,7 +133,9 @@ def try_values(usual: list, cases: int, seed: int) -> None:
     for _ in range(cases):
         verb, config = chance.choice(usual)
         key, value = chance.choice(keys_of(config)), chance.choice(VALUES)
-        for name, nothing in ((VERBS[verb].argument, "file"), (VERBS[verb].command, ["ls"])):
+        kind = VERBS[verb]
+        words = ((kind.argument, "file"), (kind.ahead, None), (kind.command, ["ls"]))
+        for name, nothing in words:
             config = {**config, name: nothing} if name else config
         try:
             given = with_value(config, f"{key}={value}")
@@ -178,7 +180,7 @@ def test_many_lines_with_any_word_are_read_or_refused(usual, capsys):
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_file_of_a_verb_says_what_its_dataclass_does(verb):
     given, usual = composed(verb, []), VERBS[verb].settings().plain()
-    for words in (VERBS[verb].argument, VERBS[verb].command):
+    for words in (VERBS[verb].argument, VERBS[verb].ahead, VERBS[verb].command):
         usual.pop(words, None)
     assert usual == given
     assert list(usual) == list(given)  # as config.yaml has them

@@ -19,7 +19,7 @@ KEYS = {
     *("live_blocks", "never_freed", "rank_correlation", "headroom", "factors", "failed_requests"),
     *("failed_bytes", "high_water_mark", "arena_needed", "threshold", "conventions"),
     *("sizes", "live", "versions", "device", "stacked", "most_holes", "offline_method"),
-    *("lower_bound", "by_best_fit", "notes", "verdict"),
+    *("lower_bound", "by_best_fit", "notes", "verdict", "call_sites", "explained"),
 }
 SHIPPED = scorer_file._SHIPPED
 BUFFERS = "id,lower,upper,size\n" + "\n".join(
@@ -79,6 +79,70 @@ def test_a_recording_leaves_figures_a_table_and_one_picture(trace, tmp_path, cap
     assert results["verdict"] in table
     with Image.open(tmp_path / "info" / "info.png") as picture:
         assert picture.size == (2000, 1560)
+
+
+def with_sites(path, names: str) -> None:
+    """Writes a recording: blocks of the first call site die at once, those of the second never."""
+    lines = ["op,id,size,site"]
+    for number in range(40):
+        lines.append(f"a,{number},{16 + number % 3},{names[number % 2]}")
+        lines += [] if number % 2 else [f"f,{number},,"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_it_says_what_call_sites_and_sizes_foretell(trace, tmp_path, capsys):
+    with_sites(trace, "pq")
+    results = figures_of(tmp_path, "best")
+    found = results["explained"]
+    assert (results["call_sites"], found["known"]) == (2, 1.0)
+    # Which of two call sites it is decides nearly all, and the size nothing.
+    assert found["site"] > 0.9 > 0.1 > found["size"]
+    assert found["both"] > 0.9
+    row = [f"{found[by]:.2f}" for by in ("size", "site", "both")]
+    page = (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+    assert f"| by the other requests | {' | '.join(row)} |" in page
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"by the other requests {' '.join(row)}" in printed
+    assert "2 call sites, of 100.0 % of the requests." in page
+    assert "2 call sites, of 100.0 % of the requests." in printed
+
+
+def test_an_earlier_run_foretells_a_recording(trace, tmp_path, capsys):
+    with_sites(trace, "pq")
+    with_sites(tmp_path / "past.csv", "qp")  # the call sites have changed roles
+    with_sites(tmp_path / "same.csv", "pz")
+    alone = figures_of(tmp_path, "best")
+    told = {}
+    for name in ("past", "same"):
+        capsys.readouterr()
+        command = ["trace", "info", f"{name}.csv", "small.csv", "alignment=1", "policies=[best]"]
+        assert main([*command, "out=info", "overwrite=true"]) == 0
+        results = json.loads((tmp_path / "info" / "results.json").read_text(encoding="utf-8"))
+        told[name] = results.pop("earlier")
+        # All else is said of the recording, as without the other.
+        changing = {"command", "versions", "device"}
+        assert {key: results[key] for key in results if key not in changing} == {
+            key: alone[key] for key in alone if key not in changing
+        }
+        row = [f"{told[name]['explained'][by]:.2f}" for by in ("size", "site", "both")]
+        page = (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+        assert f"| by the earlier {name} | {' | '.join(row)} |" in page
+        printed = " ".join(capsys.readouterr().out.split())
+        assert f"by the earlier {name} {' '.join(row)}" in printed
+        assert f"{name}, an earlier run of 40 requests, knows" in printed
+    assert told["past"]["explained"]["site"] < -1
+    assert (told["past"]["known_sites"], told["past"]["explained"]["known"]) == (1, 1)
+    assert told["same"]["explained"]["site"] > 0.4
+    assert (told["same"]["known_sites"], told["same"]["explained"]["known"]) == (0.5, 0.5)
+
+
+def test_without_call_sites_the_size_alone_foretells(trace, tmp_path, capsys):
+    results = figures_of(tmp_path, "best")
+    assert results["call_sites"] == 0
+    assert list(results["explained"]) == ["size"]
+    assert "no call sites" in capsys.readouterr().out
+    page = (tmp_path / "info" / "table.md").read_text(encoding="utf-8")
+    assert f"| by the other requests | {results['explained']['size']:.2f} | - | - |" in page
 
 
 def test_policies_and_alignment_can_be_chosen(trace, tmp_path):
@@ -221,10 +285,18 @@ def test_the_learned_policy_of_the_package_is_played_by_name(trace, tmp_path, mo
         (["small.csv", "device=1"], "device=1 is for snapshots of CUDA memory"),
         (["small.csv", "device=x"], "device is 'x'; the number of a device"),
         ([], "trace info: which file?"),
+        (["small.csv", "sites.csv"], "small.csv has no call sites that mean the same in every run"),
+        (["sites.csv", "small.csv"], "small.csv has no call sites that mean the same in every run"),
+        (["sites.csv", "sites.csv"], "sites.csv is named twice; name an earlier run"),
+        (["absent.csv", "sites.csv"], "absent.csv: cannot be read (no such file"),
+        (["sites.csv", "absent.csv"], "absent.csv: cannot be read (no such file"),
+        (["a.csv", "b.csv", "c.csv"], "trace info: a.csv b.csv c.csv are 3 files; usage: jaxmem"),
+        (["sites.csv", "earlier=small.csv"], "jaxmem trace info has no 'earlier'"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(trace, tmp_path, capsys, arguments, said):
     (tmp_path / "empty.csv").touch()
+    with_sites(tmp_path / "sites.csv", "pq")
     (tmp_path / "bad.safetensors").write_bytes(b"half of a file")
     (tmp_path / "huge.csv").write_text("op,id,size\na,1,4000000000\n", encoding="utf-8")
     (tmp_path / "vast.csv").write_text(f"op,id,size\na,1,{2**60}\n", encoding="utf-8")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from jaxmem.arena.arena import NEVER
+from jaxmem.configuration import UsageError
 from jaxmem.native.recorder import recorder_words
 from jaxmem.recordings import Recording, TraceError, read_trace
 
@@ -258,6 +259,23 @@ def test_children_write_logs_of_their_own(compiled, tmp_path):
     assert all(read_trace(log).size.tolist() == [555] * 50 for log in logs)
 
 
+def test_a_child_that_becomes_another_program_writes_that_ones_log(compiled, tmp_path):
+    other = compiled("for (int k = 0; k < 10; k++) malloc(99);")
+    program = compiled(f"""
+        malloc(11111);
+        pid_t child = fork();
+        if (!child) {{ malloc(22222); execl("{other}", "{other}", (char *)0); }}
+        waitpid(child, 0, 0);
+        malloc(33333);
+    """)
+    found = recorded(tmp_path, program, children=True)
+    assert found.size[found.size > 10000].tolist() == [11111, 33333]
+    (log,) = tmp_path.glob("log.*")
+    child = read_trace(log)
+    assert (child.about.program, Counter(child.size.tolist())[99]) == (other, 10)
+    assert 22222 not in child.size
+
+
 def test_forks_beside_threads_hang_nowhere(compiled, tmp_path):
     program = compiled(
         '#include "all.h"\n'
@@ -329,6 +347,24 @@ def test_a_static_program_leaves_no_log(compiled, tmp_path):
     done = run(tmp_path / "log", program)
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert not (tmp_path / "log").exists()
+
+
+def test_what_the_user_loads_into_programs_is_loaded_too(compiled, tmp_path):
+    library = compiled(
+        '#include "all.h"\npid_t getppid(void) { return -77; }',
+        *("-shared", "-fPIC"),
+        whole=True,
+    )
+    program = compiled("free(malloc(4321)); return getppid() == -77 ? 5 : 6;")
+    log = tmp_path / "log"
+    assert run(log, program, env={**os.environ, "LD_PRELOAD": library}).returncode == 5
+    assert 4321 in read_trace(log).size
+
+
+def test_a_cache_that_the_dynamic_loader_cannot_be_told_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of me"))
+    with pytest.raises(UsageError, match="may have no space and no colon"):
+        recorder_words("log", ["ls"])
 
 
 def test_errno_is_the_programs_own(compiled, tmp_path):

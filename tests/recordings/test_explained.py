@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.recordings.explained import explained, explained_by
+from jaxmem.recordings.explained import explained, explained_by, explained_by_size, known_sites
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.sites import call_sites
+
+CALLED = call_sites(["f3"])
 
 
 def random_recording(seed: int, requests: int = 300) -> Recording:
@@ -79,12 +81,20 @@ def test_one_run_foretells_another_by_names_and_not_by_numbers(seed):
     assert found.both == pytest.approx(share(value, [both.get((a, w), b) for a, w, b in pairs]))
     assert found.known == np.mean(other.site >= 0)
     assert explained_by(one, one).site > 0.2
+    assert known_sites(one, other) == 1.0
+    fewer = Recording("f", one.size[:1], one.lifetime[:1], one.site[:1] * 0, call_sites=CALLED)
+    assert known_sites(fewer, other) == pytest.approx(1 / 6)
 
 
 def test_without_call_sites_nothing_is_said():
     bare = Recording("r", np.array([8, 8]), np.array([1, 1]))
     assert explained(bare) is None
+    assert explained_by_size(bare) == 1.0
+    unknown = Recording("r", bare.size, bare.lifetime, np.array([-1, -1], np.int32))
+    assert (explained(unknown), unknown.sites, random_recording(0).sites) == (None, 0, 6)
     assert explained_by(bare, random_recording(0)) is None
+    with pytest.raises(ValueError, match="do not compare"):
+        known_sites(random_recording(0), bare)
 
 
 def test_where_all_lifetimes_are_equal_there_is_nothing_to_explain():
@@ -97,5 +107,5 @@ def test_another_programs_call_sites_are_unknown():
     names = tuple(f"other{number}" for number in range(6))
     other = Recording("o", one.size, one.lifetime, one.site, call_sites=call_sites(names))
     found = explained_by(one, other)
-    assert found.known == 0
+    assert found.known == known_sites(one, other) == 0
     assert found.site < 0.01

@@ -22,6 +22,8 @@ RESULTS = {
     "largest": 4001,
     "never_freed": 1 / 3,
     "rank_correlation": None,
+    "call_sites": 1,
+    "explained": {"size": 0.25, "site": 0.5, "both": -0.125, "known": 0.5},
     "headroom": {
         "unbounded": {"best": 1.25},
         "bounded": {"best": 1.5},
@@ -90,6 +92,8 @@ def test_the_table_of_a_recording():
     assert "| 1 B to 2 B | 3 | 3 | 2 | 1 to never | 30.0 % |" in page
     assert "rank correlation of size and lifetime: not defined" in page
     assert "at most 1 block and 4,096 bytes (4 KiB) live" in page
+    assert "| by the other requests | 0.25 | 0.50 | -0.12 |" in page
+    assert "1 call site, of 50.0 % of the requests." in page
     assert "- bounded: one hole at the start." in page
     assert "Offline: the 2 blocks" in page
     assert "two-ended" not in page  # nobody plays with a threshold here
@@ -101,6 +105,16 @@ def test_the_table_for_a_terminal_is_a_view_of_the_same():
     assert [str(row[0]) for row in cells] == ["best-fit", "1.2500", "1.5000", "0.00", "<0.01"]
     assert [str(row[1]) for row in cells[:1]] == ["offline (annealed)"]
     assert table.width == 80
+
+
+def test_an_earlier_run_has_a_row_of_its_own():
+    foretold = {"size": 0.1, "site": 0.7, "both": 0.8, "known": 0.995}
+    earlier = {"trace": "monday", "requests": 2, "known_sites": 0.9, "explained": foretold}
+    page = trace_markdown({**RESULTS, "earlier": earlier})
+    assert "| by the earlier monday | 0.10 | 0.70 | 0.80 |" in page
+    said = "monday, an earlier run of 2 requests, knows 90.0 % of the call sites, 99.5 % of the"
+    assert said in page
+    assert "earlier" not in trace_markdown(RESULTS)
 
 
 CUDA = {
