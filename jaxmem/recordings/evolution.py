@@ -19,7 +19,8 @@ from jaxmem.extras import how_to_get
 from jaxmem.recordings import Recording
 from jaxmem.recordings.history import history_of
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, HoleScorer
-from jaxmem.recordings.replay import Chunk, Played, ReplayEvents, step
+from jaxmem.recordings.replay import Chunk, ReplayEvents
+from jaxmem.recordings.side_by_side import arenas_of, events_served, side_by_side
 
 # Small blocks low and large ones high, otherwise in the tightest hole: where learning begins.
 BEGINNING = {"address*size": 1.0, "tightest": 0.1}
@@ -71,14 +72,15 @@ def evolve(
         raise ValueError("no recordings to learn from; at least one is needed")
     strategy = _strategy(config)
     rng = np.random.default_rng(config.seed)
-    chunks, cells = _side_by_side(streams, config.factors)
-    blocks = max(events.blocks for events in streams) + 1
-    losses = jax.jit(partial(_losses, slots=config.slots, blocks=blocks))
+    chunks, blocks = side_by_side(streams)
+    cells = arenas_of(streams, config.factors)
     for _ in range(config.generations):
         drawn = rng.choice(len(streams), min(config.recordings, len(streams)), replace=False)
         asked = strategy.ask()
         played = jax.tree.map(lambda column, drawn=drawn: column[drawn], chunks)
-        found = losses(jnp.asarray(np.array(asked, np.float32)), prior, played, cells[drawn])
+        weights = jnp.asarray(np.array(asked, np.float32))
+        scorers = HoleScorer(weights, jnp.broadcast_to(prior, (len(weights), len(prior))))
+        found = _losses(scorers, played, cells[drawn], config.slots, blocks)
         strategy.tell(asked, np.asarray(found, np.float64).tolist())
         mean = np.asarray(strategy.result.xfavorite, np.float32)
         yield HoleScorer(jnp.asarray(mean), jnp.asarray(prior)), float(np.mean(found))
@@ -98,41 +100,11 @@ def _strategy(config: EvolutionConfig) -> Any:
     return cma.CMAEvolutionStrategy(beginning, config.deviation, options)
 
 
-def _side_by_side(
-    streams: Sequence[ReplayEvents], factors: Sequence[float]
-) -> tuple[Chunk, jax.Array]:
-    """All events, [D, E], and the arenas in units, int32[D, C]."""
-    length = max(len(events.frees) for events in streams)
-    blocks = max(events.blocks for events in streams)
-    padded = [events.padded(length, blocks) for events in streams]
-    chunks = jax.tree.map(lambda *columns: jnp.asarray(np.stack(columns)), *padded)
-    cells = [[int(factor * events.peak_live) for factor in factors] for events in streams]
-    return chunks, jnp.asarray(cells, jnp.int32)
-
-
+@partial(jax.jit, static_argnums=(3, 4))
 def _losses(
-    weights: jax.Array, prior: jax.Array, chunks: Chunk, cells: jax.Array, slots: int, blocks: int
+    scorers: HoleScorer, chunks: Chunk, cells: jax.Array, slots: int, blocks: int
 ) -> jax.Array:
-    """The mean loss of each weights: float32[P] of float32[P, F]."""
-
-    def alone(weights: jax.Array, chunk: Chunk, cells: jax.Array) -> jax.Array:
-        scorer = HoleScorer(weights, prior)
-
-        def turn(
-            carry: tuple[Played, jax.Array], event: Chunk
-        ) -> tuple[tuple[Played, jax.Array], None]:
-            state, served = carry
-            state, failed = step(state, event, scorer)
-            going = (served == jnp.floor(served)) & ~failed & ~state.table.full
-            # Whole while nothing has failed.
-            return (state, jnp.where(going, served + 1, jnp.floor(served) + 0.5)), None
-
-        begin = (Played.new(cells, slots, blocks), jnp.zeros(()))
-        (_, served), _ = jax.lax.scan(turn, begin, chunk)
-        share = served / chunk.frees.shape[0]
-        return jnp.where(served == jnp.floor(served), 0.0, 1.0 - share / 2)
-
-    over_arenas = jax.vmap(alone, in_axes=(None, None, 0))
-    over_streams = jax.vmap(over_arenas, in_axes=(None, 0, 0))
-    over_weights = jax.vmap(over_streams, in_axes=(0, None, None))
-    return over_weights(weights, chunks, cells).mean(axis=(1, 2))
+    """Computes the mean loss of each of P scorers: float32[P]."""
+    events = chunks.frees.shape[-1]
+    served = events_served(scorers, chunks, cells, slots, blocks)
+    return jnp.where(served == events, 0.0, 1.0 - (served + 0.5) / events / 2).mean(axis=(1, 2))

@@ -37,6 +37,7 @@ class Known(struct.PyTreeNode):
     begins: jax.Array  # bool[]
     usual: jax.Array  # float32[]  of sizes in units
     given: jax.Array  # bool[]  best fit places it, whatever the weights
+    foretold: jax.Array  # int32[]  requests, the lifetime by a profile; UNFORETOLD: none
 
 
 class Live(struct.PyTreeNode):

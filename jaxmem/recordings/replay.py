@@ -19,9 +19,11 @@ from flax import struct
 
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.recordings import Recording
+from jaxmem.recordings.class_rule import ClassRule
 from jaxmem.recordings.history import history_of
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import BEYOND, HoleTable, Order, new_hole_table
+from jaxmem.recordings.profile import UNFORETOLD
 
 EVENTS_PER_CHUNK = 2048  # events
 LEAST_SLOTS = 64
@@ -30,7 +32,7 @@ ARENA_FACTOR = (
     1.2  # times peak live: the arenas that a recording is played in, as far as they are known
 )
 
-BytePlayer = Order | HoleScorer
+BytePlayer = Order | HoleScorer | ClassRule
 ReportShare = Callable[[float], None]  # told the share of the events that is done, 0 .. 1
 
 
@@ -52,6 +54,7 @@ class ReplayEvents:
     block: np.ndarray  # int32[E]  a number is used again when its block is freed
     request: np.ndarray  # int64[E]  the request that is allocated or freed
     given: int = 0  # requests at the beginning that best fit places where a scorer plays
+    foretold: np.ndarray | None = None  # int32[R]  lifetimes by a profile, where there is one
 
     @cached_property
     def units(self) -> np.ndarray:
@@ -95,6 +98,9 @@ class ReplayEvents:
             "begins": history.begins,
             "usual": history.usual - np.float32(np.log(self.alignment)),
             "given": np.arange(len(self.units)) < self.given,
+            "foretold": np.full(len(self.units), UNFORETOLD, np.int32)
+            if self.foretold is None
+            else self.foretold,
         }
         known: dict[str, Any] = {
             name: np.pad(of[self.request], filled) for name, of in columns.items()

@@ -1,0 +1,101 @@
+"""Policies learned from the runs of one program, in files: a profile, and the rule that uses it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from jaxmem.arena.arena import NEVER
+from jaxmem.carded_file import PolicyFileError, read_policy_file, write_policy_file
+from jaxmem.read_back import brief
+from jaxmem.recordings.class_rule import (
+    CLASSES,
+    FITS,
+    LONG,
+    SMALL,
+    ClassRule,
+    RuleNumbers,
+    class_rule,
+)
+from jaxmem.recordings.profile import CONTEXTS, Profile
+from jaxmem.recordings.replay import ReplayEvents
+
+PROFILED_FORMAT = "jaxmem-profiled-1"
+
+
+@dataclass(frozen=True)
+class ProfiledPolicy:
+    """A class rule, and the profile by which lifetimes are foretold to it."""
+
+    profile: Profile
+    rule: RuleNumbers
+    training: Mapping[str, object] = field(default_factory=dict)  # runs, settings, arenas needed
+
+    def playing(self, events: ReplayEvents) -> tuple[ReplayEvents, ClassRule]:
+        """Returns the events of a recording with lifetimes foretold, and who plays them."""
+        foretold = self.profile.foretold(events.recording)
+        return replace(events, foretold=foretold), class_rule(self.rule)
+
+
+def save_profiled(path: Path | str, policy: ProfiledPolicy) -> None:
+    """Writes a policy, whole or not at all."""
+    rule = policy.rule
+    fits = {name: FITS[fit] for name, fit in zip(CLASSES, rule.fits, strict=True)}
+    card = {
+        "format": PROFILED_FORMAT,
+        "contexts": list(CONTEXTS),
+        "rule": {"long": rule.long, "parts": rule.parts, "fits": fits},
+        "training": dict(policy.training),
+    }
+    write_policy_file(path, policy.profile._asdict(), card)
+
+
+def profiled_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object) -> ProfiledPolicy:
+    """Makes the policy of what its file holds.
+
+    Raises:
+        PolicyFileError: it is of another version, or cannot be played by.
+    """
+    if not isinstance(card, dict) or card.get("format") != PROFILED_FORMAT:
+        raise PolicyFileError(f"{path}: no policy of format {PROFILED_FORMAT}")
+    if card.get("contexts") != list(CONTEXTS):
+        raise PolicyFileError(
+            f"{path}: its contexts are {brief(card.get('contexts'))}; this version's {CONTEXTS}"
+        )
+    key, lifetime = arrays.get("key"), arrays.get("lifetime")
+    if (
+        key is None
+        or lifetime is None
+        or (key.dtype, lifetime.dtype) != (np.uint64, np.int32)
+        or key.ndim != 1
+        or key.shape != lifetime.shape
+    ):
+        raise PolicyFileError(f"{path}: key and lifetime are not one uint64 and one int32 each")
+    if np.any(key[1:] <= key[:-1]) or np.any(lifetime < 1):
+        raise PolicyFileError(f"{path}: a key out of order, or a lifetime below 1")
+    training = card.get("training")
+    return ProfiledPolicy(
+        Profile(key, lifetime),
+        _rule_of(path, card.get("rule")),
+        training if isinstance(training, dict) else {},
+    )
+
+
+def load_profiled(path: Path | str) -> ProfiledPolicy:
+    """Loads the policy in a file of `save_profiled`; nothing in it is executed.
+
+    Raises:
+        PolicyFileError: no such file, or no such policy.
+    """
+    return profiled_of(path, *read_policy_file(path, path))
+
+
+def _rule_of(path: Path | str, found: object) -> RuleNumbers:
+    """Returns the rule of a card, if it is one that there is."""
+    if isinstance(found, dict) and isinstance(fits := found.get("fits"), dict):
+        long, parts = found.get("long"), found.get("parts")
+        places = [FITS.index(fit) for name in CLASSES if (fit := fits.get(name)) in FITS]
+        if long in (*LONG, NEVER - 1) and parts in SMALL and len(places) == len(CLASSES):
+            return RuleNumbers(long, parts, (places[0], places[1], places[2], places[3]))
+    raise PolicyFileError(f"{path}: its card has no rule of this version")
