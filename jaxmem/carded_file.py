@@ -11,6 +11,7 @@ from safetensors.numpy import save
 
 from jaxmem.whole_files import write_whole
 
+POLICY_FILE = "policy.safetensors"  # in a run folder
 # What safetensors and JSON raise over a file that is none, or no longer one.
 DAMAGE = (SafetensorError, OSError, ValueError, TypeError, AttributeError, RecursionError, KeyError)
 

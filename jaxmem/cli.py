@@ -18,6 +18,7 @@ from jaxmem.standard_streams import is_lost, lenient_streams
 from jaxmem.usage import HELP, help_of, help_of_all, help_of_many
 from jaxmem.verbs import FLAGS, VERBS
 
+RUNS = "workload=runs"  # what `train` learns from, with settings of its own
 SHOW_FLAG = "--cfg"  # as Hydra has it: the configuration, and no run
 OVERRIDE = re.compile("=|^[-+~]")  # what is no file, but a setting or a flag
 MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
@@ -142,13 +143,20 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
     """Splits the words into the verb, which may be of two words, and the others."""
     for many in (1, 2):
         if (verb := " ".join(words[:many])) in VERBS:
-            return verb, words[many:]
+            return _of_runs(verb, words[many:])
     first = words[0]
     if first in renamed.RENAMED_VERBS:
         raise UsageError(f"{first} is called {renamed.RENAMED_VERBS[first]} now: see jaxmem help")
     if below := _below(first):
         raise UsageError(f"{first}: one of {', '.join(below)}")
     raise UsageError(f"unknown command {first!r}; one of {', '.join(VERBS)}")
+
+
+def _of_runs(verb: str, words: list[str]) -> tuple[str, list[str]]:
+    """Returns `train runs` in place of `train` where it is asked for, by `workload=runs`."""
+    if verb == "train" and RUNS in words:
+        return "train runs", [word for word in words if word != RUNS]
+    return verb, words
 
 
 def _below(first: str) -> list[str]:

@@ -34,6 +34,16 @@ VERBS = {
             "hydra.launcher.partition=gpu",
         ),
     ),
+    "train runs": Verb(
+        settings=verbs.TrainRunsSettings,
+        summary="learn a policy for a program from recordings of its earlier runs",
+        usage="jaxmem train workload=runs 'workload.paths=[RUN,...]' [key=value ...]",
+        examples=(
+            "jaxmem train workload=runs 'workload.paths=[1.npz,2.npz,3.npz]' out=runs/mine",
+            "jaxmem train workload=runs workload.family=convnet held_out=2",
+            "jaxmem trace info 4.npz 'policies=[first,best,two_ended,runs/mine]'",
+        ),
+    ),
     "search": Verb(
         settings=verbs.SearchSettings,
         summary="find the settings with which training fails least",

@@ -16,8 +16,9 @@ from jaxmem.recordings.explained import explained, explained_by, explained_by_si
 from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA
 from jaxmem.recordings.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
 from jaxmem.recordings.packing import check_packing, deaths_of, packing_lines
+from jaxmem.recordings.policy_file import load_byte_policy
 from jaxmem.recordings.replay import ReplayEvents, events_of, least_alignment
-from jaxmem.recordings.scorer_file import SCORERS, load_scorer
+from jaxmem.recordings.scorer_file import SCORERS
 from jaxmem.recordings.shape import live_curve, rank_correlation, size_histogram
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.trace_info import foretold_table, trace_markdown, trace_table
@@ -209,12 +210,12 @@ def check_policies(names: Sequence[str] | None) -> Sequence[str]:
             )
         if name in allowed:
             continue
-        if not name.endswith(".safetensors"):
+        if not (name.endswith(".safetensors") or os.path.isdir(name)):
             raise UsageError(
                 f"policies: unknown policy {name!r}{nearest(name, allowed)} (or a file "
-                "NAME.safetensors of a learned one)"
+                "NAME.safetensors of a learned one, or a run folder of jaxmem train workload=runs)"
             )
-        checked(load_scorer, name)
+        checked(load_byte_policy, name)
     if len(set(names)) < len(names):
         raise UsageError(f"policies is {list(names)}; name each once")
     return names

@@ -4,11 +4,12 @@ import dataclasses
 import shlex
 from typing import Any
 
+from jaxmem.carded_file import POLICY_FILE
 from jaxmem.commands import checked, grid, tell_where, terminal, training_of
 from jaxmem.commands.compare import compared_policies, draw_pictures, show
 from jaxmem.commands.multihost import WRITTEN, join_hosts, train_along
 from jaxmem.commands.resume import resumed
-from jaxmem.commands.training_run import POLICY_FILE, TrainingRun, save_learned
+from jaxmem.commands.training_run import TrainingRun, save_learned
 from jaxmem.evaluation.compare import Comparison, answer
 from jaxmem.evaluation.question import Question, question_of
 from jaxmem.evaluation.tightness import check_tight

@@ -10,6 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
+from jaxmem.carded_file import POLICY_FILE
 from jaxmem.commands import checked
 from jaxmem.learning.checkpoint import Checkpointing, Checkpoints
 from jaxmem.learning.loop import Listener
@@ -21,7 +22,6 @@ from jaxmem.policies.policy_file import save_policy
 from jaxmem.run_folder import CHECKPOINTS, RunFolder
 from jaxmem.settings.verbs import SearchSettings, TrainSettings
 
-POLICY_FILE = "policy.safetensors"
 TERMINATED = 143  # exit status after SIGTERM, as a shell has it
 
 

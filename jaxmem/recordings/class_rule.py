@@ -58,6 +58,11 @@ class RuleNumbers(NamedTuple):
     fits: tuple[int, int, int, int]  # places in `FITS`, by class
 
     @property
+    def is_best_fit(self) -> bool:
+        """Tells whether all classes go where best-fit puts them."""
+        return set(self.fits) == {FITS.index("best, low end")}
+
+    @property
     def words(self) -> list[str]:
         """Says where each class goes."""
         return [f"{name}: {FITS[fit]}" for name, fit in zip(CLASSES, self.fits, strict=True)]

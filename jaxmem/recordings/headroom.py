@@ -14,6 +14,8 @@ from jaxmem.recordings.hole_scorer import HoleScorer, Live, blocks_are_tiny
 from jaxmem.recordings.offline_packing import MOST_STACKED, PLACED, offline_packing
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.packing import Packing
+from jaxmem.recordings.policy_file import load_byte_policy
+from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import (
     ARENA_FACTOR,
     MOST_UNITS,
@@ -22,7 +24,6 @@ from jaxmem.recordings.replay import (
     ReplayEvents,
     replay,
 )
-from jaxmem.recordings.scorer_file import load_scorer
 from jaxmem.render.trace_verdict import Ratios
 from jaxmem.rules import BOUNDED, ORDERED
 
@@ -97,13 +98,13 @@ def headroom(
     peak = events.peak_live
     threshold = max(1, peak // SMALL_SHARE)
     check_room(events)
-    players = [_Arenas(events, name, _player(name, threshold)) for name in policies]
+    players = [_arenas(events, name, threshold) for name in policies]
     _play_side_by_side(players, report)
     report("packing offline")
     packing = offline_packing(events.recording, events.units, report)
     lowest = min(players, key=lambda player: player.needed)
     if lowest.needed < packing.height:  # what is placed online can be placed offline
-        start = replay(events, lowest.needed, lowest.player).start
+        start = replay(lowest.events, lowest.needed, lowest.player).start
         packing = packing._replace(start=start, height=lowest.needed, method=lowest.name)
     return Headroom(
         peak_live=peak,
@@ -144,8 +145,14 @@ def units_needed(
     return arenas.needed_units()
 
 
-def _player(name: str, threshold: int) -> BytePlayer:
-    return order_of(name, threshold) if name in ORDERED else load_scorer(name)
+def _arenas(events: ReplayEvents, name: str, threshold: int) -> "_Arenas":
+    """Returns the arenas of a policy, which its profile, where it has one, foretells lifetimes."""
+    if name in ORDERED:
+        return _Arenas(events, name, order_of(name, threshold))
+    policy = load_byte_policy(name)
+    if isinstance(policy, ProfiledPolicy):
+        return _Arenas(policy.foretold(events), name, policy.player)
+    return _Arenas(events, name, policy)
 
 
 def _arena_units(factor: float, peak: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.carded_file import PolicyFileError, read_policy_file, write_policy_file
+from jaxmem.carded_file import PolicyFileError, write_policy_file
 from jaxmem.read_back import brief
 from jaxmem.recordings.class_rule import (
     CLASSES,
@@ -32,10 +32,14 @@ class ProfiledPolicy:
     rule: RuleNumbers
     training: Mapping[str, object] = field(default_factory=dict)  # runs, settings, arenas needed
 
-    def playing(self, events: ReplayEvents) -> tuple[ReplayEvents, ClassRule]:
-        """Returns the events of a recording with lifetimes foretold, and who plays them."""
-        foretold = self.profile.foretold(events.recording)
-        return replace(events, foretold=foretold), class_rule(self.rule)
+    @property
+    def player(self) -> ClassRule:
+        """Makes the player of events that have their lifetimes foretold."""
+        return class_rule(self.rule)
+
+    def foretold(self, events: ReplayEvents) -> ReplayEvents:
+        """Returns the events of a recording with their lifetimes foretold."""
+        return replace(events, foretold=self.profile.foretold(events.recording))
 
 
 def save_profiled(path: Path | str, policy: ProfiledPolicy) -> None:
@@ -80,15 +84,6 @@ def profiled_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object
         _rule_of(path, card.get("rule")),
         training if isinstance(training, dict) else {},
     )
-
-
-def load_profiled(path: Path | str) -> ProfiledPolicy:
-    """Loads the policy in a file of `save_profiled`; nothing in it is executed.
-
-    Raises:
-        PolicyFileError: no such file, or no such policy.
-    """
-    return profiled_of(path, *read_policy_file(path, path))
 
 
 def _rule_of(path: Path | str, found: object) -> RuleNumbers:

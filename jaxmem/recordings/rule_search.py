@@ -27,22 +27,9 @@ from jaxmem.recordings.replay import (
     replay,
 )
 from jaxmem.recordings.side_by_side import arenas_of, events_served, side_by_side
+from jaxmem.settings.learner import RuleSearchConfig
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RuleSearchConfig:
-    """How a class rule is looked for."""
-
-    factors: tuple[float, ...] = (1.02, 1.05, 1.1, 1.15)  # arenas over peak live units
-    screened: float = 1.05  # that in which all rules play one run
-    kept: int = 320  # rules that then play all runs in all arenas
-    finalists: int = 24  # rules of which the arena needed is found
-    widest: float = 2.0  # arena over peak live; more is not looked for
-    precision: float = 0.0005  # of the arena needed, in peak live
-    most_slots: int = 512  # holes that an arena may have; one more counts as a failure
-    batch: int = 1024  # arenas side by side
 
 
 @dataclass(frozen=True)
@@ -70,7 +57,7 @@ def foretold_by_others(runs: Sequence[Recording], alignment: int) -> list[Replay
 
 def find_rule(
     streams: Sequence[ReplayEvents],
-    config: RuleSearchConfig = RuleSearchConfig(),
+    config: RuleSearchConfig,
     report: Report = lambda doing: None,
 ) -> FoundRule:
     """Finds the class rule that needs least memory on the geometric mean over D runs.

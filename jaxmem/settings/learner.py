@@ -310,3 +310,26 @@ class EvaluationConfig(Settings):
         *(0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12),  # in reward
         ALONE,
     )
+
+
+Factor = Annotated[float, Limit("a number from 1 to 8", lambda factor: 1.0 <= factor <= 8.0)]
+
+
+@dataclass(frozen=True)
+class RuleSearchConfig(Settings):
+    """How the class rule of a program is looked for, on its own runs."""
+
+    SECTION: ClassVar[str] = "learner"
+
+    screened: Factor = 1.05  # arena over peak live units in which all rules play one run
+    factors: Annotated[tuple[Factor, ...], some("a list of numbers from 1 to 8")] = (
+        *(1.02, 1.05, 1.1, 1.15),  # in which the better ones play all runs
+    )
+    kept: Count = 320  # rules that do
+    finalists: Count = 24  # rules of which the arena needed is found
+    widest: Factor = 2.0  # arena over peak live; more is not looked for
+    precision: Annotated[
+        float, Limit("a number above 0, at most 0.1", lambda share: 0.0 < share <= 0.1)
+    ] = 0.0005  # of the arena needed, in peak live
+    most_slots: Annotated[int, whole(2, 2**16)] = 512  # holes; one more counts as a failure
+    batch: Annotated[int, whole(1, 2**20)] = 1024  # arenas side by side

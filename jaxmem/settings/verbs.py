@@ -25,6 +25,7 @@ from jaxmem.settings.learner import (
     BranchingConfig,
     EvaluationConfig,
     LearnerSettings,
+    RuleSearchConfig,
     learner_settings,
 )
 from jaxmem.settings.workload import WORKLOADS, WorkloadSettings
@@ -185,6 +186,36 @@ class TrainSettings(TrainingSettings):
     hosts: HostsSettings = field(default_factory=HostsSettings)
     resume: Folder = None
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+
+
+@dataclass(frozen=True)
+class RunsSettings(Settings):
+    """The runs of a program that a policy for it is learned from."""
+
+    SECTION: ClassVar[str] = "workload"
+
+    paths: Names = ()
+    family: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.paths) == (self.family is not None):
+            raise ValueError(
+                "workload=runs needs the recordings of runs, as 'workload.paths=[a.npz,b.npz]', or "
+                "a family of the library, as workload.family=convnet, and not both"
+            )
+
+
+@dataclass(frozen=True)
+class TrainRunsSettings(Settings):
+    """`jaxmem train workload=runs`."""
+
+    workload: RunsSettings
+    held_out: Index | None = None
+    alignment: Alignment = None
+    learner: RuleSearchConfig = field(default_factory=RuleSearchConfig)
+    out: Folder = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)

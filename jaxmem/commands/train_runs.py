@@ -1,0 +1,120 @@
+"""`jaxmem train workload=runs`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from jaxmem.carded_file import POLICY_FILE
+from jaxmem.commands import checked, tell_where, terminal
+from jaxmem.configuration import UsageError
+from jaxmem.evaluation.provenance import provenance
+from jaxmem.recordings import Recording, alignment_of, read_trace
+from jaxmem.recordings.families import family
+from jaxmem.recordings.learning import LITTLE_KNOWN, Learned, learn_from_runs
+from jaxmem.recordings.profiled_policy import save_profiled
+from jaxmem.render.progress import StagesDisplay
+from jaxmem.render.runs_report import RunsResults, draw_runs, runs_markdown, runs_table, verdict_of
+from jaxmem.run_folder import RunFolder
+from jaxmem.settings.verbs import RunsSettings, TrainRunsSettings
+
+HELD_OUT_FROM = 3  # runs from which on one is held out where nobody says how many
+
+
+def run(settings: TrainRunsSettings, command: str) -> int:
+    """Learns the policy, prints what it needs on each run, writes the run folder."""
+    console = terminal()
+    runs = _runs_of(settings.workload)
+    held_out = settings.held_out
+    if held_out is None:
+        held_out = int(len(runs) >= HELD_OUT_FROM)
+    if held_out >= len(runs):
+        raise UsageError(f"held_out is {held_out} of {len(runs)} runs; one is needed to learn from")
+    alignment = settings.alignment or max(map(alignment_of, runs))
+    name = settings.workload.family or Path(settings.workload.paths[0]).stem
+    with checked(RunFolder, "train", name, settings.out, settings.overwrite) as folder:
+        folder.write_config(settings.plain(), command)
+        with StagesDisplay(console) as display:
+            learned = checked(
+                learn_from_runs, runs, held_out, alignment, settings.learner, display.report
+            )
+        results = _results(runs, learned, alignment, command)
+        training = {key: results[key] for key in ("command", "alignment", "runs", "why")}
+        save_profiled(folder.file(POLICY_FILE), replace(learned.policy, training=training))
+        console.print(runs_table(results), "")
+        draw_runs(folder.file("runs.png"), results)
+        folder.write_table(runs_markdown(results))
+        folder.write_results(results)
+    for note in results["notes"]:
+        console.print(note, soft_wrap=True)
+    tell_where(console, folder.path, f"{POLICY_FILE}, results.json, table.md, runs.png")
+    console.print("", results["verdict"], sep="\n")
+    return 0
+
+
+def _runs_of(workload: RunsSettings) -> Sequence[Recording]:
+    """Reads the runs that are asked for."""
+    if workload.family is not None:
+        return checked(family, workload.family)
+    return [checked(read_trace, path) for path in workload.paths]
+
+
+def _results(
+    runs: Sequence[Recording], learned: Learned, alignment: int, command: str
+) -> RunsResults:
+    """Makes the results.json."""
+    studied = len(learned.needed)
+    needed = [*zip(learned.needed, learned.by_best_fit, strict=True), *learned.held_out]
+    rows = [
+        {
+            "run": run.name,
+            "requests": run.requests,
+            "peak_live": run.peak_live,
+            "held_out": number >= studied,
+            "foretold": float(known),
+            "learned": float(by_rule),
+            "best": float(by_best_fit),
+        }
+        for number, (run, known, (by_rule, by_best_fit)) in enumerate(
+            zip(runs, learned.known, needed, strict=True)
+        )
+    ]
+    rule = learned.policy.rule
+    results: RunsResults = {
+        "command": command,
+        "alignment": alignment,
+        "runs": rows,
+        "rule": {"long": rule.long, "parts": rule.parts, "places": rule.words},
+        "contexts": len(learned.policy.profile.key),
+        "why": learned.why,
+        "notes": _notes(runs, learned),
+        "verdict": "",
+        **provenance(),
+    }
+    results["verdict"] = verdict_of(results)
+    return results
+
+
+def _notes(runs: Sequence[Recording], learned: Learned) -> list[str]:
+    """Says what is odd about the runs."""
+    notes = []
+    if any(run.site_key is None for run in runs):
+        notes.append(
+            "A run has no call sites that compare: sizes stand for them, which foretell less; "
+            "jaxmem trace record keeps call sites."
+        )
+    least = int(np.argmin(learned.known))
+    if learned.known[least] < LITTLE_KNOWN:
+        notes.append(
+            f"Of the requests of {runs[least].name} only {learned.known[least]:.0%} are foretold "
+            "by the others: are these runs of one program? What is new goes by best-fit."
+        )
+    equal = any(
+        np.array_equal(one.size, other.size) and np.array_equal(one.lifetime, other.lifetime)
+        for number, one in enumerate(runs)
+        for other in runs[:number]
+    )
+    if equal:
+        notes.append("Two runs are the same, and tell no more than one: vary the inputs.")
+    return notes

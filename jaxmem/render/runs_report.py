@@ -1,0 +1,135 @@
+"""The findings of `jaxmem train workload=runs`: a table, a picture and a sentence."""
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from jaxmem.render.palette import GRID, policy_title
+from jaxmem.render.report import markdown_row
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.rules import RULES
+
+LEARNED_COLOUR = "#d55e00"
+BAR = 0.22  # inches
+
+
+class RunRow(TypedDict):
+    """One run: what it is, and the arena needed over peak live."""
+
+    run: str
+    requests: int
+    peak_live: int  # bytes
+    held_out: bool
+    foretold: float  # share of its requests, 0 .. 1
+    learned: float
+    best: float
+
+
+class RunsResults(TypedDict):
+    """The contents of results.json."""
+
+    command: str
+    alignment: int
+    runs: list[RunRow]
+    rule: dict[str, int | list[str]]
+    contexts: int
+    why: str
+    notes: list[str]
+    verdict: str
+    device: NotRequired[str]
+    versions: NotRequired[dict[str, str]]
+
+
+HEADER = ("run", "requests", "peak live", "foretold", "best-fit", "learned", "")
+
+
+def runs_table(results: RunsResults) -> Table:
+    """Makes the table for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, title="arena needed / peak live")
+    for name in HEADER:
+        table.add_column(name, justify="left" if name in ("run", "") else "right")
+    for row in _rows(results):
+        table.add_row(*row)
+    return table
+
+
+def runs_markdown(results: RunsResults) -> str:
+    """Writes table.md."""
+    lines = ["# arena needed / peak live", "", markdown_row(HEADER)]
+    lines += [markdown_row(["---"] * len(HEADER))]
+    lines += [markdown_row(row) for row in _rows(results)]
+    rule = results["rule"]
+    places = rule["places"]
+    assert isinstance(places, list)
+    lines += ["", results["verdict"], "", f"The rule: {results['why']}.", ""]
+    lines += [f"- {place}" for place in places]
+    lines += [
+        "",
+        f"Short-lived: foretold to live at most {rule['long']:,} requests; small: at most 1/"
+        f"{rule['parts']} of the arena. {results['contexts']:,} contexts of call sites are known.",
+        "",
+        *(f"{note}\n" for note in results["notes"]),
+        f"`{results['command']}`",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def verdict_of(results: RunsResults) -> str:
+    """Says in a sentence what the policy is worth on the runs that it was not learned from."""
+    held_out = [row for row in results["runs"] if row["held_out"]]
+    rows = held_out or results["runs"]
+    best, learned = (_mean([row[name] for row in rows]) for name in ("best", "learned"))
+    which = f"{len(rows)} held out" if held_out else f"all {len(rows)}, which it learned from"
+    runs = "run" if len(rows) == 1 else "runs"
+    head = f"On the {runs} ({which}) best-fit needs {best:.3f} x peak live"
+    if results["why"].startswith(("nothing", "what did")):
+        return f"{head}, and the policy is best-fit: {results['why']}."
+    share = (best - learned) / (best - 1) if best > 1 else 0.0
+    return f"{head}, the learned policy {learned:.3f}: {share:.0%} of the excess is gone."
+
+
+def draw_runs(path: Target, results: RunsResults) -> Figure:
+    """Draws the excess over peak live of best-fit and the learned policy, run by run."""
+    rows = results["runs"]
+    place = np.arange(len(rows))
+    with picture_style():
+        figure = new_figure(FIGURE_WIDTH, 1.4 + 3 * BAR * len(rows))
+        figure.suptitle("arena needed over peak live", x=0.01, ha="left")
+        axes = figure.subplots()
+        colours = {"best": RULES["best"].colour, "learned": LEARNED_COLOUR}
+        for shift, (name, colour) in zip((-0.2, 0.2), colours.items(), strict=True):
+            excess = [100 * (row[name] - 1) for row in rows]
+            drawn = axes.barh(place + shift, excess, 0.36, color=colour, label=policy_title(name))
+            axes.bar_label(drawn, fmt="{:.1f} %", padding=3, fontsize=9)
+        labels = [row["run"] + (" (held out)" if row["held_out"] else "") for row in rows]
+        axes.set_yticks(place, labels)
+        axes.set(xlabel="memory beyond peak live (%)", ylim=(len(rows) - 0.5, -0.5))
+        axes.margins(x=0.12)
+        axes.grid(axis="x", color=GRID, lw=0.8)
+        axes.set_axisbelow(True)
+        figure.legend(loc="upper right", ncols=2)
+        return save_figure(figure, path)
+
+
+def _rows(results: RunsResults) -> list[list[str]]:
+    return [
+        [
+            row["run"],
+            f"{row['requests']:,}",
+            f"{row['peak_live']:,}",
+            f"{row['foretold']:.1%}",
+            f"{row['best']:.3f}",
+            f"{row['learned']:.3f}",
+            "held out" if row["held_out"] else "",
+        ]
+        for row in results["runs"]
+    ]
+
+
+def _mean(ratios: Sequence[float]) -> float:
+    """Returns the geometric mean."""
+    return float(np.exp(np.mean(np.log(ratios))))
