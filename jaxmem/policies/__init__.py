@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 from flax import struct
@@ -56,7 +57,7 @@ class Policy(struct.PyTreeNode):
             )
 
 
-def policy(name: str, parameters: Any = None) -> Policy:
+def policy(name: str, parameters: chex.ArrayTree | None = None) -> Policy:
     """The policy with this name.
 
     Args:
