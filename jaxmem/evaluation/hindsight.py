@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxmem.evaluation.beam import BEAM_WIDTH, beam_search
@@ -77,7 +78,10 @@ def bounds(
 
 
 def play_starts(
-    start: Any, requests: Requests, workload: Workload, capacity: int | None = None
+    start: np.ndarray | jax.Array,
+    requests: Requests,
+    workload: Workload,
+    capacity: int | None = None,
 ) -> Trajectory:
     """Plays each request at its `start` (int32[P, T]).
 

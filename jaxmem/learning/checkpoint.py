@@ -13,19 +13,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.learning.hosts import is_key
+from jaxmem.learning.hosts import Tree, is_key
 
 if TYPE_CHECKING:
     import orbax.checkpoint as ocp
 
-Tree = TypeVar("Tree")
 LATEST = 3  # checkpoints that are kept, and the best
 CHECKPOINT_FORMAT = "jaxmem-checkpoint-1"
 

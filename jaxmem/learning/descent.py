@@ -8,8 +8,7 @@ import optax
 
 from jaxmem.policies.networks import Weights
 
-# The latest parameters, their average, state of the optimizer.
-Descent = tuple[Weights, Weights, optax.OptState]
+Descent = tuple[Weights, Weights, optax.OptState]  # the latest, their average, the optimizer's
 
 
 def descend(

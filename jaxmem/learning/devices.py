@@ -14,7 +14,7 @@ from jaxmem.learning.learner import LearnerState, Metrics
 ARENA_AXIS = "arenas"  # the axis of the mesh
 ALL = "all"
 Axes = PartitionSpec | tuple[PartitionSpec, ...]
-Play = TypeVar("Play", bound=Callable)
+OfArenas = TypeVar("OfArenas", bound=Callable)
 FIRST, SECOND, THIRD = (PartitionSpec(*[None] * at, ARENA_AXIS) for at in range(3))
 
 
@@ -37,7 +37,7 @@ def check_devices(asked: int | str, arenas: int) -> int:
     return asked
 
 
-def by_device(function: Play, given: Axes, left: Axes) -> Play:
+def by_device(function: OfArenas, given: Axes, left: Axes) -> OfArenas:
     """A function of arenas that need nothing of each other: each device runs it on its own ones.
 
     Left to itself, the compiler looks for what is in whose arenas in every step, and the devices

@@ -134,18 +134,13 @@ class DQN:
         return state, metrics
 
     def _play(
-        self,
-        parameters: Weights,
-        params: Params,
-        arenas: Arenas,
-        key: jax.Array,
-        epsilon: jax.Array,
+        self, network: Weights, params: Params, arenas: Arenas, key: jax.Array, epsilon: jax.Array
     ) -> tuple[Arenas, Steps, jax.Array]:
         return collect(
             self.env,
             params,
             self.q,
-            parameters,
+            network,
             arenas,
             key,
             epsilon,
@@ -162,11 +157,7 @@ class DQN:
         )
 
     def _learn(
-        self,
-        networks: Networks,
-        buffer: TrajectoryBufferState,
-        numbers: Numbers,
-        key: jax.Array,
+        self, networks: Networks, buffer: TrajectoryBufferState, numbers: Numbers, key: jax.Array
     ) -> tuple[Networks, jax.Array]:
         optimizer = self._optimizer(numbers)
 
@@ -191,14 +182,9 @@ class DQN:
         return networks, jnp.mean(loss)
 
     def _loss(
-        self,
-        parameters: Weights,
-        row: object,
-        target: jax.Array,
-        weight: jax.Array,
-        huber: jax.Array,
+        self, network: Weights, row: object, target: jax.Array, weight: jax.Array, huber: jax.Array
     ) -> jax.Array:
-        error = optax.huber_loss(self.q.value(parameters, row), target, delta=cast(float, huber))
+        error = optax.huber_loss(self.q.value(network, row), target, delta=cast(float, huber))
         return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
     def _values(self, parameters: Weights, seen: object) -> jax.Array:

@@ -14,7 +14,7 @@ from jax.experimental import multihost_utils
 
 FIRST = 0  # the process that writes
 Tree = TypeVar("Tree")
-Known = TypeVar("Known")
+Told = TypeVar("Told")
 
 
 def join(count: int | None, index: int | None, address: str | None) -> None:
@@ -59,8 +59,8 @@ def gather_to_host(tree: Tree) -> Tree:
 
 
 def broadcast_from_first(
-    found: tuple[Tree, Known] | None, like: Tree
-) -> tuple[Tree | None, Known | None]:
+    found: tuple[Tree, Told] | None, like: Tree
+) -> tuple[Tree | None, Told | None]:
     """Gives all what the first process has found: arrays, and what JSON can hold; None: nothing.
 
     Args:
@@ -82,9 +82,8 @@ def broadcast_from_first(
 
 def _nothing(leaf: jax.ShapeDtypeStruct) -> np.ndarray | jax.Array:
     if is_key(leaf):
-        return jax.random.wrap_key_data(
-            jnp.asarray(_nothing(jax.eval_shape(jax.random.key_data, leaf)))
-        )
+        numbers = _nothing(jax.eval_shape(jax.random.key_data, leaf))
+        return jax.random.wrap_key_data(jnp.asarray(numbers))
     return np.zeros(leaf.shape, leaf.dtype)
 
 

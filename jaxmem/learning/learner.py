@@ -20,6 +20,8 @@ from jaxmem.learning.settings import Numbers
 from jaxmem.policies import Policy
 from jaxmem.policies.networks import Weights
 
+ItsState = TypeVar("ItsState", bound="LearnerState")
+
 
 class LearnerConfig(Protocol):
     """Settings of a learner, checked when they are made; hashable, so that programs are shared."""
@@ -55,9 +57,6 @@ class LearnerState(Protocol):
     def replace(self, **changes: object) -> Self: ...
 
 
-State = TypeVar("State", bound=LearnerState)
-
-
 class Metrics(struct.PyTreeNode):
     """What an update, or several in a row, saw."""
 
@@ -66,14 +65,14 @@ class Metrics(struct.PyTreeNode):
     episodes: jax.Array  # int32[]  sequences finished
 
 
-class Learner(Protocol[State]):
+class Learner(Protocol[ItsState]):
     """A learning algorithm with its settings, in an environment."""
 
     def __init__(self, config: Any, env: Environment) -> None: ...
 
     def init(
         self, key: jax.Array, params: Params, base_policy: Policy | None, numbers: Numbers
-    ) -> State:
+    ) -> ItsState:
         """Returns the state before the first update.
 
         Args:
@@ -82,14 +81,14 @@ class Learner(Protocol[State]):
         """
         ...
 
-    def update(self, state: State, params: Params) -> tuple[State, Metrics]:
+    def update(self, state: ItsState, params: Params) -> tuple[ItsState, Metrics]:
         """Returns the state one update later, and what the update saw."""
         ...
 
 
 def train_block(
-    learner: Learner[State], state: State, params: Params, updates: jax.Array
-) -> tuple[State, Metrics]:
+    learner: Learner[ItsState], state: ItsState, params: Params, updates: jax.Array
+) -> tuple[ItsState, Metrics]:
     """Updates `updates` (int32[]) times in one compiled loop; episodes are summed."""
 
     def body(_, carry):

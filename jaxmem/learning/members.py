@@ -9,7 +9,6 @@ import dataclasses
 import operator
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +17,10 @@ import numpy as np
 from jaxmem.environment.environment import Params
 from jaxmem.environment.tasks import params_of
 from jaxmem.learning.config import TrainConfig
-from jaxmem.learning.learner import LearnerConfig, LearnerState, Metrics, train_block
+from jaxmem.learning.hosts import Tree
+from jaxmem.learning.learner import ItsState, LearnerConfig, LearnerState, Metrics, train_block
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import Policy
-
-Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,8 @@ class Members:
         return init(keys, params, _stack([*self.base_policies]), _stack(numbers))
 
     def train_block(
-        self,
-        state: LearnerState,
-        params: Params,
-        updates: jax.Array,
-        vectorised: bool | None = None,
-    ) -> tuple[LearnerState, Metrics]:
+        self, state: ItsState, params: Params, updates: jax.Array, vectorised: bool | None = None
+    ) -> tuple[ItsState, Metrics]:
         """Updates all members `updates` (int32[]) times.
 
         Args:
@@ -99,7 +93,7 @@ class Members:
             vectorised = jax.default_backend() != "cpu"
         along = jax.vmap if vectorised else _one_by_one
 
-        def of_seed(states: LearnerState, params: Params) -> tuple[LearnerState, Metrics]:
+        def of_seed(states: ItsState, params: Params) -> tuple[ItsState, Metrics]:
             return along(lambda state: train_block(learner, state, params, updates))(states)
 
         return along(of_seed)(state, params)

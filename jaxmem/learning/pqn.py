@@ -121,10 +121,8 @@ class PQN:
         )
         return jax.lax.scan(descend, carry, batches)
 
-    def _loss(
-        self, parameters: Weights, row: jax.Array, target: jax.Array, weight: jax.Array
-    ) -> jax.Array:
-        error = jnp.square(self.q.value(parameters, row) - target)
+    def _loss(self, network: Weights, row: jax.Array, target: jax.Array, weight: jax.Array):
+        error = jnp.square(self.q.value(network, row) - target)
         return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
