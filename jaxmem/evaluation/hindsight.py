@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxmem.evaluation.beam import BEAM_WIDTH, beam_search
@@ -78,7 +77,7 @@ def bounds(
 
 
 def play_starts(
-    start: np.ndarray | jax.Array,
+    start: np.ndarray,
     requests: Requests,
     workload: Workload,
     capacity: int | None = None,

@@ -54,11 +54,10 @@ def run(
             one capacity share a compiled program, whatever their cells.
         starts: int32[P, T]  the start of each request; it fails where that is illegal.
     """
-    return Trajectory(
-        *_play_sequences(
-            policy, requests, workload, seed, looks=True, capacity=capacity, starts=starts
-        )
+    played = _play_sequences(
+        policy, requests, workload, seed, looks=True, capacity=capacity, starts=starts
     )
+    return Trajectory(*played)
 
 
 def _play_sequences(

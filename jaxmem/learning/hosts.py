@@ -75,8 +75,7 @@ def broadcast_from_first(
     about = json.loads(_broadcast(letters).tobytes().decode())
     if about is None:
         return None, None
-    if arrays is None:
-        arrays = jax.tree.map(_nothing, like)
+    arrays = jax.tree.map(_nothing, like) if arrays is None else arrays
     return jax.tree.map(_broadcast, arrays), about
 
 

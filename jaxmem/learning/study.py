@@ -145,7 +145,10 @@ class Study:
         told = self._study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED))
         return [
             Trial(
-                trial.number, dict(trial.params), tuple(trial.user_attrs[FAILED]), trial.user_attrs[NOTE]
+                trial.number,
+                dict(trial.params),
+                tuple(trial.user_attrs[FAILED]),
+                trial.user_attrs[NOTE],
             )
             for trial in told
         ]

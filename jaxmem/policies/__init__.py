@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import chex
 import jax
 import numpy as np
 from flax import struct
@@ -57,7 +56,7 @@ class Policy(struct.PyTreeNode):
             )
 
 
-def policy(name: str, parameters: chex.ArrayTree | None = None) -> Policy:
+def policy(name: str, parameters: jax.typing.ArrayLike | None = None) -> Policy:
     """The policy with this name.
 
     Args:
