@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -20,14 +19,14 @@ class PolicyFileError(ValueError):
     """A policy file that cannot be used: says which file and why."""
 
 
-def write_policy_file(path: Path | str, arrays: Mapping[str, Any], card: dict[str, Any]) -> None:
+def write_policy_file(path: Path | str, arrays: Mapping[str, object], card: object) -> None:
     """Writes arrays and their card, whole or not at all."""
     # safetensors writes the memory as it lies, so the order of the axes must be the usual one.
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_whole(path, save(arrays, metadata={"card": json.dumps(card)}))
 
 
-def read_policy_file(path: Path | str, called: Path | str) -> tuple[dict[str, np.ndarray], Any]:
+def read_policy_file(path: Path | str, called: Path | str) -> tuple[dict[str, np.ndarray], object]:
     """Reads the arrays and the card, which may be anything that JSON can say.
 
     Args:

@@ -3,7 +3,7 @@
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -12,7 +12,7 @@ class MissingExtraError(ValueError):
     """A package that is needed is not there: the message says how to get it."""
 
 
-def extra(module: str, name: str, asked: str) -> Any:
+def extra(module: str, name: str, asked: str) -> ModuleType:
     """Imports the module.
 
     Args:

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -204,7 +203,7 @@ def _check_override(text: str, override: Override) -> None:
         )
 
 
-def _inner_keys(value: Any) -> Iterator[str]:
+def _inner_keys(value: object) -> Iterator[str]:
     """Yields the keys of all dictionaries in a value."""
     if isinstance(value, dict):
         yield from map(str, value)
@@ -212,7 +211,7 @@ def _inner_keys(value: Any) -> Iterator[str]:
         yield from _inner_keys(inner)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     """Yields all texts in a value but keys."""
     if isinstance(value, str):
         yield value
@@ -220,7 +219,7 @@ def _texts(value: Any) -> Iterator[str]:
         yield from _texts(inner)
 
 
-def _inner(value: Any) -> list[Any]:
+def _inner(value: object) -> list[object]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []

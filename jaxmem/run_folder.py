@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import yaml
@@ -139,7 +139,7 @@ class RunFolder:
         self._config = f"# {line}\n{yaml.safe_dump(dict(config), sort_keys=False)}"
         self.write(CONFIG, self._config)
 
-    def write_results(self, results: dict[str, Any]) -> None:
+    def write_results(self, results: Mapping[str, object]) -> None:
         """Writes results.json, and table.md if it compares policies."""
         if "policies" in results:
             self.write_table(markdown_table(results))

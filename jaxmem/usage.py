@@ -1,18 +1,12 @@
 """Help texts: the verbs of the program, and what can be set of each."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from jaxmem.configuration import (
-    GROUPS,
-    choices_of,
-    chosen,
-    configuration_folder,
-    file_of,
-)
+from jaxmem.configuration import GROUPS, choices_of, chosen, configuration_folder, file_of
 from jaxmem.names import TRAINING_WORDS
 from jaxmem.verbs import VERBS
 
@@ -84,7 +78,7 @@ def _about(group: Path, choice: str) -> str:
     return next(line for line in lines if not line.startswith("# @")).removeprefix("# ")
 
 
-def _settings(group: Path, choice: str, values: dict[str, Any]) -> str:
+def _settings(group: Path, choice: str, values: Mapping[str, object]) -> str:
     """Describes each setting of a choice in a line: how it is set, to what, and what it means."""
     comments = _comments(group, choice)
     lines = [f"  {group.name}={choice}"]

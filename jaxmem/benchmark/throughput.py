@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from jaxmem.benchmark import yardsticks
 from jaxmem.benchmark.learning import LEARNER, TRAINED_WORKLOAD, Evaluation, Training, evaluated
@@ -29,7 +29,7 @@ class Plan:
     training: bool = True  # of the learner, and of evaluation
 
 
-def measure_throughput(plan: Plan, report: Say = lambda doing: None) -> dict[str, Any]:
+def measure_throughput(plan: Plan, report: Say = lambda doing: None) -> dict[str, object]:
     """Measures what results.json holds: steps a second of everything, and what it was measured on.
 
     In each round everything is timed once, so that a machine that is slow for a while is slow for

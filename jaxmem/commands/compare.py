@@ -1,7 +1,6 @@
 """`jaxmem compare`."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
@@ -134,6 +133,6 @@ def show_memory(console: Console, comparison: Comparison) -> None:
     console.print(text, "")
 
 
-def show(console: Console, results: dict[str, Any]) -> None:
+def show(console: Console, results: Mapping[str, object]) -> None:
     """Shows the table."""
     console.print(rich_table(results, width=console.width), "")

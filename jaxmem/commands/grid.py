@@ -1,6 +1,7 @@
 """`jaxmem train seeds=8 grid.learning_rate=[...]`: many members in one program."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def run(settings: TrainSettings, command: str, grid: Grid, *, resume: str | None
 
 def _grid_results(
     result: GridResult,
-    tested: dict[str, Any],
+    tested: Mapping[str, object],
     settings: TrainSettings,
     task: Workload,
     command: str,
@@ -109,7 +110,7 @@ def _grid_results(
 
 def _tested(
     result: GridResult, settings: TrainSettings, task: Workload, stages: StagesDisplay
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Every member and rule on the same test sequences, as it stands in results.json.
 
     Returns:
@@ -167,7 +168,7 @@ def _name(place: int, seed: int) -> str:
     return f"choice-{place}-seed-{seed}"
 
 
-def _configs(settings: TrainSettings, grid: Grid) -> dict[str, dict[str, Any]]:
+def _configs(settings: TrainSettings, grid: Grid) -> dict[str, dict[str, object]]:
     """Writes of each member what it would be asked for alone with."""
     alone = dataclasses.replace(settings, seeds=None, grid={}).plain()
     return {

@@ -185,7 +185,7 @@ def _test_best(
     best: Trial,
     folder: Path,
     stages: StagesDisplay,
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """The best trial and every rule on the same test sequences, as a grid of one choice has it.
 
     Returns:
@@ -236,7 +236,7 @@ def _test_best(
     return results, rules.failed | dict(zip(names, failed, strict=True))
 
 
-def _trial_entry(trial: Trial) -> dict[str, Any]:
+def _trial_entry(trial: Trial) -> dict[str, object]:
     return {**dataclasses.asdict(trial), "validation_failed": trial.failed}
 
 

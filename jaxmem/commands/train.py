@@ -2,7 +2,6 @@
 
 import dataclasses
 import shlex
-from typing import Any
 
 from jaxmem.carded_file import POLICY_FILE
 from jaxmem.commands import checked, grid, tell_where, terminal, training_of
@@ -121,7 +120,7 @@ def _saved(result: TrainResult, training_run: TrainingRun) -> bool:
     return True
 
 
-def _results(result: TrainResult, comparison: Comparison, command: str) -> dict[str, Any]:
+def _results(result: TrainResult, comparison: Comparison, command: str) -> dict[str, object]:
     return {
         **comparison.results,
         "command": command,

@@ -7,7 +7,6 @@ placement never changes what is asked for; the key only chooses the first row, a
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +21,7 @@ from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, end
 from jaxmem.environment.playing import Ending
 from jaxmem.environment.rewards import REWARDS, Outcome
 from jaxmem.environment.situation import Situation, serve, situation_at
-from jaxmem.environment.spaces import (
-    Box,
-    Discrete,
-    bitmap_space,
-    candidates_space,
-    packed_space,
-)
+from jaxmem.environment.spaces import Box, Discrete, bitmap_space, candidates_space, packed_space
 from jaxmem.render.memory import free_words, stretches_of
 from jaxmem.render.palette import count
 from jaxmem.render.terminal import as_string, in_colours, memory_text
@@ -36,6 +29,9 @@ from jaxmem.workloads.requests import Requests
 
 OBSERVATIONS = ("candidates", "packed", "bitmap")
 STARTS = ("first", "random")
+Observation = jax.Array | observations.Packed
+# Observation, state, reward, terminated, truncated, and info.
+Step = tuple[Observation, "State", jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]
 
 
 @struct.dataclass
@@ -54,7 +50,7 @@ class State(struct.PyTreeNode):
     sequence: jax.Array  # int32[]  row of the requests that is being played
     starts: jax.Array | None  # int32[A - 1]  what each action but *refuse* means; None: itself
     mask: jax.Array  # bool[A]  True: the action is legal; at least one is
-    last_observation: Any  # what `step` saw before the latest auto-reset; None: not kept
+    last_observation: Observation | None  # seen before the latest auto-reset; None: not kept
 
     @property
     def arena(self) -> Arena:
@@ -190,7 +186,7 @@ class Environment:
         space = packed_space if self.observation == "packed" else candidates_space
         return space(self.cells, self.horizon, self.holes)
 
-    def reset(self, key: jax.Array, params: Params) -> tuple[Any, State]:
+    def reset(self, key: jax.Array, params: Params) -> tuple[Observation, State]:
         """Starts an episode on a sequence that `key` chooses.
 
         With `start` "random" the key also chooses the request, uniformly, at which the arena joins
@@ -207,7 +203,9 @@ class Environment:
         time = jax.random.randint(by_time, (), 0, params.requests.length)
         return self.reset_at(sequence, time, params)
 
-    def reset_at(self, sequence: jax.Array, time: jax.Array, params: Params) -> tuple[Any, State]:
+    def reset_at(
+        self, sequence: jax.Array, time: jax.Array, params: Params
+    ) -> tuple[Observation, State]:
         """Puts a fresh arena into `sequence` (int32[]) at request `time` (int32[])."""
         arena = params.initial.replace(now=jnp.asarray(time, jnp.int32))
         observation, state = self._decide(arena, sequence, params)
@@ -215,9 +213,7 @@ class Environment:
             state = state.replace(last_observation=observation)
         return observation, state
 
-    def step(
-        self, key: jax.Array | None, state: State, action: jax.Array, params: Params
-    ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+    def step(self, key: jax.Array | None, state: State, action: jax.Array, params: Params) -> Step:
         """Answers one request; a finished episode is followed by the next sequence at once.
 
         Returns:
@@ -233,9 +229,7 @@ class Environment:
         # Illegal: what the mask does not allow places nothing, and the request has failed.
         return self.step_at(state, self._start_of(state, action), params)
 
-    def step_at(
-        self, state: State, start: jax.Array, params: Params
-    ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+    def step_at(self, state: State, start: jax.Array, params: Params) -> Step:
         """Steps as `step`, told the legal start (int32[], or NOWHERE) in place of an action."""
         arena, reward, terminated, truncated, info = self._serve(state, start, params)
         # Ended: a fresh arena takes over in the same step, with the sequence that follows.
@@ -251,7 +245,7 @@ class Environment:
 
     def step_env(
         self, key: jax.Array | None, state: State, action: jax.Array, params: Params
-    ) -> tuple[Any, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+    ) -> Step:
         """Answers one request, without the auto-reset; the key is not used."""
         del key
         start = self._start_of(state, action)
@@ -308,7 +302,9 @@ class Environment:
         truncated = arena.now >= params.requests.length
         return arena, reward, terminated, truncated, info
 
-    def _decide(self, arena: Arena, sequence: jax.Array, params: Params) -> tuple[Any, State]:
+    def _decide(
+        self, arena: Arena, sequence: jax.Array, params: Params
+    ) -> tuple[Observation, State]:
         """Returns what is seen when the next request waits, and the state in which it does."""
         situation = situation_at(arena, params.requests, sequence)
         if self.observation == "bitmap":

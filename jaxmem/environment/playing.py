@@ -1,7 +1,7 @@
 """An episode: when it ends, and the one loop in which its requests are answered."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,11 @@ from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
+Carry = TypeVar("Carry")
+Kept = TypeVar("Kept")
 # From what is carried, the situation and what this request was given, to what is carried on, the
 # start (int32[], or NOWHERE), and what is kept of the request.
-Answer = Callable[[Any, Situation, Any], tuple[Any, jax.Array, Any]]
+Answer = Callable[[Carry, Situation, Any], tuple[Carry, jax.Array, Kept]]
 
 
 class Ended(NamedTuple):
@@ -45,15 +47,15 @@ def ending_of(workload: Workload) -> Ending:
 
 
 def play(
-    answer: Answer,
+    answer: Answer[Carry, Kept],
     arena: Arena,
     requests: Requests,
     sequence: jax.Array,
-    carry: Any = (),
+    carry: Carry,
     *,
     length: int | None = None,
-    given: Any = None,
-) -> tuple[Arena, Any, Any]:
+    given: object = None,
+) -> tuple[Arena, Carry, Kept]:
     """Answers the requests of one sequence, from the one at which the arena's clock stands.
 
     Args:
@@ -67,7 +69,7 @@ def play(
         [length, ...].
     """
 
-    def step(state: tuple[Arena, Any], given: Any) -> tuple[tuple[Arena, Any], Any]:
+    def step(state: tuple[Arena, Carry], given: object) -> tuple[tuple[Arena, Carry], Kept]:
         arena, carry = state
         situation = situation_at(arena, requests, sequence)
         carry, start, kept = answer(carry, situation, given)

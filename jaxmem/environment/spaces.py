@@ -5,9 +5,9 @@ and for predictions of up to twice the requests of an episode.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.environment.observations import BINS, OVERVIEW, ranges
@@ -18,11 +18,11 @@ class Box:
     """Arrays of one shape, every number of which has bounds that it may reach."""
 
     shape: tuple[int, ...]
-    dtype: Any
-    low: Any  # as many numbers as can be broadcast to the shape
-    high: Any  # likewise
+    dtype: DTypeLike
+    low: ArrayLike  # as many numbers as can be broadcast to the shape
+    high: ArrayLike  # likewise
 
-    def contains(self, value: Any) -> bool:
+    def contains(self, value: ArrayLike) -> bool:
         """Tells whether an array is in this space; one of many arenas has axes before the shape."""
         value = np.asarray(value)
         if value.dtype != self.dtype or value.shape[value.ndim - len(self.shape) :] != self.shape:

@@ -7,7 +7,6 @@ because their blocks are dead. (Lowerre 1976, The HARPY Speech Recognition Syste
 """
 
 import functools
-from typing import Any
 
 import chex
 import jax
@@ -172,7 +171,7 @@ def _contents(
 
 def _mark(start: jax.Array, size: jax.Array, death: jax.Array, now: jax.Array) -> jax.Array:
     """Marks a block that lives after the request at `now` by a number, others by 0: uint32[...]."""
-    mark: Any = jnp.zeros((), jnp.uint32)
+    mark: jax.Array = jnp.zeros((), jnp.uint32)
     for number in (death, size, start):
         # The finaliser of MurmurHash3 (Appleby 2011).
         mark = mark * jnp.uint32(5) + number.astype(jnp.uint32)

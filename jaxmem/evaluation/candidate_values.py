@@ -66,4 +66,4 @@ def _candidate_values(
         told = jnp.where(legal, starts, NOWHERE), jnp.where(legal, values, jnp.nan), base_start
         return (), played, told
 
-    return play(answer, initial, requests, jnp.int32(0), given=start)[2]
+    return play(answer, initial, requests, jnp.int32(0), (), given=start)[2]

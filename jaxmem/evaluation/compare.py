@@ -161,9 +161,9 @@ def _strongest(values: dict[str, dict[str, np.ndarray]]) -> str:
 
 def _estimates(
     values: dict[str, dict[str, np.ndarray]], reference: str, measures: Sequence[str], seed: int
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, dict[str, object]]]:
     """Estimates means, intervals and paired differences to the reference, by policy and measure."""
-    table: dict[str, dict[str, Any]] = {name: {} for name in values}
+    table: dict[str, dict[str, dict[str, object]]] = {name: {} for name in values}
     for name in measures:
         columns = np.stack([played[name] for played in values.values()], axis=1)
         base = values[reference][name][:, None]

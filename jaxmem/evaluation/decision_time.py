@@ -46,7 +46,7 @@ def _middle(requests: Requests, workload: Workload) -> Situation:
     @jax.vmap
     def middle(sequence: jax.Array) -> Situation:
         half = requests.length // 2
-        arena, *_ = play(first_fit, initial, requests, sequence, length=half)
+        arena, *_ = play(first_fit, initial, requests, sequence, (), length=half)
         return situation_at(arena, requests, sequence)
 
     return middle(jnp.arange(ARENAS) % requests.sequences)

@@ -77,7 +77,10 @@ def bounds(
 
 
 def play_starts(
-    start: Any, requests: Requests, workload: Workload, capacity: int | None = None
+    start: np.ndarray,
+    requests: Requests,
+    workload: Workload,
+    capacity: int | None = None,
 ) -> Trajectory:
     """Plays each request at its `start` (int32[P, T]).
 

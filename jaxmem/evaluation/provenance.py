@@ -3,14 +3,13 @@
 import os
 import platform
 from importlib.metadata import version
-from typing import Any
 
 import jax
 
 PACKAGES = ("jaxmem", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> dict[str, object]:
     """Returns `versions` by package and `device` in words, as they stand in results.json."""
     devices = jax.devices()
     return {

@@ -1,7 +1,6 @@
 """Policies of several training seeds beside every rule, on the same test sequences."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -43,7 +42,7 @@ class Rules:
         self.reference = least_failing({name: self.failed[name].mean() for name in CLASSICAL})
 
     @property
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, object]:
         """The entry of results.json on them."""
         means = {name: float(failed.mean()) for name, failed in self.failed.items()}
         return {"reference": self.reference, "rules": means}
@@ -52,7 +51,7 @@ class Rules:
         """Measures what policies of S seeds fail of the same requests, in %: float64[S, P]."""
         return np.stack([self._shares(player) for player in policies])
 
-    def figures(self, failed: np.ndarray) -> dict[str, Any]:
+    def figures(self, failed: np.ndarray) -> dict[str, object]:
         """Estimates such failures, and what they are less those of the reference."""
         paired = failed - self.failed[self.reference]
         return {

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from jaxmem.workloads.peaks import peak_live
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
+Part = TypeVar("Part")
 CHUNK = 256  # sequences played at once: one shape to compile for validation and for the test
 
 
@@ -42,7 +43,7 @@ def run(
     seed: int = 0,
     capacity: int | None = None,
     *,
-    starts: Any = None,
+    starts: np.ndarray | jax.Array | None = None,
 ) -> Trajectory:
     """Plays a policy on P sequences of T requests, each in an arena of its own.
 
@@ -53,11 +54,10 @@ def run(
             one capacity share a compiled program, whatever their cells.
         starts: int32[P, T]  the start of each request; it fails where that is illegal.
     """
-    return Trajectory(
-        *_play_sequences(
-            policy, requests, workload, seed, looks=True, capacity=capacity, starts=starts
-        )
+    played = _play_sequences(
+        policy, requests, workload, seed, looks=True, capacity=capacity, starts=starts
     )
+    return Trajectory(*played)
 
 
 def _play_sequences(
@@ -68,8 +68,8 @@ def _play_sequences(
     *,
     looks: bool,
     capacity: int | None = None,
-    starts: Any = None,
-) -> tuple[Any, ...]:
+    starts: np.ndarray | jax.Array | None = None,
+) -> tuple[jax.Array, ...]:
     """Returns the fields of a trajectory; those up to `active` if nobody looks."""
     if policy is not None:
         policy.check_plays(workload.cells)
@@ -97,7 +97,7 @@ def chunks(sequences: int, most: int) -> Iterator[np.ndarray]:
         yield np.arange(first, first + min(most, sequences)) % sequences
 
 
-def joined(parts: list[Any], sequences: int) -> Any:
+def joined(parts: list[Part], sequences: int) -> Part:
     """Joins what was found for each of `chunks`: trees of [sequences, ...]."""
     whole = jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
     return jax.tree.map(lambda column: column[:sequences], whole)
@@ -181,7 +181,9 @@ def failed_shares(
     return _share_in_percent(failed, counted)
 
 
-def _counted(start: Any, active: Any, workload: Workload) -> tuple[np.ndarray, np.ndarray]:
+def _counted(
+    start: np.ndarray | jax.Array, active: np.ndarray | jax.Array, workload: Workload
+) -> tuple[np.ndarray, np.ndarray]:
     """Marks the requests that count, and those of them that failed: bool[P, T] each."""
     counted = np.array(active)
     counted[:, : workload.warmup] = False

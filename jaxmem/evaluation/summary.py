@@ -6,11 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxmem.evaluation.statistics import (
-    Estimate,
-    estimate_over_means,
-    estimate_over_seeds,
-)
+from jaxmem.evaluation.statistics import Estimate, estimate_over_means, estimate_over_seeds
 from jaxmem.render.summary import Figures, Settings, SummaryRow
 from jaxmem.rules import CLASSICAL
 from jaxmem.runs import GROUP_NAMES, LEARNED, MAIN, Run

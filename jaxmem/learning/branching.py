@@ -13,7 +13,6 @@ it can take the place of the rule in the branches of further rounds. After Tesau
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +28,7 @@ from jaxmem.learning.rollouts import Choose, label, play_on, playing
 from jaxmem.learning.settings import Numbers
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import BaseRule, greedy
+from jaxmem.policies.networks import Weights
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.settings.learner import BranchingConfig
 
@@ -53,11 +53,11 @@ def choose_arenas(arenas: Arenas, key: jax.Array, oversampling: int) -> Arenas:
 class BranchingState(struct.PyTreeNode):
     """A run between two updates."""
 
-    parameters: Any  # of the network that plays: an average over the gradient steps
-    latest: Any  # of the network that learns
-    branch_parameters: Any  # of the policy that plays the branches, from the second round on
+    parameters: Weights  # of the network that plays: an average over the gradient steps
+    latest: Weights  # of the network that learns
+    branch_parameters: Weights  # of the policy that plays the branches, from the second round on
     base_policy: Policy  # the rule that is improved on
-    optimizer: Any  # state of the optimizer
+    optimizer: optax.OptState
     labels: Labels
     arenas: Arenas
     key: jax.Array  # typed key
@@ -148,10 +148,12 @@ class Branching:
         state, loss = self._learn(state, by_learning, rate)
         return state, Metrics(loss=loss, failed=failed, episodes=episodes)
 
-    def _with_base_policy(self, network: Any, rule: Policy, margin: jax.Array) -> Choose:
+    def _with_base_policy(self, network: Weights, rule: Policy, margin: jax.Array) -> Choose:
         return playing(greedy(self.q, network, base_policy=BaseRule(rule, margin)))
 
-    def _label_with(self, chosen: Callable[[Any, Policy, jax.Array], Choose]) -> Callable[..., Any]:
+    def _label_with(
+        self, chosen: Callable[[Weights, Policy, jax.Array], Choose]
+    ) -> Callable[..., tuple[jax.Array, ...]]:
         """Labels with the policy that `chosen` makes as the one that plays on in the branches."""
 
         def labelled(network, rule, margin, params, arenas, key):
@@ -170,7 +172,7 @@ class Branching:
     def _learn(
         self, state: BranchingState, key: jax.Array, rate: jax.Array
     ) -> tuple[BranchingState, jax.Array]:
-        def loss_of(parameters: Any, key: jax.Array) -> jax.Array:
+        def loss_of(parameters: Weights, key: jax.Array) -> jax.Array:
             drawn = draw(state.labels, key, self.config.minibatch)
             error = jnp.where(
                 drawn.exists, self.q.value(parameters, drawn.row) - drawn.advantage, 0.0

@@ -9,14 +9,21 @@ import json
 import logging
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxmem.learning.hosts import Tree, is_key
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
 
 LATEST = 3  # checkpoints that are kept, and the best
 CHECKPOINT_FORMAT = "jaxmem-checkpoint-1"
@@ -32,9 +39,9 @@ class Checkpoints:
             tell: is told what could not be written or read; the run goes on.
         """
         self.folder, self._tell = folder, tell
-        self._manager: Any = None
+        self._manager: ocp.CheckpointManager | None = None
 
-    def save(self, update: int, state: Any, about: dict[str, Any], failed: float) -> None:
+    def save(self, update: int, state: object, about: Mapping[str, object], failed: float) -> None:
         """Begins to write what a run is after `update` updates; waits for the one before.
 
         Args:
@@ -77,8 +84,8 @@ class Checkpoints:
             self._could_not_write(error)
 
     def newest(
-        self, like: Any, check: Callable[[dict[str, Any]], None] = lambda about: None
-    ) -> tuple[Any, dict[str, Any]] | None:
+        self, like: Tree, check: Callable[[dict[str, Any]], None] = lambda about: None
+    ) -> tuple[Tree, dict[str, Any]] | None:
         """The newest good checkpoint, as it was saved; None: there is none.
 
         Args:
@@ -116,7 +123,7 @@ class Checkpoints:
         numbered = [entry for entry in every if entry.name.isdecimal()]
         return sorted(numbered, key=lambda entry: int(entry.name), reverse=True)
 
-    def _opened(self) -> Any:
+    def _opened(self) -> "ocp.CheckpointManager":
         if self._manager is None:
             import orbax.checkpoint as ocp
             from orbax.checkpoint import checkpoint_managers as keeping
@@ -147,7 +154,7 @@ class Checkpoints:
             )
         return self._manager
 
-    def _read(self, entry: Path, like: Any) -> tuple[Any, dict[str, Any]]:
+    def _read(self, entry: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
         import orbax.checkpoint as ocp
 
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
@@ -202,7 +209,7 @@ def _ranked(entry: Path) -> bool:
         return False
 
 
-def _alone(options: Any) -> Any:
+def _alone(options: ModuleType) -> "ocp.options.MultiprocessingOptions":
     """One process of several writes; the others are not waited for."""
     if jax.process_count() == 1:
         return options.MultiprocessingOptions()
@@ -212,41 +219,37 @@ def _alone(options: Any) -> Any:
     )
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
+def _named_leaves(tree: object) -> list[tuple[str, jax.Array]]:
     """Each leaf that holds anything, with its path, which names it in the file."""
     paths, _ = jax.tree_util.tree_flatten_with_path(tree)
     named = [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in paths]
     return [(name, leaf) for name, leaf in named if leaf.size]
 
 
-def _leaves(tree: Any) -> dict[str, np.ndarray]:
+def _leaves(tree: object) -> dict[str, np.ndarray]:
     """Copies of the leaves on the host, typed keys as their numbers."""
     return {
-        name: np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
+        name: np.array(jax.random.key_data(leaf) if is_key(leaf) else leaf, order="C")
         for name, leaf in _named_leaves(tree)
     }
 
 
-def _shapes(like: Any) -> dict[str, jax.ShapeDtypeStruct]:
+def _shapes(like: object) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns the shapes that `_leaves` of such a tree has."""
     numbers = {
-        name: jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
+        name: jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
         for name, leaf in _named_leaves(like)
     }
     return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in numbers.items()}
 
 
-def _tree(leaves: dict[str, np.ndarray], like: Any) -> Any:
+def _tree(leaves: dict[str, np.ndarray], like: Tree) -> Tree:
     """The tree whose `_leaves` these are."""
     found = iter([leaves[name] for name, _ in _named_leaves(like)])
 
-    def again(leaf: Any) -> Any:
+    def again(leaf: jax.Array) -> chex.Array:
         if not leaf.size:
             return np.zeros(leaf.shape, leaf.dtype)
-        return jax.random.wrap_key_data(jnp.asarray(next(found))) if _is_key(leaf) else next(found)
+        return jax.random.wrap_key_data(jnp.asarray(next(found))) if is_key(leaf) else next(found)
 
     return jax.tree.map(again, like)

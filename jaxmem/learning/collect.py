@@ -1,6 +1,6 @@
 """Playing many arenas at once with a Q-network, and keeping what a learner needs."""
 
-from typing import Any
+from typing import Any, Generic
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,8 @@ from flax import struct
 from jaxmem.environment.environment import Environment, Params, State
 from jaxmem.learning.devices import FIRST, SECOND, THIRD, by_device
 from jaxmem.learning.settings import Numbers
-from jaxmem.policies.q_functions import QFunction
+from jaxmem.policies.networks import Weights
+from jaxmem.policies.q_functions import QFunction, Seen, Taken
 
 
 @struct.dataclass
@@ -21,16 +22,16 @@ class Arenas:
 
 
 @struct.dataclass
-class Steps:
+class Steps(Generic[Seen, Taken]):
     """S steps of E arenas; of each situation only what is read of the action taken is kept."""
 
-    row: Any  # [S, E, ...]  what the network reads of the action taken: features float32[S, E, F]
+    row: Taken  # [S, E, ...]  what the network reads of the action taken: features float32[S, E, F]
     reward: jax.Array  # float32[S, E]
     value: jax.Array  # float32[S, E]  the largest Q-value among the legal actions
     terminated: jax.Array  # bool[S, E]
     truncated: jax.Array  # bool[S, E]
     placed: jax.Array  # bool[S, E]
-    after: Any = None  # [S, E, ...]  what is seen next, where an episode ended of the next one
+    after: Seen | None = None  # [S, E, ...]  what is seen next, in the next episode if one ended
 
 
 def start_arenas(env: Environment, params: Params, key: jax.Array, count: int) -> Arenas:
@@ -63,15 +64,15 @@ def epsilon_at(
 def collect(
     env: Environment,
     params: Params,
-    q: QFunction,
-    network: Any,
+    q: QFunction[Seen, Taken],
+    network: Weights,
     arenas: Arenas,
     key: jax.Array,
     epsilon: jax.Array,
     steps: int,
     *,
     keep_after: bool = False,
-) -> tuple[Arenas, Steps, jax.Array]:
+) -> tuple[Arenas, Steps[Seen, Taken], jax.Array]:
     """Plays `steps` steps in every arena, epsilon-greedily over the legal actions.
 
     Args:
@@ -83,11 +84,11 @@ def collect(
     """
     count = arenas.state.sequence.shape[0]
 
-    def look(arenas: Arenas) -> tuple[Any, jax.Array]:
+    def look(arenas: Arenas) -> tuple[Seen, jax.Array]:
         seen = q.seen(arenas.observation, arenas.state)
         return seen, jax.vmap(lambda seen: q.values(network, seen))(seen)
 
-    def step(arenas: Arenas, drawn: jax.Array) -> tuple[Arenas, Steps]:
+    def step(arenas: Arenas, drawn: jax.Array) -> tuple[Arenas, Steps[Seen, Taken]]:
         seen, values = look(arenas)
         explored = q.random(drawn[0], seen)
         # The upper 24 bits as a number from 0 to 1.
@@ -108,7 +109,7 @@ def collect(
         )
         return Arenas(observation, state), kept
 
-    def play(arenas: Arenas, drawn: jax.Array) -> tuple[Arenas, Steps, jax.Array]:
+    def play(arenas: Arenas, drawn: jax.Array) -> tuple[Arenas, Steps[Seen, Taken], jax.Array]:
         arenas, kept = jax.lax.scan(step, arenas, drawn)
         return arenas, kept, jnp.max(look(arenas)[1], axis=-1)
 

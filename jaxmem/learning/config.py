@@ -81,8 +81,9 @@ class TrainConfig:
             ValueError: the learner has no such setting, or they do not go together.
         """
         settings = learner_settings(self.learner, {**dataclasses.asdict(self.settings), **changes})
-        seed = self.seed if seed is None else seed
-        return dataclasses.replace(self, settings=settings, seed=seed)
+        return dataclasses.replace(
+            self, settings=settings, seed=self.seed if seed is None else seed
+        )
 
 
 def train_config(

@@ -1,17 +1,18 @@
 """Gradient steps down a loss, and the average of the parameters on the way, which plays."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-Descent = tuple[Any, Any, Any]  # the latest parameters, their average, state of the optimizer
+from jaxmem.policies.networks import Weights
+
+Descent = tuple[Weights, Weights, optax.OptState]  # the latest, their average, the optimizer's
 
 
 def descend(
-    loss_of: Callable[[Any, jax.Array], jax.Array],
+    loss_of: Callable[[Weights, jax.Array], jax.Array],
     optimizer: optax.GradientTransformation,
     before: Descent,
     keys: jax.Array,

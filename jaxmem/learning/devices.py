@@ -1,14 +1,20 @@
 """Devices that train one run together: its arenas lie on all of them, its networks on each."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.stages import Compiled
+
+from jaxmem.environment.environment import Params
+from jaxmem.learning.learner import LearnerState, Metrics
 
 ARENA_AXIS = "arenas"  # the axis of the mesh
 ALL = "all"
+Axes = PartitionSpec | tuple[PartitionSpec, ...]
+OfArenas = TypeVar("OfArenas", bound=Callable)
 FIRST, SECOND, THIRD = (PartitionSpec(*[None] * at, ARENA_AXIS) for at in range(3))
 
 
@@ -31,7 +37,7 @@ def check_devices(asked: int | str, arenas: int) -> int:
     return asked
 
 
-def by_device(function: Callable[..., Any], given: Any, left: Any) -> Callable[..., Any]:
+def by_device(function: OfArenas, given: Axes, left: Axes) -> OfArenas:
     """A function of arenas that need nothing of each other: each device runs it on its own ones.
 
     Left to itself, the compiler looks for what is in whose arenas in every step, and the devices
@@ -51,9 +57,9 @@ class Program:
 
     def __init__(
         self,
-        start: Callable[[Any], Any],
-        block: Callable[..., Any],
-        params: Any,
+        start: Callable[[Params], LearnerState],
+        block: Callable[[LearnerState, Params, jax.Array], tuple[LearnerState, Metrics]],
+        params: Params,
         devices: int,
         axes: int,
     ) -> None:
@@ -80,17 +86,17 @@ class Program:
         self._layout = layout.replace(arenas=arenas)
         self.start = jax.jit(start, out_shardings=self._layout)
 
-    def placed(self, params: Any) -> Any:
+    def placed(self, params: Params) -> Params:
         """The parameters of the environment, where every device reads them."""
         if self._layout is None:
             return params
         return jax.device_put(jax.device_get(params), self._everywhere)
 
-    def laid_out(self, learner: Any) -> Any:
+    def laid_out(self, learner: LearnerState) -> LearnerState:
         """A learner of numpy arrays, on the devices."""
         return learner if self._layout is None else jax.device_put(learner, self._layout)
 
-    def compiled(self, params: Any) -> Callable[..., Any]:
+    def compiled(self, params: Params) -> Compiled:
         """The block; the learner that it is given is used up."""
         arguments = (self.shape, params, np.int32(0))
         if self._layout is None:

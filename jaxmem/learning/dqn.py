@@ -7,12 +7,13 @@ so no step is ever joined to another arena's.
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import flashbax
 import jax
 import jax.numpy as jnp
 import optax
+from flashbax.buffers.trajectory_buffer import TrajectoryBuffer, TrajectoryBufferState
 from flax import struct
 
 from jaxmem.environment.environment import Environment, Params
@@ -22,31 +23,31 @@ from jaxmem.learning.replay import items_of
 from jaxmem.learning.settings import Numbers
 from jaxmem.learning.targets import double_q_targets
 from jaxmem.policies import Policy
+from jaxmem.policies.networks import Weights
 from jaxmem.policies.q_functions import QFunction, q_function
 from jaxmem.settings.learner import DQNConfig
 
 
-@struct.dataclass
-class Networks:
+class Networks(struct.PyTreeNode):
     """What a gradient step changes."""
 
-    parameters: Any  # of the network
-    target: Any  # of the network that values what follows
-    optimizer: Any  # state of the optimizer
+    parameters: Weights  # of the network
+    target: Weights  # of the network that values what follows
+    optimizer: optax.OptState
 
 
 class DQNState(struct.PyTreeNode):
     """A run between two updates."""
 
     networks: Networks
-    buffer: Any  # state of the flashbax buffer of `Item`s
+    buffer: TrajectoryBufferState  # of `Item`s
     arenas: Arenas
     key: jax.Array  # typed key
     numbers: Numbers
     updates: jax.Array  # int32[]  done
 
     @property
-    def parameters(self) -> Any:
+    def parameters(self) -> Weights:
         """The parameters of the network that plays."""
         return self.networks.parameters
 
@@ -71,7 +72,7 @@ class DQN:
         )
 
     @property
-    def buffer(self) -> Any:
+    def buffer(self) -> TrajectoryBuffer:
         """Flashbax's item buffer, of `Item`s."""
         config = self.config
         return flashbax.make_item_buffer(
@@ -133,13 +134,13 @@ class DQN:
         return state, metrics
 
     def _play(
-        self, parameters: Any, params: Params, arenas: Arenas, key: jax.Array, epsilon: jax.Array
+        self, network: Weights, params: Params, arenas: Arenas, key: jax.Array, epsilon: jax.Array
     ) -> tuple[Arenas, Steps, jax.Array]:
         return collect(
             self.env,
             params,
             self.q,
-            parameters,
+            network,
             arenas,
             key,
             epsilon,
@@ -156,7 +157,7 @@ class DQN:
         )
 
     def _learn(
-        self, networks: Networks, buffer: Any, numbers: Numbers, key: jax.Array
+        self, networks: Networks, buffer: TrajectoryBufferState, numbers: Numbers, key: jax.Array
     ) -> tuple[Networks, jax.Array]:
         optimizer = self._optimizer(numbers)
 
@@ -174,17 +175,17 @@ class DQN:
             change, state = optimizer.update(gradient, networks.optimizer, networks.parameters)
             parameters = optax.apply_updates(networks.parameters, change)
             target = optax.incremental_update(parameters, networks.target, numbers["tau"])
-            return Networks(parameters, target, state), loss
+            return networks.replace(parameters=parameters, target=target, optimizer=state), loss
 
         keys = jax.random.split(key, self.config.gradient_steps)
         networks, loss = jax.lax.scan(descend, networks, keys)
         return networks, jnp.mean(loss)
 
     def _loss(
-        self, parameters: Any, row: Any, target: jax.Array, weight: jax.Array, huber: jax.Array
+        self, network: Weights, row: object, target: jax.Array, weight: jax.Array, huber: jax.Array
     ) -> jax.Array:
-        error = optax.huber_loss(self.q.value(parameters, row), target, delta=cast(float, huber))
+        error = optax.huber_loss(self.q.value(network, row), target, delta=cast(float, huber))
         return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
-    def _values(self, parameters: Any, seen: Any) -> jax.Array:
+    def _values(self, parameters: Weights, seen: object) -> jax.Array:
         return jax.vmap(lambda seen: self.q.values(parameters, seen))(seen)

@@ -29,7 +29,7 @@ class Grid:
     """C choices of the settings, each with S seeds."""
 
     config: TrainConfig  # what all members are but for these
-    choices: tuple[dict[str, Any], ...]  # what each sets
+    choices: tuple[dict[str, object], ...]  # what each sets
     configs: tuple[LearnerConfig, ...]  # with all other settings
     seeds: tuple[int, ...]
 
@@ -153,7 +153,7 @@ def train_programs(
         yield dict(zip(numbers, results, strict=True))
 
 
-def check_members(seeds: Any, many: int = 1, what: str = "choice") -> None:
+def check_members(seeds: int, many: int = 1, what: str = "choice") -> None:
     """Raises ValueError for `many` of something with `seeds` seeds each, where that cannot be."""
     check("seeds", seeds, Annotated[int, whole(1, MOST_MEMBERS)])
     if many * seeds > MOST_MEMBERS:

@@ -5,7 +5,7 @@ clock or a signal is decided together. With one process alone, nothing is exchan
 """
 
 import json
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 FIRST = 0  # the process that writes
+Tree = TypeVar("Tree")
+Told = TypeVar("Told")
 
 
 def join(count: int | None, index: int | None, address: str | None) -> None:
@@ -41,24 +43,24 @@ def gathered(*numbers: int) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(mine)).astype(np.int64)
 
 
-def gather_to_host(tree: Any) -> Any:
+def gather_to_host(tree: Tree) -> Tree:
     """A tree of global arrays, each whole, on the host; all processes must ask."""
 
-    def here(leaf: Any) -> Any:
+    def here(leaf: object) -> object:
         if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
             return leaf
         if leaf.is_fully_replicated:
             return leaf.addressable_data(0)
         if is_key(leaf):
-            return jax.random.wrap_key_data(here(jax.random.key_data(leaf)))
+            return jax.random.wrap_key_data(gather_to_host(jax.random.key_data(leaf)))
         return multihost_utils.process_allgather(leaf, tiled=True)
 
     return jax.tree.map(here, tree)
 
 
 def broadcast_from_first(
-    found: tuple[Any, dict[str, Any]] | None, like: Any
-) -> tuple[Any, dict[str, Any] | None]:
+    found: tuple[Tree, Told] | None, like: Tree
+) -> tuple[Tree | None, Told | None]:
     """Gives all what the first process has found: arrays, and what JSON can hold; None: nothing.
 
     Args:
@@ -70,27 +72,27 @@ def broadcast_from_first(
     text = json.dumps(about).encode()
     size = int(gathered(len(text))[FIRST, 0])
     letters = np.frombuffer(text.ljust(size)[:size], np.uint8)
-    about = json.loads(bytes(_broadcast(letters)).decode())
+    about = json.loads(_broadcast(letters).tobytes().decode())
     if about is None:
         return None, None
-    if arrays is None:
-        arrays = jax.tree.map(_nothing, like)
+    arrays = jax.tree.map(_nothing, like) if arrays is None else arrays
     return jax.tree.map(_broadcast, arrays), about
 
 
-def _nothing(leaf: Any) -> Any:
+def _nothing(leaf: jax.ShapeDtypeStruct) -> np.ndarray | jax.Array:
     if is_key(leaf):
-        return jax.random.wrap_key_data(_nothing(jax.eval_shape(jax.random.key_data, leaf)))
+        numbers = _nothing(jax.eval_shape(jax.random.key_data, leaf))
+        return jax.random.wrap_key_data(jnp.asarray(numbers))
     return np.zeros(leaf.shape, leaf.dtype)
 
 
-def _broadcast(leaf: Any) -> Any:
+def _broadcast(leaf: np.ndarray | jax.Array) -> np.ndarray | jax.Array:
     if is_key(leaf):
-        return jax.random.wrap_key_data(_broadcast(jax.random.key_data(leaf)))
+        return jax.random.wrap_key_data(jnp.asarray(_broadcast(jax.random.key_data(leaf))))
     return np.asarray(multihost_utils.broadcast_one_to_all(np.asarray(leaf)))
 
 
-def is_key(leaf: Any) -> bool:
+def is_key(leaf: np.ndarray | jax.Array | jax.ShapeDtypeStruct) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 

@@ -11,13 +11,14 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jax.stages import Wrapped
 
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import rows
@@ -28,6 +29,7 @@ from jaxmem.learning.placements import Drawn, Labels, draw, groups_of, no_labels
 from jaxmem.learning.rollouts import Choose, play_on, playing
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import greedy
+from jaxmem.policies.networks import Weights
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.settings.fields import Count, Positive, Settings, Share, whole
 from jaxmem.settings.learner import Widths
@@ -78,9 +80,9 @@ class Progress:
 class Student(struct.PyTreeNode):
     """The network that is taught, between two iterations."""
 
-    parameters: Any  # of the network that plays: an average over the gradient steps
-    latest: Any  # of the network that learns
-    optimizer: Any  # state of the optimizer
+    parameters: Weights  # of the network that plays: an average over the gradient steps
+    latest: Weights  # of the network that learns
+    optimizer: optax.OptState
     labels: Labels  # what was answered: 1 for the teacher's choice, 0 for the others
     labelled: jax.Array  # int32[]  tasks labelled so far
 
@@ -91,7 +93,7 @@ def imitate(
     *,
     seed: int = 0,
     report: Callable[[Progress], None] = lambda progress: None,
-) -> Any:
+) -> Weights:
     """Trains a network on all tasks, and returns its parameters.
 
     Args:
@@ -135,7 +137,7 @@ def imitate(
 
 
 @functools.cache
-def _compiled_functions(config: ImitationConfig, tasks: int) -> tuple[Callable[..., Any], ...]:
+def _compiled_functions(config: ImitationConfig, tasks: int) -> tuple[Wrapped, ...]:
     """The functions of `make_imitation`, compiled when they are first called."""
     start, label, learn = make_imitation(config, tasks)
     return (
@@ -204,7 +206,7 @@ def make_imitation(
         fall = config.learning_rate - config.final_learning_rate
         cosine = 1 + jnp.cos(jnp.pi * iteration / config.iterations)
 
-        def loss_of(parameters: Any, key: jax.Array) -> jax.Array:
+        def loss_of(parameters: Weights, key: jax.Array) -> jax.Array:
             drawn = draw(student.labels, key, config.minibatch)
             return negative_log_likelihood(q.value(parameters, drawn.row), drawn)
 

@@ -8,7 +8,8 @@ Both are jitted, vmapped over members of a grid and sharded over devices by whoe
 line in `jaxmem.learning.learners`, and its settings in `jaxmem.settings.learner`.
 """
 
-from typing import Any, ClassVar, Protocol
+from dataclasses import Field
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +18,15 @@ from flax import struct
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.learning.settings import Numbers
 from jaxmem.policies import Policy
+from jaxmem.policies.networks import Weights
+
+ItsState = TypeVar("ItsState", bound="LearnerState")
 
 
 class LearnerConfig(Protocol):
     """Settings of a learner, checked when they are made; hashable, so that programs are shared."""
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+    __dataclass_fields__: ClassVar[dict[str, Field]]
     NUMBERS: ClassVar[tuple[str, ...]]  # settings that change no shape: axes of a grid's program
 
     @property
@@ -47,10 +51,10 @@ class LearnerState(Protocol):
     """A run between two updates, a pytree: `arenas` lie on all devices, the rest on each."""
 
     @property
-    def parameters(self) -> Any: ...  # of the network that plays
+    def parameters(self) -> Weights: ...  # of the network that plays
     @property
-    def arenas(self) -> Any: ...  # every leaf [E, ...]
-    def replace(self, **changes: Any) -> Any: ...
+    def arenas(self) -> object: ...  # every leaf [E, ...]
+    def replace(self, **changes: object) -> Self: ...
 
 
 class Metrics(struct.PyTreeNode):
@@ -61,14 +65,14 @@ class Metrics(struct.PyTreeNode):
     episodes: jax.Array  # int32[]  sequences finished
 
 
-class Learner(Protocol):
+class Learner(Protocol[ItsState]):
     """A learning algorithm with its settings, in an environment."""
 
     def __init__(self, config: Any, env: Environment) -> None: ...
 
     def init(
         self, key: jax.Array, params: Params, base_policy: Policy | None, numbers: Numbers
-    ) -> Any:
+    ) -> ItsState:
         """Returns the state before the first update.
 
         Args:
@@ -77,14 +81,14 @@ class Learner(Protocol):
         """
         ...
 
-    def update(self, state: Any, params: Params) -> tuple[Any, Metrics]:
+    def update(self, state: ItsState, params: Params) -> tuple[ItsState, Metrics]:
         """Returns the state one update later, and what the update saw."""
         ...
 
 
 def train_block(
-    learner: Learner, state: Any, params: Params, updates: jax.Array
-) -> tuple[Any, Metrics]:
+    learner: Learner[ItsState], state: ItsState, params: Params, updates: jax.Array
+) -> tuple[ItsState, Metrics]:
     """Updates `updates` (int32[]) times in one compiled loop; episodes are summed."""
 
     def body(_, carry):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
+from jax.stages import Compiled
 
 from jaxmem.checks import is_number, is_whole
 from jaxmem.environment.environment import Params
@@ -24,12 +25,13 @@ from jaxmem.learning import hosts
 from jaxmem.learning.base_policies import BasePolicy
 from jaxmem.learning.checkpoint import Checkpointing
 from jaxmem.learning.devices import Program
-from jaxmem.learning.learner import Metrics
+from jaxmem.learning.learner import LearnerState, Metrics
 from jaxmem.learning.member_state import MemberState, ValidationPoint
 from jaxmem.learning.members import Members
 from jaxmem.learning.result import TrainResult, policy_of, result_of
 from jaxmem.learning.stopping import Stop, Terminated
 from jaxmem.policies import CLASSICAL, policy
+from jaxmem.policies.networks import Weights
 from jaxmem.workloads.requests import Requests
 
 SECONDS_PER_CALL = 4.0  # of updates, after which the loop looks for signals and checkpoints
@@ -51,7 +53,7 @@ class Programs(NamedTuple):
     members: Members
     base_policies: list[list[BasePolicy]]  # of each member, that of training first
     devices: Program
-    train_block: Any  # compiled: state, params, updates -> state, metrics
+    train_block: Compiled  # state, params, updates -> state, metrics
     params: Params  # training sequences, as the devices hold them
     validation: list[Requests]  # of each seed
     references: dict[str, float]  # % failed on the first seed's validation sequences, by fit
@@ -61,7 +63,7 @@ class Programs(NamedTuple):
 class RunState:
     """Where a group of members stands."""
 
-    learner: Any  # `LearnerState` of all members, on the devices
+    learner: LearnerState  # of all members, on the devices
     members: list[MemberState]
     episodes: np.ndarray  # int64[members]  finished
     began: float  # on the clock, less the seconds before the run was resumed
@@ -277,7 +279,7 @@ def _restore(run: RunState, programs: Programs, checkpointing: Checkpointing | N
     check = functools.partial(_check_progress, members=programs.members)
     found = checkpointing.checkpoints.newest(like, check) if checkpointing else None
     arrays, known = hosts.broadcast_from_first(found, like)
-    if known is None:
+    if arrays is None or known is None:
         return
     run.learner = programs.devices.laid_out(arrays["state"])
     run.updates = run.saved_updates = known["updates"]
@@ -301,7 +303,7 @@ def _check_progress(known: dict[str, Any], members: Members) -> None:
         raise ValueError(f"it is of another number of members than {len(members.places)}")
     np.array(episodes, np.int64)
     for member in known["standings"]:
-        MemberState.from_json(None, member)
+        MemberState.from_json({}, member)
 
 
 def _save_checkpoint(
@@ -338,11 +340,11 @@ def _validation_updates(updates: int, validations: int) -> list[int]:
     return [*range(size, updates, size), updates]
 
 
-def _deleted(state: Any) -> bool:
+def _deleted(state: LearnerState) -> bool:
     """Tells whether an interrupted block has used a state up."""
     leaves = jax.tree.leaves(state)
     return any(isinstance(leaf, jax.Array) and leaf.is_deleted() for leaf in leaves)
 
 
-def _finite(parameters: Any) -> bool:
+def _finite(parameters: Weights) -> bool:
     return all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(parameters))

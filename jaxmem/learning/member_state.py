@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from jaxmem.checks import is_number, is_whole
+from jaxmem.policies.networks import Weights
 
 INTERRUPTED = "interrupted"
 
@@ -27,7 +29,7 @@ class ValidationPoint:
 class MemberState:
     """One member on its way; its learner's state is on the devices, with those of the others."""
 
-    best: Any  # of the networks, late ones if there are some, that which failed least in validation
+    best: Weights  # of the network that failed least in validation, a late one if there is one
     best_failed: float = math.inf  # %
     late: bool = False  # it is one of those
     curve: list[ValidationPoint] = field(default_factory=list)
@@ -47,7 +49,7 @@ class MemberState:
         among = [at for at in self.curve if not self.late or at.steps > late_after]
         return next((at.steps for at in among if at.failed == self.best_failed), None)
 
-    def add(self, point: ValidationPoint, network: Any, late: bool) -> None:
+    def add(self, point: ValidationPoint, network: Weights, late: bool) -> None:
         """Lengthens the curve, and keeps the network where it is the best."""
         if point.failed < self.best_failed or late > self.late:
             self.best, self.best_failed, self.late = network, point.failed, late
@@ -63,7 +65,7 @@ class MemberState:
         """Tells whether the run could go on."""
         return self.note.startswith(INTERRUPTED)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Returns all but the network, as JSON can hold it."""
         return {
             "best_failed": self.best_failed if self.curve else None,
@@ -74,7 +76,7 @@ class MemberState:
         }
 
     @classmethod
-    def from_json(cls, best: Any, found: dict[str, Any]) -> "MemberState":
+    def from_json(cls, best: Weights, found: Mapping[str, Any]) -> "MemberState":
         """Makes the member that `as_json` tells of, with its network.
 
         Raises:

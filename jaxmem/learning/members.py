@@ -7,9 +7,8 @@ member alone has no axes: it is the program of a single run.
 
 import dataclasses
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,8 @@ import numpy as np
 from jaxmem.environment.environment import Params
 from jaxmem.environment.tasks import params_of
 from jaxmem.learning.config import TrainConfig
-from jaxmem.learning.learner import LearnerConfig, Metrics, train_block
+from jaxmem.learning.hosts import Tree
+from jaxmem.learning.learner import ItsState, LearnerConfig, LearnerState, Metrics, train_block
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import Policy
 
@@ -65,7 +65,7 @@ class Members:
         ]
         return _stack(drawn) if self.axes else drawn[0]
 
-    def init(self, params: Params) -> Any:
+    def init(self, params: Params) -> LearnerState:
         """Returns the states of all members before their first updates."""
         learner = self.config.make_learner()
         keys = jax.vmap(jax.random.key)(jnp.array(self.seeds, jnp.uint32))
@@ -76,8 +76,8 @@ class Members:
         return init(keys, params, _stack([*self.base_policies]), _stack(numbers))
 
     def train_block(
-        self, state: Any, params: Params, updates: jax.Array, vectorised: bool | None = None
-    ) -> tuple[Any, Metrics]:
+        self, state: ItsState, params: Params, updates: jax.Array, vectorised: bool | None = None
+    ) -> tuple[ItsState, Metrics]:
         """Updates all members `updates` (int32[]) times.
 
         Args:
@@ -93,12 +93,12 @@ class Members:
             vectorised = jax.default_backend() != "cpu"
         along = jax.vmap if vectorised else _one_by_one
 
-        def of_seed(states: Any, params: Params) -> Any:
+        def of_seed(states: ItsState, params: Params) -> tuple[ItsState, Metrics]:
             return along(lambda state: train_block(learner, state, params, updates))(states)
 
         return along(of_seed)(state, params)
 
-    def unstack(self, tree: Any) -> list[Any]:
+    def unstack(self, tree: Tree) -> list[Tree]:
         """Splits a tree with the axes of the members into the tree of each."""
         if not self.axes:
             return [tree]
@@ -116,7 +116,7 @@ def group_members(
     Args:
         base_policy: from the name of a rule and a seed to the rule with its parameters.
     """
-    groups: dict[Any, dict[str, list]] = {}
+    groups: dict[Hashable, dict[str, list]] = {}
     for choice in choices:
         first = {name: getattr(choices[0], name) for name in choice.NUMBERS}
         shape = dataclasses.replace(choice, **first)
@@ -143,10 +143,10 @@ def group_members(
     ]
 
 
-def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+def _one_by_one(function: Callable[..., Tree]) -> Callable[..., Tree]:
     """Maps as `vmap` does, but one after another."""
     return lambda *mapped: jax.lax.map(lambda given: function(*given), mapped)
 
 
-def _stack(trees: list[Any]) -> Any:
+def _stack(trees: list[Tree]) -> Tree:
     return jax.tree.map(lambda *leaves: np.stack(jax.device_get(leaves)), *trees)

@@ -5,7 +5,6 @@ normalised network keeps the bootstrap stable, and the number of arenas stands i
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from jaxmem.learning.learner import Metrics
 from jaxmem.learning.settings import Numbers
 from jaxmem.learning.targets import lambda_targets
 from jaxmem.policies import Policy
+from jaxmem.policies.networks import Weights
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.settings.learner import PQNConfig
 
@@ -25,8 +25,8 @@ from jaxmem.settings.learner import PQNConfig
 class PQNState(struct.PyTreeNode):
     """A run between two updates."""
 
-    parameters: Any  # of the network
-    optimizer: Any  # state of the optimizer
+    parameters: Weights  # of the network
+    optimizer: optax.OptState
     arenas: Arenas
     key: jax.Array  # typed key
     numbers: Numbers
@@ -121,8 +121,8 @@ class PQN:
         )
         return jax.lax.scan(descend, carry, batches)
 
-    def _loss(self, parameters: Any, row: jax.Array, target: jax.Array, weight: jax.Array):
-        error = jnp.square(self.q.value(parameters, row) - target)
+    def _loss(self, network: Weights, row: jax.Array, target: jax.Array, weight: jax.Array):
+        error = jnp.square(self.q.value(network, row) - target)
         return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 

@@ -1,26 +1,29 @@
 """Steps as a replay buffer keeps them: each whole, with what was seen when its return was cut."""
 
-from typing import Any
+from typing import Generic
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from jaxmem.learning.collect import Steps
+from jaxmem.policies.q_functions import Seen, Taken
 
 
 @struct.dataclass
-class Item:
+class Item(Generic[Seen, Taken]):
     """One step in the buffer: G = reward + discount * value of `after`."""
 
-    row: Any  # what the network reads of the action taken, as in `Steps`
+    row: Taken  # what the network reads of the action taken, as in `Steps`
     reward: jax.Array  # float32[]  the discounted sum over the steps until `after`
     discount: jax.Array  # float32[]  of what follows; 0: the episode ended
-    after: Any  # what is seen then
+    after: Seen  # what is seen then
     weight: jax.Array  # float32[]  0: cut off by the end of its sequence, nothing to learn
 
 
-def items_of(steps: Steps, gamma: float | jax.Array, n_steps: int) -> Item:
+def items_of(
+    steps: Steps[Seen, Taken], gamma: float | jax.Array, n_steps: int
+) -> Item[Seen, Taken]:
     """Collected steps with the rewards of the next n: [S, E, ...].
 
     With m <= n steps until the stretch, the episode or the sequence ends:

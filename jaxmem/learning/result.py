@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.member_state import INTERRUPTED, MemberState, ValidationPoint
 from jaxmem.policies import Policy
 from jaxmem.policies.learned import BaseRule, greedy
+from jaxmem.policies.networks import Weights
 from jaxmem.policies.policy_file import Card, choice_of
 
 
@@ -47,7 +47,7 @@ class TrainResult:
         return self.card.training["validation_failed"]
 
 
-def policy_of(config: TrainConfig, network: Any, base_policies: Sequence[BasePolicy]) -> Policy:
+def policy_of(config: TrainConfig, network: Weights, base_policies: Sequence[BasePolicy]) -> Policy:
     """Makes the policy that a network plays while it is trained."""
     rule = base_policies[0].rule if base_policies else None
     return _following(config, network, rule, config.settings.margin)
@@ -131,7 +131,7 @@ def _training_start(
     return base_policies[0].sentence, failed
 
 
-def _following(config: TrainConfig, network: Any, rule: Policy | None, margin: float) -> Policy:
+def _following(config: TrainConfig, network: Weights, rule: Policy | None, margin: float) -> Policy:
     """The policy that follows a rule unless the network sees an advantage above the margin."""
     return greedy(
         config.q,

@@ -8,7 +8,7 @@ over seeds: test sequences are not seen.
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from jaxmem.learning.checkpoint import Checkpointing
 from jaxmem.learning.config import TrainConfig
@@ -30,11 +30,11 @@ class SearchPlan:
     seeds: tuple[int, ...]  # S, of each trial
 
     @property
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> dict[str, object]:
         """The settings that are searched, as they are without a search."""
         return {name: getattr(self.config.settings, name) for name in self.space}
 
-    def settings_of(self, found: Mapping[str, Any]) -> LearnerConfig:
+    def settings_of(self, found: Mapping[str, object]) -> LearnerConfig:
         """Returns all settings of a trial; raises ValueError where they do not go together."""
         return self.config.replace(found, self.seeds[-1]).settings
 
@@ -49,7 +49,7 @@ class Watcher(Listener, Protocol):
         """A trial is done, and which is the best so far."""
 
 
-def plan_search(config: TrainConfig, space: Mapping[str, Any], seeds: int = 1) -> SearchPlan:
+def plan_search(config: TrainConfig, space: Mapping[str, object], seeds: int = 1) -> SearchPlan:
     """Makes the plan of a search.
 
     Args:
@@ -112,7 +112,7 @@ def search(
     return True
 
 
-def check_counts(trials: Any, batch: Any, seeds: int) -> None:
+def check_counts(trials: int, batch: int, seeds: int) -> None:
     """Raises ValueError for numbers of trials that `search` would refuse."""
     check("trials", trials, Count)
     check("batch", batch, Count)

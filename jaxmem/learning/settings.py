@@ -20,7 +20,7 @@ def numbers_of(config: "LearnerConfig") -> Numbers:
     return {name: np.float32(getattr(config, name)) for name in config.NUMBERS}
 
 
-def check_values(key: str, values: Any) -> None:
+def check_values(key: str, values: object) -> None:
     """Checks values to be tried of one setting, set as `key`: at least one, none twice."""
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ValueError(f"{key} is {values!r}; a list of values")
@@ -28,7 +28,7 @@ def check_values(key: str, values: Any) -> None:
         raise ValueError(f"{key} has a value twice: {list(values)}")
 
 
-def settings_words(settings: Mapping[str, Any]) -> str:
+def settings_words(settings: Mapping[str, object]) -> str:
     """Writes settings as a line has them: "learning_rate 0.001, arenas 64"."""
     shown = (f"{of:g}" if isinstance(of, float) else str(of) for of in settings.values())
     return ", ".join(f"{name} {value}" for name, value in zip(settings, shown, strict=True))

@@ -10,6 +10,8 @@ from jaxmem.names import nearest
 from jaxmem.settings.fields import bare, hints_of
 from jaxmem.settings.learner import LEARNERS, check_setting
 
+SettingValue = bool | int | float | str
+
 
 @dataclass(frozen=True)
 class Range:
@@ -25,7 +27,7 @@ class Range:
         return self.low <= value <= self.high
 
     @property
-    def ends(self) -> tuple[Any, ...]:
+    def ends(self) -> tuple[SettingValue, ...]:
         """The values that are checked, where not every one can be."""
         return self.low, self.high
 
@@ -34,14 +36,14 @@ class Range:
 class Choice:
     """Some values, in no order."""
 
-    values: tuple[bool | int | float | str, ...]
+    values: tuple[SettingValue, ...]
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: object) -> bool:
         """Tells whether it is among them."""
         return value in self.values
 
     @property
-    def ends(self) -> tuple[Any, ...]:
+    def ends(self) -> tuple[SettingValue, ...]:
         """All of them."""
         return self.values
 
@@ -50,7 +52,7 @@ Space = dict[str, Range | Choice]  # by the name of the setting
 
 # What matters most where nothing is asked for: numbers, so that the trials of a batch are one
 # program.
-USUAL: dict[str, dict[str, Any]] = {
+USUAL: dict[str, dict[str, Mapping[str, SettingValue]]] = {
     "branching": {
         "learning_rate": {"low": 3e-4, "high": 1e-2, "log": True},
         "final_learning_rate": {"low": 1e-5, "high": 1e-3, "log": True},
@@ -72,7 +74,7 @@ USUAL: dict[str, dict[str, Any]] = {
 }
 
 
-def space_of(learner: str, given: Mapping[str, Any]) -> Space:
+def space_of(learner: str, given: Mapping[str, object]) -> Space:
     """The space that is asked for, or the usual one of the learner.
 
     Args:
@@ -94,7 +96,7 @@ def space_of(learner: str, given: Mapping[str, Any]) -> Space:
     return space
 
 
-def about(space: Space) -> dict[str, Any]:
+def about(space: Space) -> dict[str, object]:
     """The space as JSON can hold it, and as it can be asked for again."""
     return {
         name: list(of.values)
@@ -104,7 +106,7 @@ def about(space: Space) -> dict[str, Any]:
     }
 
 
-def _choice(key: str, given: Any) -> Choice:
+def _choice(key: str, given: object) -> Choice:
     if not isinstance(given, list | tuple):
         raise ValueError(f"{key} is {given!r}; a list of values, or {{low: A, high: B, log: true}}")
     check_values(key, given)
@@ -114,7 +116,7 @@ def _choice(key: str, given: Any) -> Choice:
     return Choice(tuple(given))
 
 
-def _range(key: str, given: Mapping[str, Any], kind: Any) -> Range:
+def _range(key: str, given: Mapping[str, Any], kind: object) -> Range:
     for word in given:
         if word not in ("low", "high", "log"):
             raise ValueError(f"{key} has no {word!r}{nearest(str(word), ('low', 'high', 'log'))}")

@@ -3,7 +3,7 @@
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Self
 
 
 class Terminated(Exception):  # noqa: N818 (no error: it was asked for)
@@ -19,7 +19,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.heard: signal.Signals | None = None
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

@@ -14,15 +14,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from jaxmem.extras import extra
-from jaxmem.learning.space import Choice, Range, Space
+from jaxmem.learning.space import Choice, Range, SettingValue, Space
 from jaxmem.locks import Lock, TakenError
 from jaxmem.read_back import is_finite_number
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial as OptunaTrial
 
 SAMPLERS = ("tpe", "random")
 ASKED, FAILED, NOTE = "asked", "validation_failed", "note"  # attributes of studies and trials
@@ -36,7 +39,7 @@ class Trial:
     """Some settings, and what came of them."""
 
     number: int  # from 0
-    settings: dict[str, Any]
+    settings: dict[str, SettingValue]
     by_seed: tuple[float | None, ...] = ()  # % failed on validation sequences; None: not validated
     note: str = ""  # why it counts as failed
 
@@ -61,8 +64,8 @@ class Study:
         file: Path,
         space: Space,
         *,
-        asked: Mapping[str, Any],
-        first: Mapping[str, Any],
+        asked: Mapping[str, object],
+        first: Mapping[str, object],
         sampler: str = "tpe",
         seed: int = 0,
     ) -> None:
@@ -85,7 +88,7 @@ class Study:
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
         self._file = file
         self._space, self._sampler, self._seed = space, sampler, seed
-        self._open: dict[int, Any] = {}  # Optuna's trials, by number
+        self._open: dict[int, OptunaTrial] = {}  # Optuna's trials, by number
         try:
             self._lock = Lock(file.with_name(f".{file.name}.lock"))
         except TakenError as holder:
@@ -205,7 +208,7 @@ class Study:
             shares = importance.get_param_importances(self._study, evaluator=evaluator)
         return {name: float(share) for name, share in shares.items()}
 
-    def _check(self, file: Path, asked: dict[str, Any], first: Mapping[str, Any]) -> None:
+    def _check(self, file: Path, asked: dict[str, object], first: Mapping[str, object]) -> None:
         """Tells whether the file is of this search; a new one becomes that."""
         before = self._study.user_attrs.get(ASKED)
         if before is None:
@@ -234,11 +237,11 @@ class Study:
             ):
                 raise ValueError(f"{file}: trial {trial.number} is not as jaxmem leaves it")
 
-    def _settings(self, trial: Any) -> dict[str, Any]:
+    def _settings(self, trial: "OptunaTrial") -> dict[str, SettingValue]:
         """The settings of Optuna's trial; those that it has not yet are drawn."""
         return {name: _suggested(trial, name, of) for name, of in self._space.items()}
 
-    def _sampler_from(self, number: int) -> Any:
+    def _sampler_from(self, number: int) -> object:
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
         samplers = self._optuna.samplers
         if self._sampler == "random":
@@ -254,12 +257,12 @@ class Study:
         )
 
 
-def check_optuna() -> Any:
+def check_optuna() -> ModuleType:
     """Optuna; raises MissingExtraError where it is not installed."""
     return extra("optuna", "search", "jaxmem search")
 
 
-def _suggested(trial: Any, name: str, values: Range | Choice) -> Any:
+def _suggested(trial: Any, name: str, values: Range | Choice) -> SettingValue:
     if isinstance(values, Choice):
         return trial.suggest_categorical(name, values.values)
     suggest = trial.suggest_int if values.whole else trial.suggest_float

@@ -56,7 +56,7 @@ class Policy(struct.PyTreeNode):
             )
 
 
-def policy(name: str, parameters: Any = None) -> Policy:
+def policy(name: str, parameters: jax.typing.ArrayLike | None = None) -> Policy:
     """The policy with this name.
 
     Args:

@@ -1,7 +1,6 @@
 """Policies that place by rule: the fits that an arena has, and rules of size and lifetime."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +33,7 @@ def random(parameters: None, key: jax.Array, situation: Situation) -> jax.Array:
     return arena.numbered_start(size, number)
 
 
-def by_order(order: tuple[Place, Place]) -> Callable[[Any, jax.Array, Situation], jax.Array]:
+def by_order(order: tuple[Place, Place]) -> Callable[..., jax.Array]:
     """Makes the rule that places by an order of the holes.
 
     Args:

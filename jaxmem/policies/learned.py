@@ -1,14 +1,15 @@
 """Policies that a Q-network plays."""
 
 import functools
-from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import Policy
+from jaxmem.policies.networks import Weights
 from jaxmem.policies.q_functions import CandidateQ, QFunction
 
 
@@ -16,19 +17,19 @@ class BaseRule(struct.PyTreeNode):
     """The rule that a learned policy follows where its network sees no better placement."""
 
     rule: Policy
-    margin: Any  # float32[]  by how much a placement must be worth more, in reward
+    margin: chex.Array  # float32[]  by how much a placement must be worth more, in reward
 
 
 class Parameters(struct.PyTreeNode):
     """The parameters that a learned policy plays with."""
 
-    network: Any  # as flax has it
+    network: Weights
     base_policy: BaseRule | None
 
 
 def greedy(
     q: QFunction,
-    network: Any,
+    network: Weights,
     name: str = "learned",
     base_policy: BaseRule | None = None,
     estimates_lifetimes: bool = False,
@@ -52,7 +53,7 @@ def greedy(
 
 
 def learned(
-    network: Any,
+    network: Weights,
     holes: int,
     hidden_sizes: tuple[int, ...],
     name: str = "learned",

@@ -1,12 +1,15 @@
 """Q-networks: from an observation to the value of every action."""
 
-from typing import Any, cast
+from typing import cast
 
 import jax
 import numpy as np
 from flax import linen as nn
+from flax.typing import VariableDict
 
 from jaxmem.environment.observations import FEATURES, GROUPS
+
+Weights = VariableDict  # the parameters of a network, as flax has them
 
 
 class Scorer(nn.Module):
@@ -52,7 +55,7 @@ class MLP(nn.Module):
         return nn.Dense(self.actions)(hidden)
 
 
-def q_values(network: nn.Module, parameters: Any, observation: jax.Array) -> jax.Array:
+def q_values(network: nn.Module, parameters: Weights, observation: jax.Array) -> jax.Array:
     """Values every action, float32[..., A], or the rows given, float32[...]."""
     # flax's own annotation allows for changed variables, which these networks do not have.
     return cast(jax.Array, network.apply(parameters, observation))

@@ -16,6 +16,7 @@ from jaxmem.carded_file import read_policy_file, write_policy_file
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import BaseRule, greedy
+from jaxmem.policies.networks import Weights
 from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
 from jaxmem.read_back import brief, is_finite_number
 from jaxmem.rules import NAMES, TUNED
@@ -72,7 +73,7 @@ def choice_of(rule: Policy | None) -> tuple[int, ...]:
     return tuple(int(number) for number in np.ravel(rule.parameters))
 
 
-def save_policy(path: Path | str, network: Any, card: Card) -> None:
+def save_policy(path: Path | str, network: Weights, card: Card) -> None:
     """Writes a network's parameters and the card into one safetensors file, whole or not at all."""
     write_policy_file(path, flatten_dict(network, sep="/"), asdict(card))
 
@@ -91,7 +92,7 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
     return policy_of(*read_policy(path), name)
 
 
-def policy_of(network: Any, card: Card, name: str) -> Policy:
+def policy_of(network: Weights, card: Card, name: str) -> Policy:
     """Makes the policy of what a policy file holds."""
     return greedy(card.q, network, name, base_policy_of(card), card.estimates_lifetimes)
 
@@ -104,7 +105,7 @@ def base_policy_of(card: Card) -> BaseRule | None:
     return BaseRule(policy(card.base_policy, choice), np.float32(card.margin))
 
 
-def read_policy(path: Path | str) -> tuple[Any, Card]:
+def read_policy(path: Path | str) -> tuple[Weights, Card]:
     """Reads the network's parameters and the card of a policy file; raises as `load_policy`."""
     path = _SHIPPED_POLICIES / f"{path}.safetensors" if path in SHIPPED else path
     arrays, card = read_policy_file(path, path)
@@ -179,7 +180,7 @@ def _named(differing: list[str]) -> str:
     return ", ".join(name[:40] for name in differing[:5])
 
 
-def _are_wholes(numbers: Any, count: int) -> bool:
+def _are_wholes(numbers: object, count: int) -> bool:
     return (
         isinstance(numbers, list | tuple)
         and len(numbers) == count

@@ -6,7 +6,7 @@ actions come with what is read: a value is asked of no others.
 
 import functools
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,14 @@ from jaxmem.environment.actions import Choices, addresses, ends_of
 from jaxmem.environment.environment import State
 from jaxmem.environment.observations import FEATURES, Packed, bitmap, pack, rows
 from jaxmem.environment.situation import Situation
-from jaxmem.policies.networks import MLP, Scorer, q_values
+from jaxmem.policies.networks import MLP, Scorer, Weights, q_values
 from jaxmem.policies.scoring import score_candidates
 
+Seen = TypeVar("Seen")
+Taken = TypeVar("Taken")
 
-class QFunction(Protocol):
+
+class QFunction(Protocol[Seen, Taken]):
     """The Q-function that learners and players ask; each is hashable, so programs are shared.
 
     `seen` is what the network reads of a situation, and `taken` what it reads of one action there;
@@ -35,31 +38,31 @@ class QFunction(Protocol):
         """Cells of the only arenas that it can play in; None: any."""
         ...
 
-    def init(self, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> Weights:
         """Draws the parameters of the network before it learns anything."""
         ...
 
-    def see(self, situation: Situation) -> tuple[Any, Choices]:
+    def see(self, situation: Situation) -> tuple[Seen, Choices]:
         """Returns what is read of a situation, and the actions in it."""
         ...
 
-    def seen(self, observation: Any, state: State) -> Any:
+    def seen(self, observation: Any, state: State) -> Seen:
         """Reads the same from what the environment has made already; of one arena or of E."""
         ...
 
-    def values(self, parameters: Any, seen: Any) -> jax.Array:
+    def values(self, parameters: Weights, seen: Seen) -> jax.Array:
         """Values every action of one situation, -inf for those not legal: float32[A]."""
         ...
 
-    def take(self, seen: Any, action: jax.Array) -> Any:
+    def take(self, seen: Seen, action: jax.Array) -> Taken:
         """Returns what is read of the actions taken (int32[E]) in E situations."""
         ...
 
-    def value(self, parameters: Any, taken: Any) -> jax.Array:
+    def value(self, parameters: Weights, taken: Taken) -> jax.Array:
         """Values the actions taken: float32[...], batched as `taken` is."""
         ...
 
-    def random(self, drawn: jax.Array, seen: Any) -> jax.Array:
+    def random(self, drawn: jax.Array, seen: Seen) -> jax.Array:
         """Draws a legal action of each of E situations from a random number (uint32[E]): int32[E].
 
         Each with the same probability, up to one part in 2^16 / A.
@@ -90,7 +93,7 @@ class CandidateQ:
         """Shared by all candidates."""
         return Scorer(self.hidden_sizes, self.hidden_feature_groups, self.columns)
 
-    def init(self, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> Weights:
         return self.network.init(key, jnp.zeros((1, len(self.columns))))
 
     def see(self, situation: Situation) -> tuple[Packed, Choices]:
@@ -101,13 +104,13 @@ class CandidateQ:
         del state
         return observation
 
-    def values(self, parameters: Any, seen: Packed) -> jax.Array:
+    def values(self, parameters: Weights, seen: Packed) -> jax.Array:
         return score_candidates(self.network, parameters, seen)
 
     def take(self, seen: Packed, action: jax.Array) -> jax.Array:
         return rows(seen, jnp.arange(len(action)), action, self.columns)
 
-    def value(self, parameters: Any, taken: jax.Array) -> jax.Array:
+    def value(self, parameters: Weights, taken: jax.Array) -> jax.Array:
         return q_values(self.network, parameters, taken)
 
     def random(self, drawn: jax.Array, seen: Packed) -> jax.Array:
@@ -151,7 +154,7 @@ class AddressQ:
         """From the bitmap to all addresses."""
         return MLP(self.hidden_sizes, self.cells + 1)
 
-    def init(self, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> Weights:
         return self.network.init(key, jnp.zeros((1, self.cells + 1)))
 
     def see(self, situation: Situation) -> tuple[Cells, Choices]:
@@ -162,13 +165,13 @@ class AddressQ:
     def seen(self, observation: jax.Array, state: State) -> Cells:
         return Cells(observation, state.mask)
 
-    def values(self, parameters: Any, seen: Cells) -> jax.Array:
+    def values(self, parameters: Weights, seen: Cells) -> jax.Array:
         return jnp.where(seen.legal, q_values(self.network, parameters, seen.bitmap), -jnp.inf)
 
     def take(self, seen: Cells, action: jax.Array) -> CellTaken:
         return CellTaken(seen.bitmap, action)
 
-    def value(self, parameters: Any, taken: CellTaken) -> jax.Array:
+    def value(self, parameters: Weights, taken: CellTaken) -> jax.Array:
         values = q_values(self.network, parameters, taken.bitmap)
         return jnp.take_along_axis(values, taken.action[..., None], axis=-1)[..., 0]
 

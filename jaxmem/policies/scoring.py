@@ -1,32 +1,32 @@
 """The values of the candidates that there are, which are few of the K that there could be."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
 from jaxmem.environment.observations import Packed, candidates, rows
-from jaxmem.policies.networks import Scorer, q_values
+from jaxmem.policies.networks import Scorer, Weights, q_values
 
 ROWS_AT_ONCE = 256  # candidates that the network reads at once, at least
 
 
-def score_candidates(network: Scorer, parameters: Any, packed: Packed) -> jax.Array:
+def score_candidates(network: Scorer, parameters: Weights, packed: Packed) -> jax.Array:
     """Values every legal action of a situation, -inf for the others: float32[2 * K + 1].
 
     Under `vmap`, the candidates of all situations are read one after the other in chunks, so that
     the work grows with those that exist and not with K.
     """
 
-    def alone(parameters: Any, packed: Packed) -> jax.Array:
+    def alone(parameters: Weights, packed: Packed) -> jax.Array:
         read = candidates(packed, network.columns)
         return jnp.where(_legal(packed), q_values(network, parameters, read), -jnp.inf)
 
     values = custom_vmap(alone)
 
     @values.def_vmap
-    def batched(axis_size: int, in_batched: Any, parameters: Any, packed: Packed):
+    def batched(axis_size: int, in_batched: Sequence[object], parameters: Weights, packed: Packed):
         parameters_batched, packed_batched = map(jax.tree.leaves, in_batched)
         if any(parameters_batched) or not all(packed_batched):
             # No matrix product serves parameters that differ between situations.
@@ -44,7 +44,7 @@ def _legal(packed: Packed) -> jax.Array:
     return jnp.where(refuse, packed.count == 0, actions < 2 * packed.count)
 
 
-def _in_chunks(network: Scorer, parameters: Any, packed: Packed, count: int) -> jax.Array:
+def _in_chunks(network: Scorer, parameters: Weights, packed: Packed, count: int) -> jax.Array:
     """Values `count` situations: float32[count, 2 * K + 1]."""
     actions = 2 * packed.holes.shape[-2] + 1
     chunk = min(max(ROWS_AT_ONCE, count // 4), count * actions)

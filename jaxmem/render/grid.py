@@ -1,17 +1,16 @@
 """The table of a grid: what each choice of the settings gives, over its seeds."""
 
-from typing import Any
-
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxmem.render.palette import count, policy_title
+from jaxmem.render.report import Results
 
 GRID_HEADER = ("settings", "validation (%)", "failed requests (%)", "difference (points)")
 
 
-def grid_markdown(results: dict[str, Any]) -> str:
+def grid_markdown(results: Results) -> str:
     """Writes table.md of a grid."""
     lines = [
         f"# {results['workload']}, {results['cells']:,} cells: {_member_words(results)}",
@@ -36,7 +35,7 @@ def grid_markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def grid_table(results: dict[str, Any]) -> Table:
+def grid_table(results: Results) -> Table:
     """Makes the same for a terminal."""
     table = Table(
         title=Text(
@@ -66,7 +65,7 @@ def grid_table(results: dict[str, Any]) -> Table:
     return table
 
 
-def _member_words(results: dict[str, Any]) -> str:
+def _member_words(results: Results) -> str:
     seeds = count(len(results["seeds"]), "seed")
     if "trials" in results:
         return f"the best of {count(len(results['trials']), 'trial')}, {seeds}"
@@ -74,7 +73,7 @@ def _member_words(results: dict[str, Any]) -> str:
     return f"{count(len(results['choices']), 'choice')} of the settings, {seeds}{each}"
 
 
-def _choice_cells(choice: dict[str, Any]) -> list[str]:
+def _choice_cells(choice: Results) -> list[str]:
     validation, test = choice["validation_failed"], choice["failed_requests"]
     return [
         choice["title"],

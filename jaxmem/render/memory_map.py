@@ -13,17 +13,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from jaxmem.render import style
 from jaxmem.render.memory import LayoutLike, free_words, holes, memory_at
-from jaxmem.render.palette import (
-    EDGE,
-    FAILED,
-    HOLE,
-    MUTED,
-    NEVER,
-    UNTOLD,
-    WASTED,
-    count,
-    text_on,
-)
+from jaxmem.render.palette import EDGE, FAILED, HOLE, MUTED, NEVER, UNTOLD, WASTED, count, text_on
 from jaxmem.render.style import DENSITY, FIGURE_WIDTH, failure_title
 
 LABELLED_UP_TO = 40  # a sequence of so few requests has its blocks labelled one by one

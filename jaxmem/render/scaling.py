@@ -10,13 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, MUTED, policy_colour
-from jaxmem.render.style import (
-    FIGURE_WIDTH,
-    Target,
-    new_figure,
-    picture_style,
-    save_figure,
-)
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -13,14 +13,8 @@ from rich.text import Text
 
 from jaxmem.render.grid import grid_markdown
 from jaxmem.render.palette import FAILED, GRID, MUTED, count, policy_colour
-from jaxmem.render.report import markdown_row
-from jaxmem.render.style import (
-    FIGURE_WIDTH,
-    Target,
-    new_figure,
-    picture_style,
-    save_figure,
-)
+from jaxmem.render.report import Results, markdown_row
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 
 SHOWN_TRIALS = 10  # trials in a terminal: the best
 SQUEEZED = 3.0  # times the least failures, from where on trials are drawn at the upper end
@@ -33,11 +27,11 @@ def three_figures(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def search_markdown(results: Mapping[str, Any]) -> str:
+def search_markdown(results: Results) -> str:
     """Writes table.md of a search: the best trial beside the rules, then all trials."""
     header, rows = _trial_rows(results["trials"], results["best_trial"])
     lines = [
-        *(grid_markdown(dict(results)), f"## {count(len(rows), 'trial')}", ""),
+        *(grid_markdown(results), f"## {count(len(rows), 'trial')}", ""),
         "Failed requests on validation sequences, mean over seeds; the least first.",
         *("", markdown_row(header), "|--:" * len(header) + "|"),
     ]
@@ -47,7 +41,7 @@ def search_markdown(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def trials_table(results: Mapping[str, Any]) -> Table:
+def trials_table(results: Results) -> Table:
     """Makes the table of the best trials for a terminal."""
     header, rows = _trial_rows(results["trials"], results["best_trial"])
     best = f", the best {SHOWN_TRIALS}" if len(rows) > SHOWN_TRIALS else ""

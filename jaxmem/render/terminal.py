@@ -8,14 +8,7 @@ from rich.style import Style
 from rich.text import Text
 
 from jaxmem.render.memory import FREE, LayoutLike, Stretch, free_words, memory_at
-from jaxmem.render.palette import (
-    FAILED,
-    HATCH,
-    block_shade,
-    policy_colour,
-    policy_title,
-    text_on,
-)
+from jaxmem.render.palette import FAILED, HATCH, block_shade, policy_colour, policy_title, text_on
 
 MARKS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # of requests, in turn
 HOLE_MARK, LAYOUT_MARK = ".", "#"

@@ -1,15 +1,14 @@
 """The speed of everything: the tables and the pictures of a bench, from its results.json."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxmem.render.palette import policy_title
+from jaxmem.render.report import Results
 
-Results = Mapping[str, Any]  # the contents of results.json
 REFERENCE_TITLES = {
     "python_loop": "Python loops",
     "numpy": "NumPy",

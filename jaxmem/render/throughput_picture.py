@@ -10,8 +10,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from jaxmem.render.curves import short_count, spread
 from jaxmem.render.palette import GRID, INK, MUTED, count, policy_title
+from jaxmem.render.report import Results
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
-from jaxmem.render.throughput import REFERENCE_TITLES, Results
+from jaxmem.render.throughput import REFERENCE_TITLES
 
 LOOKS: dict[str, dict[str, Any]] = {
     "jaxmem": {"color": "#d55e00", "marker": "o", "lw": 2.6, "ms": 6, "zorder": 4},

@@ -139,7 +139,7 @@ def changed(
     return {**fields, **{name: _read(value, hints[name]) for name, value in given.items()}}
 
 
-def check(name: str, value: object, hint: Any) -> None:
+def check(name: str, value: object, hint: object) -> None:
     """Raises ValueError where the annotation `hint` does not allow the value, called `name`."""
     if not _fits(value, hint):
         raise ValueError(f"{name} is {shown(value)}; {_words(hint)}")
@@ -153,13 +153,13 @@ def shown(value: object) -> str:
 
 
 @functools.cache
-def hints_of(kind: type[Settings]) -> dict[str, Any]:
+def hints_of(kind: type[Settings]) -> dict[str, object]:
     """Returns the annotations of the fields, by name."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def _fits(value: object, hint: object) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _fits(value, inner[0]) and all(limit.holds(value) for limit in inner[1:])
@@ -175,10 +175,10 @@ def _fits(value: Any, hint: Any) -> bool:
         return is_whole(value) and abs(value) <= LARGEST_WHOLE
     if hint is float:
         return is_number(value) and abs(value) < LARGEST_NUMBER  # which NaN is not
-    return value is None if hint is type(None) else isinstance(value, hint)
+    return isinstance(hint, type) and isinstance(value, hint)
 
 
-def _words(hint: Any) -> str:
+def _words(hint: object) -> str:
     """Says what an annotation allows."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -190,11 +190,12 @@ def _words(hint: Any) -> str:
         return f"a list, as [a,b], each {_words(inner[0])}"
     if origin is Mapping:
         return "a mapping, as {name: value}"
+    named: dict[object, str]
     named = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return named.get(hint, "null")
 
 
-def _alternatives(hint: Any) -> list[str]:
+def _alternatives(hint: object) -> list[str]:
     """Says what each part of a union allows, and each word of `Literal`s in it."""
     if get_origin(hint) is Literal:
         return [str(word) for word in get_args(hint)]
@@ -203,7 +204,7 @@ def _alternatives(hint: Any) -> list[str]:
     return [_words(hint)]
 
 
-def _read(value: Any, hint: Any) -> Any:
+def _read(value: object, hint: object) -> object:
     """Makes the value of a field of what a configuration says of it."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -218,12 +219,12 @@ def _read(value: Any, hint: Any) -> Any:
     return value
 
 
-def bare(hint: Any) -> Any:
+def bare(hint: object) -> object:
     """Returns the kind that an annotation is of, without its limits."""
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Settings):
         return value.plain()
     if isinstance(value, Mapping):

@@ -2,11 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from hydra import initialize_config_dir
@@ -164,7 +164,7 @@ def progress(job: MultirunJob, folder: Path) -> Literal["new", "stopped", "finis
 
 
 def _differing_settings(
-    wanted: dict[str, Any], found: dict[str, Any], above: str = ""
+    wanted: Mapping[str, object], found: Mapping[str, object], above: str = ""
 ) -> list[str]:
     """Lists the settings, as key.inner, in which two configurations differ."""
     names: list[str] = []
