@@ -33,13 +33,26 @@ def known_flags(flags):
     return [f"--{name}={value}" for name, value in flags.items() if name in known]
 
 
-# Set before JAX is imported, and for the processes that tests start. What one process of a test run
-# has compiled, all find again, in a folder of that run (those of a user stay as they are).
-if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has all this of the process that started it
-    COMPILED = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
-    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *known_flags(QUICK)])
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+def pytest_configure(config):
+    """Sets up JAX before it is imported, for the processes that tests start too.
+
+    What one process of a test run has compiled, all find again, in a folder of that run (those of a
+    user stay as they are). Slow tests run much, and play with XLA as users have it.
+    """
+    if hasattr(config, "workerinput"):  # it has all this of the process that started it
+        return
+    folder = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
+    config.add_cleanup(folder.cleanup)
+    flags = [] if config.option.markexpr == "slow" else known_flags(QUICK)
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # nobody looks for a line in a program
+
+
+# Tracing makes many objects that stay; to look through them all again and again takes a quarter of
+# its time.
+gc.set_threshold(100_000, 10, 10)
 
 # The first example of a property pays for a compilation, so time says nothing about it; the same
 # examples in every run make a failure one that everybody sees.
