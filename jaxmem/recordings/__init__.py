@@ -1,6 +1,7 @@
 """Recordings of programs, in bytes: read, replayed in arenas of any size, packed, learned from."""
 
 from jaxmem.recordings.about import About
+from jaxmem.recordings.families import Split, family, family_names, splits
 from jaxmem.recordings.formats import (
     FORMATS,
     TraceError,
@@ -17,12 +18,16 @@ __all__ = [
     "FORMATS",
     "About",
     "Recording",
+    "Split",
     "TraceError",
     "alignment_of",
+    "family",
+    "family_names",
     "library_names",
     "load_library",
     "read_trace",
     "read_trace_bytes",
     "record_torch",
+    "splits",
     "write_store",
 ]

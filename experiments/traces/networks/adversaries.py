@@ -3,10 +3,10 @@
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
-STEPS, BATCH, LATENT = 6, 24, 32
+LATENT = 32
 
 
-def run() -> None:
+def run(*, steps: int = 6, batch: int = 24) -> None:
     """Adam for each; the pictures that were drawn serve both."""
     draw = nn.Sequential(
         *(nn.Linear(LATENT, 48 * 4 * 4), nn.Unflatten(1, (48, 4, 4)), nn.BatchNorm2d(48)),
@@ -22,8 +22,8 @@ def run() -> None:
     drawing = torch.optim.Adam(draw.parameters(), lr=2e-4, betas=(0.5, 0.999))
     judging = torch.optim.Adam(judge.parameters(), lr=2e-4, betas=(0.5, 0.999))
     softplus = nn.functional.softplus
-    for _ in range(STEPS):
-        true, drawn = torch.randn(BATCH, 3, 32, 32), draw(torch.randn(BATCH, LATENT))
+    for _ in range(steps):
+        true, drawn = torch.randn(batch, 3, 32, 32), draw(torch.randn(batch, LATENT))
         judging.zero_grad()
         (softplus(-judge(true)).mean() + softplus(judge(drawn.detach())).mean()).backward()
         judging.step()

@@ -3,7 +3,7 @@
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
-STEPS, BATCH, SIDE, CLASSES = 6, 16, 32, 10
+CLASSES = 10
 
 
 class Residual(nn.Module):
@@ -25,7 +25,7 @@ class Residual(nn.Module):
         return torch.relu(self.body(x) + self.around(x))
 
 
-def run() -> None:
+def run(*, steps: int = 6, batch: int = 16, side: int = 32) -> None:
     """Stochastic gradient descent with momentum."""
     model = nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1, bias=False),
@@ -35,9 +35,9 @@ def run() -> None:
         nn.Linear(64, CLASSES),
     )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
-    for _ in range(STEPS):
-        pictures = torch.randn(BATCH, 3, SIDE, SIDE)
-        labels = torch.randint(CLASSES, (BATCH,))
+    for _ in range(steps):
+        pictures = torch.randn(batch, 3, side, side)
+        labels = torch.randint(CLASSES, (batch,))
         loss = nn.functional.cross_entropy(model(pictures), labels)
         optimizer.zero_grad()
         loss.backward()

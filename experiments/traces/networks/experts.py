@@ -3,7 +3,7 @@
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
-STEPS, WORDS, WIDTH, EXPERTS, LAYERS, VOCABULARY = 3, 256, 48, 6, 2, 500
+WIDTH, EXPERTS, LAYERS, VOCABULARY = 48, 6, 2, 500
 
 
 class Experts(nn.Module):
@@ -27,16 +27,16 @@ class Experts(nn.Module):
         return x + outputs
 
 
-def run() -> None:
+def run(*, steps: int = 3, words: int = 256) -> None:
     """Adam, with gradients gathered over two halves of every step."""
     embed = nn.Embedding(VOCABULARY, WIDTH)
     layers, write = nn.Sequential(*(Experts() for _ in range(LAYERS))), nn.Linear(WIDTH, VOCABULARY)
     parameters = [*embed.parameters(), *layers.parameters(), *write.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=1e-3)
-    for _ in range(STEPS):
+    for _ in range(steps):
         for _ in range(2):
-            words = torch.randint(VOCABULARY, (WORDS + 1,))
-            logits = write(layers(embed(words[:-1])))
-            nn.functional.cross_entropy(logits, words[1:]).div(2).backward()
+            text = torch.randint(VOCABULARY, (words + 1,))
+            logits = write(layers(embed(text[:-1])))
+            nn.functional.cross_entropy(logits, text[1:]).div(2).backward()
         optimizer.step()
         optimizer.zero_grad()

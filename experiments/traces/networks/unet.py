@@ -3,7 +3,7 @@
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
-STEPS, BATCH, SIDE, CLASSES = 4, 4, 64, 4
+CLASSES = 4
 WIDTHS = (8, 16, 32, 64)  # channels, from the finest level to the coarsest
 
 
@@ -37,13 +37,13 @@ class UNet(nn.Module):
         return self.mark(x)
 
 
-def run() -> None:
+def run(*, steps: int = 4, batch: int = 4, side: int = 64) -> None:
     """Adam on pictures whose every pixel has a label."""
     model = UNet()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for _ in range(STEPS):
-        pictures = torch.randn(BATCH, 3, SIDE, SIDE)
-        labels = torch.randint(CLASSES, (BATCH, SIDE, SIDE))
+    for _ in range(steps):
+        pictures = torch.randn(batch, 3, side, side)
+        labels = torch.randint(CLASSES, (batch, side, side))
         loss = nn.functional.cross_entropy(model(pictures), labels)
         optimizer.zero_grad()
         loss.backward()

@@ -3,7 +3,7 @@
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
-TEXTS, BATCH, LONGEST, WORDS, WIDTH, HEADS, LAYERS = 2, 4, 40, 800, 64, 4, 3
+WORDS, WIDTH, HEADS, LAYERS = 800, 64, 4, 3
 
 
 class Block(nn.Module):
@@ -18,7 +18,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x, past):
-        """x [BATCH, T, WIDTH] and keys and values [BATCH, HEADS, S, D] of the words before."""
+        """x [B, T, WIDTH] and keys and values [B, HEADS, S, D] of the words before."""
         heads = self.ask(self.norms[0](x)).unflatten(2, (3 * HEADS, -1)).transpose(1, 2)
         query, key, value = heads.chunk(3, dim=1)
         if past is not None:
@@ -29,15 +29,15 @@ class Block(nn.Module):
         return x + self.think(self.norms[1](x)), (key, value)
 
 
-def run() -> None:
+def run(*, texts: int = 2, batch: int = 4, longest: int = 40) -> None:
     """Each text begins with words that are given, of which there are other numbers each time."""
     embed, write = nn.Embedding(WORDS, WIDTH), nn.Linear(WIDTH, WORDS)
     blocks = nn.ModuleList(Block() for _ in range(LAYERS))
     with torch.no_grad():
-        for _ in range(TEXTS):
-            words = torch.randint(WORDS, (BATCH, int(torch.randint(4, LONGEST // 2, ()))))
+        for _ in range(texts):
+            words = torch.randint(WORDS, (batch, int(torch.randint(4, longest // 2, ()))))
             text, past = [words], [None] * LAYERS
-            while sum(part.shape[1] for part in text) < LONGEST:
+            while sum(part.shape[1] for part in text) < longest:
                 x = embed(text[-1])
                 for number, block in enumerate(blocks):
                     x, past[number] = block(x, past[number])

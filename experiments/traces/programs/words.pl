@@ -2,12 +2,13 @@
 use strict;
 use warnings;
 
-my ($state, %count, %lines, @kept) = (1);
+my ($state, $last) = @ARGV ? @ARGV : (1, 120); # the seed, and the number of lines
+my (%count, %lines, @kept);
 
 # A sequence of numbers that is the same everywhere.
 sub draw { $state = ($state * 1103515245 + 12345) % 2147483648; return int($state / 65536) % $_[0] }
 
-for my $number (1 .. 120) {
+for my $number (1 .. $last) {
     my @words = map { join '', map { ('ba', 'do', 'ki', 'lum', 'mer')[draw(5)] } 0 .. draw(4) } 0 .. 4 + draw(9);
     my $line = ucfirst(join ' ', @words) . '.';
     $count{$_}++ for @words;

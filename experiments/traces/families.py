@@ -1,0 +1,112 @@
+"""The settings of every run of the families: one row a run, runs 1 to 6 of each.
+
+A family is one program, run six times as its user would: on other inputs, and each time from
+another seed. Runs stand in no order of size. `record.py` says how each program is given them.
+"""
+
+FAMILIES: dict[str, tuple[dict[str, int], ...]] = {
+    "adversaries": (
+        {"seed": 1, "steps": 5, "batch": 24},
+        {"seed": 2, "steps": 6, "batch": 16},
+        {"seed": 3, "steps": 4, "batch": 32},
+        {"seed": 4, "steps": 7, "batch": 12},
+        {"seed": 5, "steps": 5, "batch": 20},
+        {"seed": 6, "steps": 6, "batch": 28},
+    ),
+    "autoencoder": (
+        {"seed": 1, "steps": 8, "batch": 32, "side": 32},
+        {"seed": 2, "steps": 10, "batch": 16, "side": 40},
+        {"seed": 3, "steps": 6, "batch": 48, "side": 24},
+        {"seed": 4, "steps": 12, "batch": 24, "side": 32},
+        {"seed": 5, "steps": 9, "batch": 40, "side": 28},
+        {"seed": 6, "steps": 7, "batch": 20, "side": 48},
+    ),
+    "convnet": (
+        {"seed": 1, "steps": 6, "batch": 16, "side": 32},
+        {"seed": 2, "steps": 8, "batch": 8, "side": 40},
+        {"seed": 3, "steps": 5, "batch": 24, "side": 24},
+        {"seed": 4, "steps": 10, "batch": 12, "side": 36},
+        {"seed": 5, "steps": 7, "batch": 20, "side": 28},
+        {"seed": 6, "steps": 9, "batch": 10, "side": 48},
+    ),
+    "experts": (
+        {"seed": 1, "steps": 3, "words": 256},
+        {"seed": 2, "steps": 4, "words": 192},
+        {"seed": 3, "steps": 3, "words": 384},
+        {"seed": 4, "steps": 5, "words": 128},
+        {"seed": 5, "steps": 4, "words": 320},
+        {"seed": 6, "steps": 3, "words": 224},
+    ),
+    "graph": (
+        {"seed": 1, "steps": 8, "graphs": 16, "most": 40},
+        {"seed": 2, "steps": 10, "graphs": 12, "most": 30},
+        {"seed": 3, "steps": 6, "graphs": 24, "most": 50},
+        {"seed": 4, "steps": 12, "graphs": 8, "most": 40},
+        {"seed": 5, "steps": 9, "graphs": 20, "most": 24},
+        {"seed": 6, "steps": 7, "graphs": 10, "most": 60},
+    ),
+    "lstm": (
+        {"seed": 1, "steps": 4, "batch": 16, "longest": 48},
+        {"seed": 2, "steps": 5, "batch": 8, "longest": 40},
+        {"seed": 3, "steps": 4, "batch": 24, "longest": 32},
+        {"seed": 4, "steps": 6, "batch": 12, "longest": 44},
+        {"seed": 5, "steps": 5, "batch": 20, "longest": 36},
+        {"seed": 6, "steps": 4, "batch": 10, "longest": 56},
+    ),
+    "translator": (
+        {"seed": 1, "steps": 4, "batch": 8, "longest": 40},
+        {"seed": 2, "steps": 3, "batch": 12, "longest": 32},
+        {"seed": 3, "steps": 5, "batch": 6, "longest": 48},
+        {"seed": 4, "steps": 4, "batch": 10, "longest": 28},
+        {"seed": 5, "steps": 6, "batch": 4, "longest": 40},
+        {"seed": 6, "steps": 3, "batch": 16, "longest": 36},
+    ),
+    "unet": (
+        {"seed": 1, "steps": 4, "batch": 4, "side": 64},
+        {"seed": 2, "steps": 5, "batch": 2, "side": 80},
+        {"seed": 3, "steps": 3, "batch": 6, "side": 48},
+        {"seed": 4, "steps": 6, "batch": 3, "side": 64},
+        {"seed": 5, "steps": 4, "batch": 5, "side": 56},
+        {"seed": 6, "steps": 5, "batch": 2, "side": 96},
+    ),
+    "writer": (
+        {"seed": 1, "texts": 3, "batch": 4, "longest": 40},
+        {"seed": 2, "texts": 4, "batch": 2, "longest": 32},
+        {"seed": 3, "texts": 3, "batch": 6, "longest": 48},
+        {"seed": 4, "texts": 5, "batch": 3, "longest": 28},
+        {"seed": 5, "texts": 4, "batch": 5, "longest": 36},
+        {"seed": 6, "texts": 3, "batch": 8, "longest": 44},
+    ),
+    "cc1": (  # other sources
+        {"seed": 1, "functions": 6},
+        {"seed": 2, "functions": 4},
+        {"seed": 3, "functions": 5},
+        {"seed": 4, "functions": 2},
+        {"seed": 5, "functions": 3},
+        {"seed": 6, "functions": 7},
+    ),
+    "perl": (  # other words
+        {"seed": 1, "lines": 300},
+        {"seed": 2, "lines": 200},
+        {"seed": 3, "lines": 400},
+        {"seed": 4, "lines": 250},
+        {"seed": 5, "lines": 350},
+        {"seed": 6, "lines": 500},
+    ),
+    "pipeline": (
+        {"seed": 1, "rounds": 6, "rows": 60},
+        {"seed": 2, "rounds": 8, "rows": 40},
+        {"seed": 3, "rounds": 5, "rows": 90},
+        {"seed": 4, "rounds": 10, "rows": 50},
+        {"seed": 5, "rounds": 7, "rows": 70},
+        {"seed": 6, "rounds": 6, "rows": 120},
+    ),
+    "sqlite": (
+        {"seed": 1, "rows": 300},
+        {"seed": 2, "rows": 200},
+        {"seed": 3, "rows": 450},
+        {"seed": 4, "rows": 250},
+        {"seed": 5, "rows": 400},
+        {"seed": 6, "rows": 600},
+    ),
+}
