@@ -2,10 +2,12 @@
 
 import gc
 import itertools
+import mmap
 import os
 import signal
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,15 +15,44 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))  # what is no test: oracles and samples
 
-# Set before JAX is imported, and for the processes that tests start. Tests compile much and run
-# little, so XLA is not to optimise long; what one process of a test run has compiled, all find
-# again, in a folder of that run (those of a user stay as they are).
-if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has all this of the process that started it
-    COMPILED = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
-    QUICK = "--xla_backend_optimization_level=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+# Tests compile much and run little, so XLA is to compile fast: a third of the time it takes else.
+QUICK = {
+    "xla_backend_optimization_level": "0",
+    "xla_cpu_use_fusion_emitters": "false",
+    "xla_cpu_parallel_codegen_split_count": "1",
+}
+
+
+def known_flags(flags):
+    """Returns those that the installed XLA knows, as it takes them: an unknown one ends it."""
+    known = set()
+    for library in Path(find_spec("jaxlib").origin).parent.glob("*.so"):
+        with library.open("rb") as file:
+            text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            known |= {name for name in flags if text.find(name.encode()) >= 0}
+    return [f"--{name}={value}" for name, value in flags.items() if name in known]
+
+
+def pytest_configure(config):
+    """Sets up JAX before it is imported, for the processes that tests start too.
+
+    What one process of a test run has compiled, all find again, in a folder of that run (those of a
+    user stay as they are). Slow tests run much, and play with XLA as users have it.
+    """
+    if hasattr(config, "workerinput"):  # it has all this of the process that started it
+        return
+    folder = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
+    config.add_cleanup(folder.cleanup)
+    flags = [] if config.option.markexpr == "slow" else known_flags(QUICK)
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # nobody looks for a line in a program
+
+
+# Tracing makes many objects that stay; to look through them all again and again takes a quarter of
+# its time.
+gc.set_threshold(100_000, 10, 10)
 
 # The first example of a property pays for a compilation, so time says nothing about it; the same
 # examples in every run make a failure one that everybody sees.

@@ -64,8 +64,8 @@ def player_names(trained: bool) -> list[str]:
 def recordings() -> tuple[str, ...]:
     """The recordings of the library."""
     folder = Path(jaxmem.__file__).parent / "recordings" / "library"
-    names = {file.name.removesuffix(".csv.gz").removesuffix(".npz") for file in folder.iterdir()}
-    return tuple(sorted(names - {"README.md"}))
+    files = {file.name for file in folder.iterdir() if file.is_file()} - {"README.md"}
+    return tuple(sorted(name.removesuffix(".csv.gz").removesuffix(".npz") for name in files))
 
 
 def presets() -> dict[str, Preset]:

@@ -4,10 +4,10 @@ import os
 import stat
 import struct
 
-HEAD = 64 * 1024  # bytes in which its headers are looked for
+FIRST_BYTES = 64 * 1024  # bytes in which its headers are looked for
 ELF, SCRIPT = b"\x7fELF", b"#!"
 WIDE, X86_64 = b"\2", b"\x3e\0"  # in the head of an ELF file
-INTERPRETER = 3  # the kind of program header that names the dynamic loader
+ELF_INTERPRETER = 3  # the kind of program header that names the dynamic loader
 MOST_SCRIPTS = 4  # that run one another, as the kernel allows
 
 
@@ -21,7 +21,7 @@ def obstacle(program: str) -> str:
         try:
             about = os.stat(program)
             with open(program, "rb") as file:
-                head = file.read(HEAD)
+                head = file.read(FIRST_BYTES)
         except (OSError, ValueError):
             return ""  # it may be run, and not read
         if not head.startswith(SCRIPT):
@@ -53,7 +53,7 @@ def _loader(head: bytes) -> bytes | None:
         at, size, many = struct.unpack_from("<Q14x2H", head, 32)
         for header in range(at, at + size * many, size):
             kind, _, begin, _, _, length = struct.unpack_from("<2I4Q", head, header)
-            if kind == INTERPRETER:
+            if kind == ELF_INTERPRETER:
                 return head[begin : begin + length]
     except (OverflowError, struct.error, ValueError):
         return b""  # headers beyond the head, or of no size: nothing is known

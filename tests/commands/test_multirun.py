@@ -117,9 +117,8 @@ def test_a_multirun_without_a_folder_gets_one_under_runs(flag, runs, tmp_path, m
     assert f"jaxmem summarize runs/{folder.name}" in capsys.readouterr().out.replace("\n", "")
 
 
-@pytest.mark.parametrize(
-    "launcher", [pytest.param("joblib", marks=pytest.mark.slow), "submitit_local"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_jobs_run_in_processes_of_their_own(launcher, tmp_path, monkeypatch, capfd, workers):
     monkeypatch.chdir(tmp_path)
     words = ["seed=0,1", *IN_LITTLE, "out=multirun", f"hydra/launcher={launcher}"]

@@ -99,6 +99,7 @@ def test_a_table_says_how_much_more_fails_without_a_group(ablation, trainings, t
     assert "| without place" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_study_that_was_stopped_goes_on_where_it_was(ablation, trainings, tmp_path, monkeypatch):
     train = ablation.train
 

@@ -65,6 +65,7 @@ def test_it_ships_what_it_tested(generalist, tmp_path):
     assert text.count("\n| comb, ") == 1
 
 
+@pytest.mark.slow
 def test_the_teacher_is_the_one_that_fails_less(generalist, monkeypatch):
     rule = generalist.task_of("comb", 0)
     assert rule.taught_by != "the study's policy"

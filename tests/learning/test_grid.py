@@ -53,9 +53,22 @@ def same(one, other):
     )
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
-def test_each_member_is_the_run_that_it_would_be_alone(swept, every):
-    """Every third has each rate, each number of arenas and each seed among them."""
+def close(one, other):
+    return all(
+        np.allclose(*pair, rtol=1e-3, atol=1e-5)
+        for pair in zip(*map(jax.tree.leaves, (one, other)), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("every", "alike"), [(3, close), pytest.param(1, same, marks=pytest.mark.slow)]
+)
+def test_each_member_is_the_run_that_it_would_be_alone(swept, every, alike):
+    """Every third has each rate, each number of arenas and each seed among them.
+
+    As XLA compiles for users they are the same to the last bit, which the fast settings of the
+    other tests do not promise.
+    """
     result, _ = swept
     assert [len(row) for row in result.members] == [2] * 6
     members = [
@@ -65,12 +78,12 @@ def test_each_member_is_the_run_that_it_would_be_alone(swept, every):
     ]
     for choice, seed, member in members[::every]:
         alone = train(TASK, "pqn", seed=seed, **{**SETTINGS, **choice})
-        assert same(member.policy.parameters, alone.policy.parameters)
+        assert alike(member.policy.parameters, alone.policy.parameters)
         assert [at.failed for at in member.curve] == [at.failed for at in alone.curve]
         assert member.card == alone.card
         assert (member.steps, member.episodes) == (alone.steps, alone.episodes)
     first, *others = (member.policy.parameters for _, _, member in members)
-    assert not any(same(first, other) for other in others)
+    assert not any(close(first, other) for other in others)
 
 
 def test_numbers_share_a_program_and_shapes_make_one_each(swept):

@@ -18,7 +18,7 @@ SIZE_OF = {
     "realloc": (1,),
     "reallocarray": (1, 2),
 }
-MOVES = ("realloc", "reallocarray")  # their first argument is the block that is given up
+REALLOCATIONS = ("realloc", "reallocarray")  # their first argument is the block that is given up
 CALL_NAMES = (*SIZE_OF, "free")
 
 
@@ -48,7 +48,7 @@ def take(
             events.free(arguments[0])
         return
     size = prod(arguments[place] for place in SIZE_OF[name])
-    old = arguments[0] if name in MOVES else NULL
+    old = arguments[0] if name in REALLOCATIONS else NULL
     if result != NULL and old != NULL:
         events.reallocate(old, result, size, site)
     elif result != NULL:

@@ -10,7 +10,7 @@ import re
 from typing import Any, NamedTuple
 
 from jaxmem.recordings.events import UNKNOWN_FREE, Events
-from jaxmem.recordings.formats.calls import CALL_NAMES, MOVES, NULL, arguments_of, take
+from jaxmem.recordings.formats.calls import CALL_NAMES, NULL, REALLOCATIONS, arguments_of, take
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines
 from jaxmem.recordings.recording import Recording
@@ -40,7 +40,7 @@ LTRACE_BEGINS = re.compile(
 )
 NUMBER = re.compile(r"0x[0-9a-f]{1,16}|\d{1,20}")
 NONE = ("nil", "(nil)", "NULL", "<void>")
-BROKEN = "allocations whose address or size is not in the file, left out"
+CUT_OFF = "allocations whose address or size is not in the file, left out"
 UNSEEN = "frees of blocks whose allocation is not in the file, left out"
 
 
@@ -88,7 +88,7 @@ def _begun(events: Events, call: _Call, thread: str) -> _Call:
 
     Another thread can get that address before the call ends.
     """
-    if call.name in MOVES and call.arguments and call.arguments[0] in events.live:
+    if call.name in REALLOCATIONS and call.arguments and call.arguments[0] in events.live:
         old, meanwhile = call.arguments[0], ("moving", thread)
         events.live[meanwhile] = events.live.pop(old)
         return call._replace(arguments=[meanwhile, *call.arguments[1:]], old=old)
@@ -101,7 +101,7 @@ def _begun(events: Events, call: _Call, thread: str) -> _Call:
 def _end(events: Events, call: _Call, result: str) -> None:
     numbers, address = call.arguments, _ltrace_number(result)
     if len(numbers) < arguments_of(call.name) or address is None or call.name == "posix_memalign":
-        events.counted[BROKEN] += 1  # where posix_memalign puts its block, the log does not tell
+        events.counted[CUT_OFF] += 1  # where posix_memalign puts its block, the log does not tell
         return
     take(events, call.name, numbers, address, call.site)
     if call.old and numbers[0] in events.live:  # it failed: the block is where it was
