@@ -17,16 +17,17 @@ from jaxmem.environment.observations import RANGES, ranges
 from jaxmem.environment.spaces import Box
 
 ARENAS, STEPS = 16, 200
+WORD = {"cells": 32}  # a small arena compiles in a third of the time
 CLASS, ORACLE = {"lifetime_hints": "class"}, {"lifetime_hints": "oracle"}
 SETTINGS = {
     "candidates": ("classic", {}),
-    "candidates, predictions": ("call-sites", CLASS),
-    "candidates, two holes": ("training-step", {"holes": 2, **ORACLE}),
-    "candidates, large": ("stack-with-leaks", {"cells": 512, "holes": 12}),
-    "packed": ("training-step", {"observation": "packed", **ORACLE}),
+    "candidates, predictions": ("call-sites", {**WORD, **CLASS}),
+    "candidates, two holes": ("training-step", {**WORD, "holes": 2, **ORACLE}),
+    "candidates, large": ("stack-with-leaks", {"cells": 300, "holes": 12}),
+    "packed": ("training-step", {**WORD, "observation": "packed", **ORACLE}),
     "bitmap": ("classic", {"observation": "bitmap", "history": 3}),
-    "bitmap, addresses": ("comb", {"observation": "bitmap", "actions": "address"}),
-    "bitmap, rules": ("mixed", {"observation": "bitmap", "actions": "fit"}),
+    "bitmap, addresses": ("comb", {**WORD, "observation": "bitmap", "actions": "address"}),
+    "bitmap, rules": ("mixed", {**WORD, "observation": "bitmap", "actions": "fit"}),
 }
 
 
