@@ -102,7 +102,7 @@ class Environment:
     State: `State`, with the arena, the request that waits, and the mask of legal actions.
 
     >>> import jax, jaxmem
-    >>> env, params = jaxmem.make("memoryless", sequences=4)
+    >>> env, params = jaxmem.make("memoryless", cells=32, sequences=4)
     >>> observation, state = jax.jit(env.reset)(jax.random.key(0), params)
     >>> env.observation_space.contains(observation), env.action_space
     (True, Discrete(n=17))
