@@ -4,6 +4,7 @@ import gc
 import itertools
 import mmap
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -43,7 +44,8 @@ def pytest_configure(config):
         return
     folder = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
     config.add_cleanup(folder.cleanup)
-    flags = [] if config.option.markexpr == "slow" else known_flags(QUICK)
+    slow = re.search(r"(?<!not )\bslow\b", config.option.markexpr)
+    flags = [] if slow else known_flags(QUICK)
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
