@@ -95,15 +95,16 @@ def golden_file():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _stacked():
+def users_unrolled_cells():
     """Arenas of a word or two are unrolled, larger ones stacked, which compiles in half the time.
 
-    They play the same: the tests of arenas hold each representation against the oracle.
+    They play the same: the tests of arenas hold each representation against the oracle. Returns up
+    to how many cells they are unrolled for users.
     """
     from jaxmem.arena import making
 
     before, making.UNROLLED_CELLS = making.UNROLLED_CELLS, 64
-    yield
+    yield before
     making.UNROLLED_CELLS = before
 
 
