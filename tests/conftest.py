@@ -4,6 +4,7 @@ import gc
 import itertools
 import mmap
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -43,7 +44,8 @@ def pytest_configure(config):
         return
     folder = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")
     config.add_cleanup(folder.cleanup)
-    flags = [] if config.option.markexpr == "slow" else known_flags(QUICK)
+    slow = re.search(r"(?<!not )\bslow\b", config.option.markexpr)
+    flags = [] if slow else known_flags(QUICK)
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
@@ -90,6 +92,20 @@ def signals():
 def golden_file():
     """A function from the name of a golden file to its path."""
     return GOLDEN.joinpath
+
+
+@pytest.fixture(scope="session", autouse=True)
+def users_unrolled_cells():
+    """Arenas of a word or two are unrolled, larger ones stacked, which compiles in half the time.
+
+    They play the same: the tests of arenas hold each representation against the oracle. Returns up
+    to how many cells they are unrolled for users.
+    """
+    from jaxmem.arena import making
+
+    before, making.UNROLLED_CELLS = making.UNROLLED_CELLS, 64
+    yield before
+    making.UNROLLED_CELLS = before
 
 
 @pytest.fixture(scope="module", autouse=True)

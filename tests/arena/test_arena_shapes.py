@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmem.arena import making
 from jaxmem.arena.bitmap import BitmapArena
 from jaxmem.arena.bits import StackedBits, UnrolledBits
 from jaxmem.arena.making import new_arena
@@ -68,7 +69,10 @@ def test_impossible_arenas_are_refused(arguments, problem):
         (LARGEST, BlockTable, None),
     ],
 )
-def test_the_representation_is_chosen_by_the_capacity(capacity, kind, words):
+def test_the_representation_is_chosen_by_the_capacity(
+    capacity, kind, words, users_unrolled_cells, monkeypatch
+):
+    monkeypatch.setattr(making, "UNROLLED_CELLS", users_unrolled_cells)
     arena = new_arena(5, capacity, horizon=9, blocks=np.int64(7))
     assert isinstance(arena, kind)
     assert words is None or isinstance(arena.free, words)

@@ -62,7 +62,7 @@ def test_a_program_is_recorded_by_the_command(record):
     assert 0.5 < kept.requests / shipped.requests < 2
 
 
-@pytest.mark.parametrize("program", ["sqlite3", "perl"])
+@pytest.mark.parametrize("program", ["sqlite3", pytest.param("perl", marks=pytest.mark.slow)])
 def test_a_family_is_recorded_run_by_run_with_its_settings(program, record, capsys, monkeypatch):
     if sys.platform != "linux" or not all(map(shutil.which, ("cc", program))):
         pytest.skip(f"our recorder works on Linux with a C compiler, and this needs {program}")
