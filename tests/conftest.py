@@ -109,6 +109,23 @@ def users_unrolled_cells():
 
 
 @pytest.fixture(scope="module", autouse=True)
+def _coarse_pictures(request):
+    """Pictures are a few dots and laid out at once, where no test looks at them: half of a command.
+
+    How they look is tested in `tests/render`.
+    """
+    if "render" in request.path.parts:
+        yield
+        return
+    from jaxmem.render import style
+
+    figure, density = style.Figure, style.DENSITY
+    style.Figure, style.DENSITY = lambda figsize, dpi, layout: figure(figsize, dpi), 20
+    yield
+    style.Figure, style.DENSITY = figure, density
+
+
+@pytest.fixture(scope="module", autouse=True)
 def _forgetful():
     """What some files have compiled does not fill the memory while others run."""
     yield
