@@ -11,6 +11,7 @@ import ctypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -70,8 +71,7 @@ def parts_of(task: PlanTask, start: np.ndarray) -> list[Part]:
 
 
 def _between(cuts: np.ndarray, count: int) -> Iterator[tuple[int, int]]:
-    edges = [0, *cuts.tolist(), count]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from pairwise([0, *cuts.tolist(), count])
 
 
 def _part(

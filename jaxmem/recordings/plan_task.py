@@ -65,8 +65,8 @@ def plan_task(recording: Recording, alignment: int) -> PlanTask:
     task = PlanTask(recording, alignment, pinned)
     if task.peak_live > MOST_UNITS:
         raise ValueError(
-            f"{recording.name} has {task.peak_live:,} units of {alignment:,} bytes live at once; at "
-            "most 2^60 can be planned: take a larger alignment"
+            f"{recording.name} has {task.peak_live:,} units of {alignment:,} bytes live at once; "
+            "at most 2^60 can be planned: take a larger alignment"
         )
     _check_pins(task)
     return task
