@@ -50,7 +50,7 @@ def run(settings: PlanSettings, command: str) -> int:
         folder.write_packing(packing_lines(recording, start, alignment, recording.written))
         folder.write_config(settings.plain(), command)
         folder.write_table(plan_markdown(results))
-        folder.write_results(results)
+        folder.write_results({**results, **provenance()})
         draw_plan(folder.file("plan.png"), results, recording, start * alignment)
         console.print(plan_table(results), "")
     for note in results["notes"]:
@@ -106,7 +106,7 @@ def _check(task: PlanTask, board: Board) -> None:
 
 
 def _results(board: Board, command: str, notes: Sequence[str], *, interrupted: bool) -> PlanResults:
-    """Makes the results.json."""
+    """Makes the results.json, but for what it was computed with."""
     task, best = board.task, board.best
     assert best is not None
     unit, recording = task.alignment, task.recording
@@ -130,7 +130,6 @@ def _results(board: Board, command: str, notes: Sequence[str], *, interrupted: b
         },
         "notes": [*notes, *board.notes, *(f"{note}." for note in _left_out(task))],
         "verdict": "",
-        **provenance(),
     }
     results["verdict"] = plan_verdict(results)
     return results

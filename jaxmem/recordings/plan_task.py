@@ -102,8 +102,10 @@ def _check_pins(task: PlanTask) -> None:
     try:
         check_packing(task.pinned[fixed], task.size[fixed], death)
     except ValueError as error:
-        names = task.recording.written.id if task.recording.written else ()
+        written = task.recording.written
+        assert written is not None  # from where they are pinned
         words = [
-            names[fixed[int(word)]] if word.isdecimal() else word for word in str(error).split()
+            written.id[fixed[int(word)]] if word.isdecimal() else word
+            for word in str(error).split()
         ]
         raise ValueError(f"pinned {' '.join(words)}") from None

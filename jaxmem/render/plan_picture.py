@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from jaxmem.recordings.recording import Recording
 from jaxmem.render.byte_units import short_bytes
@@ -40,26 +40,26 @@ def draw_plan(
             ha="left",
         )
         above, below = figure.subplots(2, 1, height_ratios=(3, 1))
-        _draw_addresses(above, results, recording, start)
+        _draw_addresses(figure, above, results, recording, start)
         _draw_heights(below, results)
         return save_figure(figure, path)
 
 
 def _draw_addresses(
-    axes: Axes, results: PlanResults, recording: Recording, start: np.ndarray
+    figure: Figure, axes: Axes, results: PlanResults, recording: Recording, start: np.ndarray
 ) -> None:
     needed, requests = results["arena_needed"], recording.requests
     shades, norm = sequential_map(), lifetime_scale(recording.lifetime)
     axes.set(xlim=(0, requests), ylim=(0, needed), facecolor=HOLE)
     axes.set(title="address over time", xlabel="time (buffers)", ylabel="address")
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MultipleLocator(2 ** max(needed.bit_length() - 3, 0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda amount, _: short_bytes(amount)))
     blocks = drawn_blocks(start, recording.size, recording.lifetime, 0, requests, shades, norm)
     draw_blocks(axes, blocks, needed, 0, requests, 1)
     axes.axhline(results["peak_live"], color=INK, lw=1, ls="--")
     if norm is not None:
         forever = bool((recording.lifetime >= requests).any())
-        draw_lifetime_scale(axes.figure, [axes], shades, norm, forever)
+        draw_lifetime_scale(figure, [axes], shades, norm, forever)
 
 
 def _draw_heights(axes: Axes, results: PlanResults) -> None:

@@ -1,6 +1,6 @@
 """The findings of `jaxmem plan`: a table and a sentence."""
 
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 from rich import box
 from rich.table import Table
@@ -10,7 +10,7 @@ from jaxmem.render.report import markdown_row
 
 
 class PlanResults(TypedDict):
-    """The contents of results.json; amounts are bytes."""
+    """The contents of results.json, but for what it was computed with; amounts are bytes."""
 
     command: str
     trace: str
@@ -28,8 +28,6 @@ class PlanResults(TypedDict):
     heights: dict[str, list[list[float]]]  # by planner: seconds and height of its lowest so far
     notes: list[str]
     verdict: str
-    device: NotRequired[str]
-    versions: NotRequired[dict[str, str]]
 
 
 HEADER = ("planner", "arena needed", "over peak live", "after")
