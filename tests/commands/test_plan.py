@@ -10,10 +10,17 @@ import pytest
 from PIL import Image
 
 from jaxmem.cli import main
-from jaxmem.recordings import planning, read_trace
+from jaxmem.commands import plan
+from jaxmem.recordings import offline_packing, planning, read_trace
 
 BUFFERS = [(f"b{number}", number, number + 2 + number % 5, 1 + number % 7) for number in range(60)]
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leaves the picture away, which takes a second."""
+    monkeypatch.setattr(plan, "draw_plan", lambda *_: None)
 
 
 def written(path, rows, header: str = "id,lower,upper,size") -> str:
@@ -73,14 +80,14 @@ def test_a_plan_leaves_offsets_figures_a_table_and_a_picture(tmp_path, capsys):
         assert picture.size == (2000, 1400)
 
 
-def test_offsets_are_multiples_of_the_alignment(tmp_path):
+def test_offsets_are_multiples_of_the_alignment(tmp_path, undrawn):
     out = tmp_path / "plan"
     file = written(tmp_path / "b.csv", BUFFERS)
     assert main(["plan", file, f"out={out}", "alignment=8", "planners=[search]"]) == 0
     assert height_of(offsets_of(out), 8) == results_of(out)["arena_needed"]
 
 
-def test_an_offset_in_the_file_pins_a_buffer(tmp_path, capsys):
+def test_an_offset_in_the_file_pins_a_buffer(tmp_path, undrawn, capsys):
     out, header = tmp_path / "plan", "id,lower,upper,size,offset"
     rows = [(*row, 24 if row[0] in ("b7", "b30") else "") for row in BUFFERS]
     file = written(tmp_path / "b.csv", rows, header)
@@ -100,7 +107,7 @@ def test_an_offset_in_the_file_pins_a_buffer(tmp_path, capsys):
     assert "offset" in read_trace(file).about.notes[0]
 
 
-def test_a_recording_of_events_is_planned_by_numbers_of_requests(tmp_path):
+def test_a_recording_of_events_is_planned_by_numbers_of_requests(tmp_path, undrawn):
     out, lines = tmp_path / "plan", ["op,id,size"]
     for number in range(20):
         lines += [f"a,{number},{16 + number}", *([f"f,{number - 2},0"] if number > 3 else [])]
@@ -112,7 +119,9 @@ def test_a_recording_of_events_is_planned_by_numbers_of_requests(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interruption_leaves_the_best_so_far(number, status, tmp_path, monkeypatch, capsys):
+def test_an_interruption_leaves_the_best_so_far(
+    number, status, tmp_path, undrawn, monkeypatch, capsys
+):
     def interrupted(task, board, seed):
         os.kill(os.getpid(), number)
         board.wait(60)
@@ -130,7 +139,9 @@ def test_an_interruption_leaves_the_best_so_far(number, status, tmp_path, monkey
     assert "when it was interrupted" in " ".join(capsys.readouterr().out.split())
 
 
-def test_without_a_compiler_annealing_plans_and_it_is_said(tmp_path, monkeypatch, capsys):
+def test_without_a_compiler_annealing_plans_and_it_is_said(tmp_path, undrawn, monkeypatch, capsys):
+    monkeypatch.setattr(offline_packing, "rounds_for", lambda blocks: 0)
+    monkeypatch.setattr(offline_packing, "PLACED", 2000)
     monkeypatch.setenv("CC", "no-such-compiler")
     out, file = tmp_path / "plan", written(tmp_path / "b.csv", BUFFERS)
     assert main(["plan", file, f"out={out}"]) == 0
