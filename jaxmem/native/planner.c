@@ -374,13 +374,16 @@ EXPORTED int planner_fit(int32_t blocks, int32_t sections, const int32_t *first,
         search.cover_at[0] = 0;
         for (int section = 0; section < sections; section++) {
             look_at(&search, section);
-            for (int at = search.cover_at[section]; at < search.cover_at[section + 1]; at++)
+            for (int at = search.cover_at[section]; at < search.cover_at[section + 1]; at++) {
+                int block = search.cover[at];
+                if (first[block] != section)
+                    continue;
                 for (int before = search.cover_at[section]; before < at; before++) {
-                    int block = search.cover[at], like = search.cover[before];
-                    if (first[block] == section && first[like] == section && end[like] == end[block] &&
-                        size[like] == size[block])
+                    int like = search.cover[before];
+                    if (first[like] == section && end[like] == end[block] && size[like] == size[block])
                         search.twin[block] = like;
                 }
+            }
         }
         int fits = 1;
         for (int block = 0; block < blocks && fits; block++)
