@@ -19,7 +19,7 @@ from jaxmem.recordings.planning import first_stack, plan, why_not
 from jaxmem.recordings.recording import Written
 from jaxmem.recordings.stacking_search import blocks_of, lowest_stack
 
-MINIMALLOC = Path("/work/shared/data/minimalloc")
+MINIMALLOC = Path(__file__).parents[3] / "shared" / "data" / "minimalloc"
 compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
