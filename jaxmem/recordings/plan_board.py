@@ -20,12 +20,13 @@ class Board:
         stop: int32[1], not 0 when planners are to end.
     """
 
-    def __init__(self, task: PlanTask, planners: int = 1) -> None:
+    def __init__(self, task: PlanTask, planners: int, limit: float) -> None:
         """
         Args:
             planners: how many there are.
+            limit: seconds that there are.
         """
-        self.task, self.planners = task, planners
+        self.task, self.planners, self.limit = task, planners, limit
         self.best: Packing | None = None
         self.lower_bound = task.lower_bound
         self.heights: dict[str, list[tuple[float, int]]] = {}

@@ -46,8 +46,9 @@ def _by_omnimalloc(task: PlanTask, board: Board, seed: int) -> None:
         )
     ]
     seconds = FIRST_SLICE
-    while not board.ended:
-        solved = allocators.SupermallocAllocator(timeout=seconds, num_threads=1).solve(blocks)
+    while not board.ended and (left := board.limit - board.seconds) > 0:
+        allocator = allocators.SupermallocAllocator(timeout=min(seconds, left), num_threads=1)
+        solved = allocator.solve(blocks)
         start = {block.id: block.offset for block in solved.allocations}
         board.offer(OMNIMALLOC, np.array([start[number] for number in range(len(blocks))]))
         if solved.proved_optimal:
@@ -94,7 +95,7 @@ def plan(
         report: told about ten times a second.
         stopped: asked as often.
     """
-    board = Board(task, len(planners))
+    board = Board(task, len(planners), seconds)
     if len(task.size) <= MOST_STACKED:
         board.offer(STACKS, first_stack(task.size, task.birth, task.death, task.pinned))
     if board.proven:
