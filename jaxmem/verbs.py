@@ -135,6 +135,17 @@ VERBS = {
         argument="file",
         ahead="earlier",
     ),
+    "plan": Verb(
+        settings=verbs.PlanSettings,
+        summary="find offsets for all buffers of a program whose lifetimes are all known",
+        usage="jaxmem plan FILE [key=value ...]",
+        examples=(
+            "jaxmem plan buffers.csv out=runs/plan",
+            "jaxmem plan module_0001.jit_step-live-range.txt alignment=64 seconds=300",
+            "jaxmem plan buffers.csv 'planners=[search]' seconds=5",
+        ),
+        argument="file",
+    ),
     "demo": Verb(
         settings=verbs.DemoSettings,
         summary="serve a page that shows what policies do, for a browser on this machine",

@@ -15,11 +15,12 @@ OPTIONS = (
     *("-std=gnu11", "-O2", "-fPIC", "-shared", "-fno-omit-frame-pointer", "-fvisibility=hidden"),
     *("-Wl,-Bsymbolic", "-Wl,-z,now", "-ldl", "-lpthread"),
 )
+LIBRARY_OPTIONS = ("-std=c99", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-lm")
 COMPILING = 120  # seconds that a compiler may take
 
 
 def built(name: str) -> Path:
-    """Returns the shared library made of `name`.c, which is compiled where it is not there yet.
+    """Returns the library made of `name`.c, which can be loaded into programs ahead of others.
 
     Raises:
         UsageError: this is no Linux with glibc on x86-64, there is no compiler, it fails, or the
@@ -28,22 +29,32 @@ def built(name: str) -> Path:
     unsuited = _unsuited()
     if unsuited:
         raise UsageError(f"it works on Linux with glibc on x86-64 only; this is {unsuited}")
+    library = compiled(name, OPTIONS)
+    if {" ", ":"} & set(str(library)):  # which part the names in LD_PRELOAD
+        raise UsageError(
+            f"it would be kept as {library}, whose path may have no space and no colon; set "
+            "XDG_CACHE_HOME to another folder"
+        )
+    return library
+
+
+def compiled(name: str, options: tuple[str, ...] = LIBRARY_OPTIONS) -> Path:
+    """Returns the shared library made of `name`.c, which is compiled where it is not there yet.
+
+    Raises:
+        UsageError: there is no compiler, or it fails.
+    """
     compiler = shutil.which(os.environ.get("CC") or "cc")
     if compiler is None:
         raise UsageError("it is compiled on first use, and there is no C compiler: install gcc")
     source = Path(__file__).with_name(f"{name}.c")
     # The compiler as it is now: its path, size and time tell when another one has come.
     facts = os.stat(compiler)
-    made_of = repr((compiler, facts.st_size, facts.st_mtime_ns, OPTIONS)).encode()
+    made_of = repr((compiler, facts.st_size, facts.st_mtime_ns, options)).encode()
     key = sha256(source.read_bytes() + made_of).hexdigest()[:16]
     library = _cache() / f"{name}-{key}.so"
-    if {" ", ":"} & set(str(library)):  # which part the names in LD_PRELOAD
-        raise UsageError(
-            f"it would be kept as {library}, whose path may have no space and no colon; set "
-            "XDG_CACHE_HOME to another folder"
-        )
     if not library.is_file():
-        _compile(compiler, source, library)
+        _compile(compiler, source, library, options)
     return library
 
 
@@ -60,12 +71,12 @@ def _cache() -> Path:
     return Path(home, "jaxmem", "native")
 
 
-def _compile(compiler: str, source: Path, library: Path) -> None:
+def _compile(compiler: str, source: Path, library: Path, options: tuple[str, ...]) -> None:
     # Renamed when it is whole: two runs at once, or one that is killed, leave nothing half made.
     partial = library.with_suffix(f".{os.getpid()}")
     try:
         library.parent.mkdir(parents=True, exist_ok=True)
-        words = [compiler, "-o", str(partial), str(source), *OPTIONS]
+        words = [compiler, "-o", str(partial), str(source), *options]
         done = subprocess.run(words, capture_output=True, text=True, timeout=COMPILING)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[0]

@@ -25,7 +25,11 @@ PLACED = 200_000  # blocks placed in all, in every order and round
 
 
 def offline_packing(
-    recording: Recording, size: np.ndarray, report: Callable[[str], None] = lambda doing: None
+    recording: Recording,
+    size: np.ndarray,
+    report: Callable[[str], None] = lambda doing: None,
+    seed: int = 0,
+    enough: Callable[[int], bool] = lambda height: False,
 ) -> Packing:
     """Stacks the blocks as low as a search finds.
 
@@ -35,6 +39,8 @@ def offline_packing(
     Args:
         size: int64[R]  units of each request.
         report: told what is being done.
+        seed: of the annealing.
+        enough: asked with the height so far whether that will do.
     """
     requests = len(size)
     birth, death = np.arange(requests, dtype=np.int64), deaths_of(recording)
@@ -52,17 +58,30 @@ def offline_packing(
     mortal = death < requests
     np.subtract.at(change, death[mortal], size[mortal])
     peak = int(np.cumsum(change).max())  # below which nothing can be
-    lowest = _lowest(size, birth, death, first, turns, peak)
+    lowest = _lowest(size, birth, death, first, turns, peak, enough)
     for begin in others:
-        if lowest.height > peak:
-            found = _lowest(size, birth, death, begin, turns, peak)
+        if lowest.height > peak and not enough(lowest.height):
+            found = _lowest(size, birth, death, begin, turns, peak, enough)
             lowest = min(lowest, found, key=lambda stack: stack.height)
     blocks = blocks_of(size, birth, death)
     if rounds := rounds_for(blocks):  # else heights may be too large for it
-        height, order = lowest_stack(blocks, lowest.by_address, rounds, report=report)
+        height, order = lowest_stack(blocks, lowest.by_address, rounds, seed, report, enough)
         if height < lowest.height:
             return Packing(dropped(blocks, order), height, requests, ANNEALED)
     return Packing(lowest.start(requests), lowest.height, requests, STACKS)
+
+
+def first_stack(
+    size: np.ndarray, birth: np.ndarray, death: np.ndarray, pinned: np.ndarray
+) -> np.ndarray:
+    """Stacks the blocks by size x lifetime around those that are pinned: int64[R] units.
+
+    Args:
+        pinned: int64[R]  units, below 0: not pinned.
+    """
+    area = size.astype(np.float64) * (death - birth)
+    order = np.lexsort((-area, pinned < 0))  # what is pinned comes first
+    return _Stack(size, birth, death, order, pinned).start(len(size))
 
 
 def _lowest(
@@ -72,14 +91,15 @@ def _lowest(
     order: np.ndarray,
     rounds: int,
     peak: int,
+    enough: Callable[[int], bool] = lambda height: False,
 ) -> "_Stack":
     """Finds the lowest of so many stacks, each made from the troubles of the one before.
 
-    None follows one that is no higher than `peak`.
+    None follows one that is no higher than `peak`, or low enough.
     """
     lowest = stack = _Stack(size, birth, death, order)
     for _ in range(rounds - 1):
-        if lowest.height <= peak:
+        if lowest.height <= peak or enough(lowest.height):
             break
         place = np.arange(len(order), dtype=np.float64)
         place[stack.high == stack.height] /= 2
@@ -90,17 +110,26 @@ def _lowest(
 
 
 class _Stack:
-    """The blocks of `order` (int64[N]), each as low as it can be, one by one."""
+    """The blocks of `order` (int64[N]), each as low as it can be, one by one.
+
+    Those that are pinned, with a place of 0 or more, lie there.
+    """
 
     def __init__(
-        self, size: np.ndarray, birth: np.ndarray, death: np.ndarray, order: np.ndarray
+        self,
+        size: np.ndarray,
+        birth: np.ndarray,
+        death: np.ndarray,
+        order: np.ndarray,
+        pinned: np.ndarray | None = None,
     ) -> None:
         self.order = order
         # In the order of placing, so that those that are there lie side by side.
         self.size, self.birth, self.death = size[order], birth[order], death[order]
         self.low, self.high = np.zeros_like(self.size), np.zeros_like(self.size)
         for number in range(len(order)):
-            self.low[number] = self._lowest_gap(number)
+            fixed = -1 if pinned is None else pinned[order[number]]
+            self.low[number] = fixed if fixed >= 0 else self._lowest_gap(number)
             self.high[number] = self.low[number] + self.size[number]
 
     @property

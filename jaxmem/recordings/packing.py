@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmem.recordings import Recording
+from jaxmem.recordings.recording import Recording, Written
 
 PACKING_COLUMNS = "id,lower,upper,size,offset"  # as MiniMalloc has them
 STACKS, ANNEALED = "stacks", "annealed"
@@ -52,14 +52,22 @@ def check_packing(start: np.ndarray, size: np.ndarray, death: np.ndarray) -> Non
         insort(live, (low[block], high[block], block))
 
 
-def packing_lines(recording: Recording, start: np.ndarray, alignment: int) -> Iterator[str]:
+def packing_lines(
+    recording: Recording, start: np.ndarray, alignment: int, written: Written | None = None
+) -> Iterator[str]:
     """Yields the lines of a CSV file: each block with when and where it is, sizes as asked for.
 
-    A block is live for lower <= t < upper, where t counts requests; offsets are bytes.
+    A block is live for lower <= t < upper; offsets are bytes.
+
+    Args:
+        written: ids and times that are used; None: numbers of requests are both.
     """
     yield PACKING_COLUMNS
     offset = start.astype(object) * alignment if alignment > 1 else start
-    columns = (deaths_of(recording), recording.size, offset)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    for number, (upper, size, place) in enumerate(rows):
-        yield f"{number},{number},{upper},{size},{place}"
+    number = range(recording.requests)
+    names, lower, upper = number, number, deaths_of(recording).tolist()
+    if written is not None:
+        names, lower, upper = written.id, written.lower.tolist(), written.upper.tolist()
+    columns = (names, lower, upper, recording.size.tolist(), offset.tolist())
+    for row in zip(*columns, strict=True):
+        yield ",".join(map(str, row))

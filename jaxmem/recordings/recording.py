@@ -13,6 +13,16 @@ LARGEST_SIZE = 2**62  # bytes, of a block and of all live ones: sums stay inside
 
 
 @dataclass(frozen=True, eq=False)
+class Written:
+    """What a file of buffers says of each request."""
+
+    id: tuple[str, ...]  # [R]
+    lower: np.ndarray  # int64[R]  in the file's own times: live for lower <= t < upper
+    upper: np.ndarray  # int64[R]
+    offset: tuple[str, ...]  # [R]  as it stands there; "": none
+
+
+@dataclass(frozen=True, eq=False)
 class Recording:
     """The requests of one program, in order: R of them, counted from 0.
 
@@ -26,6 +36,7 @@ class Recording:
     site: np.ndarray | None = None  # int32[R]  number of the call site, -1: unknown; None: all are
     about: About = field(default_factory=About)
     call_sites: CallSites | None = None  # of these numbers; None: they mean nothing in other runs
+    written: Written | None = None  # None: it is of no file of buffers
 
     def __post_init__(self) -> None:
         if self.size.ndim != 1 or self.size.shape != self.lifetime.shape or not self.size.size:

@@ -51,14 +51,19 @@ def blocks_of(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> Blocks:
     Requests between which nothing is freed are one section: most lives at the end of it. Of blocks
     too large for int32 there is no search (`rounds_for`).
     """
-    freed = np.unique(death)
-    section = partial(np.searchsorted, freed, side="right")
-    first = section(birth)
-    named, first = np.unique(first, return_inverse=True)
-    end = np.searchsorted(named, section(death - 1), side="right")
+    first, end, sections = sections_of(birth, death)
     columns = (first, end, np.minimum(size, ABOVE_ALL))
     rows = (jnp.asarray(column.astype(np.int32)) for column in columns)
-    return Blocks(*rows, sections=len(named))
+    return Blocks(*rows, sections=sections)
+
+
+def sections_of(birth: np.ndarray, death: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Returns in which sections blocks are live, first <= s < end, int64[N] each, and how many
+    sections there are."""
+    freed = np.unique(death)
+    section = partial(np.searchsorted, freed, side="right")
+    named, first = np.unique(section(birth), return_inverse=True)
+    return first, np.searchsorted(named, section(death - 1), side="right"), len(named)
 
 
 def rounds_for(blocks: Blocks) -> int:
@@ -78,6 +83,7 @@ def lowest_stack(
     rounds: int,
     seed: int = 0,
     report: Callable[[str], None] = lambda doing: None,
+    enough: Callable[[int], bool] = lambda height: False,
 ) -> tuple[int, np.ndarray]:
     """Finds the lowest stack it can: its height in units, and its order: int64[N].
 
@@ -86,6 +92,7 @@ def lowest_stack(
         rounds: of `ORDERS_TRIED` orders each; fewer where the most live is reached, below which
             nothing can be.
         report: told how far it is.
+        enough: asked with the height so far whether that will do.
     """
     chex.assert_shape([blocks.first, blocks.end, blocks.size, order], (len(order),))
     live = np.zeros(blocks.sections + 1, np.int64)
@@ -96,7 +103,7 @@ def lowest_stack(
     height = _heights(blocks, start[None])[0]
     search = _Search(start, height, start, height)
     for done in range(0, rounds, PART):
-        if int(search.best) <= peak:
+        if int(search.best) <= peak or enough(int(search.best)):
             break
         report(f"stacking offline: {int(search.best) / peak:.3f}, {done / rounds:.0%}")
         heat = HOT * (COLD / HOT) ** ((done + np.arange(PART)) / rounds)

@@ -113,7 +113,7 @@ def _draw_over_time(
         style.draw_failures(axes, first + np.flatnonzero(start[first:last] < 0), cells)
         style.draw_layout(axes, [(first, at, last - first, many) for at, many in layout])
         blocks = drawn_blocks(start, size, lifetime, first, last, shades, norm)
-        _draw_blocks(axes, blocks, cells, first, last, columns)
+        draw_blocks(axes, blocks, cells, first, last, columns)
     if norm is not None:
         forever = bool((lifetime[first:last] >= NEVER).any())
         style.draw_lifetime_scale(figure, panels, shades, norm, forever)
@@ -170,9 +170,10 @@ def drawn_blocks(
     )
 
 
-def _draw_blocks(
+def draw_blocks(
     axes: Axes, blocks: DrawnBlocks, cells: int, first: int, last: int, columns: int
 ) -> None:
+    """Draws blocks in a panel of requests `first` .. `last` - 1, of which `columns` are abreast."""
     wide = FIGURE_WIDTH * 72 * 0.86 / columns / (last - first)  # points of one request, about
     high = 1.5 * 72 / cells  # points of one cell, about
     if len(blocks.request) > POLYGONS or high < 0.35:

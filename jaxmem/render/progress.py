@@ -225,6 +225,25 @@ class ReadingDisplay(Display):
         self.bar.update(self.task, completed=read, total=size)
 
 
+class TimeDisplay(Display):
+    """A bar of the time that there is, and a line that says what has been found."""
+
+    def __init__(self, console: Console, seconds: float) -> None:
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self.task = self.bar.add_task("planning", total=seconds)
+
+    def report(self, seconds: float, found: str) -> None:
+        """Says what has been found after so much time."""
+        self.bar.update(self.task, completed=seconds, description=found)
+
+
 class StagesDisplay(Display):
     """A line that says what is being done."""
 

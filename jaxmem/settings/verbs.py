@@ -350,6 +350,19 @@ class TraceInfoSettings(Settings):
 
 
 @dataclass(frozen=True)
+class PlanSettings(Settings):
+    """`jaxmem plan FILE`."""
+
+    seconds: Annotated[float, above_0(86_400)] = 60
+    planners: Names | None = None
+    alignment: Alignment = None
+    seed: Seed = 0
+    out: Folder = None
+    overwrite: bool = False
+    file: str = ""  # FILE
+
+
+@dataclass(frozen=True)
 class DemoSettings(Settings):
     """`jaxmem demo`."""
 

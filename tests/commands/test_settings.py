@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from jaxmem.cli import main
-from jaxmem.commands import bench, demo, search, trace_info, train, workload_of
+from jaxmem.commands import bench, demo, plan, search, trace_info, train, workload_of
 from jaxmem.commands.compare import compared_policies
 from jaxmem.commands.render import rendered_policies
 from jaxmem.configuration import composed, settings_of
@@ -44,7 +44,7 @@ ASKED = (
     ("compare", ("workload=trace", f"workload.name={RECORDING}")),
     ("render", ("workload=random",)),
     *((verb, ()) for verb in ("bench", "summarize", "demo")),
-    *((verb, ()) for verb in ("trace import", "trace record", "trace info")),
+    *((verb, ()) for verb in ("trace import", "trace record", "trace info", "plan")),
 )
 FORMS = ("{0}={1}", "+{0}={1}", "++{0}={1}", "~{0}", "~{0}={1}", "{0}.new={1}", "{0}.0={1}")
 FORMS = (*FORMS, "{0}@_global_={1}", "{0}@x={1}", "+new={1}", "a.b.c={1}", "{0}/x={1}", "{0}={1}]")
@@ -76,6 +76,8 @@ def begin(verb: str, settings: Settings) -> None:
         demo.server_arguments(settings)
     elif verb == "trace info":
         trace_info.check_policies(settings.policies)
+    elif verb == "plan":
+        plan.check_planners(settings.planners)
 
 
 def keys_of(config: dict, above: str = "") -> list[str]:

@@ -8,13 +8,14 @@ older names are read too (`converter.cc`): there a buffer is live up to `end` an
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from jaxmem.recordings.events import ZERO, Events, recording_of
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.lines import Lines, whole_number
-from jaxmem.recordings.recording import LARGEST_SIZE, Recording
+from jaxmem.recordings.recording import LARGEST_SIZE, Recording, Written
 from jaxmem.recordings.source import Source, quoted
 
 EVENT_COLUMNS = ("op", "id", "size")
@@ -28,6 +29,7 @@ LEFT_OUT = {
     "offset": "buffers with an offset, a place in a packing, which is left out",
 }
 NOTHING = {"alignment": ("", "1"), "gaps": ("",), "hint": ("", "-1"), "offset": ("",)}
+PLACED = list(LEFT_OUT).index("offset")
 OPTIONAL = {EVENT_COLUMNS: (SITE,), BUFFER_COLUMNS: tuple(LEFT_OUT)}
 END = "end"  # the last time at which a buffer is live
 OLD_NAMES = {"buffer": "id", "buffer_id": "id", "begin": "lower", "start": "lower", END: "upper"}
@@ -141,6 +143,18 @@ class _Buffers:
         self.size = array("q")  # bytes
         self.line = array("q")
         self.names: dict[str, int] = {}
+        self.offset: list[str] = []  # as it stands there; "": none
+
+    def written(self) -> Written:
+        """Returns what stands in the file, in the order of the requests."""
+        order = np.argsort(np.asarray(self.lower), kind="stable")
+        names = tuple(self.names)
+        return Written(
+            id=tuple(names[self.name[at]] for at in order),
+            lower=np.asarray(self.lower, np.int64)[order],
+            upper=np.asarray(self.upper, np.int64)[order],
+            offset=tuple(self.offset[at] for at in order),
+        )
 
 
 def _read_buffers(lines: Lines, columns: list[str]) -> Recording | None:
@@ -163,11 +177,13 @@ def _read_buffers(lines: Lines, columns: list[str]) -> Recording | None:
         buffers.upper.append(upper)
         buffers.size.append(size or 1)
         buffers.line.append(lines.number)
+        buffers.offset.append(others[PLACED])
     if not buffers.size:
         return None
     _check_reuse(lines, buffers)
     requests = requests_of_buffers(buffers.lower, buffers.upper, buffers.size)
-    return recording_of(lines.source, *requests, counted=counted)
+    recording = recording_of(lines.source, *requests, counted=counted)
+    return replace(recording, written=buffers.written())
 
 
 def requests_of_buffers(lower, upper, size) -> tuple[np.ndarray, np.ndarray]:
