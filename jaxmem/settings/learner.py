@@ -321,6 +321,8 @@ class RuleSearchConfig(Settings):
 
     SECTION: ClassVar[str] = "learner"
 
+    nothing_to_gain: Factor = 1.002  # arena over peak live; where best-fit needs no more, it plays
+    most_requests: Count = 20_000  # of a run, played to rank rules; the last few play it whole
     screened: Factor = 1.05  # arena over peak live units in which all rules play one run
     factors: Annotated[tuple[Factor, ...], some("a list of numbers from 1 to 8")] = (
         *(1.02, 1.05, 1.1, 1.15),  # in which the better ones play all runs
