@@ -31,6 +31,7 @@ from jaxmem.recordings.variations import live_at, window
 from jaxmem.settings.learner import RuleSearchConfig
 
 Report = Callable[[str], None]
+SLOTS_STEP = 32
 LAST = 3  # rules that play long runs whole
 BEFORE = 0.75  # of what is played of a long run, that comes before the tightest moment
 
@@ -125,7 +126,7 @@ def _finalists(
     # The run that takes longest says most.
     longest = [max(streams, key=lambda events: len(events.frees))]
     for said, played, factors, kept in (
-        ("all rules", longest, (config.screened,), config.kept),
+        ("all rules", longest, (config.screened,), config.semifinalists),
         ("the better ones", streams, config.factors, config.finalists),
     ):
         chunks, blocks = side_by_side(played)
@@ -177,10 +178,10 @@ def _mean(needed: np.ndarray) -> np.ndarray:
 
 
 def _slots_for(events: ReplayEvents) -> int:
-    """Returns slots for twice the holes that best-fit leaves in a roomy arena."""
+    """Returns slots for twice the holes that best-fit leaves in a roomy arena, rounded up."""
     cells = int(ARENA_FACTOR * events.peak_live)
     holes = replay(events, cells, order_of("best")).most_holes
-    return max(LEAST_SLOTS, 2 ** (2 * holes).bit_length())
+    return max(LEAST_SLOTS, SLOTS_STEP * -(-2 * holes // SLOTS_STEP))
 
 
 def _first(rules: Sequence[RuleNumbers], score: np.ndarray, count: int) -> list[RuleNumbers]:
@@ -202,8 +203,8 @@ def _served_shares(
     report: Callable[[float], None] = lambda done: None,
 ) -> np.ndarray:
     """Plays the rules, some at a time: the share of events served, 1 for all: float64[P, D, C]."""
-    per_rule = int(np.prod(cells.shape[-2:]))
-    at_once = min(len(rules), max(1, batch // per_rule))
+    turns = -(-len(rules) * cells.shape[-1] // batch)
+    at_once = -(-len(rules) // turns)
     events = chunks.frees.shape[-1]
     found = []
     for first in range(0, len(rules), at_once):
