@@ -98,8 +98,10 @@ def main() -> None:
             find = partial(by_rules, place.family, number)
             kept(out, f"rules/{place.family}-{number}", find)
         learned_row(out, place)
-        kept(out, f"wrong/{place.split}-{place.family}", partial(by_another, out, place))
         write(out, [each for each in places if is_finished(out, each)], options)
+    for place in places:
+        kept(out, f"wrong/{place.split}-{place.family}", partial(by_another, out, place))
+    write(out, places, options)
 
 
 def kept(out: Path, name: str, find: Callable[[], Row]) -> Row:
@@ -125,8 +127,10 @@ def file_of(out: Path, name: str) -> Path:
 
 
 def is_finished(out: Path, place: Place) -> bool:
-    """Tells whether all of a family is there; what another program's policy needs comes last."""
-    return file_of(out, f"wrong/{place.split}-{place.family}").exists()
+    """Tells whether all of a family is there but for what another program's policy needs."""
+    return file_of(out, f"{place.split}/{place.family}").exists() and all(
+        file_of(out, f"rules/{place.family}-{number}").exists() for number in place.runs.test
+    )
 
 
 @cache
@@ -218,18 +222,27 @@ def by_another(out: Path, place: Place) -> Row:
 
 
 def figures(out: Path, place: Place) -> dict[int, Row]:
-    """Returns the figures of a finished family, by the number of the run that tests."""
+    """Returns the figures of a finished family, by the number of the run that tests.
+
+    What another program's policy needs may not be among them yet.
+    """
     found: dict[int, Row] = {}
-    together = {
-        **read(out, f"{place.split}/{place.family}"),
-        **read(out, f"wrong/{place.split}-{place.family}"),
-    }
+    together = read(out, f"{place.split}/{place.family}")
+    wrong = f"wrong/{place.split}-{place.family}"
+    if file_of(out, wrong).exists():
+        together |= read(out, wrong)
     for number in place.runs.test:
         rules = read(out, f"rules/{place.family}-{number}")
-        row = {name: together.get(f"{name}-{number}", rules.get(name, np.nan)) for name in TITLES}
+        row = {**rules, **{name: together[f"{name}-{number}"] for name in TITLES
+                           if f"{name}-{number}" in together}}  # fmt: skip
         # What is placed online can be placed offline.
-        found[number] = {**row, "offline": min(row.values())}
+        found[number] = {**row, "offline": min(row[name] for name in (*DRAWN, "class_rule"))}
     return found
+
+
+def known(rows: Sequence[Row]) -> list[str]:
+    """Lists the policies of which all of these rows have figures."""
+    return [name for name in TITLES if all(name in row for row in rows)]
 
 
 class Summary(NamedTuple):
@@ -247,12 +260,13 @@ class Summary(NamedTuple):
 
 def summaries(rows: Sequence[Sequence[Row]]) -> dict[str, Summary]:
     """Summarises each policy over F families with T runs each."""
-    logs = np.log([[[row[name] for name in TITLES] for row in of] for of in rows])  # [F, T, M]
+    names = known([row for of in rows for row in of])
+    logs = np.log([[[row[name] for name in names] for row in of] for of in rows])  # [F, T, M]
     means = np.exp(logs.mean(axis=(0, 1)))
     resampled = np.exp(_resampled(logs))
-    best = list(TITLES).index("best")
+    best = names.index("best")
     found = {}
-    for at, name in enumerate(TITLES):
+    for at, name in enumerate(names):
         low, high = np.percentile(resampled[:, at], TAILS)
         removed = _removed(means[best], means[at])
         removed_low, removed_high = np.percentile(
@@ -340,26 +354,33 @@ def _of(families: Iterable[dict[int, Row]]) -> dict[str, Summary]:
 def _geometric(rows: Iterable[Row]) -> Row:
     """Averages the figures of runs."""
     listed = list(rows)
-    return {name: float(np.exp(np.mean([np.log(row[name]) for row in listed]))) for name in TITLES}
+    return {
+        name: float(np.exp(np.mean([np.log(row[name]) for row in listed])))
+        for name in known(listed)
+    }
 
 
 def _section(split: str, kinds: dict[str, dict[Place, dict[int, Row]]]) -> list[str]:
     """Writes the part of table.md on one split."""
     of = splits()[split]
+    rows = [row for families in kinds.values() for of_one in families.values()
+            for row in of_one.values()]  # fmt: skip
+    names = known(rows)
     lines = [
         f"## `{split}`: learned from {len(of.learn)}, chosen by {len(of.choose)}, "
         f"tested on {len(of.test)}",
         "",
-        markdown_row(["family", *TITLES.values()]),
-        "|:--" + "|--:" * len(TITLES) + "|",
+        markdown_row(["family", *(TITLES[name] for name in names)]),
+        "|:--" + "|--:" * len(names) + "|",
     ]
     for kind, families in kinds.items():
         if not families:
             continue
         for place, rows in families.items():
             mean = _geometric(rows.values())
-            lines.append(markdown_row([place.family, *(f"{of:.4f}" for of in mean.values())]))
-        summary = _of(families.values())
+            lines.append(markdown_row([place.family, *(f"{mean[name]:.4f}" for name in names)]))
+        found = _of(families.values())
+        summary = {name: found[name] for name in names}
         for title, cells in (
             (f"**{kind}**", [f"**{of.mean:.4f}**" for of in summary.values()]),
             ("95 %", [f"{of.low:.3f} to {of.high:.3f}" for of in summary.values()]),

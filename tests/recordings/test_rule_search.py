@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from program_runs import SITES, mixed_run
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
@@ -19,11 +20,9 @@ from jaxmem.recordings.rule_search import (
     find_rule,
     foretold_by_others,
 )
-from jaxmem.recordings.sites import CallSites
 from jaxmem.settings.learner import RuleSearchConfig
 
 FIRST, LAST, BEST, BEST_HIGH = range(4)
-SITES = CallSites(np.array([3, 5, 7], np.uint64))
 # Long-lived blocks away from short-lived ones, and next to it rules that part by size alone.
 APART = RuleNumbers(30, 16, (FIRST, FIRST, LAST, LAST))
 RULES = [
@@ -32,23 +31,6 @@ RULES = [
     *(RuleNumbers(30, 16, (fit,) * 4) for fit in (FIRST, BEST)),
 ]
 CONFIG = RuleSearchConfig(semifinalists=4, finalists=3, batch=64)
-
-
-def mixed_run(seed: int, rounds: int = 8) -> Recording:
-    """Ten pairs of blocks of one size, of which one stays, then what takes the place of the others.
-
-    It only fits where those that stay are not between those that go.
-    """
-    random = np.random.default_rng(seed)
-    size, lifetime, site = [], [], []
-    for _ in range(rounds):
-        for pair in range(10):
-            size += [10, 10]
-            lifetime += [20 - 2 * pair, 42 + int(random.integers(3))]
-            site += [0, 1]
-        size, lifetime, site = [*size, 100], [*lifetime, 1], [*site, 2]
-    arrays = np.array(size), np.array(lifetime), np.array(site, np.int32)
-    return Recording(f"mixed {seed}", *arrays, call_sites=SITES)
 
 
 @pytest.fixture(scope="module")
