@@ -154,6 +154,8 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
 
 def _of_runs(verb: str, words: list[str]) -> tuple[str, list[str]]:
     """Returns `train runs` in place of `train` where it is asked for, by `workload=runs`."""
+    if verb == "train" and words[:1] == ["runs"]:
+        raise UsageError(f"train runs: write jaxmem train {RUNS}")
     if verb == "train" and RUNS in words:
         return "train runs", [word for word in words if word != RUNS]
     return verb, words

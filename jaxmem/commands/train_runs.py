@@ -15,7 +15,14 @@ from jaxmem.recordings.families import family
 from jaxmem.recordings.learning import LITTLE_KNOWN, Learned, learn_from_runs
 from jaxmem.recordings.profiled_policy import save_profiled
 from jaxmem.render.progress import StagesDisplay
-from jaxmem.render.runs_report import RunsResults, draw_runs, runs_markdown, runs_table, verdict_of
+from jaxmem.render.runs_report import (
+    RunRow,
+    RunsResults,
+    draw_runs,
+    runs_markdown,
+    runs_table,
+    verdict_of,
+)
 from jaxmem.run_folder import RunFolder
 from jaxmem.settings.verbs import RunsSettings, TrainRunsSettings
 
@@ -25,7 +32,7 @@ HELD_OUT_FROM = 3  # runs from which on one is held out where nobody says how ma
 def run(settings: TrainRunsSettings, command: str) -> int:
     """Learns the policy, prints what it needs on each run, writes the run folder."""
     console = terminal()
-    runs = _runs_of(settings.workload)
+    runs = runs_of(settings.workload)
     held_out = settings.held_out
     if held_out is None:
         held_out = int(len(runs) >= HELD_OUT_FROM)
@@ -53,8 +60,17 @@ def run(settings: TrainRunsSettings, command: str) -> int:
     return 0
 
 
-def _runs_of(workload: RunsSettings) -> Sequence[Recording]:
-    """Reads the runs that are asked for."""
+def runs_of(workload: RunsSettings) -> Sequence[Recording]:
+    """Reads the runs that are asked for.
+
+    Raises:
+        UsageError: none are, or both of files and of a family; a file is no recording.
+    """
+    if bool(workload.paths) == (workload.family is not None):
+        raise UsageError(
+            "workload=runs needs the recordings of runs, as 'workload.paths=[a.npz,b.npz]', or a "
+            "family of the library, as workload.family=convnet, and not both"
+        )
     if workload.family is not None:
         return checked(family, workload.family)
     return [checked(read_trace, path) for path in workload.paths]
@@ -66,7 +82,7 @@ def _results(
     """Makes the results.json."""
     studied = len(learned.needed)
     needed = [*zip(learned.needed, learned.by_best_fit, strict=True), *learned.held_out]
-    rows = [
+    rows: list[RunRow] = [
         {
             "run": run.name,
             "requests": run.requests,

@@ -3,14 +3,22 @@
 import os
 import platform
 from importlib.metadata import version
+from typing import TypedDict
 
 import jax
 
 PACKAGES = ("jaxmem", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
-def provenance() -> dict[str, object]:
-    """Returns `versions` by package and `device` in words, as they stand in results.json."""
+class Provenance(TypedDict):
+    """A part of results.json."""
+
+    versions: dict[str, str]  # by package, and of Python
+    device: str  # in words
+
+
+def provenance() -> Provenance:
+    """Tells what results are computed with."""
     devices = jax.devices()
     return {
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},

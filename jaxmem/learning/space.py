@@ -82,11 +82,18 @@ def space_of(learner: str, given: Mapping[str, object]) -> Space:
             values; none: the usual space.
 
     Raises:
-        ValueError: no setting of the learner; no range or list, or an empty one.
+        ValueError: no setting of the learner; no range or list, or an empty one; none is given, and
+            the learner has no usual space.
     """
+    given = given or USUAL.get(learner, {})
+    if not given:
+        raise ValueError(
+            f"learner {learner} has no usual space; name what is searched, as "
+            "'space.learning_rate={low: 1e-4, high: 1e-2, log: true}'"
+        )
     space: Space = {}
     kinds = {name: bare(hint) for name, hint in hints_of(LEARNERS[learner]).items()}
-    for name, values in (given or USUAL[learner]).items():
+    for name, values in given.items():
         key = f"space.{name}"
         check_setting(learner, name, key)
         if isinstance(values, Mapping):

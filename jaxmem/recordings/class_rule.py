@@ -5,6 +5,7 @@ share of the arena. What a profile does not know goes where best fit puts it.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import jax
@@ -73,8 +74,9 @@ BEST_FIT = RuleNumbers(LONG[0], SMALL[0], (2, 2, 2, 2))
 
 def all_rules() -> list[RuleNumbers]:
     """Lists every rule there is; by symmetry the first class is at a low end."""
-    fits = [tuple(int(fit) for fit in row) for row in np.ndindex(4, 4, 4, 4) if row[0] in (0, 2)]
-    return [RuleNumbers(long, parts, fit) for long in LONG for parts in SMALL for fit in fits]
+    fit = range(len(FITS))
+    fits = [row for row in product(fit, fit, fit, fit) if row[0] in (0, 2)]
+    return [RuleNumbers(long, parts, row) for long in LONG for parts in SMALL for row in fits]
 
 
 def class_rules(numbers: Sequence[RuleNumbers]) -> ClassRule:

@@ -22,6 +22,7 @@ class Learned:
     """The policy, and what it and best-fit need, over peak live, by run."""
 
     policy: ProfiledPolicy
+    found: RuleNumbers  # the rule, before the runs held out chose
     known: np.ndarray  # float64[D]  share of each run's requests that the other runs foretell
     needed: np.ndarray  # float64[D]  of the runs learned from, foretold by each other
     by_best_fit: np.ndarray  # float64[D]
@@ -65,6 +66,7 @@ def learn_from_runs(
         profile = profile_of(runs)
     return Learned(
         policy=ProfiledPolicy(profile, rule),
+        found=found.rule,
         known=np.array(known),
         needed=found.needed,
         by_best_fit=found.by_best_fit,

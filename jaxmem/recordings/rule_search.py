@@ -2,19 +2,19 @@
 
 Every rule there is plays the runs, each foretold by the profile of the others, in a few tight
 arenas; those that come far play in more (successive halving), and the arenas that the best ones
-need are found by bisection.
+need are found by bisection. Of long runs only what is around the tightest moment is played, but by
+the last few rules.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.recordings.class_rule import BEST_FIT, RuleNumbers, all_rules, class_rules
-from jaxmem.recordings.headroom import smallest_served
+from jaxmem.recordings.headroom import smallest_served, units_needed
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.recording import Recording
@@ -27,9 +27,13 @@ from jaxmem.recordings.replay import (
     replay,
 )
 from jaxmem.recordings.side_by_side import arenas_of, events_served, side_by_side
+from jaxmem.recordings.variations import live_at, window
 from jaxmem.settings.learner import RuleSearchConfig
 
 Report = Callable[[str], None]
+SLOTS_STEP = 32
+LAST = 3  # rules that play long runs whole
+BEFORE = 0.75  # of what is played of a long run, that comes before the tightest moment
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class FoundRule:
     rule: RuleNumbers
     needed: np.ndarray  # float64[D]  over peak live, by run
     by_best_fit: np.ndarray  # float64[D]
-    ranked: list[tuple[float, RuleNumbers]]  # finalists by the geometric mean, the best first
+    ranked: list[
+        tuple[float, RuleNumbers]
+    ]  # by the geometric mean, the best first; none played: []
 
 
 def foretold_by_others(runs: Sequence[Recording], alignment: int) -> list[ReplayEvents]:
@@ -59,54 +65,97 @@ def find_rule(
     streams: Sequence[ReplayEvents],
     config: RuleSearchConfig,
     report: Report = lambda doing: None,
+    rules: Sequence[RuleNumbers] | None = None,
 ) -> FoundRule:
     """Finds the class rule that needs least memory on the geometric mean over D runs.
+
+    It is best fit, and none is looked for, where that needs next to nothing beyond peak live.
 
     Args:
         streams: the events of the runs, with their lifetimes foretold.
         report: told what is being done.
+        rules: those to choose from, beside best fit; None: all that there are.
     """
     if not streams:
         raise ValueError("no runs to learn from; at least one is needed")
-    chunks, blocks = side_by_side(streams)
-    slots = min(config.most_slots, max(map(_slots_for, streams)))
-    play = partial(_served_shares, slots=slots, blocks=blocks, batch=config.batch)
-    rules = all_rules()
-    # The run that takes longest says most.
-    longest = int(np.argmax([len(events.frees) for events in streams]))
-    alone = jax.tree.map(lambda column: column[longest : longest + 1], chunks)
-    cells = np.asarray(arenas_of(streams, (config.screened,)))[longest : longest + 1]
-    share = play(rules, alone, cells, report=lambda done: report(f"all rules: {done:.0%}"))
-    rules = _first(rules, share.mean(axis=(1, 2)), config.kept)
-    cells = np.asarray(arenas_of(streams, config.factors))
-    share = play(rules, chunks, cells, report=lambda done: report(f"the better ones: {done:.0%}"))
-    finalists = _first(rules, share.mean(axis=(1, 2)), config.finalists)
-    if BEST_FIT not in finalists:
-        finalists.append(BEST_FIT)
-    report("arenas needed")
-    needed = arenas_needed(finalists, streams, partial(play, chunks=chunks), config)
-    mean = np.exp(np.log(needed).mean(axis=1))
-    order = np.argsort(mean, kind="stable")
-    best = int(order[0])
-    return FoundRule(
-        rule=finalists[best],
-        needed=needed[best],
-        by_best_fit=needed[finalists.index(BEST_FIT)],
-        ranked=[(float(mean[at]), finalists[at]) for at in order],
+    report("arenas needed by best-fit")
+    by_best_fit = np.array(
+        [units_needed(events, order_of("best")) / events.peak_live for events in streams]
     )
+    if by_best_fit.max() <= config.nothing_to_gain:
+        return FoundRule(BEST_FIT, by_best_fit, by_best_fit, [])
+    slots = min(config.most_slots, max(map(_slots_for, streams)))
+    parts = [around_the_peak(events, config.most_requests) for events in streams]
+    found = _finalists(all_rules() if rules is None else rules, parts, slots, config, report)
+    if any(part is not whole for part, whole in zip(parts, streams, strict=True)):
+        mean = _mean(arenas_needed(found, parts, slots, config, report))
+        found = _first(found, -mean, LAST)
+    needed = arenas_needed(found, streams, slots, config, report)
+    mean = _mean(needed)
+    ranked = [(float(mean[at]), found[at]) for at in np.argsort(mean, kind="stable")]
+    rule = ranked[0][1]
+    if ranked[0][0] >= _mean(by_best_fit):
+        return FoundRule(BEST_FIT, by_best_fit, by_best_fit, ranked)
+    return FoundRule(rule, needed[found.index(rule)], by_best_fit, ranked)
+
+
+def around_the_peak(events: ReplayEvents, requests: int) -> ReplayEvents:
+    """Cuts out so many requests around the tightest moment, and the blocks that are live then.
+
+    These are asked for first. A run that is no longer stays as it is.
+    """
+    run = events.recording
+    if run.requests <= requests:
+        return events
+    first = int(np.argmax(events.live)) - int(BEFORE * requests)
+    first = min(max(first, 0), run.requests - requests)
+    cut, _ = window(run, first, requests, full=True)
+    kept = np.concatenate([live_at(run, first), np.arange(first, first + requests)])
+    foretold = None if events.foretold is None else events.foretold[kept]
+    return replace(events_of(cut, events.alignment), foretold=foretold)
+
+
+def _finalists(
+    rules: Sequence[RuleNumbers],
+    streams: Sequence[ReplayEvents],
+    slots: int,
+    config: RuleSearchConfig,
+    report: Report,
+) -> list[RuleNumbers]:
+    """Finds the rules that come farthest in tight arenas, the farthest first."""
+    # The run that takes longest says most.
+    longest = [max(streams, key=lambda events: len(events.frees))]
+    for said, played, factors, kept in (
+        ("all rules", longest, (config.screened,), config.semifinalists),
+        ("the better ones", streams, config.factors, config.finalists),
+    ):
+        chunks, blocks = side_by_side(played)
+        share = _served_shares(
+            rules,
+            chunks,
+            np.asarray(arenas_of(played, factors)),
+            slots=slots,
+            blocks=blocks,
+            batch=config.batch,
+            report=lambda done, said=said: report(f"{said}: {done:.0%}"),
+        )
+        rules = _first(rules, share.mean(axis=(1, 2)), kept)
+    return list(rules)
 
 
 def arenas_needed(
     rules: Sequence[RuleNumbers],
     streams: Sequence[ReplayEvents],
-    play: Callable[..., np.ndarray],
+    slots: int,
     config: RuleSearchConfig,
+    report: Report = lambda doing: None,
 ) -> np.ndarray:
     """Bisects for the arena that each of P rules needs for each of D runs.
 
     Returns:
         float64[P, D], over peak live; `config.widest` where that is not enough.
     """
+    chunks, blocks = side_by_side(streams)
     peak = np.array([events.peak_live for events in streams])
     shape = (len(rules), len(streams))
     step = np.maximum(1, (config.precision * peak).astype(np.int64))  # units, a step of the search
@@ -114,18 +163,25 @@ def arenas_needed(
     high = np.broadcast_to(-(-(config.widest * peak).astype(np.int64) // step), shape)
 
     def served(steps: np.ndarray) -> np.ndarray:
+        report(f"arenas needed, of {len(rules)} rules")
         cells = (steps.reshape(shape) * step)[:, :, None]
-        return (play(rules, cells=cells) == 1).ravel()
+        share = _served_shares(rules, chunks, cells, slots=slots, blocks=blocks, batch=config.batch)
+        return (share == 1).ravel()
 
     found = smallest_served(served, low.ravel(), high.ravel()).reshape(shape)
     return np.maximum(found * step / peak, 1.0)
 
 
+def _mean(needed: np.ndarray) -> np.ndarray:
+    """Averages float64[..., D] over runs, geometrically: float64[...]."""
+    return np.exp(np.log(needed).mean(axis=-1))
+
+
 def _slots_for(events: ReplayEvents) -> int:
-    """Returns slots for twice the holes that best-fit leaves in a roomy arena."""
+    """Returns slots for twice the holes that best-fit leaves in a roomy arena, rounded up."""
     cells = int(ARENA_FACTOR * events.peak_live)
     holes = replay(events, cells, order_of("best")).most_holes
-    return max(LEAST_SLOTS, 2 ** (2 * holes).bit_length())
+    return max(LEAST_SLOTS, SLOTS_STEP * -(-2 * holes // SLOTS_STEP))
 
 
 def _first(rules: Sequence[RuleNumbers], score: np.ndarray, count: int) -> list[RuleNumbers]:
@@ -147,8 +203,8 @@ def _served_shares(
     report: Callable[[float], None] = lambda done: None,
 ) -> np.ndarray:
     """Plays the rules, some at a time: the share of events served, 1 for all: float64[P, D, C]."""
-    per_rule = int(np.prod(cells.shape[-2:]))
-    at_once = min(len(rules), max(1, batch // per_rule))
+    turns = -(-len(rules) * cells.shape[-1] // batch)
+    at_once = -(-len(rules) // turns)
     events = chunks.frees.shape[-1]
     found = []
     for first in range(0, len(rules), at_once):

@@ -54,7 +54,12 @@ def events_served(
         return served
 
     over_arenas = jax.vmap(alone, in_axes=(None, None, 0))
-    over_streams = jax.vmap(over_arenas, in_axes=(None, 0, 0))
-    return jax.vmap(over_streams, in_axes=(0, None, 0 if cells.ndim == 3 else None))(
-        players, chunks, cells
-    )
+    over_players = jax.vmap(over_arenas, in_axes=(0, None, 0 if cells.ndim == 3 else None))
+
+    def of_one(stream: tuple[Chunk, jax.Array]) -> jax.Array:
+        return over_players(players, *stream)
+
+    # One recording after another: side by side are only arenas that see the same event, so that
+    # what frees does not also place.
+    found = jax.lax.map(of_one, (chunks, jnp.moveaxis(cells, -2, 0)))
+    return jnp.moveaxis(found, 0, 1)

@@ -64,13 +64,18 @@ def window(recording: Recording, first: int, length: int, full: bool) -> tuple[R
             f"requests {first} to {end} of {recording.name}; it has {recording.requests}"
         )
     death = np.arange(recording.requests) + recording.lifetime
-    before = np.flatnonzero(death[:first] > first) if full else np.zeros(0, np.int64)
+    before = live_at(recording, first) if full else np.zeros(0, np.int64)
     chosen = np.concatenate([before, np.arange(first, end)])
     shift = len(before) - first  # of a request's number
     lifetime = np.minimum(death[chosen], end) + shift - np.arange(len(chosen))
     site = None if recording.site is None else recording.site[chosen]
     cut = _recording_of(recording.name, recording.size[chosen], lifetime, site)
     return replace(cut, call_sites=recording.call_sites), len(before)
+
+
+def live_at(recording: Recording, request: int) -> np.ndarray:
+    """Lists the requests whose blocks are live when this one comes, in their order: int64[B]."""
+    return np.flatnonzero(np.arange(request) + recording.lifetime[:request] > request)
 
 
 def _recording_of(

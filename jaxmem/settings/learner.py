@@ -321,15 +321,17 @@ class RuleSearchConfig(Settings):
 
     SECTION: ClassVar[str] = "learner"
 
+    nothing_to_gain: Factor = 1.002  # arena over peak live; where best-fit needs no more, it plays
+    most_requests: Count = 20_000  # of a run, played to rank rules; the last few play it whole
     screened: Factor = 1.05  # arena over peak live units in which all rules play one run
     factors: Annotated[tuple[Factor, ...], some("a list of numbers from 1 to 8")] = (
         *(1.02, 1.05, 1.1, 1.15),  # in which the better ones play all runs
     )
-    kept: Count = 320  # rules that do
+    semifinalists: Count = 320  # rules that do
     finalists: Count = 24  # rules of which the arena needed is found
     widest: Factor = 2.0  # arena over peak live; more is not looked for
     precision: Annotated[
         float, Limit("a number above 0, at most 0.1", lambda share: 0.0 < share <= 0.1)
     ] = 0.0005  # of the arena needed, in peak live
     most_slots: Annotated[int, whole(2, 2**16)] = 512  # holes; one more counts as a failure
-    batch: Annotated[int, whole(1, 2**20)] = 1024  # arenas side by side
+    batch: Annotated[int, whole(1, 2**20)] = 128  # arenas side by side

@@ -195,22 +195,14 @@ class RunsSettings(Settings):
     SECTION: ClassVar[str] = "workload"
 
     paths: Names = ()
-    family: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if bool(self.paths) == (self.family is not None):
-            raise ValueError(
-                "workload=runs needs the recordings of runs, as 'workload.paths=[a.npz,b.npz]', or "
-                "a family of the library, as workload.family=convnet, and not both"
-            )
+    family: str | None = None  # else these
 
 
 @dataclass(frozen=True)
 class TrainRunsSettings(Settings):
     """`jaxmem train workload=runs`."""
 
-    workload: RunsSettings
+    workload: RunsSettings = field(default_factory=RunsSettings)
     held_out: Index | None = None
     alignment: Alignment = None
     learner: RuleSearchConfig = field(default_factory=RuleSearchConfig)

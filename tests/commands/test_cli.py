@@ -60,7 +60,8 @@ def test_the_version_is_that_of_the_package(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["traain"], "unknown command 'traain'; one of train, search, compare, bench, summarize"),
+        (["traain"], "unknown command 'traain'; one of train, train runs, search, compare, bench"),
+        (["train", "runs"], "train runs: write jaxmem train workload=runs"),
         (["trace"], "trace: one of trace import"),
         (["compare", "workload=large-shortlived"], "did you mean large-short-lived"),
         (["compare", "workload=large-short-lived", "policies=[bset]"], "did you mean best"),

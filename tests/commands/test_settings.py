@@ -9,7 +9,16 @@ import pytest
 import yaml
 
 from jaxmem.cli import main
-from jaxmem.commands import bench, demo, plan, search, trace_info, train, workload_of
+from jaxmem.commands import (
+    bench,
+    demo,
+    plan,
+    search,
+    trace_info,
+    train,
+    train_runs,
+    workload_of,
+)
 from jaxmem.commands.compare import compared_policies
 from jaxmem.commands.render import rendered_policies
 from jaxmem.configuration import composed, settings_of
@@ -37,6 +46,7 @@ ASKED = (
     ("train", ("learner=pqn", "workload=call-sites")),
     ("train", ("learner=dqn", "network=mlp", "workload=classic", "cells=64")),
     ("train", ("learner=pqn", "workload=trace", f"workload.name={RECORDING}", "seeds=2")),
+    ("train runs", ("workload.family=convnet",)),
     ("search", ("workload=comb",)),
     ("search", ("learner=dqn", "workload=training-step")),
     ("compare", ("workload=mixed",)),
@@ -54,6 +64,8 @@ def begin(verb: str, settings: Settings) -> None:
     """Does all that a verb does before its work begins."""
     if verb == "train":
         train.check(settings)
+    elif verb == "train runs":
+        train_runs.runs_of(settings.workload)
     elif verb == "search":
         search.check(settings)
     elif verb == "compare":
@@ -157,6 +169,11 @@ def test_many_values_of_any_kind_are_taken_or_refused(usual):
     try_values(usual, 10_000, seed=2)
 
 
+def line_of(verb: str) -> list[str]:
+    """Returns the words that call a verb."""
+    return ["train", "workload=runs"] if verb == "train runs" else verb.split()
+
+
 def try_lines(usual: list, cases: int, seed: int, capsys) -> None:
     chance = random.Random(seed)
     for _ in range(cases):
@@ -165,7 +182,7 @@ def try_lines(usual: list, cases: int, seed: int, capsys) -> None:
         key = chance.choice(keys_of(usual[place][1]))
         word = chance.choice(FORMS).format(key, chance.choice(VALUES))
         # The whole configuration is shown, and nothing runs.
-        status = main([*verb.split(), *words, word, "--cfg", "job"])
+        status = main([*line_of(verb), *words, word, "--cfg", "job"])
         heard = capsys.readouterr()
         assert (status, heard.err.count("\n")) in ((0, 0), (2, 1)), word
 

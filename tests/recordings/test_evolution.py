@@ -2,9 +2,7 @@
 
 import sys
 from dataclasses import replace
-from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from jaxmem.recordings import Recording, evolution
 from jaxmem.recordings.evolution import ARENA, EvolutionConfig, evolve, prior_of
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.replay import events_of, replay
+from jaxmem.recordings.side_by_side import arenas_of, side_by_side
 
 CONFIG = EvolutionConfig(
     generations=6, population=8, recordings=4, factors=(1.0, 1.2), slots=16, seed=3
@@ -92,11 +91,12 @@ def test_no_lifetime_is_told_beyond_the_end():
 def losses(players, streams, factors) -> np.ndarray:
     """By the program that `CONFIG` has compiled: of four streams, two arenas and eight weights."""
     assert (len(streams), len(factors)) == (CONFIG.recordings, len(CONFIG.factors))
-    chunks, cells = evolution._side_by_side(streams, factors)
-    blocks = max(events.blocks for events in streams) + 1
-    run = jax.jit(partial(evolution._losses, slots=CONFIG.slots, blocks=blocks))
+    chunks, blocks = side_by_side(streams)
     filled = [*players, *[players[0]] * (CONFIG.population - len(players))]
-    found = run(jnp.asarray(np.stack(filled)), NOTHING, chunks, cells)
+    prior = jnp.zeros((len(filled), len(NOTHING)))
+    scorers = HoleScorer(jnp.asarray(np.stack(filled)), prior)
+    cells = arenas_of(streams, factors)
+    found = evolution._losses(scorers, chunks, cells, CONFIG.slots, blocks)
     return np.asarray(found)[: len(players)]
 
 

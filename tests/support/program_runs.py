@@ -1,0 +1,25 @@
+"""Runs of a made-up program, of which is known which class rule it needs."""
+
+import numpy as np
+
+from jaxmem.recordings import Recording
+from jaxmem.recordings.sites import CallSites
+
+SITES = CallSites(np.array([3, 5, 7], np.uint64))
+
+
+def mixed_run(seed: int, rounds: int = 8) -> Recording:
+    """Ten pairs of blocks of one size, of which one stays, then what takes the place of the others.
+
+    It only fits where those that stay are not between those that go.
+    """
+    random = np.random.default_rng(seed)
+    size, lifetime, site = [], [], []
+    for _ in range(rounds):
+        for pair in range(10):
+            size += [10, 10]
+            lifetime += [20 - 2 * pair, 42 + int(random.integers(3))]
+            site += [0, 1]
+        size, lifetime, site = [*size, 100], [*lifetime, 1], [*site, 2]
+    arrays = np.array(size), np.array(lifetime), np.array(site, np.int32)
+    return Recording(f"mixed {seed}", *arrays, call_sites=SITES)

@@ -1,0 +1,37 @@
+"""Oracle of class rules: a list of the blocks that live, and four classes, in plain Python."""
+
+from jaxmem.recordings.class_rule import FITS, RuleNumbers
+from jaxmem.recordings.profile import UNFORETOLD
+
+NOWHERE = -1
+
+
+def slow_starts(rule: RuleNumbers, cells: int, sizes, lifetimes, foretold) -> list[int]:
+    """Where each block starts, NOWHERE if no hole fits."""
+    live: dict[int, tuple[int, int]] = {}
+    starts = []
+    for now, (size, told) in enumerate(zip(sizes, foretold, strict=True)):
+        live = {of: block for of, block in live.items() if of + lifetimes[of] > now}
+        free, holes = 0, []
+        for begin, end in [*sorted(live.values()), (cells, cells)]:
+            if begin - free >= size:
+                holes.append((free, begin))
+            free = end
+        start = _start(rule, cells, size, told, holes) if holes else NOWHERE
+        if start != NOWHERE:
+            live[now] = (start, start + size)
+        starts.append(start)
+    return starts
+
+
+def _start(rule: RuleNumbers, cells: int, size: int, told: int, holes) -> int:
+    small, long = size <= cells // rule.parts, told > rule.long
+    kind = {(False, True): 0, (False, False): 1, (True, True): 2, (True, False): 3}[long, small]
+    fit = "best, low end" if told == UNFORETOLD else FITS[rule.fits[kind]]
+    tightest = min(holes, key=lambda hole: (hole[1] - hole[0], hole[0]))
+    return {
+        "first, low end": holes[0][0],
+        "last, high end": holes[-1][1] - size,
+        "best, low end": tightest[0],
+        "best, high end": tightest[1] - size,
+    }[fit]
