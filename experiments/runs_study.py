@@ -24,7 +24,7 @@ from rich.console import Console
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.statistics import RESAMPLES, TAILS
 from jaxmem.recordings import Recording, alignment_of
-from jaxmem.recordings.class_rule import FITS, RuleNumbers, class_rule
+from jaxmem.recordings.class_rule import CLASS_FITS, RuleNumbers, class_rule
 from jaxmem.recordings.families import Split, family, family_names, splits
 from jaxmem.recordings.headroom import SMALL_SHARE, units_needed
 from jaxmem.recordings.learning import learn_from_runs
@@ -60,8 +60,8 @@ TWO_ENDED_PARTS = tuple(2**power for power in range(1, 9))  # of the arena
 TWO_ENDED = [
     RuleNumbers(long=1, parts=parts, fits=(small, large, small, large))
     for parts in TWO_ENDED_PARTS
-    for small in (FITS.index("first, low end"), FITS.index("best, low end"))
-    for large in (FITS.index("last, high end"), FITS.index("best, high end"))
+    for small in (CLASS_FITS.index("first, low end"), CLASS_FITS.index("best, low end"))
+    for large in (CLASS_FITS.index("last, high end"), CLASS_FITS.index("best, high end"))
 ]
 SEED = 2026  # of the bootstrap
 console = Console()

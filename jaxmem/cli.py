@@ -18,7 +18,7 @@ from jaxmem.standard_streams import is_lost, lenient_streams
 from jaxmem.usage import HELP, help_of, help_of_all, help_of_many
 from jaxmem.verbs import FLAGS, VERBS
 
-RUNS = "workload=runs"  # what `train` learns from, with settings of its own
+LEARN_FROM_RUNS = "workload=runs"  # what `train` learns from, with settings of its own
 SHOW_FLAG = "--cfg"  # as Hydra has it: the configuration, and no run
 OVERRIDE = re.compile("=|^[-+~]")  # what is no file, but a setting or a flag
 MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
@@ -155,9 +155,9 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
 def _of_runs(verb: str, words: list[str]) -> tuple[str, list[str]]:
     """Returns `train runs` in place of `train` where it is asked for, by `workload=runs`."""
     if verb == "train" and words[:1] == ["runs"]:
-        raise UsageError(f"train runs: write jaxmem train {RUNS}")
-    if verb == "train" and RUNS in words:
-        return "train runs", [word for word in words if word != RUNS]
+        raise UsageError(f"train runs: write jaxmem train {LEARN_FROM_RUNS}")
+    if verb == "train" and LEARN_FROM_RUNS in words:
+        return "train runs", [word for word in words if word != LEARN_FROM_RUNS]
     return verb, words
 
 

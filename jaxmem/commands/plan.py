@@ -20,7 +20,7 @@ from jaxmem.render.progress import TimeDisplay
 from jaxmem.run_folder import RunFolder
 from jaxmem.settings.verbs import PlanSettings
 
-INTERRUPTED = 130  # exit status after Ctrl-C, as a shell has it
+STOPPED_STATUS = 130  # exit status after Ctrl-C, as a shell has it
 
 
 def run(settings: PlanSettings, command: str) -> int:
@@ -43,10 +43,10 @@ def run(settings: PlanSettings, command: str) -> int:
                 lambda board: display.report(board.seconds, _found(board)),
                 lambda: stop.heard is not None,
             )
-        results = _results(board, command, notes, interrupted=stop.heard is not None)
+        results = _plan_results(board, command, notes, interrupted=stop.heard is not None)
         assert board.best is not None
         start = board.best.start
-        _check(task, board)
+        _check_plan(task, board)
         folder.write_packing(packing_lines(recording, start, alignment, recording.written))
         folder.write_config(settings.plain(), command)
         folder.write_table(plan_markdown(results))
@@ -57,7 +57,7 @@ def run(settings: PlanSettings, command: str) -> int:
         console.print(note, soft_wrap=True)
     tell_where(console, folder.path, "offsets.csv, results.json, table.md, plan.png")
     console.print("", results["verdict"], sep="\n")
-    statuses = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+    statuses = {signal.SIGINT: STOPPED_STATUS, signal.SIGTERM: TERMINATED}
     return statuses[stop.heard] if stop.heard else 0
 
 
@@ -95,7 +95,7 @@ def _found(board: Board) -> str:
     return f"{ratio:.4f} x peak live, by {board.best.method}"
 
 
-def _check(task: PlanTask, board: Board) -> None:
+def _check_plan(task: PlanTask, board: Board) -> None:
     """Makes sure that the best packing is one before it is written."""
     assert board.best is not None
     start = board.best.start
@@ -105,7 +105,9 @@ def _check(task: PlanTask, board: Board) -> None:
         raise ValueError("a pinned buffer was moved")
 
 
-def _results(board: Board, command: str, notes: Sequence[str], *, interrupted: bool) -> PlanResults:
+def _plan_results(
+    board: Board, command: str, notes: Sequence[str], *, interrupted: bool
+) -> PlanResults:
     """Makes the results.json, but for what it was computed with."""
     task, best = board.task, board.best
     assert best is not None
@@ -128,14 +130,14 @@ def _results(board: Board, command: str, notes: Sequence[str], *, interrupted: b
             planner: [[round(seconds, 3), height * unit] for seconds, height in heights]
             for planner, heights in board.heights.items()
         },
-        "notes": [*notes, *board.notes, *(f"{note}." for note in _left_out(task))],
+        "notes": [*notes, *board.notes, *(f"{note}." for note in _planners_left_out(task))],
         "verdict": "",
     }
     results["verdict"] = plan_verdict(results)
     return results
 
 
-def _left_out(task: PlanTask) -> list[str]:
+def _planners_left_out(task: PlanTask) -> list[str]:
     """Returns what the reader of the file has to say, but for offsets, which are not left out."""
     notes = task.recording.about.notes
     return [note for note in notes if not note.startswith("buffers with an offset")]

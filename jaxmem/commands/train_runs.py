@@ -12,7 +12,7 @@ from jaxmem.configuration import UsageError
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.recordings import Recording, alignment_of, read_trace
 from jaxmem.recordings.families import family
-from jaxmem.recordings.learning import LITTLE_KNOWN, Learned, learn_from_runs
+from jaxmem.recordings.learning import LITTLE_KNOWN, LearnedFromRuns, learn_from_runs
 from jaxmem.recordings.profiled_policy import save_profiled
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.runs_report import (
@@ -46,7 +46,7 @@ def run(settings: TrainRunsSettings, command: str) -> int:
             learned = checked(
                 learn_from_runs, runs, held_out, alignment, settings.learner, display.report
             )
-        results = _results(runs, learned, alignment, command)
+        results = _runs_results(runs, learned, alignment, command)
         training = {key: results[key] for key in ("command", "alignment", "runs", "why")}
         save_profiled(folder.file(POLICY_FILE), replace(learned.policy, training=training))
         console.print(runs_table(results), "")
@@ -76,8 +76,8 @@ def runs_of(workload: RunsSettings) -> Sequence[Recording]:
     return [checked(read_trace, path) for path in workload.paths]
 
 
-def _results(
-    runs: Sequence[Recording], learned: Learned, alignment: int, command: str
+def _runs_results(
+    runs: Sequence[Recording], learned: LearnedFromRuns, alignment: int, command: str
 ) -> RunsResults:
     """Makes the results.json."""
     studied = len(learned.needed)
@@ -112,7 +112,7 @@ def _results(
     return results
 
 
-def _notes(runs: Sequence[Recording], learned: Learned) -> list[str]:
+def _notes(runs: Sequence[Recording], learned: LearnedFromRuns) -> list[str]:
     """Says what is odd about the runs."""
     notes = []
     if any(run.site_key is None for run in runs):

@@ -54,7 +54,7 @@ def compiled(name: str, options: tuple[str, ...] = LIBRARY_OPTIONS) -> Path:
     key = sha256(source.read_bytes() + made_of).hexdigest()[:16]
     library = _cache() / f"{name}-{key}.so"
     if not library.is_file():
-        _compile(compiler, source, library, options)
+        _compile_library(compiler, source, library, options)
     return library
 
 
@@ -71,7 +71,7 @@ def _cache() -> Path:
     return Path(home, "jaxmem", "native")
 
 
-def _compile(compiler: str, source: Path, library: Path, options: tuple[str, ...]) -> None:
+def _compile_library(compiler: str, source: Path, library: Path, options: tuple[str, ...]) -> None:
     # Renamed when it is whole: two runs at once, or one that is killed, leave nothing half made.
     partial = library.with_suffix(f".{os.getpid()}")
     try:

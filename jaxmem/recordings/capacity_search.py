@@ -20,7 +20,7 @@ from jaxmem.recordings.plan_board import Board
 from jaxmem.recordings.plan_task import PlanTask
 from jaxmem.recordings.stacking_search import sections_of
 
-SEARCH = "search"
+SEARCH_NAME = "search"
 FITS, FITS_NOT, GIVEN_UP, NO_MEMORY = 1, 0, -1, -2  # as in planner.c
 RULES = 3  # of which section is next
 LOOKAHEAD = (0.0, 0.0, 0.3, 1.0)
@@ -32,7 +32,7 @@ MOST_COVERED = 2 * 10**7  # sections of blocks, together: four bytes each
 
 
 @dataclass(eq=False)
-class Part:
+class TimePart:
     """A stretch of time in which N blocks live from beginning to end, and the best there is."""
 
     block: np.ndarray  # int64[N]  which requests they are
@@ -54,7 +54,7 @@ class Part:
         return max(int((self.start + self.size).max()), int(self.pin_high.max(initial=0)))
 
 
-def parts_of(task: PlanTask, start: np.ndarray) -> list[Part]:
+def parts_of(task: PlanTask, start: np.ndarray) -> list[TimePart]:
     """Cuts a task where nothing lives on, in the packing `start`: int64[R] units.
 
     Stretches with nothing but pinned blocks are left out.
@@ -62,7 +62,7 @@ def parts_of(task: PlanTask, start: np.ndarray) -> list[Part]:
     first, end, _ = sections_of(task.birth, task.death)
     last = np.maximum.accumulate(end)  # requests are in order of their sections
     cuts = np.flatnonzero(first[1:] >= last[:-1]) + 1
-    parts = (np.arange(one, to) for one, to in _between(cuts, len(first)))
+    parts = (np.arange(one, to) for one, to in _capacities_between(cuts, len(first)))
     return [
         _part(task, block, first[block] - first[block[0]], end[block] - first[block[0]], start)
         for block in parts
@@ -70,13 +70,13 @@ def parts_of(task: PlanTask, start: np.ndarray) -> list[Part]:
     ]
 
 
-def _between(cuts: np.ndarray, count: int) -> Iterator[tuple[int, int]]:
+def _capacities_between(cuts: np.ndarray, count: int) -> Iterator[tuple[int, int]]:
     yield from pairwise([0, *cuts.tolist(), count])
 
 
 def _part(
     task: PlanTask, block: np.ndarray, first: np.ndarray, end: np.ndarray, start: np.ndarray
-) -> Part:
+) -> TimePart:
     size, pinned = task.size[block], task.pinned[block]
     fixed = pinned >= 0
     step = int(np.gcd.reduce(np.concatenate([size, pinned[fixed]])))
@@ -87,7 +87,7 @@ def _part(
     pins = np.flatnonzero(fixed)[np.argsort(pinned[fixed], kind="stable")]
     high = (pinned + size)[pins] // step
     first, end = first.astype(np.int32), end.astype(np.int32)
-    return Part(
+    return TimePart(
         block=block[~fixed],
         first=first[~fixed],
         end=end[~fixed],
@@ -103,7 +103,7 @@ def _part(
     )
 
 
-def search(task: PlanTask, board: Board, seed: int) -> None:
+def search_capacities(task: PlanTask, board: Board, seed: int) -> None:
     """Lowers the packing on the board, which has one, until none is lower or it is ended."""
     assert board.best is not None
     start = board.best.start.copy()
@@ -119,7 +119,7 @@ def search(task: PlanTask, board: Board, seed: int) -> None:
             board.notes.append("Too many blocks live together for the search.")
             break
         if board.best.height < int((start + task.size).max()):  # another planner's
-            _take(parts, board.best.start)
+            _take_packing(parts, board.best.start)
         turns[number] += 1
         found = _tried(part, turns[number], board.stop, random)
         if found == NO_MEMORY:
@@ -128,10 +128,10 @@ def search(task: PlanTask, board: Board, seed: int) -> None:
         if found == FITS:
             for one in parts:
                 start[one.block] = one.start * one.step
-            board.offer(SEARCH, start.copy())
+            board.offer(SEARCH_NAME, start.copy())
 
 
-def _take(parts: list[Part], start: np.ndarray) -> None:
+def _take_packing(parts: list[TimePart], start: np.ndarray) -> None:
     """Takes what is lower in a packing, int64[R] units, part by part."""
     for part in parts:
         other = start[part.block]
@@ -141,7 +141,7 @@ def _take(parts: list[Part], start: np.ndarray) -> None:
             part.start = other // part.step
 
 
-def _tried(part: Part, turn: int, stop: np.ndarray, random: np.random.Generator) -> int:
+def _tried(part: TimePart, turn: int, stop: np.ndarray, random: np.random.Generator) -> int:
     """Searches at a capacity, and keeps what comes of it."""
     span = part.height - part.lower_bound
     capacity = part.lower_bound + (turn % 2) * int(random.random() * span)
@@ -153,11 +153,10 @@ def _tried(part: Part, turn: int, stop: np.ndarray, random: np.random.Generator)
     start = np.zeros(count, np.int64)
     limit = (STEPS + STEPS_EACH * count) * luby(turn)
     pins = (part.pin_first, part.pin_end, part.pin_low, part.pin_high)
-    found = _fit()(
-        *(count, part.sections, _at(part.first), _at(part.end), _at(part.size)),
-        *(len(part.pin_low), *map(_at, pins), _at(score), lookahead, rule),
-        *(capacity, limit, _at(stop), _at(start)),
-    )
+    task = [count, part.sections, *map(_pointer, (part.first, part.end, part.size))]
+    pinned = [len(part.pin_low), *map(_pointer, pins)]
+    how = [_pointer(score), lookahead, rule, capacity, limit, _pointer(stop)]
+    found = _fit()(*task, *pinned, *how, _pointer(start))
     if found == FITS:
         part.start = start
     elif found == FITS_NOT:
@@ -174,7 +173,7 @@ def luby(turn: int) -> int:
         turn -= power - 1
 
 
-def _at(array: np.ndarray) -> int:
+def _pointer(array: np.ndarray) -> int:
     """Returns the address of what is kept as C has it."""
     assert array.flags.c_contiguous
     return array.ctypes.data

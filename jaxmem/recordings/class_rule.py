@@ -20,8 +20,8 @@ from jaxmem.recordings.profile import UNFORETOLD
 
 LONG = (30, 100, 300, 1000, NEVER - 1)  # requests, above which a block is long-lived
 SMALL = (16, 32, 64, 128)  # parts of the arena, up to one of which a block is small
-CLASSES = ("short and small", "short and large", "long and small", "long and large")
-FITS = ("first, low end", "last, high end", "best, low end", "best, high end")
+REQUEST_CLASSES = ("short and small", "short and large", "long and small", "long and large")
+CLASS_FITS = ("first, low end", "last, high end", "best, low end", "best, high end")
 
 
 class ClassRule(struct.PyTreeNode):
@@ -61,20 +61,23 @@ class RuleNumbers(NamedTuple):
     @property
     def is_best_fit(self) -> bool:
         """Tells whether all classes go where best-fit puts them."""
-        return set(self.fits) == {FITS.index("best, low end")}
+        return set(self.fits) == {CLASS_FITS.index("best, low end")}
 
     @property
     def words(self) -> list[str]:
         """Says where each class goes."""
-        return [f"{name}: {FITS[fit]}" for name, fit in zip(CLASSES, self.fits, strict=True)]
+        return [
+            f"{name}: {CLASS_FITS[fit]}"
+            for name, fit in zip(REQUEST_CLASSES, self.fits, strict=True)
+        ]
 
 
-BEST_FIT = RuleNumbers(LONG[0], SMALL[0], (2, 2, 2, 2))
+BEST_FIT_RULE = RuleNumbers(LONG[0], SMALL[0], (2, 2, 2, 2))
 
 
 def all_rules() -> list[RuleNumbers]:
     """Lists every rule there is; by symmetry the first class is at a low end."""
-    fit = range(len(FITS))
+    fit = range(len(CLASS_FITS))
     fits = [row for row in product(fit, fit, fit, fit) if row[0] in (0, 2)]
     return [RuleNumbers(long, parts, row) for long in LONG for parts in SMALL for row in fits]
 

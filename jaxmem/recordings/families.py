@@ -14,7 +14,7 @@ from jaxmem.recordings.formats import read_trace
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.store import SUFFIX
 
-RUNS = 6  # of a family
+RUNS_A_FAMILY = 6  # of a family
 
 
 class Split(NamedTuple):
@@ -38,7 +38,7 @@ def family(name: str) -> tuple[Recording, ...]:
     if name not in family_names():
         raise ValueError(f"no family of runs {name!r}{nearest(str(name), family_names())}")
     runs = []
-    for number in range(1, RUNS + 1):
+    for number in range(1, RUNS_A_FAMILY + 1):
         with as_file(_folder() / name / f"{number}{SUFFIX}") as path:
             runs.append(read_trace(path))
     return tuple(runs)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxmem.recordings.class_rule import BEST_FIT, RuleNumbers, class_rule
+from jaxmem.recordings.class_rule import BEST_FIT_RULE, RuleNumbers, class_rule
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.profile import Profile, profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
@@ -18,7 +18,7 @@ LITTLE_KNOWN = 0.5  # of a run's requests; below it, runs are hardly of one prog
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedFromRuns:
     """The policy, and what it and best-fit need, over peak live, by run."""
 
     policy: ProfiledPolicy
@@ -36,7 +36,7 @@ def learn_from_runs(
     alignment: int,
     config: RuleSearchConfig,
     report: Callable[[str], None] = lambda doing: None,
-) -> Learned:
+) -> LearnedFromRuns:
     """Learns from all runs but the last `held_out`, which choose between the rule and best-fit.
 
     The profile of the policy is of all runs.
@@ -61,10 +61,10 @@ def learn_from_runs(
         report(f"choosing on {run.name}")
         judged.append(_needed(run, profile, found.rule, alignment))
         known.append(float((profile.foretold(run) != 0).mean()))
-    rule, why = _chosen(found.rule, judged)
+    rule, why = _chosen_rule(found.rule, judged)
     if held_out:
         profile = profile_of(runs)
-    return Learned(
+    return LearnedFromRuns(
         policy=ProfiledPolicy(profile, rule),
         found=found.rule,
         known=np.array(known),
@@ -81,18 +81,21 @@ def _needed(
     """Finds the arena that the rule and best-fit need, over peak live."""
     events = replace(events_of(run, alignment), foretold=profile.foretold(run))
     rule_needs, best_fit_needs = (
-        units_needed(events, class_rule(numbers)) / events.peak_live for numbers in (rule, BEST_FIT)
+        units_needed(events, class_rule(numbers)) / events.peak_live
+        for numbers in (rule, BEST_FIT_RULE)
     )
     return rule_needs, best_fit_needs
 
 
-def _chosen(rule: RuleNumbers, judged: Sequence[tuple[float, float]]) -> tuple[RuleNumbers, str]:
+def _chosen_rule(
+    rule: RuleNumbers, judged: Sequence[tuple[float, float]]
+) -> tuple[RuleNumbers, str]:
     """Returns the rule that the runs held out take, and why."""
     if rule.is_best_fit:
-        return BEST_FIT, "nothing on the runs learned from does better than best-fit"
+        return BEST_FIT_RULE, "nothing on the runs learned from does better than best-fit"
     if not judged:
         return rule, "it needs least on the runs learned from; no run was held out to check it"
     needs, best_fit_needs = np.exp(np.log(judged).mean(axis=0))
     if needs >= best_fit_needs:
-        return BEST_FIT, "what did better on the runs learned from does not on those held out"
+        return BEST_FIT_RULE, "what did better on the runs learned from does not on those held out"
     return rule, "it needs least on the runs learned from, and less than best-fit on those held out"

@@ -9,8 +9,8 @@ from jaxmem.recordings.packing import check_packing, deaths_of
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.replay import units_of
 
-FREE = -1  # the offset of a block that is not pinned
-MOST_UNITS = 2**60  # that are live at once, and where a pinned block ends: sums stay in int64
+UNPINNED = -1  # the offset of a block that is not pinned
+MOST_PLAN_UNITS = 2**60  # that are live at once, and where a pinned block ends: sums stay in int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +56,14 @@ def plan_task(recording: Recording, alignment: int) -> PlanTask:
         ValueError: an offset is none, is no multiple of the alignment or is beyond what there may
             be; two pinned blocks overlap; too much is live at once.
     """
-    pinned = np.full(recording.requests, FREE, np.int64)
+    pinned = np.full(recording.requests, UNPINNED, np.int64)
     written = recording.written
     if written is not None:
         for number, text in enumerate(written.offset):
             if text:
                 pinned[number] = _offset(recording, alignment, written.id[number], text, number)
     task = PlanTask(recording, alignment, pinned)
-    if task.peak_live > MOST_UNITS:
+    if task.peak_live > MOST_PLAN_UNITS:
         raise ValueError(
             f"{recording.name} has {task.peak_live:,} units of {alignment:,} bytes live at once; "
             "at most 2^60 can be planned: take a larger alignment"
@@ -84,7 +84,7 @@ def _offset(recording: Recording, alignment: int, name: str, text: str, number: 
         raise ValueError(
             f"buffer {name} is pinned at {offset:,}, which is no multiple of alignment={alignment}"
         )
-    if offset + int(recording.size[number]) > MOST_UNITS * alignment:
+    if offset + int(recording.size[number]) > MOST_PLAN_UNITS * alignment:
         raise ValueError(
             f"buffer {name} is pinned at {offset:,}; a buffer ends at 2^60 units of {alignment:,} "
             "bytes at most"

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmem.configuration import UsageError
 from jaxmem.native.build import compiled
-from jaxmem.recordings.capacity_search import SEARCH, search
+from jaxmem.recordings.capacity_search import SEARCH_NAME, search_capacities
 from jaxmem.recordings.offline_packing import MOST_STACKED, first_stack, offline_packing
 from jaxmem.recordings.plan_board import Board
 from jaxmem.recordings.plan_task import PlanTask
@@ -57,7 +57,7 @@ def _by_omnimalloc(task: PlanTask, board: Board, seed: int) -> None:
 
 
 PLANNERS: dict[str, Callable[[PlanTask, Board, int], None]] = {
-    SEARCH: search,
+    SEARCH_NAME: search_capacities,
     ANNEALING: _annealed,
     OMNIMALLOC: _by_omnimalloc,
 }

@@ -10,9 +10,9 @@ from jaxmem.arena.arena import NEVER
 from jaxmem.carded_file import PolicyFileError, write_policy_file
 from jaxmem.read_back import brief
 from jaxmem.recordings.class_rule import (
-    CLASSES,
-    FITS,
+    CLASS_FITS,
     LONG,
+    REQUEST_CLASSES,
     SMALL,
     ClassRule,
     RuleNumbers,
@@ -45,7 +45,7 @@ class ProfiledPolicy:
 def save_profiled(path: Path | str, policy: ProfiledPolicy) -> None:
     """Writes a policy, whole or not at all."""
     rule = policy.rule
-    fits = {name: FITS[fit] for name, fit in zip(CLASSES, rule.fits, strict=True)}
+    fits = {name: CLASS_FITS[fit] for name, fit in zip(REQUEST_CLASSES, rule.fits, strict=True)}
     card = {
         "format": PROFILED_FORMAT,
         "contexts": list(CONTEXTS),
@@ -90,7 +90,11 @@ def _rule_of(path: Path | str, found: object) -> RuleNumbers:
     """Returns the rule of a card, if it is one that there is."""
     if isinstance(found, dict) and isinstance(fits := found.get("fits"), dict):
         long, parts = found.get("long"), found.get("parts")
-        places = [FITS.index(fit) for name in CLASSES if (fit := fits.get(name)) in FITS]
-        if long in (*LONG, NEVER - 1) and parts in SMALL and len(places) == len(CLASSES):
+        places = [
+            CLASS_FITS.index(fit)
+            for name in REQUEST_CLASSES
+            if (fit := fits.get(name)) in CLASS_FITS
+        ]
+        if long in (*LONG, NEVER - 1) and parts in SMALL and len(places) == len(REQUEST_CLASSES):
             return RuleNumbers(long, parts, (places[0], places[1], places[2], places[3]))
     raise PolicyFileError(f"{path}: its card has no rule of this version")

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.recordings.class_rule import BEST_FIT, RuleNumbers, all_rules, class_rules
+from jaxmem.recordings.class_rule import BEST_FIT_RULE, RuleNumbers, all_rules, class_rules
 from jaxmem.recordings.headroom import smallest_served, units_needed
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.profile import profile_of
@@ -30,10 +30,10 @@ from jaxmem.recordings.side_by_side import arenas_of, events_served, side_by_sid
 from jaxmem.recordings.variations import live_at, window
 from jaxmem.settings.learner import RuleSearchConfig
 
-Report = Callable[[str], None]
+ReportStage = Callable[[str], None]
 SLOTS_STEP = 32
 LAST = 3  # rules that play long runs whole
-BEFORE = 0.75  # of what is played of a long run, that comes before the tightest moment
+BEFORE_THE_PEAK = 0.75  # of what is played of a long run, that comes before the tightest moment
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def foretold_by_others(runs: Sequence[Recording], alignment: int) -> list[Replay
 def find_rule(
     streams: Sequence[ReplayEvents],
     config: RuleSearchConfig,
-    report: Report = lambda doing: None,
+    report: ReportStage = lambda doing: None,
     rules: Sequence[RuleNumbers] | None = None,
 ) -> FoundRule:
     """Finds the class rule that needs least memory on the geometric mean over D runs.
@@ -83,19 +83,19 @@ def find_rule(
         [units_needed(events, order_of("best")) / events.peak_live for events in streams]
     )
     if by_best_fit.max() <= config.nothing_to_gain:
-        return FoundRule(BEST_FIT, by_best_fit, by_best_fit, [])
-    slots = min(config.most_slots, max(map(_slots_for, streams)))
+        return FoundRule(BEST_FIT_RULE, by_best_fit, by_best_fit, [])
+    slots = min(config.most_slots, max(map(_slots_of_run, streams)))
     parts = [around_the_peak(events, config.most_requests) for events in streams]
     found = _finalists(all_rules() if rules is None else rules, parts, slots, config, report)
     if any(part is not whole for part, whole in zip(parts, streams, strict=True)):
-        mean = _mean(arenas_needed(found, parts, slots, config, report))
-        found = _first(found, -mean, LAST)
+        mean = _geometric_mean(arenas_needed(found, parts, slots, config, report))
+        found = _largest(found, -mean, LAST)
     needed = arenas_needed(found, streams, slots, config, report)
-    mean = _mean(needed)
+    mean = _geometric_mean(needed)
     ranked = [(float(mean[at]), found[at]) for at in np.argsort(mean, kind="stable")]
     rule = ranked[0][1]
-    if ranked[0][0] >= _mean(by_best_fit):
-        return FoundRule(BEST_FIT, by_best_fit, by_best_fit, ranked)
+    if ranked[0][0] >= _geometric_mean(by_best_fit):
+        return FoundRule(BEST_FIT_RULE, by_best_fit, by_best_fit, ranked)
     return FoundRule(rule, needed[found.index(rule)], by_best_fit, ranked)
 
 
@@ -107,7 +107,7 @@ def around_the_peak(events: ReplayEvents, requests: int) -> ReplayEvents:
     run = events.recording
     if run.requests <= requests:
         return events
-    first = int(np.argmax(events.live)) - int(BEFORE * requests)
+    first = int(np.argmax(events.live)) - int(BEFORE_THE_PEAK * requests)
     first = min(max(first, 0), run.requests - requests)
     cut, _ = window(run, first, requests, full=True)
     kept = np.concatenate([live_at(run, first), np.arange(first, first + requests)])
@@ -120,7 +120,7 @@ def _finalists(
     streams: Sequence[ReplayEvents],
     slots: int,
     config: RuleSearchConfig,
-    report: Report,
+    report: ReportStage,
 ) -> list[RuleNumbers]:
     """Finds the rules that come farthest in tight arenas, the farthest first."""
     # The run that takes longest says most.
@@ -139,7 +139,7 @@ def _finalists(
             batch=config.batch,
             report=lambda done, said=said: report(f"{said}: {done:.0%}"),
         )
-        rules = _first(rules, share.mean(axis=(1, 2)), kept)
+        rules = _largest(rules, share.mean(axis=(1, 2)), kept)
     return list(rules)
 
 
@@ -148,7 +148,7 @@ def arenas_needed(
     streams: Sequence[ReplayEvents],
     slots: int,
     config: RuleSearchConfig,
-    report: Report = lambda doing: None,
+    report: ReportStage = lambda doing: None,
 ) -> np.ndarray:
     """Bisects for the arena that each of P rules needs for each of D runs.
 
@@ -172,19 +172,19 @@ def arenas_needed(
     return np.maximum(found * step / peak, 1.0)
 
 
-def _mean(needed: np.ndarray) -> np.ndarray:
+def _geometric_mean(needed: np.ndarray) -> np.ndarray:
     """Averages float64[..., D] over runs, geometrically: float64[...]."""
     return np.exp(np.log(needed).mean(axis=-1))
 
 
-def _slots_for(events: ReplayEvents) -> int:
+def _slots_of_run(events: ReplayEvents) -> int:
     """Returns slots for twice the holes that best-fit leaves in a roomy arena, rounded up."""
     cells = int(ARENA_FACTOR * events.peak_live)
     holes = replay(events, cells, order_of("best")).most_holes
     return max(LEAST_SLOTS, SLOTS_STEP * -(-2 * holes // SLOTS_STEP))
 
 
-def _first(rules: Sequence[RuleNumbers], score: np.ndarray, count: int) -> list[RuleNumbers]:
+def _largest(rules: Sequence[RuleNumbers], score: np.ndarray, count: int) -> list[RuleNumbers]:
     """Returns the rules of the largest scores, the largest first."""
     return [rules[at] for at in np.argsort(-score, kind="stable")[:count]]
 

@@ -30,24 +30,24 @@ class PlanResults(TypedDict):
     verdict: str
 
 
-HEADER = ("planner", "arena needed", "over peak live", "after")
+PLAN_HEADER = ("planner", "arena needed", "over peak live", "after")
 
 
 def plan_table(results: PlanResults) -> Table:
     """Makes the table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, title=f"{results['trace']}: {results['buffers']:,} buffers")
-    for name in HEADER:
+    for name in PLAN_HEADER:
         table.add_column(name, justify="left" if name == "planner" else "right")
-    for row in _rows(results):
+    for row in _plan_rows(results):
         table.add_row(*row)
     return table
 
 
 def plan_markdown(results: PlanResults) -> str:
     """Writes table.md."""
-    lines = [f"# {results['trace']}: {results['buffers']:,} buffers", "", markdown_row(HEADER)]
-    lines += [markdown_row(["---"] * len(HEADER))]
-    lines += [markdown_row(row) for row in _rows(results)]
+    lines = [f"# {results['trace']}: {results['buffers']:,} buffers", "", markdown_row(PLAN_HEADER)]
+    lines += [markdown_row(["---"] * len(PLAN_HEADER))]
+    lines += [markdown_row(row) for row in _plan_rows(results)]
     lines += ["", results["verdict"], "", *(f"{note}\n" for note in results["notes"])]
     return "\n".join([*lines, f"`{results['command']}`"]) + "\n"
 
@@ -69,7 +69,7 @@ def plan_verdict(results: PlanResults) -> str:
     return f"{head}; {ended} it was not proven that none is up to {told} lower."
 
 
-def _rows(results: PlanResults) -> list[list[str]]:
+def _plan_rows(results: PlanResults) -> list[list[str]]:
     rows = [
         [
             planner,

@@ -44,24 +44,24 @@ class RunsResults(TypedDict):
     versions: NotRequired[dict[str, str]]
 
 
-HEADER = ("run", "requests", "peak live", "foretold", "best-fit", "learned", "")
+RUNS_HEADER = ("run", "requests", "peak live", "foretold", "best-fit", "learned", "")
 
 
 def runs_table(results: RunsResults) -> Table:
     """Makes the table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, title="arena needed / peak live")
-    for name in HEADER:
+    for name in RUNS_HEADER:
         table.add_column(name, justify="left" if name in ("run", "") else "right")
-    for row in _rows(results):
+    for row in _run_rows(results):
         table.add_row(*row)
     return table
 
 
 def runs_markdown(results: RunsResults) -> str:
     """Writes table.md."""
-    lines = ["# arena needed / peak live", "", markdown_row(HEADER)]
-    lines += [markdown_row(["---"] * len(HEADER))]
-    lines += [markdown_row(row) for row in _rows(results)]
+    lines = ["# arena needed / peak live", "", markdown_row(RUNS_HEADER)]
+    lines += [markdown_row(["---"] * len(RUNS_HEADER))]
+    lines += [markdown_row(row) for row in _run_rows(results)]
     rule = results["rule"]
     places = rule["places"]
     assert isinstance(places, list)
@@ -82,7 +82,9 @@ def verdict_of(results: RunsResults) -> str:
     """Says in a sentence what the policy is worth on the runs that it was not learned from."""
     held_out = [row for row in results["runs"] if row["held_out"]]
     rows = held_out or results["runs"]
-    best, learned = (_mean([row[name] for row in rows]) for name in ("best", "learned"))
+    best, learned = (
+        _geometric_mean_of([row[name] for row in rows]) for name in ("best", "learned")
+    )
     which = f"{len(rows)} held out" if held_out else f"all {len(rows)}, which it learned from"
     runs = "run" if len(rows) == 1 else "runs"
     head = f"On the {runs} ({which}) best-fit needs {best:.3f} x peak live"
@@ -115,7 +117,7 @@ def draw_runs(path: Target, results: RunsResults) -> Figure:
         return save_figure(figure, path)
 
 
-def _rows(results: RunsResults) -> list[list[str]]:
+def _run_rows(results: RunsResults) -> list[list[str]]:
     return [
         [
             row["run"],
@@ -130,6 +132,6 @@ def _rows(results: RunsResults) -> list[list[str]]:
     ]
 
 
-def _mean(ratios: Sequence[float]) -> float:
+def _geometric_mean_of(ratios: Sequence[float]) -> float:
     """Returns the geometric mean."""
     return float(np.exp(np.mean(np.log(ratios))))

@@ -77,7 +77,7 @@ def test_a_plan_leaves_offsets_figures_a_table_and_a_picture(tmp_path, capsys):
     assert results["verdict"].endswith("no packing is lower.")
     assert results["verdict"] in (out / "table.md").read_text(encoding="utf-8")
     with Image.open(out / "plan.png") as picture:
-        assert picture.size == (2000, 1400)
+        assert picture.width > picture.height > 100
 
 
 def test_offsets_are_multiples_of_the_alignment(tmp_path, undrawn):

@@ -9,7 +9,7 @@ from program_runs import SITES, mixed_run
 
 from jaxmem.cli import main
 from jaxmem.recordings import Recording
-from jaxmem.recordings.class_rule import BEST_FIT, LONG, SMALL, all_rules
+from jaxmem.recordings.class_rule import BEST_FIT_RULE, LONG, SMALL, all_rules
 from jaxmem.recordings.policy_file import load_byte_policy
 from jaxmem.recordings.sites import CallSites
 from jaxmem.recordings.store import write_store
@@ -69,7 +69,7 @@ def test_how_many_are_held_out_can_be_said_and_two_runs_hold_none(folder):
 
 def test_where_nothing_is_to_be_gained_the_policy_is_best_fit(folder):
     results = learned_from(folder, "learner.nothing_to_gain=2")
-    assert load_byte_policy("mine").rule == BEST_FIT
+    assert load_byte_policy("mine").rule == BEST_FIT_RULE
     assert all(row["learned"] == row["best"] for row in results["runs"])
     assert "and the policy is best-fit: nothing on the runs learned from" in results["verdict"]
 
@@ -109,7 +109,7 @@ def test_runs_of_other_programs_are_told_and_what_is_new_goes_by_best_fit(folder
     assert results["runs"][2]["learned"] == results["runs"][2]["best"]
     (note,) = results["notes"]
     assert note.startswith("Of the requests of other only 0% are foretold by the others: are these")
-    assert load_byte_policy("mine").rule == BEST_FIT
+    assert load_byte_policy("mine").rule == BEST_FIT_RULE
 
 
 def test_runs_without_call_sites_go_by_sizes_and_are_told_what_that_costs(folder):

@@ -10,10 +10,10 @@ from slow_classes import slow_starts
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.recordings.class_rule import (
-    BEST_FIT,
-    CLASSES,
-    FITS,
+    BEST_FIT_RULE,
+    CLASS_FITS,
     LONG,
+    REQUEST_CLASSES,
     SMALL,
     RuleNumbers,
     all_rules,
@@ -100,7 +100,7 @@ def test_best_fit_and_two_ended_are_among_the_rules(seed):
     for cells in (int(factor * events.peak_live) for factor in (0.9, 1.05, 1.5)):
         small = cells // 32
         for rule, order, played in (
-            (BEST_FIT, order_of("best"), events),
+            (BEST_FIT_RULE, order_of("best"), events),
             (RuleNumbers(300, 64, (BEST,) * 4), order_of("best"), told),
             (RuleNumbers(300, 64, (FIRST,) * 4), order_of("first"), told),
             (RuleNumbers(30, 32, (FIRST, LAST, FIRST, LAST)), order_of("two_ended", small), told),
@@ -120,7 +120,7 @@ def test_all_rules_are_there_once_and_each_comes_back_from_the_arrays():
     rules = all_rules()
     assert len(rules) == len(set(rules)) == len(LONG) * len(SMALL) * 4**4 // 2 == 2560
     assert {rule.long for rule in rules} == {*LONG}
-    assert {FITS[rule.fits[0]] for rule in rules} == {"first, low end", "best, low end"}
+    assert {CLASS_FITS[rule.fits[0]] for rule in rules} == {"first, low end", "best, low end"}
     assert {rule.fits[3] for rule in rules} == {0, 1, 2, 3}
     some = rules[::97]
     together = class_rules(some)
@@ -129,6 +129,6 @@ def test_all_rules_are_there_once_and_each_comes_back_from_the_arrays():
             jax.tree.leaves(class_rule(rule)), jax.tree.leaves(together), strict=True
         ):
             np.testing.assert_array_equal(one, many[at])
-    assert BEST_FIT.is_best_fit
+    assert BEST_FIT_RULE.is_best_fit
     assert not RuleNumbers(30, 16, (BEST, BEST, BEST, FIRST)).is_best_fit
-    assert BEST_FIT.words == [f"{name}: best, low end" for name in CLASSES]
+    assert BEST_FIT_RULE.words == [f"{name}: best, low end" for name in REQUEST_CLASSES]

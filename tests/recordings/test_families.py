@@ -10,7 +10,7 @@ import pytest
 
 import jaxmem.recordings as traces
 from jaxmem.recordings import family, family_names, splits
-from jaxmem.recordings.families import RUNS
+from jaxmem.recordings.families import RUNS_A_FAMILY
 from jaxmem.recordings.sites import UNKNOWN_KEY
 
 LIBRARY = Path(traces.__file__).parent / "library"
@@ -31,11 +31,11 @@ def test_every_family_of_the_table_is_there_with_all_its_runs(record):
     assert list(family_names()) == sorted(record.FAMILIES) == sorted(record.FAMILY_PROGRAMS)
     assert set(record.NETWORKS) < set(family_names())
     for name, settings in record.FAMILIES.items():
-        assert [run["seed"] for run in settings] == list(range(1, RUNS + 1))
+        assert [run["seed"] for run in settings] == list(range(1, RUNS_A_FAMILY + 1))
         files = {file.name for file in (LIBRARY / "families" / name).iterdir()}
-        assert files == {f"{number}.npz" for number in range(1, RUNS + 1)}
+        assert files == {f"{number}.npz" for number in range(1, RUNS_A_FAMILY + 1)}
         inputs = {tuple(value for key, value in run.items() if key != "seed") for run in settings}
-        assert len(inputs) == RUNS, f"two runs of {name} differ in nothing but the seed"
+        assert len(inputs) == RUNS_A_FAMILY, f"two runs of {name} differ in nothing but the seed"
 
 
 @pytest.mark.parametrize("name", family_names())
@@ -51,7 +51,7 @@ def test_call_sites_of_the_first_run_are_those_of_the_others(name, record):
         sited = run.site_key != UNKNOWN_KEY
         assert sited.mean() > 0.97
         assert np.isin(run.site_key[sited], runs[0].site_key).mean() > 0.97
-    assert len({run.size.tobytes() for run in runs}) == RUNS
+    assert len({run.size.tobytes() for run in runs}) == RUNS_A_FAMILY
 
 
 def test_the_readme_describes_every_family_as_it_is(record):
@@ -64,7 +64,7 @@ def test_splits_share_no_run_and_leave_none_out():
     assert list(splits()) == ["few", "some", "many"]
     for split in splits().values():
         numbers = [number for part in split for number in part]
-        assert sorted(numbers) == list(range(1, RUNS + 1))
+        assert sorted(numbers) == list(range(1, RUNS_A_FAMILY + 1))
         assert all(split)
     learned = [len(split.learn) for split in splits().values()]
     assert learned == sorted(set(learned))

@@ -8,7 +8,7 @@ from program_runs import SITES, mixed_run
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
-from jaxmem.recordings.class_rule import BEST_FIT, RuleNumbers, class_rule
+from jaxmem.recordings.class_rule import BEST_FIT_RULE, RuleNumbers, class_rule
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.learning import learn_from_runs
 from jaxmem.recordings.orders import order_of
@@ -75,14 +75,14 @@ def test_where_best_fit_needs_next_to_nothing_no_rule_is_looked_for(streams, mon
     monkeypatch.setattr("jaxmem.recordings.rule_search._events_served", None)
     content = replace(CONFIG, nothing_to_gain=1.5)
     found = find_rule(streams, content)
-    assert (found.rule, found.ranked) == (BEST_FIT, [])
+    assert (found.rule, found.ranked) == (BEST_FIT_RULE, [])
     assert found.needed.tolist() == found.by_best_fit.tolist()
     assert found.needed.max() > 1.02
 
 
 def test_best_fit_plays_where_no_rule_does_better(streams):
     found = find_rule(streams, CONFIG, rules=[RuleNumbers(30, 16, (BEST_HIGH,) * 4)])
-    assert found.rule == BEST_FIT
+    assert found.rule == BEST_FIT_RULE
     assert found.needed.tolist() == found.by_best_fit.tolist()
 
 
@@ -161,7 +161,7 @@ def test_a_rule_that_gains_nothing_on_the_run_held_out_gives_way_to_best_fit(mon
     assert learned.found == APART
     ((needs, best_fit_needs),) = learned.held_out
     assert needs >= best_fit_needs == 1
-    assert learned.policy.rule == BEST_FIT
+    assert learned.policy.rule == BEST_FIT_RULE
     assert learned.why == "what did better on the runs learned from does not on those held out"
 
 

@@ -1,6 +1,6 @@
 """Oracle of class rules: a list of the blocks that live, and four classes, in plain Python."""
 
-from jaxmem.recordings.class_rule import FITS, RuleNumbers
+from jaxmem.recordings.class_rule import CLASS_FITS, RuleNumbers
 from jaxmem.recordings.profile import UNFORETOLD
 
 NOWHERE = -1
@@ -27,7 +27,7 @@ def slow_starts(rule: RuleNumbers, cells: int, sizes, lifetimes, foretold) -> li
 def _start(rule: RuleNumbers, cells: int, size: int, told: int, holes) -> int:
     small, long = size <= cells // rule.parts, told > rule.long
     kind = {(False, True): 0, (False, False): 1, (True, True): 2, (True, False): 3}[long, small]
-    fit = "best, low end" if told == UNFORETOLD else FITS[rule.fits[kind]]
+    fit = "best, low end" if told == UNFORETOLD else CLASS_FITS[rule.fits[kind]]
     tightest = min(holes, key=lambda hole: (hole[1] - hole[0], hole[0]))
     return {
         "first, low end": holes[0][0],
