@@ -299,13 +299,14 @@ def _removed(best: np.ndarray, needed: np.ndarray) -> np.ndarray:
 def write(out: Path, places: Sequence[Place], options: Options) -> None:
     """Writes results.json, table.md and programs.png of the families that are finished."""
     found = {place: figures(out, place) for place in places}
+    finished = [split for split in options.splits if any(split == of.split for of in places)]
     by_split = {
         split: {
             kind: {place: rows for place, rows in found.items()
                    if place.split == split and place.family in names}
             for kind, names in KINDS.items()
         }
-        for split in options.splits
+        for split in finished
     }  # fmt: skip
     overall = {
         split: {
@@ -317,7 +318,7 @@ def write(out: Path, places: Sequence[Place], options: Options) -> None:
     }
     results = {
         "command": " ".join(["python experiments/runs_study.py", *sys.argv[1:]]),
-        "splits": {split: splits()[split]._asdict() for split in options.splits},
+        "splits": {split: splits()[split]._asdict() for split in finished},
         "overall": overall,
         "families": {
             split: {place.family: rows for kind in kinds.values() for place, rows in kind.items()}
@@ -337,14 +338,12 @@ def write(out: Path, places: Sequence[Place], options: Options) -> None:
     lines = [line for split, kinds in by_split.items() for line in _section(split, kinds)]
     head = ["# Arena needed / peak live, on runs that nothing was learned from", ""]
     write_whole(out / "table.md", "\n".join([*head, *lines, f"`{results['command']}`"]) + "\n")
-    split = options.splits[0]
     programs = [
         ProgramRow(place.family, kind, {name: _geometric(rows.values())[name] for name in DRAWN})
-        for kind, of in by_split[split].items()
+        for kind, of in by_split[finished[0]].items()
         for place, rows in of.items()
     ]
-    if programs:
-        draw_programs(out / "programs.png", programs)
+    draw_programs(out / "programs.png", programs)
 
 
 def _of(families: Iterable[dict[int, Row]]) -> dict[str, Summary]:
