@@ -78,7 +78,7 @@ def test_a_recording_leaves_figures_a_table_and_one_picture(trace, tmp_path, cap
     assert " ".join(printed.split()).endswith(results["verdict"])
     assert results["verdict"] in table
     with Image.open(tmp_path / "info" / "info.png") as picture:
-        assert picture.size == (2000, 1560)
+        assert picture.width > picture.height > 100
 
 
 def with_sites(path, names: str) -> None:
