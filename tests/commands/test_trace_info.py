@@ -267,7 +267,7 @@ def test_the_learned_policy_of_the_package_is_played_by_name(trace, tmp_path, mo
         (["small.csv", "policies=[no.safetensors]"], "no.safetensors: no such policy file"),
         (["small.csv", "policies=[bad.safetensors]"], "bad.safetensors: not a readable policy"),
         (["small.csv", "policies=[best,deep/no.safetensors]"], "deep/no.safetensors: no such"),
-        (["small.csv", "policies=[empty.csv]"], "(or a file NAME.safetensors of a learned one, or a "),
+        (["small.csv", "policies=[empty.csv]"], "(or a file NAME.safetensors of a learned one, or"),
         (["small.csv", "policies=[]"], "policies is []; name one or more of first"),
         (["small.csv", "policies=[best,best]"], "name each once"),
         (["small.csv", "policies=best"], "policies is 'best'; a list"),
