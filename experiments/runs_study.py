@@ -163,8 +163,7 @@ def by_rules(name: str, number: int) -> Row:
 def learned_row(out: Path, place: Place) -> Row:
     """Learns, and plays the runs that test: NAME-NUMBER for each policy and run, and the rule.
 
-    The class rule is learned from the runs to learn from alone; what is chosen also has the profile
-    of those that choose.
+    What is chosen is the class rule, or best-fit where the runs that choose take it.
     """
     return kept(out, f"{place.split}/{place.family}", partial(_learned, place))
 
@@ -184,12 +183,12 @@ def _learned(place: Place) -> Row:
         seconds = time.time() - began
         sized = [_by_size(events_of(run, alignment)) for run in learn]
         two_ended = find_rule(sized, config, report, TWO_ENDED)
-    alone = ProfiledPolicy(profile_of(learn), learned.found)
+    found = replace(learned.policy, rule=learned.found)
     row: Row = {"seconds": seconds}
     for number, events in test_events(place).items():
         for name, played, rule in (
             ("two_ended_tuned", _by_size(events), two_ended.rule),
-            ("class_rule", alone.foretold(events), alone.rule),
+            ("class_rule", found.foretold(events), found.rule),
             ("learned", learned.policy.foretold(events), learned.policy.rule),
         ):
             row[f"{name}-{number}"] = units_needed(played, class_rule(rule)) / events.peak_live
@@ -213,8 +212,7 @@ def by_another(out: Path, place: Place) -> Row:
     rule = RuleNumbers(
         int(row["learned long"]), int(row["learned parts"]), (fits[0], fits[1], fits[2], fits[3])
     )
-    seen = runs_of(other.family, (*other.runs.learn, *other.runs.choose))
-    policy = ProfiledPolicy(profile_of(seen), rule)
+    policy = ProfiledPolicy(profile_of(runs_of(other.family, other.runs.learn)), rule)
     return {
         f"wrong-{number}": units_needed(policy.foretold(events), policy.player) / events.peak_live
         for number, events in test_events(place).items()

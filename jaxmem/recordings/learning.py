@@ -39,7 +39,7 @@ def learn_from_runs(
 ) -> LearnedFromRuns:
     """Learns from all runs but the last `held_out`, which choose between the rule and best-fit.
 
-    The profile of the policy is of all runs.
+    They enter no profile: the policy is as it was when they chose it.
 
     Args:
         alignment: bytes in a unit.
@@ -62,8 +62,6 @@ def learn_from_runs(
         judged.append(_needed(run, profile, found.rule, alignment))
         known.append(float((profile.foretold(run) != 0).mean()))
     rule, why = _chosen_rule(found.rule, judged)
-    if held_out:
-        profile = profile_of(runs)
     return LearnedFromRuns(
         policy=ProfiledPolicy(profile, rule),
         found=found.rule,
