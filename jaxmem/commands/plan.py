@@ -51,7 +51,8 @@ def run(settings: PlanSettings, command: str) -> int:
         folder.write_config(settings.plain(), command)
         folder.write_table(plan_markdown(results))
         folder.write_results({**results, **provenance()})
-        draw_plan(folder.file("plan.png"), results, recording, start * alignment)
+        starts = start * alignment
+        draw_plan(folder.file("plan.png"), results, starts, recording.size, recording.lifetime)
         console.print(plan_table(results), "")
     for note in results["notes"]:
         console.print(note, soft_wrap=True)

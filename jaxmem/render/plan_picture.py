@@ -5,7 +5,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from jaxmem.recordings.recording import Recording
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.memory_map import draw_blocks, drawn_blocks
 from jaxmem.render.palette import GRID, HOLE, INK, OTHER_COLOURS
@@ -23,13 +22,19 @@ from jaxmem.render.style import (
 
 
 def draw_plan(
-    path: Target, results: PlanResults, recording: Recording, start: np.ndarray
+    path: Target,
+    results: PlanResults,
+    start: np.ndarray,
+    size: np.ndarray,
+    lifetime: np.ndarray,
 ) -> Figure:
     """Draws where each buffer lies and when, and the height of each planner over time.
 
     Args:
         results: of `jaxmem plan`.
         start: int64[R]  bytes, of each request.
+        size: int64[R]  bytes.
+        lifetime: int64[R]  requests.
     """
     with picture_style():
         figure = new_figure(FIGURE_WIDTH, 7.0)
@@ -40,25 +45,30 @@ def draw_plan(
             ha="left",
         )
         above, below = figure.subplots(2, 1, height_ratios=(3, 1))
-        _draw_addresses(figure, above, results, recording, start)
+        _draw_addresses(figure, above, results, start, size, lifetime)
         _draw_heights(below, results)
         return save_figure(figure, path)
 
 
 def _draw_addresses(
-    figure: Figure, axes: Axes, results: PlanResults, recording: Recording, start: np.ndarray
+    figure: Figure,
+    axes: Axes,
+    results: PlanResults,
+    start: np.ndarray,
+    size: np.ndarray,
+    lifetime: np.ndarray,
 ) -> None:
-    needed, requests = results["arena_needed"], recording.requests
-    shades, norm = sequential_map(), lifetime_scale(recording.lifetime)
+    needed, requests = results["arena_needed"], len(size)
+    shades, norm = sequential_map(), lifetime_scale(lifetime)
     axes.set(xlim=(0, requests), ylim=(0, needed), facecolor=HOLE)
     axes.set(title="address over time", xlabel="time (buffers)", ylabel="address")
     axes.yaxis.set_major_locator(MultipleLocator(2 ** max(needed.bit_length() - 3, 0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda amount, _: short_bytes(amount)))
-    blocks = drawn_blocks(start, recording.size, recording.lifetime, 0, requests, shades, norm)
+    blocks = drawn_blocks(start, size, lifetime, 0, requests, shades, norm)
     draw_blocks(axes, blocks, needed, 0, requests, 1)
     axes.axhline(results["peak_live"], color=INK, lw=1, ls="--")
     if norm is not None:
-        forever = bool((recording.lifetime >= requests).any())
+        forever = bool((lifetime >= requests).any())
         draw_lifetime_scale(figure, [axes], shades, norm, forever)
 
 

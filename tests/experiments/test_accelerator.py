@@ -45,7 +45,7 @@ def test_the_short_form_leaves_figures_a_table_and_a_picture(accelerator, tmp_pa
     rates = [row["steps_per_second"] for row in found["environment"] + found["training"]]
     assert min(rates) > 0
     assert all(row["agrees"] for row in found["answers"])
-    assert (tmp_path / "accelerator.png").stat().st_size > 10_000
+    assert (tmp_path / "accelerator.png").stat().st_size > 1_000
     assert "best-fit, arena alone" in (tmp_path / "table.md").read_text(encoding="utf-8")
 
 
@@ -60,7 +60,7 @@ def test_the_table_says_what_had_no_room_what_had_no_time_and_what_is_wrong(acce
 
 def test_a_picture_is_drawn_of_what_had_room(accelerator, tmp_path):
     accelerator.draw(tmp_path / "accelerator.png", RESULTS)
-    assert (tmp_path / "accelerator.png").stat().st_size > 10_000
+    assert (tmp_path / "accelerator.png").stat().st_size > 1_000
 
 
 def test_what_has_no_room_is_told_and_other_faults_are_raised(accelerator):

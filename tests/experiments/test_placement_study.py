@@ -78,7 +78,7 @@ def test_the_report_says_what_the_members_did(study, config):
     assert row["best_of_four_fits"]["failed_requests"] == pytest.approx(best, abs=1e-5)
     assert row["best_of_four_fits"]["difference"]["mean"] == pytest.approx(failed - best, abs=1e-5)
     for picture in ("learning_curves.png", "profile.png"):
-        assert (out / picture).stat().st_size > 10_000
+        assert (out / picture).stat().st_size > 1_000
 
 
 def test_what_ends_at_a_failure_is_reported_by_its_return(study, config):
