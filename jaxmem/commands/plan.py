@@ -70,7 +70,7 @@ def check_planners(names: Sequence[str] | None) -> None:
     for name in names or ():
         if name not in PLANNERS:
             known = nearest(name, PLANNERS)
-            raise UsageError(f"planners: unknown planner {name!r}{known}; there are {allowed}")
+            raise UsageError(f"planners: unknown planner {name!r}{known}")
     if names is not None and len(set(names)) < len(names):
         raise UsageError(f"planners is {list(names)}; name each once")
 

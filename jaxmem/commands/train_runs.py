@@ -1,5 +1,6 @@
 """`jaxmem train workload=runs`."""
 
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,10 @@ import numpy as np
 
 from jaxmem.carded_file import POLICY_FILE
 from jaxmem.commands import checked, tell_where, terminal
+from jaxmem.commands.training_run import TERMINATED
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.provenance import provenance
+from jaxmem.learning.stopping import Stop
 from jaxmem.recordings import Recording, alignment_of, read_trace
 from jaxmem.recordings.families import family
 from jaxmem.recordings.learning import LITTLE_KNOWN, LearnedFromRuns, learn_from_runs
@@ -41,11 +44,17 @@ def run(settings: TrainRunsSettings, command: str) -> int:
     alignment = settings.alignment or max(map(alignment_of, runs))
     name = settings.workload.family or Path(settings.workload.paths[0]).stem
     with checked(RunFolder, "train", name, settings.out, settings.overwrite) as folder:
+        with StagesDisplay(console) as display, Stop() as stop:
+
+            def report(doing: str) -> None:
+                if stop.heard is signal.SIGINT:
+                    raise KeyboardInterrupt
+                if stop.heard is not None:
+                    raise SystemExit(TERMINATED)
+                display.report(doing)
+
+            learned = checked(learn_from_runs, runs, held_out, alignment, settings.learner, report)
         folder.write_config(settings.plain(), command)
-        with StagesDisplay(console) as display:
-            learned = checked(
-                learn_from_runs, runs, held_out, alignment, settings.learner, display.report
-            )
         results = _runs_results(runs, learned, alignment, command)
         training = {key: results[key] for key in ("command", "alignment", "runs", "why")}
         save_profiled(folder.file(POLICY_FILE), replace(learned.policy, training=training))
@@ -115,6 +124,8 @@ def _runs_results(
 def _notes(runs: Sequence[Recording], learned: LearnedFromRuns) -> list[str]:
     """Says what is odd about the runs."""
     notes = []
+    if len(runs) == 1:
+        notes.append("The one run is foretold by itself, which later runs are not: record more.")
     if any(run.site_key is None for run in runs):
         notes.append(
             "A run has no call sites that compare: sizes stand for them, which foretell less; "

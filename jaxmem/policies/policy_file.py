@@ -23,6 +23,7 @@ from jaxmem.rules import NAMES, TUNED
 from jaxmem.settings.learner import LAYERS, MOST
 
 POLICY_FORMAT = "jaxmem-policy-1"
+IN_BYTES = ("jaxmem-scorer-", "jaxmem-profiled-")  # formats of those that play no cells
 MOST_MARGIN = 1e30  # in reward
 
 
@@ -110,11 +111,12 @@ def read_policy(path: Path | str) -> tuple[Weights, Card]:
     path = _SHIPPED_POLICIES / f"{path}.safetensors" if path in SHIPPED else path
     arrays, card = read_policy_file(path, path)
     if not isinstance(card, dict) or card.get("format") != POLICY_FORMAT:
-        scorer = isinstance(card, dict) and str(card.get("format")).startswith("jaxmem-scorer-")
-        hint = "; a scorer for recordings in bytes plays in jaxmem trace info alone"
-        raise PolicyFileError(
-            f"{path}: no policy of format {POLICY_FORMAT}{hint if scorer else ''}"
-        )
+        if isinstance(card, dict) and str(card.get("format")).startswith(IN_BYTES):
+            raise PolicyFileError(
+                f"{path}: a policy for recordings in bytes; it plays in jaxmem trace info FILE "
+                "policies=[...] alone"
+            )
+        raise PolicyFileError(f"{path}: no policy of format {POLICY_FORMAT}")
     card = _checked_card(path, renamed.new_card(card))
     _check_arrays(path, arrays, card)
     network = {key: jnp.asarray(array) for key, array in arrays.items()}
