@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jaxmem.carded_file import POLICY_FILE, read_policy_file
+from jaxmem.carded_file import POLICY_FILE, PolicyFileError, read_policy_file
 from jaxmem.recordings.hole_scorer import HoleScorer
 from jaxmem.recordings.profiled_policy import PROFILED_FORMAT, ProfiledPolicy, profiled_of
 from jaxmem.recordings.scorer_file import SCORERS, load_scorer
@@ -18,7 +18,11 @@ def load_byte_policy(name: str) -> HoleScorer | ProfiledPolicy:
     """
     if name in SCORERS:
         return load_scorer(name)
-    path = Path(name) / POLICY_FILE if Path(name).is_dir() else Path(name)
+    path = Path(name)
+    if path.is_dir():
+        path /= POLICY_FILE
+        if not path.exists():
+            raise PolicyFileError(f"{name}: this folder holds no {POLICY_FILE}")
     arrays, card = read_policy_file(path, name)
     if isinstance(card, dict) and card.get("format") == PROFILED_FORMAT:
         return profiled_of(name, arrays, card)

@@ -174,7 +174,7 @@ def test_its_help_and_its_configuration_are_shown(folder, capsys):
 def test_a_folder_without_such_a_policy_plays_no_recording(folder, capsys):
     (folder / "empty").mkdir()
     assert main(["trace", "info", "4.npz", "policies=[best,empty]"]) == 2
-    assert capsys.readouterr().err == "jaxmem: empty: no such policy file\n"
+    assert capsys.readouterr().err == "jaxmem: empty: this folder holds no policy.safetensors\n"
 
 
 def test_a_run_folder_that_has_results_is_kept(folder, capsys):
