@@ -89,7 +89,7 @@ def find_rule(
     found = _finalists(all_rules() if rules is None else rules, parts, slots, config, report)
     if any(part is not whole for part, whole in zip(parts, streams, strict=True)):
         mean = _geometric_mean(arenas_needed(found, parts, slots, config, report))
-        found = _largest(found, -mean, LAST)
+        found = _of_largest_score(found, -mean, LAST)
     needed = arenas_needed(found, streams, slots, config, report)
     mean = _geometric_mean(needed)
     ranked = [(float(mean[at]), found[at]) for at in np.argsort(mean, kind="stable")]
@@ -139,7 +139,7 @@ def _finalists(
             batch=config.batch,
             report=lambda done, said=said: report(f"{said}: {done:.0%}"),
         )
-        rules = _largest(rules, share.mean(axis=(1, 2)), kept)
+        rules = _of_largest_score(rules, share.mean(axis=(1, 2)), kept)
     return list(rules)
 
 
@@ -184,7 +184,9 @@ def _slots_of_run(events: ReplayEvents) -> int:
     return max(LEAST_SLOTS, SLOTS_STEP * -(-2 * holes // SLOTS_STEP))
 
 
-def _largest(rules: Sequence[RuleNumbers], score: np.ndarray, count: int) -> list[RuleNumbers]:
+def _of_largest_score(
+    rules: Sequence[RuleNumbers], score: np.ndarray, count: int
+) -> list[RuleNumbers]:
     """Returns the rules of the largest scores, the largest first."""
     return [rules[at] for at in np.argsort(-score, kind="stable")[:count]]
 
