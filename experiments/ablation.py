@@ -12,12 +12,11 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
+from study_options import read_options
 
 from jaxmem.environment.observations import GROUPS
 from jaxmem.evaluation.provenance import provenance
@@ -118,12 +117,7 @@ def main(arguments: list[str]) -> None:
 
 def options_of(arguments: list[str]) -> Options:
     """The options on the command line; SystemExit for others."""
-    try:
-        given = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli(arguments))
-        options = cast(Options, OmegaConf.to_object(given))
-    except OmegaConfBaseException as error:
-        known = ", ".join(f"{name}={value}" for name, value in asdict(Options()).items())
-        raise SystemExit(f"{str(error).splitlines()[0]}; options: {known}") from None
+    options = read_options(Options, arguments)
     if options.sequences < 2:
         raise SystemExit(f"sequences is {options.sequences}; at least 2, to have intervals")
     return options

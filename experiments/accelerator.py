@@ -16,14 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
+from study_options import read_options
 
 from jaxmem.benchmark.learning import Evaluation
 from jaxmem.benchmark.rollouts import Rollout, Setting
@@ -157,12 +156,7 @@ def main(words: list[str]) -> None:
 
 def options_of(words: list[str]) -> Options:
     """Reads the options; SystemExit for others."""
-    try:
-        given = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(words))
-        options = cast(Options, OmegaConf.to_object(given))
-    except OmegaConfBaseException as error:
-        known = ", ".join(f"{name}={value}" for name, value in asdict(Options()).items())
-        raise SystemExit(f"{str(error).splitlines()[0]}; options: {known}") from None
+    options = read_options(Options, words)
     if not 0 < options.seconds <= 60 or not options.budget > 0:
         raise SystemExit(
             f"seconds is {options.seconds:g}, budget {options.budget:g}; seconds of a timing are "

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from study_options import read_options
 
 from jaxmem.cli import main as jaxmem
 from jaxmem.render.plan_report import PlanResults
@@ -34,12 +33,7 @@ class Options:
 
 def main() -> None:
     """Plans each file into a folder of its own, and writes table.md."""
-    try:
-        given = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_cli(sys.argv[1:]))
-        options = OmegaConf.to_object(given)
-    except OmegaConfBaseException as error:
-        raise SystemExit(f"plans.py: {str(error).splitlines()[0]}") from None
-    assert isinstance(options, Options)
+    options = read_options(Options, sys.argv[1:])
     files = sorted(Path(options.data).glob(FILES))
     if not files:
         raise SystemExit(f"plans.py: there is no {FILES} in {options.data}")

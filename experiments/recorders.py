@@ -21,13 +21,12 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from recorder_tables import KINDS, PLAIN, Counted, Foretold, Seconds, ratios, table
 from rich.console import Console
 from rich.progress import track
+from study_options import read_options
 
 from jaxmem.commands.recorders import MEMRAY, PRELOAD, VALGRIND, recorder_of
 from jaxmem.configuration import UsageError
@@ -158,13 +157,7 @@ def main() -> None:
 
 
 def _options(words: Sequence[str]) -> Options:
-    try:
-        given = OmegaConf.from_dotlist(list(words))
-        options = cast(
-            Options, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), given))
-        )
-    except OmegaConfBaseException as error:
-        raise SystemExit(f"{' '.join(words)}: {str(error).splitlines()[0]}") from None
+    options = read_options(Options, words)
     if options.rounds < 1 or options.slow < 0 or not options.programs:
         raise SystemExit("rounds and programs must be at least 1, slow at least 0")
     for name in options.programs:

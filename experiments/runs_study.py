@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
+from study_options import read_options
 
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.statistics import RESAMPLES, TAILS
@@ -394,13 +393,7 @@ def _section(split: str, kinds: dict[str, dict[Place, dict[int, Row]]]) -> list[
 
 
 def _options(words: list[str]) -> Options:
-    try:
-        given = OmegaConf.from_dotlist(words)
-        options = cast(
-            Options, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), given))
-        )
-    except OmegaConfBaseException as error:
-        raise SystemExit(f"{' '.join(words)}: {str(error).splitlines()[0]}") from None
+    options = read_options(Options, words)
     for what, asked, known in (
         ("splits", options.splits, tuple(splits())),
         ("families", options.families, family_names()),

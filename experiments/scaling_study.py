@@ -16,14 +16,13 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import track
+from study_options import read_options
 
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.learning.config import train_config
@@ -86,13 +85,7 @@ def main() -> None:
 
 
 def _options(words: list[str]) -> Options:
-    try:
-        given = OmegaConf.from_dotlist(words)
-        options = cast(
-            Options, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), given))
-        )
-    except OmegaConfBaseException as error:
-        raise SystemExit(f"{' '.join(words)}: {str(error).splitlines()[0]}") from None
+    options = read_options(Options, words)
     numbers = [*options.devices, *options.members, options.arenas, options.rounds, options.updates]
     if min(numbers) < 1 or not options.devices or not options.members:
         raise SystemExit("devices, members, arenas, rounds and updates must be at least 1")
