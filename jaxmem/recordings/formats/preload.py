@@ -22,7 +22,7 @@ from jaxmem.recordings.events import (
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.sites import named_sites
-from jaxmem.recordings.source import Source
+from jaxmem.recordings.source import Source, TraceError
 
 LOG_MAGIC = b"jaxmem-preload\0"
 LOG_VERSION = 1
@@ -46,14 +46,14 @@ def read_preload(source: Source) -> Recording:
     chunks = _Chunks(source, data)
     order, kind, address, size, site = chunks.events()
     if not order.size:
-        raise source.fault("no allocation was recorded", HEAD_BYTES)
+        raise TraceError(f"{source.where}: no allocation was recorded")
     counted: dict[str, int] = {}
     if stopped:
         counted[f"{STOPPED} ({os.strerror(stopped)})"] = 1
     counted[LOST_SITES] = lost
     size, lifetime, site = _requests(kind, address, size, site, chunks.partner, counted)
     if not size.size:
-        raise source.fault("no allocation was recorded", HEAD_BYTES)
+        raise TraceError(f"{source.where}: no allocation was recorded")
     if size.size > (MOST_REQUESTS if source.most is None else source.most):
         raise source.fault("too long: so many requests are not read")
     known = chunks.sites()
