@@ -74,5 +74,9 @@ int main(int count, char **words)
     uint32_t last[4] = {table.top, table.peak_units, table.high_water, table.count};
     memcpy(found + events, last, 16);
     fwrite(found, 4, (size_t)events + 4, stdout);
+    free(head);
+    free(event);
+    free(start);
+    free(found);
     return 0;
 }
