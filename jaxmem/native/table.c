@@ -1,6 +1,7 @@
 /* The table of an arena, as table.h has it; part of what includes it. */
 #include "table.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,9 @@ static _Noreturn void broken(const char *call, const void *address, const char *
 {
     char text[256];
     int bytes = snprintf(text, sizeof text, "jaxmem: %s: %p %s\n", call, address, what);
-    if (write(STDERR_FILENO, text, (size_t)bytes) < 0)
-        abort();
+    ssize_t written = write(STDERR_FILENO, text, (size_t)bytes);
+    (void)written;
+    signal(SIGABRT, SIG_DFL); /* a handler of the program's may ask for memory, and wait forever */
     abort();
 }
 

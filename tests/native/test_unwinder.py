@@ -14,7 +14,7 @@ import pytest
 import jaxmem.native
 from jaxmem.native.build import OPTIONS
 
-SOURCE = Path(jaxmem.native.__file__).with_name("recorder.c")
+NATIVE = Path(jaxmem.native.__file__).parent
 LIBRARY = ctypes.util.find_library("unwind")
 DEPTH = 8
 
@@ -28,9 +28,10 @@ COMPARING = """
 extern int unw_backtrace(void **, int);
 static _Atomic uint64_t all_chains, other_chains, other_frames;
 
-static uint32_t unwound(uintptr_t first, uintptr_t rsp, uintptr_t rbp, uintptr_t *chain)
+static uint32_t unwound(struct cached *cache, uint32_t depth, uintptr_t first, uintptr_t rsp,
+                        uintptr_t rbp, uintptr_t *chain)
 {
-    uint32_t many = unwound_alone(first, rsp, rbp, chain);
+    uint32_t many = unwound_alone(cache, depth, first, rsp, rbp, chain);
     void *theirs[64];
     int found = unw_backtrace(theirs, 64), at = 0;
     while (at < found && (uintptr_t)theirs[at] != first)
@@ -39,7 +40,7 @@ static uint32_t unwound(uintptr_t first, uintptr_t rsp, uintptr_t rbp, uintptr_t
     while (same < many && at + (int)same < found && (uintptr_t)theirs[at + same] == chain[same])
         same++;
     all_chains++;
-    bool whole = many == state->depth || at + (int)many >= found;
+    bool whole = many == depth || at + (int)many >= found;
     other_chains += same < many || !whole;
     return many;
 }
@@ -61,12 +62,15 @@ def comparing(tmp_path_factory):
     """The recorder as it is, with each chain compared."""
     if not LIBRARY:
         pytest.skip("libunwind is not here")
-    text = SOURCE.read_text()
+    text = (NATIVE / "unwinder.h").read_text()
     assert text.count("static uint32_t unwound(") == 1
     text = text.replace("static uint32_t unwound(", "static uint32_t unwound_alone(")
-    after = "/* Room for a record in a chunk"
+    after = "/* Where malloc was called from"
     assert text.count(after) == 1
-    text = "#include <stdio.h>\n" + text.replace(after, COMPARING + after)
+    text = text.replace(after, COMPARING + after)
+    recorder, included = (NATIVE / "recorder.c").read_text(), '#include "unwinder.h"\n'
+    assert recorder.count(included) == 1
+    text = recorder.replace(included, text)
     folder = tmp_path_factory.mktemp("unwinder")
     source, library = folder / "comparing.c", folder / "comparing.so"
     source.write_text(text)
