@@ -27,7 +27,7 @@ MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of t
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, 2 for bad input, 130 after an interruption.
 
-    After `trace record` it is that of the program.
+    After `trace record` and `run` it is that of the program.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     with lenient_streams() as output:
@@ -81,10 +81,7 @@ def _dispatch(words: list[str]) -> int:
     if any(word in MANY for word in overrides):
         single = [word for word in overrides if word not in MANY]
         return import_module("jaxmem.commands.multirun").run(verb, single, command)
-    argument = VERBS[verb].argument
-    if argument and not overrides:
-        raise UsageError(f"{verb}: which {argument}? usage: {VERBS[verb].usage}")
-    given = _files(verb, overrides)
+    given = _words(verb, overrides)
     return _run(verb, configure(verb, overrides, **given), command)
 
 
@@ -94,7 +91,8 @@ def _run_with_program(verb: str, overrides: list[str], program: list[str], comma
         raise UsageError(f"jaxmem {verb} takes no -m ahead of --")
     if not program:
         raise UsageError(f"{verb}: which program? it stands after --; usage: {VERBS[verb].usage}")
-    return _run(verb, configure(verb, overrides, **{VERBS[verb].command: program}), command)
+    given = {**_words(verb, overrides), VERBS[verb].command: program}
+    return _run(verb, configure(verb, overrides, **given), command)
 
 
 def _run(verb: str, settings: Settings, command: str) -> int:
@@ -122,6 +120,14 @@ def _configuration(verb: str, words: list[str]) -> str:
     for missing in {kind.argument, kind.ahead, kind.command} - {"", *given}:
         del shown[missing]
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def _words(verb: str, overrides: list[str]) -> dict[str, str]:
+    """Takes the words that are no overrides, of which there has to be one where a verb has any."""
+    argument = VERBS[verb].argument
+    if argument and not overrides:
+        raise UsageError(f"{verb}: which {argument}? usage: {VERBS[verb].usage}")
+    return _files(verb, overrides)
 
 
 def _files(verb: str, words: list[str]) -> dict[str, str]:

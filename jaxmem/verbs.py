@@ -112,6 +112,18 @@ VERBS = {
         ),
         command="program",
     ),
+    "run": Verb(
+        settings=verbs.RunSettings,
+        summary="run a program whose memory a policy places, and compare that with the simulator",
+        usage="jaxmem run POLICY [key=value ...] -- COMMAND ...",
+        examples=(
+            "jaxmem run best least=0 -- sqlite3 :memory: 'select 1'",
+            "jaxmem run two_ended threshold=1MiB arena=512MiB -- python train.py",
+            "jaxmem run runs/mine arena=1.05 out=runs/live -- python train.py --batch 24",
+        ),
+        argument="policy",
+        command="program",
+    ),
     "render": Verb(
         settings=verbs.RenderSettings,
         summary="draw what policies do with one request sequence, as pictures or as a video",

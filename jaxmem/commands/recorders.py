@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxmem.commands import checked
+from jaxmem.commands.programs import executable
 from jaxmem.commands.python_command import RUNS, PythonCommand, python_command
 from jaxmem.configuration import UsageError
 from jaxmem.extras import extra
@@ -77,7 +78,7 @@ def recorder_of(
     name = Path(command[0]).name if python is None else python.name
     if kind == VALGRIND:
         return _valgrind(words, name)
-    program = _executable(words[0])
+    program = executable(words[0])
     try:
         built("recorder")
     except UsageError as error:
@@ -100,7 +101,7 @@ def _memray(python: PythonCommand, objects: bool) -> Recorder:
             f"memray records no open prompt: name a FILE.py, -m MODULE or -c CODE for "
             f"{python.interpreter}, or recorder=valgrind"
         )
-    interpreter = _executable(python.interpreter)
+    interpreter = executable(python.interpreter)
     checked(extra, "memray", "traces", "recording a program of Python")
     if target[0] not in RUNS:
         _check_readable(target[0])
@@ -111,7 +112,7 @@ def _memray(python: PythonCommand, objects: bool) -> Recorder:
 
 
 def _valgrind(command: list[str], name: str) -> Recorder:
-    program = _executable(command[0])
+    program = executable(command[0])
     valgrind = shutil.which(VALGRIND)
     if valgrind is None:
         raise UsageError(
@@ -126,20 +127,6 @@ def _preload(command: list[str], name: str, depth: int, children: bool) -> Recor
     if hindered := obstacle(command[0]):
         raise UsageError(f"{command[0]} cannot be recorded by preload: {hindered}")
     return Recorder(PRELOAD, name, lambda file: recorder_words(file, command, depth, children))
-
-
-def _executable(program: str) -> str:
-    """Finds the path of a program, as a shell does."""
-    found = shutil.which(program)
-    if found is not None:
-        return found
-    if os.path.isdir(program):
-        raise UsageError(f"{program} is a folder; name a program")
-    if os.path.exists(program) and os.path.dirname(program):
-        raise UsageError(f"{program} cannot be run: no permission to execute (chmod +x {program})")
-    where = "no such file" if os.path.dirname(program) else "it is not on PATH"
-    beside = f"; did you mean ./{program}?" if os.access(f"./{program}", os.X_OK) else ""
-    raise UsageError(f"there is no program {program!r}: {where}{beside}")
 
 
 def _check_readable(script: str) -> None:

@@ -5,22 +5,31 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
 from jaxmem.configuration import UsageError
 
 # -Bsymbolic and hidden names: what the library calls inside itself, no program can replace.
 OPTIONS = (
     *("-std=gnu11", "-O2", "-fPIC", "-shared", "-fno-omit-frame-pointer", "-fvisibility=hidden"),
-    *("-Wl,-Bsymbolic", "-Wl,-z,now", "-ldl", "-lpthread"),
+    *("-Wl,-Bsymbolic", "-Wl,-z,now", "-ldl", "-lpthread", "-lm"),
 )
 LIBRARY_OPTIONS = ("-std=c99", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-lm")
+FOLDER = Path(__file__).parent
 COMPILING = 120  # seconds that a compiler may take
 
 
-def built(name: str) -> Path:
+def built(
+    name: str, options: tuple[str, ...] = OPTIONS, beside: Mapping[str, str] = MappingProxyType({})
+) -> Path:
     """Returns the library made of `name`.c, which can be loaded into programs ahead of others.
+
+    Args:
+        beside: sources that it includes and that are not in this folder, by their names.
 
     Raises:
         UsageError: this is no Linux with glibc on x86-64, there is no compiler, it fails, or the
@@ -29,7 +38,7 @@ def built(name: str) -> Path:
     unsuited = _unsuited()
     if unsuited:
         raise UsageError(f"it works on Linux with glibc on x86-64 only; this is {unsuited}")
-    library = compiled(name, OPTIONS)
+    library = compiled(name, options, beside)
     if {" ", ":"} & set(str(library)):  # which part the names in LD_PRELOAD
         raise UsageError(
             f"it would be kept as {library}, whose path may have no space and no colon; set "
@@ -38,8 +47,15 @@ def built(name: str) -> Path:
     return library
 
 
-def compiled(name: str, options: tuple[str, ...] = LIBRARY_OPTIONS) -> Path:
+def compiled(
+    name: str,
+    options: tuple[str, ...] = LIBRARY_OPTIONS,
+    beside: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
     """Returns the shared library made of `name`.c, which is compiled where it is not there yet.
+
+    Args:
+        beside: as of `built`.
 
     Raises:
         UsageError: there is no compiler, or it fails.
@@ -47,14 +63,20 @@ def compiled(name: str, options: tuple[str, ...] = LIBRARY_OPTIONS) -> Path:
     compiler = shutil.which(os.environ.get("CC") or "cc")
     if compiler is None:
         raise UsageError("it is compiled on first use, and there is no C compiler: install gcc")
-    source = Path(__file__).with_name(f"{name}.c")
+    source = FOLDER / f"{name}.c"
+    # Any of the sources here may include others; few change between two runs.
+    sources = {str(file): file.read_text() for file in sorted(FOLDER.rglob("*.[ch]"))}
     # The compiler as it is now: its path, size and time tell when another one has come.
     facts = os.stat(compiler)
-    made_of = repr((compiler, facts.st_size, facts.st_mtime_ns, options)).encode()
-    key = sha256(source.read_bytes() + made_of).hexdigest()[:16]
+    made_of = (compiler, facts.st_size, facts.st_mtime_ns, options, sources, dict(beside))
+    key = sha256(repr(made_of).encode()).hexdigest()[:16]
     library = _cache() / f"{name}-{key}.so"
     if not library.is_file():
-        _compile_library(compiler, source, library, options)
+        with tempfile.TemporaryDirectory(prefix="jaxmem-") as folder:
+            for file, text in beside.items():
+                Path(folder, file).write_text(text)
+            found = (f"-I{folder}", f"-I{FOLDER}", f"-I{FOLDER / 'policy'}")
+            _compile_library(compiler, source, library, (*options, *found))
     return library
 
 

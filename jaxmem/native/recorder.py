@@ -4,17 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxmem.native.build import built
+from jaxmem.native.preload import preloaded_words
 
 DEPTH = 4  # return addresses of a call site: eight foretell little more, one is that of a wrapper
 MOST_DEPTH = 32
-# The shell becomes the program, so that its number is the program's; it is not recorded itself.
-# What the user has loaded into programs is loaded too, after the recorder.
-_SHELL = (
-    "JAXMEM_RECORDING=$1 JAXMEM_DEPTH=$2 JAXMEM_CHILDREN=$3 JAXMEM_PROCESS=$$; "
-    "LD_PRELOAD=$4${LD_PRELOAD:+:$LD_PRELOAD}; "
-    "export JAXMEM_RECORDING JAXMEM_DEPTH JAXMEM_CHILDREN JAXMEM_PROCESS LD_PRELOAD; "
-    'shift 4; exec "$@"'
-)
 
 
 def recorder_words(
@@ -31,6 +24,9 @@ def recorder_words(
     Raises:
         UsageError: the recorder cannot be had on this machine.
     """
-    library = str(built("recorder"))
-    options = [str(Path(log).absolute()), str(depth), str(int(children)), library]
-    return ["/bin/sh", "-c", _SHELL, "sh", *options, *command]
+    variables = {
+        "JAXMEM_RECORDING": Path(log).absolute(),
+        "JAXMEM_DEPTH": depth,
+        "JAXMEM_CHILDREN": int(children),
+    }
+    return preloaded_words(str(built("recorder")), variables, command)

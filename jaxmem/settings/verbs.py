@@ -329,6 +329,28 @@ class TraceRecordSettings(Settings):
 
 
 @dataclass(frozen=True)
+class RunSettings(Settings):
+    """`jaxmem run POLICY -- COMMAND`."""
+
+    arena: float | str | None = None
+    recording: Folder = None
+    least: AtLeast0 | str = "32KiB"
+    threshold: AtLeast0 | str | None = None
+    alignment: Annotated[
+        int | None,
+        Limit(
+            "a power of two from 16 to 4,096, or null",
+            lambda of: of is None or (16 <= of <= 4096 and of.bit_count() == 1),
+        ),
+    ] = None
+    depth: Annotated[int, whole(0, 32)] = 4
+    out: Folder = None
+    overwrite: bool = False
+    policy: str = ""  # POLICY
+    program: tuple[str, ...] = ()  # COMMAND
+
+
+@dataclass(frozen=True)
 class TraceInfoSettings(Settings):
     """`jaxmem trace info [EARLIER] FILE`."""
 
