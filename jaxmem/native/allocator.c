@@ -349,6 +349,13 @@ static void resolve(void)
     REAL(real_free, "free");
 }
 
+/* Whether what calls malloc calls another one than ours, that of the program itself. */
+static bool others_malloc(void)
+{
+    void *program = dlopen(NULL, RTLD_LAZY); /* RTLD_DEFAULT would begin with this library */
+    return program && dlsym(program, "malloc") != (void *)malloc;
+}
+
 /* Begins once for the program; whether blocks are placed. */
 static bool begin(void)
 {
@@ -358,7 +365,7 @@ static bool begin(void)
         resolve();
         bool plays = begin_log();
         if (plays) {
-            live.head->own_malloc = dlsym(RTLD_DEFAULT, "malloc") != (void *)malloc;
+            live.head->own_malloc = others_malloc();
             struct process *page = zeros(LOG_PAGE);
             plays = page && madvise(page, LOG_PAGE, MADV_WIPEONFORK) == 0 && begin_arena() &&
                     begin_policy() && pthread_atfork(before_fork, after_fork, in_child) == 0;

@@ -15,7 +15,7 @@ from jaxmem.recordings.sites import UNKNOWN_KEY, CallSites
 MAGIC, VERSION = b"jaxmem-live\0\0\0\0\0", 1
 HEAD_BYTES, PART_BYTES, EVENT_BYTES = 4096, 2**18, 24
 PLACED, FAILED, FREED, LOST = 1, 2, 3, 4
-NO_START = 2**32 - 1
+MOST_ERROR = 4095  # that the kernel has
 _EVENT = np.dtype([("what", "<u8"), ("key", "<u8"), ("start", "<u4"), ("unused", "<u4")])
 
 
@@ -66,6 +66,8 @@ def read_live(path: Path, name: str, program: str) -> LiveRun:
     _, stopped, no_arena, own_malloc, peak, high, failed, failed_bytes, refused, *clock = (
         unpack_from("<16Q", data, 24)
     )
+    if max(stopped, no_arena) > MOST_ERROR or unit.bit_count() != 1:
+        raise LiveLogError("its log is damaged: its figures cannot be")
     if no_arena:
         raise LiveLogError(f"there was no memory for the arena ({os.strerror(no_arena)})")
     kind, size, key, start = _events(data)
@@ -77,14 +79,12 @@ def read_live(path: Path, name: str, program: str) -> LiveRun:
         )
     asks = kind <= FAILED
     site, call_sites = _sites(key[asks])
-    recording = Recording(
-        name,
-        size[asks],
-        _lifetimes(kind, key, start),
-        site,
-        About(program, "jaxmem run"),
-        call_sites,
-    )
+    lifetime = _lifetimes(kind, key, start)
+    about = About(program, "jaxmem run")
+    try:
+        recording = Recording(name, size[asks], lifetime, site, about, call_sites)
+    except ValueError as error:
+        raise LiveLogError(f"its log is damaged: {error}") from None
     return LiveRun(
         recording,
         unit,

@@ -1,0 +1,353 @@
+"""The allocator that is loaded into programs: what it promises as malloc, on good days and bad."""
+
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_table import BEST_LOW, SlowTable
+
+from jaxmem.arena.arena import NEVER, NOWHERE
+from jaxmem.export.c_source import c_source
+from jaxmem.export.exported import read_exported
+from jaxmem.native.allocator import BY_ADDRESS, BY_LENGTH, LISTED, Arena, allocator_words
+from jaxmem.native.recorder import recorder_words
+from jaxmem.recordings import read_trace
+from jaxmem.recordings.live_log import LiveLogError, LiveRun, read_live
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or shutil.which("cc") is None,
+    reason="the allocator needs Linux on x86-64 and a C compiler",
+)
+
+GROWS = Arena(units=0, unit=16, least=0)
+
+
+def bounded(units: int, least: int = 0) -> Arena:
+    return Arena(units, 16, least)
+
+
+def words_of(log: Path, *command: str, arena=GROWS, depth: int = 0, policy: str = "best"):
+    kept = {"best": BY_LENGTH, "first": BY_ADDRESS, "learned": BY_LENGTH | LISTED}[policy]
+    source = c_source(read_exported(policy))
+    return allocator_words(str(log), source, kept, arena, command, depth)
+
+
+def run(log: Path, *command: str, before=(), env: Mapping[str, str] | None = None, **options):
+    words = [*before, *words_of(log, *command, **options)]
+    env = {**os.environ, **(env or {})}
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, env=env)
+
+
+def played(tmp_path: Path, *command: str, status: int = 0, **options) -> LiveRun:
+    """The log of a run that ends well, in which every placement is best-fit's."""
+    done = run(tmp_path / "log", *command, **options)
+    assert (done.returncode, done.stderr) == (status, "")
+    found = read_live(tmp_path / "log", "run", "program")
+    check_best_fit(found, options.get("arena", GROWS).units)
+    return found
+
+
+def check_best_fit(found: LiveRun, units: int) -> None:
+    """Places the requests in the slow table of the other tests."""
+    table, size = SlowTable(units), -(-found.recording.size // found.unit)
+    lifetime = found.recording.lifetime
+    dying: dict[int, list[int]] = {}
+    for number in range(size.size):
+        for dead in dying.pop(number, ()):
+            if found.start[dead] != NOWHERE:
+                table.free(int(found.start[dead]), int(size[dead]))
+        start = table.place(int(size[number]), BEST_LOW)
+        assert found.start[number] == (start if start != 2**32 - 1 else NOWHERE), number
+        if lifetime[number] != NEVER:
+            dying.setdefault(number + int(lifetime[number]), []).append(number)
+    figures = found.figures
+    assert (figures.peak_live, figures.high_water) == (table.peak, table.high)
+    failed = found.start == NOWHERE
+    assert (figures.failed, figures.failed_bytes) == (
+        failed.sum(),
+        found.recording.size[failed].sum(),
+    )
+
+
+def test_every_function_of_malloc_is_placed_as_the_simulator_has_it(compiled, tmp_path):
+    program = compiled("""
+        void *a = malloc(1001), *b = calloc(3, 701), *c = 0, *d;
+        a = realloc(a, 5003);
+        c = realloc(c, 307);
+        d = reallocarray(0, 11, 101);
+        void *e; if (posix_memalign(&e, 64, 409) || (uintptr_t)e % 64) return 1;
+        void *f = aligned_alloc(32, 608), *g = memalign(128, 811), *h = valloc(100);
+        if ((uintptr_t)f % 32 || (uintptr_t)g % 128 || (uintptr_t)h % 4096) return 2;
+        if (malloc_usable_size(a) != 5008 || malloc_usable_size(g) < 811) return 3;
+        free(b); free(0);
+        c = realloc(c, 0);
+        if (c || realloc(d, (size_t)1 << 62) || errno != ENOMEM) return 4;
+        if (calloc((size_t)1 << 62, 8) || reallocarray(d, (size_t)1 << 62, 8)) return 5;
+        if (posix_memalign(&e, 24, 8) != EINVAL) return 6;
+        free(d); free(e); free(f); free(g); free(malloc(0));
+    """)
+    found = played(tmp_path, program)
+    # An alignment takes what it needs beside 16; zero bytes are one.
+    sizes = [1001, 2103, 5003, 307, 1111, 409 + 48, 608 + 16, 811 + 112, 100 + 4080, 1]
+    assert found.recording.size.tolist() == sizes
+    assert found.recording.lifetime.tolist() == [3, 8, NEVER, 6, 5, 4, 3, 2, NEVER, 1]
+    assert found.refused == 1
+
+
+RANDOM_CALLS = """
+struct held { unsigned char *at; size_t size; unsigned char mark; };
+static int whole(struct held *h) {
+    for (size_t k = 0; k < h->size; k++) if (h->at[k] != h->mark) return 0;
+    return 1;
+}
+static void *play(void *seed) {
+    unsigned s = (unsigned)(uintptr_t)seed; struct held held[64] = {0};
+    for (int k = 0; k < CALLS; k++) {
+        struct held *h = held + rand_r(&s) % 64; int what = rand_r(&s) % 9;
+        size_t size = rand_r(&s) % 4 ? rand_r(&s) % 900 : rand_r(&s) % 40000;
+        if (!whole(h)) abort();
+        if (what < 3) { free(h->at); h->at = malloc(size); }
+        else if (what < 5) {
+            size_t kept = h->size < size ? h->size : size;
+            h->at = realloc(h->at, size + 1);
+            for (size_t n = 0; n < kept; n++) if (h->at[n] != h->mark) abort();
+        } else if (what < 7) {
+            free(h->at); h->at = calloc(size + 1, 1);
+            for (size_t n = 0; n <= size; n++) if (h->at[n]) abort();
+        } else if (what < 8) {
+            free(h->at); size_t alignment = 16 << rand_r(&s) % 9;
+            if (posix_memalign((void **)&h->at, alignment, size)) abort();
+            if ((uintptr_t)h->at % alignment) abort();
+        } else { free(h->at); h->at = 0; h->size = 0; continue; }
+        size_t usable = malloc_usable_size(h->at);
+        if (usable < size) abort();
+        h->size = usable; h->mark = rand_r(&s);
+        memset(h->at, h->mark, usable);
+    }
+    for (int k = 0; k < 64; k++) { if (!whole(held + k)) abort(); free(held[k].at); }
+    return 0;
+}
+"""
+
+
+def threaded(compiled, threads: int, calls: int, main: str = "") -> str:
+    return compiled(
+        f'#include "all.h"\n#define CALLS {calls}\n{RANDOM_CALLS}'
+        f"""int main(void) {{
+            pthread_t t[{threads}];
+            for (uintptr_t k = 0; k < {threads}; k++)
+                pthread_create(t + k, 0, play, (void *)(k + 1));
+            {main}
+            for (int k = 0; k < {threads}; k++) pthread_join(t[k], 0);
+        }}""",
+        whole=True,
+    )
+
+
+@pytest.mark.parametrize("arena", [GROWS, bounded(9_000)], ids=["grows", "bounded"])
+def test_what_32_threads_write_stays_and_every_block_is_best_fits(compiled, tmp_path, arena):
+    found = played(tmp_path, threaded(compiled, 32, 120), arena=arena)
+    assert found.recording.requests > 32 * 70
+    assert (found.figures.failed > 10) == bool(arena.units)
+
+
+def test_small_blocks_are_left_to_the_library(compiled, tmp_path):
+    found = played(tmp_path, threaded(compiled, 2, 800), arena=Arena(0, 64, 5000))
+    assert found.recording.size.min() >= 5000
+    assert found.unit == 64
+    assert found.recording.requests > 100
+
+
+def test_the_learned_scorer_places_blocks_without_overlap(compiled, tmp_path):
+    log, arena = tmp_path / "log", bounded(40_000)
+    assert run(log, threaded(compiled, 3, 400), arena=arena, policy="learned").returncode == 0
+    found = read_live(log, "run", "program")
+    assert found.recording.requests > 700
+    assert found.figures.high_water <= 40_000
+
+
+MORE_THAN_THERE_IS = """
+    void *all[4096]; int many = 0;
+    while (many < 4096 && (all[many] = malloc(1 << 20))) many++;
+    if (many == 4096 || errno != ENOMEM || many < 20) return 1;
+    while (many) free(all[--many]);
+    return malloc(1 << 20) ? 7 : 2;
+"""
+
+
+def test_where_there_is_no_memory_malloc_says_so(compiled, tmp_path):
+    program, log = compiled(MORE_THAN_THERE_IS), tmp_path / "log"
+    limited = ("/bin/sh", "-c", 'ulimit -v 600000; exec "$@"', "sh")
+    assert run(log, program, before=limited).returncode == 7
+    found = read_live(log, "run", "program")
+    check_best_fit(found, 0)
+    assert found.refused > 0
+
+
+def test_an_arena_for_which_there_is_no_memory_is_told(compiled, tmp_path):
+    log = tmp_path / "log"
+    limited = ("/bin/sh", "-c", 'ulimit -v 600000; exec "$@"', "sh")
+    done = run(log, compiled("free(malloc(9));"), before=limited, arena=bounded(1 << 28))
+    assert done.returncode == 0
+    with pytest.raises(LiveLogError, match="no memory for the arena .Cannot allocate memory"):
+        read_live(log, "run", "program")
+
+
+BROKEN = {
+    "twice": ("char *p = malloc(50); free(p); free(p);", "free: 0x.* is in memory that is free"),
+    "merged": (
+        "char *p = malloc(50), *q = malloc(50), *r = malloc(9); free(p); free(q); free(q); free(r);",
+        "free: 0x.* is in memory that is free",
+    ),
+    "inside": ("char *p = malloc(50); free(p + 16);", "points into a block"),
+    "odd": ("char *p = malloc(50); free(p + 3);", "points into a block"),
+    "wild": ("char *p = malloc(50); free(p + (1 << 20));", "is in memory that is free"),
+    "resized": ("char *p = malloc(50); free(p); p = realloc(p, 70);", "realloc: 0x"),
+    "written": (
+        "char *p = malloc(50), *q = malloc(9); free(p); memset(p, 7, 50); malloc(20); free(q);",
+        "was written by the program",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_program_is_ended_with_a_line_that_says_what(compiled, tmp_path, what):
+    body, said = BROKEN[what]
+    done = run(tmp_path / "log", compiled(body), policy="first")
+    assert done.returncode == -signal.SIGABRT
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("jaxmem: ")
+    assert re.search(said, line)
+    assert read_live(tmp_path / "log", "run", "program").recording.requests > 0
+
+
+def test_forks_beside_threads_hang_nowhere_and_leave_the_log_alone(compiled, tmp_path):
+    main = """
+        for (int k = 0; k < 60; k++) {
+            void *p = malloc(77777);
+            pid_t child = fork();
+            if (!child) {
+                free(p);
+                for (int n = 0; n < 30; n++) free(malloc(55555));
+                _exit(3);
+            }
+            int how; waitpid(child, &how, 0);
+            if (how != 3 << 8) return 1;
+            free(p);
+        }
+    """
+    found = played(tmp_path, threaded(compiled, 4, 500, main))
+    assert np.count_nonzero(found.recording.size == 77777) == 60
+    assert not np.count_nonzero(found.recording.size == 55555)
+
+
+def test_programs_that_it_starts_are_left_alone(compiled, tmp_path):
+    other = compiled("for (int k = 0; k < 10; k++) malloc(99999);")
+    program = compiled(f"""
+        malloc(11111);
+        if (!fork()) execl("{other}", "{other}", (char *)0);
+        wait(0);
+        malloc(33333);
+    """)
+    found = played(tmp_path, program)
+    assert found.recording.size[found.recording.size > 10000].tolist() == [11111, 33333]
+
+
+def test_a_program_with_a_malloc_of_its_own_is_told(compiled, tmp_path):
+    program = compiled("""
+        #include <stddef.h>
+        static char room[1 << 20]; static size_t used;
+        void *malloc(size_t size) { used += (size + 15) & ~15ul; return room + used - size; }
+        void free(void *p) {}
+        void *calloc(size_t n, size_t m) { return malloc(n * m); }
+        void *realloc(void *p, size_t n) { return malloc(n); }
+        int main(void) { return malloc(9) ? 5 : 6; }
+    """, "-rdynamic", whole=True)  # fmt: skip
+    assert run(tmp_path / "log", program).returncode == 5
+    with pytest.raises(LiveLogError, match="brings a malloc of its own"):
+        read_live(tmp_path / "log", "run", "program")
+
+
+def test_where_the_log_may_not_grow_the_program_goes_on(compiled, tmp_path):
+    program, log = compiled("for (int k = 0; k < 90000; k++) free(malloc(50));"), tmp_path / "log"
+    limited = ("/bin/sh", "-c", 'ulimit -f 2000; exec "$@"', "sh")  # blocks of 512 bytes
+    assert run(log, program, before=limited).returncode == 0
+    found = read_live(log, "run", "program")
+    assert found.stopped == "File too large"
+    assert 10_000 < found.recording.requests < 90_000
+
+
+def test_call_sites_have_the_keys_that_the_recorder_gives_them(compiled, tmp_path):
+    program = compiled(
+        '#include "all.h"\n'
+        + """
+        __attribute__((noinline)) void *one(int n) { void *p = malloc(n); __asm__(""); return p; }
+        __attribute__((noinline)) void *two(int n) { void *p = one(n); __asm__(""); return p; }
+        int main(void) { for (int k = 0; k < 9; k++) { two(1111); free(calloc(1, 2222)); } one(3333); }
+        """,
+        whole=True,
+    )
+    assert run(tmp_path / "live", program, depth=4).returncode == 0
+    live = read_live(tmp_path / "live", "run", "program").recording
+    words = recorder_words(str(tmp_path / "log"), [program], 4)
+    subprocess.run(words, check=True, timeout=120)
+    recording = read_trace(tmp_path / "log")
+    keys = []
+    for found in (live, recording):
+        assert found.site_key is not None
+        ours = {n: set(found.site_key[found.size == n].tolist()) for n in (1111, 2222, 3333)}
+        assert all(len(sites) == 1 for sites in ours.values())
+        keys.append(ours)
+    assert keys[0] == keys[1]
+
+
+def test_errno_is_the_programs_own(compiled, tmp_path):
+    program = compiled("""
+        for (int k = 0; k < 30000; k++) { errno = 77; free(malloc(k)); if (errno != 77) return 1; }
+    """)
+    played(tmp_path, program)
+
+
+def test_a_damaged_log_is_told_as_such(compiled, tmp_path):
+    log, damaged = tmp_path / "log", tmp_path / "damaged"
+    run(log, threaded(compiled, 2, 300), arena=bounded(5000))
+    whole, random, told = log.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(100):
+        data = bytearray(whole)
+        for at in random.integers(0, 20_000, 30):
+            data[at] = random.integers(256)
+        damaged.write_bytes(bytes(data[: random.integers(len(data))]))
+        told += 1
+        with suppress(LiveLogError):
+            assert read_live(damaged, "run", "program").recording.requests
+            told -= 1
+    assert told > 50
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_half_an_hour_of_threads_and_forks(compiled, tmp_path):
+    main = """
+        for (int k = 0; k < 20000; k++) {
+            pid_t child = fork();
+            if (!child) { for (int n = 0; n < 300; n++) free(malloc(n * 7)); _exit(0); }
+            int how; waitpid(child, &how, 0);
+            if (how) return 1;
+        }
+    """
+    program = threaded(compiled, 8, 400_000_000, main)
+    # Of all that it does the first 500 MB are logged, and it is ended after 30 minutes.
+    before = ("/bin/sh", "-c", 'ulimit -f 1000000; exec timeout 1800 "$@"', "sh")
+    words = [*before, *words_of(tmp_path / "log", program, arena=bounded(200_000))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=2200)
+    assert (done.returncode, done.stderr) == (124, "")
+    assert read_live(tmp_path / "log", "run", "program").recording.requests > 10**6
