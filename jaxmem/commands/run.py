@@ -27,6 +27,7 @@ from jaxmem.settings.verbs import RunSettings
 if TYPE_CHECKING:
     from jaxmem.export.exported import Exported
     from jaxmem.recordings.live_log import LiveFigures, LiveRun
+    from jaxmem.recordings.replay import BytePlayer, ReplayEvents
     from jaxmem.render.live_report import LiveResults, LiveRow
 
 DIFFERENT = 3  # exit status where the live run is not its replay
@@ -58,10 +59,12 @@ def run(settings: RunSettings, command: str) -> int:
         tempfile.TemporaryDirectory(prefix="jaxmem-", ignore_cleanup_errors=True) as temporary,
     ):
         log = Path(temporary, "log")
-        source, kept = c_source(exported), _kept(exported)
-        code = run_to_its_end(
-            checked(allocator_words, str(log), source, kept, arena, words, settings.depth)
-        )
+        source, kept = c_source(exported), kept_of(exported)
+        try:
+            under = allocator_words(str(log), source, kept, arena, words, settings.depth)
+        except UsageError as error:
+            raise UsageError(f"{words[0]} cannot be run under a policy: {error}") from None
+        code = run_to_its_end(under)
         told = f"; it ended with {exit_words(code)}" if code else ""
         found = _read(log, name, shlex.join(settings.program))
         if isinstance(found, str):
@@ -160,7 +163,7 @@ def _units_asked(settings: RunSettings, unit: int, least: int, runs: list[object
     return units
 
 
-def _kept(exported: "Exported") -> int:
+def kept_of(exported: "Exported") -> int:
     """Tells what the table has to keep of holes for a policy."""
     from jaxmem.export.exported import SizeRule
     from jaxmem.native.allocator import BY_ADDRESS, BY_LENGTH, LISTED
@@ -177,6 +180,28 @@ def _kept(exported: "Exported") -> int:
         return BY_LENGTH | LISTED
     by_length = BY_LENGTH if holes & {"best", "worst"} else 0
     return by_length | (BY_ADDRESS if holes - {"best", "worst"} else 0)
+
+
+def events_under(exported: "Exported", run: "LiveRun") -> "ReplayEvents":
+    """Makes the events that `replay` plays under a policy.
+
+    Raises:
+        ValueError: no arena holds what is live at once.
+    """
+    from jaxmem.recordings.profiled_policy import ProfiledPolicy
+    from jaxmem.recordings.replay import events_of
+
+    events = events_of(run.recording, run.unit)
+    policy = exported.policy
+    return policy.foretold(events) if isinstance(policy, ProfiledPolicy) else events
+
+
+def player_of(exported: "Exported") -> "BytePlayer":
+    """Returns what plays events under a policy."""
+    from jaxmem.recordings.hole_scorer import HoleScorer
+
+    policy = exported.policy
+    return policy if isinstance(policy, HoleScorer) else policy.player
 
 
 def _read(log: Path, name: str, program: str) -> "LiveRun | str":
@@ -200,14 +225,14 @@ def _results(
     console: Console,
 ) -> "LiveResults":
     """Plays a run again, and makes the results.json, but for what it was computed with."""
+    from jaxmem.recordings.learning import LITTLE_KNOWN
     from jaxmem.recordings.live_check import differences, replayed
     from jaxmem.recordings.orders import order_of
-    from jaxmem.recordings.profiled_policy import ProfiledPolicy
-    from jaxmem.recordings.replay import events_of
+    from jaxmem.recordings.profile import UNFORETOLD
     from jaxmem.render.live_report import live_verdict
     from jaxmem.render.progress import StagesDisplay
 
-    policy, run, foretold = exported.policy, found, None
+    run = found
     results: LiveResults = {
         "command": command,
         "program": run.recording.about.program,
@@ -227,21 +252,19 @@ def _results(
         "verdict": "",
     }
     try:
-        events = events_of(run.recording, run.unit)
+        events = events_under(exported, run)
     except ValueError as error:
         results["differences"] = [f"it cannot be played again: {error}"]
         results["verdict"] = live_verdict(results)
         return results
-    if isinstance(policy, ProfiledPolicy):
-        events = policy.foretold(events)
-        assert events.foretold is not None
-        foretold = float((events.foretold != 0).mean())
+    if events.foretold is not None:
+        foretold = float((events.foretold != UNFORETOLD).mean())
         results["foretold"] = foretold
         results["notes"].append(
             f"Of the requests {foretold:.1%} are foretold by the runs that the policy is learned "
-            "from" + ("." if foretold >= 0.5 else ": is it of this program?")
+            "from" + ("." if foretold >= LITTLE_KNOWN else ": is it of this program?")
         )
-    players = {exported.name: policy.player if hasattr(policy, "player") else policy}
+    players = {exported.name: player_of(exported)}
     players |= {name: order_of(name) for name in BESIDE if name != exported.name}
     with StagesDisplay(console) as display:
         for name, player in players.items():
@@ -276,8 +299,8 @@ def _notes(run: "LiveRun", arena: Arena) -> list[str]:
         )
     if run.refused:
         notes.append(
-            f"For {run.refused:,} requests the arena could have no memory; they are the C library's "
-            "and no part of this."
+            f"For {run.refused:,} requests the arena could have no memory; they are the C "
+            "library's, and no part of this."
         )
     return notes
 
