@@ -198,14 +198,14 @@ def test_an_arena_for_which_there_is_no_memory_is_told(compiled, tmp_path):
     limited = ("/bin/sh", "-c", 'ulimit -v 600000; exec "$@"', "sh")
     done = run(log, compiled("free(malloc(9));"), before=limited, arena=bounded(1 << 28))
     assert done.returncode == 0
-    with pytest.raises(LiveLogError, match="no memory for the arena .Cannot allocate memory"):
+    with pytest.raises(LiveLogError, match=r"no memory for the arena .Cannot allocate memory"):
         read_live(log, "run", "program")
 
 
 BROKEN = {
     "twice": ("char *p = malloc(50); free(p); free(p);", "free: 0x.* is in memory that is free"),
     "merged": (
-        "char *p = malloc(50), *q = malloc(50), *r = malloc(9); free(p); free(q); free(q); free(r);",
+        "char *p = malloc(50), *q = malloc(50), *r = malloc(9); free(p); free(q); free(q);",
         "free: 0x.* is in memory that is free",
     ),
     "inside": ("char *p = malloc(50); free(p + 16);", "points into a block"),
@@ -292,7 +292,10 @@ def test_call_sites_have_the_keys_that_the_recorder_gives_them(compiled, tmp_pat
         + """
         __attribute__((noinline)) void *one(int n) { void *p = malloc(n); __asm__(""); return p; }
         __attribute__((noinline)) void *two(int n) { void *p = one(n); __asm__(""); return p; }
-        int main(void) { for (int k = 0; k < 9; k++) { two(1111); free(calloc(1, 2222)); } one(3333); }
+        int main(void) {
+            for (int k = 0; k < 9; k++) { two(1111); free(calloc(1, 2222)); }
+            one(3333);
+        }
         """,
         whole=True,
     )
