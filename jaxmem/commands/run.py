@@ -96,15 +96,20 @@ def _asked(settings: RunSettings) -> tuple["Exported", Arena]:
     Raises:
         UsageError: there is no such policy, it cannot play in this arena, or that cannot be sized.
     """
-    from jaxmem.export.exported import SizeRule, read_exported
+    from jaxmem.export.exported import SizeRule, only_in_bytes, read_exported
     from jaxmem.recordings.profiled_policy import ProfiledPolicy
+    from jaxmem.rules import ORDERED, RULES
 
     unit, least = settings.alignment or LEAST_UNIT, bytes_of("least", settings.least)
     threshold = settings.threshold
     if threshold is not None:
         threshold = bytes_of("threshold", threshold) // unit
+    elif settings.policy in ORDERED and RULES[settings.policy].parts_by_size:
+        raise UsageError(
+            f"{settings.policy} needs threshold=BYTES, of the largest block that is small"
+        )
     exported = checked(read_exported, settings.policy, threshold)
-    policy = exported.policy
+    policy = checked(only_in_bytes, exported, "run")
     runs: list[object] = []
     if isinstance(policy, ProfiledPolicy):
         trained = policy.training.get("alignment")
@@ -198,9 +203,10 @@ def events_under(exported: "Exported", run: "LiveRun") -> "ReplayEvents":
 
 def player_of(exported: "Exported") -> "BytePlayer":
     """Returns what plays events under a policy."""
+    from jaxmem.export.exported import only_in_bytes
     from jaxmem.recordings.hole_scorer import HoleScorer
 
-    policy = exported.policy
+    policy = only_in_bytes(exported, "run")
     return policy if isinstance(policy, HoleScorer) else policy.player
 
 

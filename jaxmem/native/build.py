@@ -60,9 +60,7 @@ def compiled(
     Raises:
         UsageError: there is no compiler, or it fails.
     """
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None:
-        raise UsageError("it is compiled on first use, and there is no C compiler: install gcc")
+    compiler = c_compiler()
     source = FOLDER / f"{name}.c"
     # Any of the sources here may include others; few change between two runs.
     sources = {str(file): file.read_text() for file in sorted(FOLDER.rglob("*.[ch]"))}
@@ -76,8 +74,20 @@ def compiled(
             for file, text in beside.items():
                 Path(folder, file).write_text(text)
             found = (f"-I{folder}", f"-I{FOLDER}", f"-I{FOLDER / 'policy'}")
-            _compile_library(compiler, source, library, (*options, *found))
+            compile_library(compiler, source, library, (*options, *found))
     return library
+
+
+def c_compiler() -> str:
+    """Returns the path of the C compiler.
+
+    Raises:
+        UsageError: there is none.
+    """
+    compiler = shutil.which(os.environ.get("CC") or "cc")
+    if compiler is None:
+        raise UsageError("it is compiled on first use, and there is no C compiler: install gcc")
+    return compiler
 
 
 def _unsuited() -> str:
@@ -93,7 +103,8 @@ def _cache() -> Path:
     return Path(home, "jaxmem", "native")
 
 
-def _compile_library(compiler: str, source: Path, library: Path, options: tuple[str, ...]) -> None:
+def compile_library(compiler: str, source: Path, library: Path, options: tuple[str, ...]) -> None:
+    """Makes a shared library; raises as `compiled`."""
     # Renamed when it is whole: two runs at once, or one that is killed, leave nothing half made.
     partial = library.with_suffix(f".{os.getpid()}")
     try:
