@@ -16,7 +16,6 @@ MAGIC, VERSION = b"jaxmem-live\0\0\0\0\0", 1
 HEAD_BYTES, PART_BYTES, EVENT_BYTES = 4096, 2**18, 24
 PLACED, FAILED, FREED, LOST = 1, 2, 3, 4
 MOST_ERROR = 4095  # that the kernel has
-_EVENT = np.dtype([("what", "<u8"), ("key", "<u8"), ("start", "<u4"), ("unused", "<u4")])
 
 
 @dataclass(frozen=True)
@@ -101,17 +100,17 @@ def _events(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     """Returns kind, bytes, key and start of the events in their order, E of each."""
     each = PART_BYTES // EVENT_BYTES
     parts = [
-        np.frombuffer(data, _EVENT, each, begin)
+        np.frombuffer(data, "<u8", 3 * each, begin)
         for begin in range(HEAD_BYTES, len(data) - PART_BYTES + 1, PART_BYTES)
     ]
-    events = np.concatenate(parts) if parts else np.zeros(0, _EVENT)
-    kind = (events["what"] & 255).astype(np.int8)
+    what, key, start = (np.concatenate(parts) if parts else np.zeros(0, np.uint64)).reshape(-1, 3).T
+    kind = (what & np.uint64(255)).astype(np.int8)
     ended = np.flatnonzero(kind == 0)
-    events, kind = (of[: ended[0]] if ended.size else of for of in (events, kind))
-    if kind.size and kind.max() > LOST:
+    many = ended[0] if ended.size else kind.size
+    kind, size = kind[:many], (what[:many] >> np.uint64(8)).astype(np.int64)
+    if kind.size and (kind.min() < 0 or kind.max() > LOST):
         raise LiveLogError("its log is damaged: it has an event of no kind")
-    start = events["start"].astype(np.int64)
-    return kind, (events["what"] >> np.uint64(8)).astype(np.int64), events["key"], start
+    return kind, size, key[:many], (start[:many] & np.uint64(2**32 - 1)).astype(np.int64)
 
 
 def _sites(key: np.ndarray) -> tuple[np.ndarray | None, CallSites | None]:
