@@ -6,19 +6,21 @@ prints has to be what it prints without us, and every placement and figure the r
 times longer runs, in turns, by the C library's malloc, by ours under best-fit, and by those
 allocators of the distribution that are here. Its options are the fields of `Options`, as
 `programs=[perl] torch=PYTHON libraries=DIR out=DIR`: PyTorch is run by an interpreter that has it.
+What is in `out` already is not done again.
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from allocator_tables import BOUND, GROWING, LIBRARY, OURS, Cost, Equal, table
@@ -114,8 +116,9 @@ PROGRAMS = {
         {"seed": 1, "steps": 12, "batch": 32},
         least=32 * 1024,
     ),
+    # More than a million requests, in an arena that grows.
+    "sqlite3, long": Studied("sqlite", {"seed": 1, "rows": 80_000}, (), {}),
 }
-MILLION = ("sqlite3", {"seed": 1, "rows": 20_000})  # a run of more than a million requests
 
 
 @dataclass
@@ -124,10 +127,18 @@ class Options:
 
     programs: list[str] = field(default_factory=lambda: list(PROGRAMS))
     rounds: int = 3  # of timing, of which the median counts; 0: none
-    million: bool = True  # whether a run of more than a million requests is played
     torch: str = ""  # an interpreter that has PyTorch; "": without it
     libraries: str = "/usr/lib/x86_64-linux-gnu"  # a folder of other allocators
     out: str = "experiments/results/allocator"
+
+    @property
+    def studied(self) -> dict[str, Studied]:
+        """Those of the programs that can be run."""
+        return {
+            name: PROGRAMS[name]
+            for name in self.programs
+            if PROGRAMS[name].family != "torch" or self.torch
+        }
 
 
 class Program(NamedTuple):
@@ -156,36 +167,27 @@ class Program(NamedTuple):
 
 
 def main() -> None:
-    """Runs everything, prints the table, writes results.json and table.md."""
+    """Runs everything that is not there yet, prints the table, writes results.json and table.md."""
     options = _options(sys.argv[1:])
     out = Path(options.out).absolute()
-    out.mkdir(parents=True, exist_ok=True)
+    (out / "rows").mkdir(parents=True, exist_ok=True)
     sys.path.append(str(TRACES))
     os.chdir(TRACES)
-    equal: list[Equal] = []
-    costs: list[Cost] = []
-    load = [os.getloadavg()[0]]
+    played, timed = [], []
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        programs = [
-            Program(name, PROGRAMS[name], options.torch, folder)
-            for name in options.programs
-            if PROGRAMS[name].family != "torch" or options.torch
-        ]
-        for program in programs:
-            equal += track(list(_equals(program)), program.name)
-        if options.million:
-            name, settings = MILLION
-            program = Program(name, PROGRAMS[name], "", folder)
-            equal.append(_equal(program, settings, read_exported("best"), "best", 0, GROWING))
-        if options.rounds:
-            costs = _costs(programs, options)
-    load.append(os.getloadavg()[0])
+        for name, studied in options.studied.items():
+            program = Program(name, studied, options.torch, Path(temporary))
+            played += _once(out, name, lambda program=program: _equals(program))
+            if options.rounds and studied.timed:
+                timed += _once(
+                    out, f"{name} timed", lambda program=program: _costs(program, options)
+                )
+    equal = [Equal(**row) for row in played]
+    costs = [Cost(**row) for row in timed]
     results = {
         "command": " ".join(["python experiments/allocator_study.py", *sys.argv[1:]]),
-        "options": {**asdict(options), "torch": bool(options.torch), "libraries": ""},
+        "options": {"programs": list(options.studied), "rounds": options.rounds},
         **provenance(),
-        "load": load,  # processes that wanted a core before and after it
         "equal": [asdict(row) for row in equal],
         "costs": [asdict(row) for row in costs],
     }
@@ -196,6 +198,17 @@ def main() -> None:
     console.print(f"{out}: results.json, table.md")
     if not all(row.same_output and not row.differences for row in equal):
         raise SystemExit(3)
+
+
+def _once(
+    out: Path, name: str, make: Callable[[], Iterable[Equal] | Iterable[Cost]]
+) -> list[dict[str, Any]]:
+    """Returns the rows of a part of the study, which is done where its file is not there yet."""
+    file = out / "rows" / f"{re.sub('[^a-zA-Z0-9]+', '-', name)}.json"
+    if not file.exists():
+        rows = [asdict(row) for row in track(make(), name)]
+        file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _options(words: Sequence[str]) -> Options:
@@ -222,6 +235,9 @@ def _environment() -> dict[str, str]:
 def _equals(program: Program) -> Iterator[Equal]:
     """Plays a program under each policy, in arenas that grow and that are bounded."""
     studied = program.studied
+    if not studied.other:
+        yield _equal(program, studied.played, read_exported("best"), "best", 0, GROWING)
+        return
     first = _live(program, studied.played, read_exported("best"), 0, 0)
     units = -(-first.recording.size // first.unit)
     threshold = int(np.percentile(units, LARGE))
@@ -305,29 +321,30 @@ def _equal(
     )
 
 
-def _costs(programs: Sequence[Program], options: Options) -> list[Cost]:
-    """Times each program by each allocator, in turns."""
+def _costs(program: Program, options: Options) -> list[Cost]:
+    """Times a program by each allocator, in turns."""
     libraries = {
         name: Path(options.libraries, file)
         for name, file in OTHERS.items()
         if Path(options.libraries, file).exists()
     }
-    kinds = (LIBRARY, OURS, *libraries)
-    found: dict[tuple[str, str], list[tuple[float, int]]] = {}
-    turns = [(p, kind) for _ in range(options.rounds) for p in programs for kind in kinds]
-    commands = {program.name: program.words(program.studied.timed) for program in programs}
-    for program, kind in track(turns, "timing"):
-        words = commands[program.name]
-        if kind == OURS:
-            best, log = read_exported("best"), program.folder / "log"
-            arena = Arena(0, 16, program.studied.least)
-            words = allocator_words(str(log), c_source(best), kept_of(best), arena, words, 0)
-        elif kind != LIBRARY:
-            words = ["/usr/bin/env", f"LD_PRELOAD={libraries[kind]}", *words]
-        found.setdefault((program.name, kind), []).append(_used(words))
+    best, log = read_exported("best"), program.folder / "log"
+    arena = Arena(0, 16, program.studied.least)
+    plain = program.words(program.studied.timed)
+    words = {
+        LIBRARY: plain,
+        OURS: allocator_words(str(log), c_source(best), kept_of(best), arena, plain, 0),
+        **{
+            kind: ["/usr/bin/env", f"LD_PRELOAD={path}", *plain] for kind, path in libraries.items()
+        },
+    }
+    turns = [kind for _ in range(options.rounds) for kind in words]
+    found = {kind: [] for kind in words}
+    for kind in track(turns, f"timing {program.name}"):
+        found[kind].append(_used(words[kind]))
     return [
-        Cost(name, kind, [cpu for cpu, _ in used], [size for _, size in used])
-        for (name, kind), used in found.items()
+        Cost(program.name, kind, [cpu for cpu, _ in used], [size for _, size in used])
+        for kind, used in found.items()
     ]
 
 

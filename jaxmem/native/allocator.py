@@ -9,7 +9,7 @@ from jaxmem.native.preload import preloaded_words
 
 BY_LENGTH, BY_ADDRESS, LISTED = 1, 2, 4  # what the table keeps of holes, as table.h has it
 _POLICY = "jaxmem_policy.c"  # which allocator.c includes
-_OPTIONS = ("-O3", "-fno-math-errno")
+_OPTIONS = ("-fno-math-errno",)
 
 
 @dataclass(frozen=True)

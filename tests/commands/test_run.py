@@ -93,7 +93,7 @@ def test_a_program_runs_and_every_placement_is_the_simulators(program, capfd, mo
 
 
 def test_a_rule_learned_from_a_run_places_another_and_failures_are_counted(program, capfd):
-    assert main(["run", "first", "out=earlier", "--", program]) == 0
+    assert main(["run", "best", "out=earlier", "--", program]) == 0
     earlier = read_trace("earlier/recording.npz")
     rule = RuleNumbers(long=30, parts=64, fits=(1, 0, 3, 2))
     training = {"alignment": 64, "runs": [{"run": "1", "peak_live": earlier.peak_live}]}
@@ -113,7 +113,7 @@ def test_a_rule_learned_from_a_run_places_another_and_failures_are_counted(progr
 
 def test_the_scorer_of_the_package_places_a_program(program):
     words = ["arena=1.1", "recording=earlier/recording.npz", "alignment=256"]
-    assert main(["run", "first", "out=earlier", "--", program]) == 0
+    assert main(["run", "best", "out=earlier", "--", program]) == 0
     assert main(["run", "learned", *words, "out=out", "--", program]) == 0
     found = results()
     assert (found["unit"], found["requests"], found["differences"]) == (256, 400, [])
