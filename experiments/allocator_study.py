@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import chdir
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -172,9 +173,8 @@ def main() -> None:
     out = Path(options.out).absolute()
     (out / "rows").mkdir(parents=True, exist_ok=True)
     sys.path.append(str(TRACES))
-    os.chdir(TRACES)
     played, timed = [], []
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, chdir(TRACES):
         for name, studied in options.studied.items():
             program = Program(name, studied, options.torch, Path(temporary))
             played += _once(out, name, lambda program=program: _equals(program))
