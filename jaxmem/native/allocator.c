@@ -74,8 +74,8 @@ static struct {
     char path[PATH_MOST];
     char program[PATH_MAX];
     struct live_head *head;
-    struct live_event *part; /* of the log that is written */
-    uint32_t part_at;
+    _Atomic uint64_t *part; /* of the log that is written */
+    uint32_t part_at, words; /* words in it; of an event */
     uint64_t log_bytes;
     struct cached *rules;
     struct site *sites;
@@ -238,14 +238,25 @@ static bool new_part(void)
     return live.part != NULL;
 }
 
+static inline void write_words(uint64_t what, uint64_t key)
+{
+    if (!logging() || (UNLIKELY(live.part_at == LOG_PART / 8) && !new_part()))
+        return;
+    _Atomic uint64_t *event = live.part + live.part_at;
+    live.part_at += live.words;
+    if (live.words > 1)
+        atomic_store_explicit(event + 1, key, memory_order_relaxed);
+    atomic_store_explicit(event, what, memory_order_release);
+}
+
 static inline void write_event(uint64_t kind, uint64_t bytes, uint64_t key, uint32_t start)
 {
-    if (!logging() || (UNLIKELY(live.part_at == EVENTS_A_PART) && !new_part()))
-        return;
-    struct live_event *event = live.part + live.part_at++;
-    event->key = key;
-    event->start = start;
-    atomic_store_explicit(&event->what, bytes << 8 | kind, memory_order_release);
+    uint64_t most = ((uint64_t)1 << SIZE_BITS) - 1;
+    if (UNLIKELY(bytes >= most)) {
+        write_words(LARGE | bytes << 3, 0);
+        bytes = most;
+    }
+    write_words(kind | (uint64_t)(start & 0x7fffffff) << 3 | bytes << 34, key);
 }
 
 /* Begins the log of this process; false: this one is not to be played. */
@@ -265,9 +276,8 @@ static bool begin_log(void)
     if (!live.head)
         return false;
     live.log_bytes = LOG_PAGE;
-    live.part_at = EVENTS_A_PART;
+    live.part_at = LOG_PART / 8;
     live.head->version = LIVE_VERSION;
-    live.head->process = (uint64_t)getpid();
     live.head->tick[0] = __rdtsc();
     live.head->ns[0] = nanoseconds();
     memcpy(live.head->magic, "jaxmem-live", 12);
@@ -321,6 +331,8 @@ static bool begin_policy(void)
     live.depth = live.depth > MOST_DEPTH ? MOST_DEPTH : live.depth;
     if (!find_object)
         live.depth = live.depth > 1;
+    live.words = live.depth ? 2 : 1;
+    live.head->words = live.words;
     struct jaxmem_kind *kinds = NULL;
     if (jaxmem_policy_needs & JAXMEM_NEEDS_HISTORY && !(kinds = zeros(KINDS * sizeof *kinds)))
         return false;
@@ -618,7 +630,7 @@ static void *elsewhere(void *block, const struct failed_request *failed)
         atomic_fetch_add(&lost_blocks, 1);
     } else { /* it ends at once, as far as the policy knows */
         jaxmem_freed(&live.policy, failed->block);
-        write_event(LOST, 0, failed->request, NOWHERE);
+        write_words(LOST | failed->request << 3, 0);
     }
     unlocked(taken);
     return block;
@@ -632,7 +644,7 @@ static void lost_no_more(const void *address)
     if (kept_no_more((uintptr_t)address, &found)) {
         atomic_fetch_sub(&lost_blocks, 1);
         jaxmem_freed(&live.policy, found.block);
-        write_event(LOST, 0, found.request, NOWHERE);
+        write_words(LOST | found.request << 3, 0);
     }
     unlocked(taken);
 }

@@ -13,8 +13,8 @@ from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.sites import UNKNOWN_KEY, CallSites
 
 MAGIC, VERSION = b"jaxmem-live\0\0\0\0\0", 1
-HEAD_BYTES, PART_BYTES, EVENT_BYTES = 4096, 2**18, 24
-PLACED, FAILED, FREED, LOST = 1, 2, 3, 4
+HEAD_BYTES, PART_BYTES = 4096, 2**18
+PLACED, FAILED, FREED, LOST, LARGE = 1, 2, 3, 4, 5
 MOST_ERROR = 4095  # that the kernel has
 
 
@@ -62,14 +62,14 @@ def read_live(path: Path, name: str, program: str) -> LiveRun:
     version, unit = unpack_from("<2I", data, 16)
     if version != VERSION:
         raise LiveLogError(f"its log is of version {version}; this jaxmem reads {VERSION}")
-    _, stopped, no_arena, own_malloc, peak, high, failed, failed_bytes, refused, *clock = (
+    words, stopped, no_arena, own_malloc, peak, high, failed, failed_bytes, refused, *clock = (
         unpack_from("<16Q", data, 24)
     )
-    if max(stopped, no_arena) > MOST_ERROR or unit.bit_count() != 1:
+    if max(stopped, no_arena) > MOST_ERROR or unit.bit_count() != 1 or words > 2:
         raise LiveLogError("its log is damaged: its figures cannot be")
     if no_arena:
         raise LiveLogError(f"there was no memory for the arena ({os.strerror(no_arena)})")
-    kind, size, key, start = _events(data)
+    kind, size, key, start = _events(data, max(words, 1))
     if not (kind <= FAILED).any():
         raise LiveLogError(
             "the program brings a malloc of its own, which is called in place of ours"
@@ -96,21 +96,26 @@ def read_live(path: Path, name: str, program: str) -> LiveRun:
     )
 
 
-def _events(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Returns kind, bytes, key and start of the events in their order, E of each."""
-    each = PART_BYTES // EVENT_BYTES
+def _events(data: bytes, words: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns kind, bytes, key (of a LOST block its request) and start of the events, E of each."""
     parts = [
-        np.frombuffer(data, "<u8", 3 * each, begin)
+        np.frombuffer(data, "<u8", PART_BYTES // 8, begin)
         for begin in range(HEAD_BYTES, len(data) - PART_BYTES + 1, PART_BYTES)
     ]
-    what, key, start = (np.concatenate(parts) if parts else np.zeros(0, np.uint64)).reshape(-1, 3).T
-    kind = (what & np.uint64(255)).astype(np.int8)
+    events = (np.concatenate(parts) if parts else np.zeros(0, np.uint64)).reshape(-1, words)
+    kind = (events[:, 0] & np.uint64(7)).astype(np.int8)
     ended = np.flatnonzero(kind == 0)
-    many = ended[0] if ended.size else kind.size
-    kind, size = kind[:many], (what[:many] >> np.uint64(8)).astype(np.int64)
-    if kind.size and (kind.min() < 0 or kind.max() > LOST):
+    events = events[: ended[0] if ended.size else kind.size]
+    kind, rest = kind[: len(events)], events[:, 0] >> np.uint64(3)
+    if kind.size and (kind.max() > LARGE or kind[-1] == LARGE):
         raise LiveLogError("its log is damaged: it has an event of no kind")
-    return kind, size, key[:many], (start[:many] & np.uint64(2**32 - 1)).astype(np.int64)
+    size = (rest >> np.uint64(31)).astype(np.int64)
+    large = np.flatnonzero(kind == LARGE)
+    size[large + 1] = rest[large].astype(np.int64)
+    key = np.where(kind == LOST, rest, events[:, 1] if words > 1 else np.uint64(UNKNOWN_KEY))
+    start = (rest & np.uint64(2**31 - 1)).astype(np.int64)
+    kept = kind != LARGE
+    return kind[kept], size[kept], key[kept], start[kept]
 
 
 def _sites(key: np.ndarray) -> tuple[np.ndarray | None, CallSites | None]:

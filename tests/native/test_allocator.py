@@ -102,6 +102,11 @@ def test_every_function_of_malloc_is_placed_as_the_simulator_has_it(compiled, tm
     assert found.refused == 1
 
 
+def test_blocks_of_gigabytes_are_logged_whole(compiled, tmp_path):
+    found = played(tmp_path, compiled("free(malloc(3ul << 30)); free(malloc((1 << 30) - 1));"))
+    assert found.recording.size.tolist() == [3 << 30, (1 << 30) - 1]
+
+
 RANDOM_CALLS = """
 struct held { unsigned char *at; size_t size; unsigned char mark; };
 static int whole(struct held *h) {
