@@ -235,18 +235,19 @@ def _environment() -> dict[str, str]:
 def _equals(program: Program) -> Iterator[Equal]:
     """Plays a program under each policy, in arenas that grow and that are bounded."""
     studied = program.studied
+    plain = _printed(program.words(studied.played))
     if not studied.other:
-        yield _equal(program, studied.played, read_exported("best"), "best", 0, GROWING)
+        yield _equal(program, plain, read_exported("best"), "best", 0, GROWING)
         return
     first = _live(program, studied.played, read_exported("best"), 0, 0)
     units = -(-first.recording.size // first.unit)
     threshold = int(np.percentile(units, LARGE))
     cells = round(BOUND * first.figures.peak_live)
     for name in GROWN:
-        yield _equal(program, studied.played, _policy(program, name, threshold), name, 0, GROWING)
+        yield _equal(program, plain, _policy(program, name, threshold), name, 0, GROWING)
     for name in BOUNDED:
         policy = _policy(program, name, threshold)
-        yield _equal(program, studied.played, policy, name, cells, f"{BOUND:g} x peak")
+        yield _equal(program, plain, policy, name, cells, f"{BOUND:g} x peak")
 
 
 def _policy(program: Program, name: str, threshold: int) -> Exported:
@@ -300,11 +301,11 @@ def _printed(words: Sequence[str]) -> bytes:
 
 
 def _equal(
-    program: Program, settings: Settings, policy: Exported, name: str, cells: int, arena: str
+    program: Program, plain: bytes, policy: Exported, name: str, cells: int, arena: str
 ) -> Equal:
-    """Plays a program under a policy, and plays that again."""
-    plain = _printed(program.words(settings))
-    printed, run = _run(program, settings, policy, cells, DEPTH if name == "class rule" else 0)
+    """Plays a program under a policy, and that again; `plain` is what it prints without us."""
+    depth = DEPTH if name == "class rule" else 0
+    printed, run = _run(program, program.studied.played, policy, cells, depth)
     again = replayed(events_under(policy, run), cells, player_of(policy), lambda share: None)
     figures = run.figures
     return Equal(
