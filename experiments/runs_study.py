@@ -26,7 +26,7 @@ from jaxmem.recordings import Recording, alignment_of
 from jaxmem.recordings.class_rule import CLASS_FITS, RuleNumbers, class_rule
 from jaxmem.recordings.families import Split, family, family_names, splits
 from jaxmem.recordings.headroom import SMALL_SHARE, units_needed
-from jaxmem.recordings.learning import learn_from_runs
+from jaxmem.recordings.learning import BEST_FIT, CLASS_RULE, learn_from_runs
 from jaxmem.recordings.offline_packing import offline_packing
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.profile import profile_of
@@ -182,7 +182,7 @@ def _learned(place: Place) -> Row:
         seconds = time.time() - began
         sized = [_by_size(events_of(run, alignment)) for run in learn]
         two_ended = find_rule(sized, config, report, TWO_ENDED)
-    found = replace(learned.policy, rule=learned.found)
+    found = learned.tried.get(CLASS_RULE, learned.tried[BEST_FIT])
     row: Row = {"seconds": seconds}
     for number, events in test_events(place).items():
         for name, played, rule in (
@@ -191,7 +191,7 @@ def _learned(place: Place) -> Row:
             ("learned", learned.policy.foretold(events), learned.policy.rule),
         ):
             row[f"{name}-{number}"] = units_needed(played, class_rule(rule)) / events.peak_live
-    for name, rule in (("class_rule", learned.found), ("learned", learned.policy.rule)):
+    for name, rule in (("class_rule", found.rule), ("learned", learned.policy.rule)):
         row |= {f"{name} long": rule.long, f"{name} parts": rule.parts}
         row |= {f"{name} fit {kind}": fit for kind, fit in enumerate(rule.fits)}
     return row

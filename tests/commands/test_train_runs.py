@@ -37,7 +37,10 @@ def learned_from(folder, *words: str, paths: str = "1.npz,2.npz,3.npz") -> dict:
 def test_a_policy_is_learned_and_its_run_folder_plays_the_next_run(folder, capsys):
     results = learned_from(folder)
     assert [row["held_out"] for row in results["runs"]] == [False, False, True]
-    assert all(row["learned"] < 1.05 < 1.2 < row["best"] for row in results["runs"])
+    assert all(
+        row["needed"]["class rule"] < 1.05 < 1.2 < row["needed"]["best-fit"]
+        for row in results["runs"]
+    )
     assert all(row["foretold"] == 1 for row in results["runs"])
     assert results["notes"] == []
     heard = capsys.readouterr().out
@@ -70,7 +73,8 @@ def test_how_many_are_held_out_can_be_said_and_two_runs_hold_none(folder):
 def test_where_nothing_is_to_be_gained_the_policy_is_best_fit(folder):
     results = learned_from(folder, "learner.nothing_to_gain=2")
     assert load_byte_policy("mine").rule == BEST_FIT_RULE
-    assert all(row["learned"] == row["best"] for row in results["runs"])
+    assert results["chosen"] == "best-fit"
+    assert all(list(row["needed"]) == ["best-fit"] for row in results["runs"])
     assert "and the policy is best-fit: nothing on the runs learned from" in results["verdict"]
 
 
@@ -91,7 +95,7 @@ def odd(folder, name: str, run: Recording) -> str:
 def test_runs_of_one_request_each_need_what_is_live(folder):
     one = Recording("one", np.array([64]), np.array([1]))
     results = learned_from(folder, paths=f"{odd(folder, 'a', one)},{odd(folder, 'b', one)}")
-    assert [(row["learned"], row["best"]) for row in results["runs"]] == [(1, 1), (1, 1)]
+    assert [row["needed"] for row in results["runs"]] == [{"best-fit": 1}, {"best-fit": 1}]
     assert any(note.startswith("Two runs are the same") for note in results["notes"])
 
 
@@ -106,7 +110,8 @@ def test_runs_of_other_programs_are_told_and_what_is_new_goes_by_best_fit(folder
     other = replace(run, name="other", call_sites=CallSites(SITES.key + np.uint64(100)))
     results = learned_from(folder, paths=f"1.npz,2.npz,{odd(folder, 'c', other)}")
     assert [row["foretold"] for row in results["runs"]] == [1, 1, 0]
-    assert results["runs"][2]["learned"] == results["runs"][2]["best"]
+    needed = results["runs"][2]["needed"]
+    assert needed["class rule"] == needed["best-fit"]
     (note,) = results["notes"]
     assert note.startswith("Of the requests of other only 0% are foretold by the others: are these")
     assert load_byte_policy("mine").rule == BEST_FIT_RULE

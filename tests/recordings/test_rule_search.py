@@ -10,7 +10,7 @@ from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, RuleNumbers, class_rule
 from jaxmem.recordings.headroom import units_needed
-from jaxmem.recordings.learning import learn_from_runs
+from jaxmem.recordings.learning import CLASS_RULE, learn_from_runs
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.replay import events_of, replay
@@ -139,11 +139,12 @@ def test_the_rule_is_chosen_on_the_runs_held_out(monkeypatch):
     runs = [mixed_run(seed) for seed in (1, 2, 3)]
     monkeypatch.setattr("jaxmem.recordings.rule_search.all_rules", lambda: RULES)
     learned = learn_from_runs(runs, 1, 1, CONFIG)
-    assert learned.policy.rule == learned.found == APART
-    assert learned.why.startswith("it needs least on the runs learned from, and less")
-    assert len(learned.needed) == 2
+    assert learned.chosen == CLASS_RULE
+    assert learned.policy.rule == APART
+    assert learned.why.startswith("it needs less than best-fit on the runs learned from")
+    assert len(learned.needed) == 3
     assert learned.known.tolist() == [1, 1, 1]
-    ((needs, best_fit_needs),) = learned.held_out
+    best_fit_needs, needs = learned.needed[2].values()
     events = events_of(runs[2], 1)
     assert best_fit_needs * events.peak_live == units_needed(events, order_of("best"))
     told = replace(events, foretold=profile_of(runs[:2]).foretold(runs[2]))
@@ -158,8 +159,8 @@ def test_a_rule_that_gains_nothing_on_the_run_held_out_gives_way_to_best_fit(mon
     size, site = np.full(200, 10), np.zeros(200, np.int32)
     easy = Recording("easy", size, np.full(200, 9), site, call_sites=SITES)
     learned = learn_from_runs([mixed_run(1), mixed_run(2), easy], 1, 1, CONFIG)
-    assert learned.found == APART
-    ((needs, best_fit_needs),) = learned.held_out
+    assert learned.tried[CLASS_RULE].rule == APART
+    best_fit_needs, needs = learned.needed[2].values()
     assert needs >= best_fit_needs == 1
     assert learned.policy.rule == BEST_FIT_RULE
     assert learned.why == "what did better on the runs learned from does not on those held out"
