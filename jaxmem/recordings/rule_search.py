@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.recordings.byte_play import first_around
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, RuleNumbers, all_rules, class_rules
 from jaxmem.recordings.headroom import smallest_served, units_needed
 from jaxmem.recordings.orders import order_of
@@ -33,7 +34,6 @@ from jaxmem.settings.learner import RuleSearchConfig
 ReportStage = Callable[[str], None]
 SLOTS_STEP = 32
 LAST = 3  # rules that play long runs whole
-BEFORE_THE_PEAK = 0.75  # of what is played of a long run, that comes before the tightest moment
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,7 @@ def around_the_peak(events: ReplayEvents, requests: int) -> ReplayEvents:
     run = events.recording
     if run.requests <= requests:
         return events
-    first = int(np.argmax(events.live)) - int(BEFORE_THE_PEAK * requests)
-    first = min(max(first, 0), run.requests - requests)
+    first = first_around(int(np.argmax(events.live)), run.requests, requests)
     cut, _ = window(run, first, requests, full=True)
     kept = np.concatenate([live_at(run, first), np.arange(first, first + requests)])
     foretold = None if events.foretold is None else events.foretold[kept]
