@@ -2,8 +2,8 @@
 
 Every rule there is plays the runs, each foretold by the profile of the others, in a few tight
 arenas; those that come far play in more (successive halving), and the arenas that the best ones
-need are found by bisection. Of long runs only what is around the tightest moment is played, but by
-the last few rules.
+need are found by bisection. Of runs that are long or leave many holes only what is around the
+tightest moment is played, but by the last few rules.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,9 @@ from jaxmem.settings.learner import RuleSearchConfig
 
 ReportStage = Callable[[str], None]
 SLOTS_STEP = 32
-LAST = 3  # rules that play long runs whole
+LAST = 3  # rules that play whole what others play a part of
+LEAST_REQUESTS = 500  # of such a part
+BATCH_SLOTS = 128  # of an arena, up to which `batch` arenas are played side by side
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,14 @@ def find_rule(
     )
     if by_best_fit.max() <= config.nothing_to_gain:
         return FoundRule(BEST_FIT_RULE, by_best_fit, by_best_fit, [])
-    slots = min(config.most_slots, max(map(_slots_of_run, streams)))
-    parts = [around_the_peak(events, config.most_requests) for events in streams]
+    whole_slots = min(config.most_slots, max(map(_slots_of_run, streams)))
+    parts = [_ranked_part(events, config) for events in streams]
+    slots = min(config.most_slots, max(map(_slots_of_run, parts)))
     found = _finalists(all_rules() if rules is None else rules, parts, slots, config, report)
     if any(part is not whole for part, whole in zip(parts, streams, strict=True)):
         mean = _geometric_mean(arenas_needed(found, parts, slots, config, report))
         found = _of_largest_score(found, -mean, LAST)
-    needed = arenas_needed(found, streams, slots, config, report)
+    needed = arenas_needed(found, streams, whole_slots, config, report)
     mean = _geometric_mean(needed)
     ranked = [(float(mean[at]), found[at]) for at in np.argsort(mean, kind="stable")]
     rule = ranked[0][1]
@@ -112,6 +115,16 @@ def around_the_peak(events: ReplayEvents, requests: int) -> ReplayEvents:
     kept = np.concatenate([live_at(run, first), np.arange(first, first + requests)])
     foretold = None if events.foretold is None else events.foretold[kept]
     return replace(events_of(cut, events.alignment), foretold=foretold)
+
+
+def _ranked_part(events: ReplayEvents, config: RuleSearchConfig) -> ReplayEvents:
+    """Cuts out what rules are ranked by: few enough requests, and few enough holes."""
+    requests = min(config.most_requests, events.recording.requests)
+    part = around_the_peak(events, requests)
+    while requests >= 2 * LEAST_REQUESTS and _slots_of_run(part) > config.ranked_slots:
+        requests //= 2
+        part = around_the_peak(events, requests)
+    return part
 
 
 def _finalists(
@@ -204,7 +217,9 @@ def _served_shares(
     report: Callable[[float], None] = lambda done: None,
 ) -> np.ndarray:
     """Plays the rules, some at a time: the share of events served, 1 for all: float64[P, D, C]."""
-    turns = -(-len(rules) * cells.shape[-1] // batch)
+    # Wider arenas would leave the cache.
+    abreast = max(1, batch * BATCH_SLOTS // max(slots, BATCH_SLOTS))
+    turns = -(-len(rules) * cells.shape[-1] // abreast)
     at_once = -(-len(rules) // turns)
     events = chunks.frees.shape[-1]
     found = []

@@ -334,4 +334,5 @@ class RuleSearchConfig(Settings):
         float, Limit("a number above 0, at most 0.1", lambda share: 0.0 < share <= 0.1)
     ] = 0.0005  # of the arena needed, in peak live
     most_slots: Annotated[int, whole(2, 2**16)] = 512  # holes; one more counts as a failure
-    batch: Annotated[int, whole(1, 2**20)] = 128  # arenas side by side
+    ranked_slots: Annotated[int, whole(2, 2**16)] = 192  # of what is played to rank rules
+    batch: Annotated[int, whole(1, 2**20)] = 128  # arenas of up to 128 holes side by side
