@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from jaxmem.commands import checked, tell_where, terminal
-from jaxmem.commands.byte_policies import check_byte_policies, played_in_bytes
+from jaxmem.commands.byte_policies import check_byte_policies
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.recordings import load_library, read_trace
-from jaxmem.recordings.byte_play import play_in_bytes
+from jaxmem.recordings.byte_play import events_in_bytes, play_in_bytes
 from jaxmem.render.byte_play import (
     byte_frames,
     byte_markdown,
@@ -36,9 +36,8 @@ def run(settings: RenderSettings, command: str, by: str) -> int:
         if workload.path is not None
         else checked(load_library, workload.name or "")
     )
-    events, notes = played_in_bytes(found, None)
+    events, notes = checked(events_in_bytes, found, None)
     with checked(RunFolder, "render", found.name, settings.out, settings.overwrite) as folder:
-        folder.write_config(settings.plain(), command)
         with StagesDisplay(console) as display:
             played = checked(play_in_bytes, events, policies, workload.slack, display.report)
         results = byte_results(played, events.alignment, command, notes)
@@ -54,6 +53,7 @@ def run(settings: RenderSettings, command: str, by: str) -> int:
             if settings.mp4:
                 checked(save_mp4, folder.file("race.mp4"), frames, settings.seconds)
                 made.append("race.mp4")
+        folder.write_config(settings.plain(), command)
         folder.write_table(byte_markdown(results))
         folder.write_results({**results, **provenance()})
     tell_where(console, folder.path, f"results.json, table.md, {', '.join(made)}")

@@ -5,11 +5,12 @@ from typing import Any
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.commands import checked, tell_where, terminal
-from jaxmem.commands.byte_policies import check_byte_policies, played_in_bytes
+from jaxmem.commands.byte_policies import check_byte_policies
 from jaxmem.commands.shadowed import tell_shadowed
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.recordings import Recording, read_trace
+from jaxmem.recordings.byte_play import events_in_bytes
 from jaxmem.recordings.caching_allocator import reserved_by_rules
 from jaxmem.recordings.explained import explained, explained_by, explained_by_size, known_sites
 from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA
@@ -31,7 +32,7 @@ def run(settings: TraceInfoSettings, command: str) -> int:
     tell_shadowed(console, settings.policies)
     policies = check_byte_policies(settings.policies)
     recording, earlier = _recordings(settings)
-    events, notes = played_in_bytes(recording, settings.alignment)
+    events, notes = checked(events_in_bytes, recording, settings.alignment)
     out, overwrite = settings.out, settings.overwrite
     with checked(RunFolder, "trace-info", recording.name, out, overwrite) as folder:
         with StagesDisplay(console) as display:

@@ -6,10 +6,18 @@ from functools import cached_property
 
 import numpy as np
 
-from jaxmem.recordings.headroom import units_needed
+from jaxmem.recordings import alignment_of
+from jaxmem.recordings.headroom import check_room, units_needed
 from jaxmem.recordings.policy_file import byte_player, titled_policies
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.replay import MOST_UNITS, ReplayEvents, replay
+from jaxmem.recordings.replay import (
+    MOST_UNITS,
+    ReplayEvents,
+    events_of,
+    least_alignment,
+    replay,
+)
+from jaxmem.settings.verbs import MOST_ALIGNMENT
 
 BEFORE_THE_PEAK = 0.75  # of a part of a recording, that comes before its tightest moment
 
@@ -37,6 +45,33 @@ class BytePlay:
             }
             for name, start in self.starts.items()
         }
+
+
+def events_in_bytes(recording: Recording, alignment: int | None) -> tuple[ReplayEvents, list[str]]:
+    """Returns the events of a recording, and what is to be said of the units it is played in.
+
+    Args:
+        alignment: bytes in a unit; None: that of its source, or the next that it can be played in.
+
+    Raises:
+        ValueError: no arena holds so many units.
+    """
+    if alignment is not None:
+        events = events_of(recording, alignment)
+        check_room(events)
+        return events, []
+    usual = alignment_of(recording)
+    least = least_alignment(recording, usual)
+    if least > MOST_ALIGNMENT:
+        raise ValueError(
+            f"{recording.name} has {recording.peak_live:,} bytes live at once; in units of at most "
+            f"{MOST_ALIGNMENT:,} bytes it cannot be played"
+        )
+    notes = [
+        f"Played in units of {least:,} bytes: in units of {usual:,}, which are usual for such "
+        "recordings, there are more than an arena holds."
+    ]
+    return events_of(recording, least), notes if least > usual else []
 
 
 def play_in_bytes(

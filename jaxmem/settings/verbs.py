@@ -363,3 +363,4 @@ class DemoSettings(Settings):
     ] = "localhost"
     port: Annotated[int, whole(1, 65_535)] = 8501
     upload: Annotated[int, whole(1, 200)] = 16  # MB
+    policies: Names = ()  # saved ones, that visitors may choose

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from program_runs import SITES, mixed_run
+from program_runs import APART, SITES, mixed_run
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
@@ -23,8 +23,7 @@ from jaxmem.recordings.rule_search import (
 from jaxmem.settings.learner import RuleSearchConfig
 
 FIRST, LAST, BEST, BEST_HIGH = range(4)
-# Long-lived blocks away from short-lived ones, and next to it rules that part by size alone.
-APART = RuleNumbers(30, 16, (FIRST, FIRST, LAST, LAST))
+# That rule, and next to it some that part by size alone.
 RULES = [
     APART,
     *(RuleNumbers(30, parts, (FIRST, LAST, FIRST, LAST)) for parts in (16, 128)),
@@ -133,6 +132,25 @@ def test_long_runs_are_ranked_by_a_part_and_the_last_rules_play_them_whole(strea
     means = np.exp(np.log(whole).mean(axis=1))
     assert [mean for mean, _ in found.ranked] == pytest.approx(means.tolist())
     assert found.rule == APART
+
+
+def test_of_runs_with_many_holes_rules_are_ranked_by_less(monkeypatch):
+    streams = foretold_by_others([mixed_run(seed, 120) for seed in (1, 2)], 1)
+    asked = []
+
+    def cut(events, requests):
+        asked.append(requests)
+        return around_the_peak(events, requests)
+
+    monkeypatch.setattr("jaxmem.recordings.rule_search.around_the_peak", cut)
+    whole = streams[0].recording.requests
+    find_rule(streams, CONFIG, rules=RULES)
+    assert asked == [whole] * 2
+    asked.clear()
+    found = find_rule(streams, replace(CONFIG, ranked_slots=2), rules=RULES)
+    assert asked == [whole, whole // 2, whole // 4] * 2
+    assert found.rule == APART
+    assert (found.needed < found.by_best_fit - 0.02).all()
 
 
 def test_the_rule_is_chosen_on_the_runs_held_out(monkeypatch):
