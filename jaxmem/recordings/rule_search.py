@@ -87,8 +87,8 @@ def find_rule(
     if by_best_fit.max() <= config.nothing_to_gain:
         return FoundRule(BEST_FIT_RULE, by_best_fit, by_best_fit, [])
     whole_slots = min(config.most_slots, max(map(_slots_of_run, streams)))
-    parts = [_ranked_part(events, config) for events in streams]
-    slots = min(config.most_slots, max(map(_slots_of_run, parts)))
+    parts, slots = _ranked_parts(streams, config)
+    slots = min(config.most_slots, slots)
     found = _finalists(all_rules() if rules is None else rules, parts, slots, config, report)
     if any(part is not whole for part, whole in zip(parts, streams, strict=True)):
         mean = _geometric_mean(arenas_needed(found, parts, slots, config, report))
@@ -117,14 +117,19 @@ def around_the_peak(events: ReplayEvents, requests: int) -> ReplayEvents:
     return replace(events_of(cut, events.alignment), foretold=foretold)
 
 
-def _ranked_part(events: ReplayEvents, config: RuleSearchConfig) -> ReplayEvents:
-    """Cuts out what rules are ranked by: few enough requests, and few enough holes."""
-    requests = min(config.most_requests, events.recording.requests)
-    part = around_the_peak(events, requests)
-    while requests >= 2 * LEAST_REQUESTS and _slots_of_run(part) > config.ranked_slots:
+def _ranked_parts(
+    streams: Sequence[ReplayEvents], config: RuleSearchConfig
+) -> tuple[list[ReplayEvents], int]:
+    """Cuts out what rules are ranked by, and returns the slots that it takes."""
+    longest = max(events.recording.requests for events in streams)
+    requests = min(config.most_requests, longest)
+    while True:
+        parts = [around_the_peak(events, requests) for events in streams]
+        slots = max(map(_slots_of_run, parts))
+        # Runs play in lockstep: one that were cut less would only keep the others waiting.
+        if slots <= config.ranked_slots or requests < 2 * LEAST_REQUESTS:
+            return parts, slots
         requests //= 2
-        part = around_the_peak(events, requests)
-    return part
 
 
 def _finalists(

@@ -148,7 +148,7 @@ def test_of_runs_with_many_holes_rules_are_ranked_by_less(monkeypatch):
     assert asked == [whole] * 2
     asked.clear()
     found = find_rule(streams, replace(CONFIG, ranked_slots=2), rules=RULES)
-    assert asked == [whole, whole // 2, whole // 4] * 2
+    assert asked == [whole, whole, whole // 2, whole // 2, whole // 4, whole // 4]
     assert found.rule == APART
     assert (found.needed < found.by_best_fit - 0.02).all()
 
