@@ -16,6 +16,7 @@ class PlanResults(TypedDict):
     trace: str
     buffers: int
     pinned: int  # buffers
+    aligned: int  # buffers with an alignment of their own
     alignment: int
     arena_needed: int
     peak_live: int
