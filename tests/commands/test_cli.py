@@ -132,6 +132,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["render", "seconds=0"], "seconds is 0; a number above 0, at most 120"),
         (["render", "requests=0"], "requests is 0; a whole number of at least 1"),
         (["render", "gif=1"], "gif is 1; true or false"),
+        (["compare", "learner=pqn"], "jaxmem compare has no learner to choose; set one of cells,"),
         (["render", "policies=[bset]"], "did you mean best"),
         (["render", "workload=memorylos"], "did you mean memoryless"),
         (["demo", "port=0"], "port is 0; a whole number from 1 to 65,535"),

@@ -146,7 +146,11 @@ def test_runs_without_call_sites_go_by_sizes_and_are_told_what_that_costs(folder
         (("workload.paths=[1.npz]", "learner.factors=[]"), "learner.factors is []"),
         (("workload.paths=[1.npz]", "learner.screened=0.9"), "learner.screened is 0.9"),
         (("workload.paths=[1.npz]", "seed=1"), "jaxmem train runs has no 'seed'"),
-        (("workload.paths=[1.npz]", "learner=pqn"), "learner"),
+        (
+            ("workload.paths=[1.npz]", "learner=pqn"),
+            "'learner=pqn': jaxmem train runs has no learner to choose; set one of learner.nothing",
+        ),
+        (("workload.paths=[1.npz]", "network=mlp"), "no network to choose; set one of workload,"),
         (("-m", "workload.paths=[1.npz]", "held_out=0,1"), "takes no -m"),
     ],
 )
