@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from jaxmem.render.byte_units import label_addresses, short_bytes
 from jaxmem.render.memory_map import draw_blocks, drawn_blocks
-from jaxmem.render.palette import GRID, HOLE, INK, OTHER_COLOURS
+from jaxmem.render.palette import GRID, HOLE, INK, OTHER_COLOURS, count
 from jaxmem.render.plan_report import PlanResults
 from jaxmem.render.style import (
     FIGURE_WIDTH,
@@ -38,7 +38,7 @@ def draw_plan(
     with picture_style():
         figure = new_figure(FIGURE_WIDTH, 7.0)
         figure.suptitle(
-            f"{results['trace']}: {results['buffers']:,} buffers in "
+            f"{results['trace']}: {count(results['buffers'], 'buffer')} in "
             f"{short_bytes(results['arena_needed'])}, {results['ratio']:.4f} x peak live",
             x=0.008,
             ha="left",
