@@ -27,6 +27,8 @@ FIXED = 0  # the group of places whose sizes are those of the forecast in every 
 MOST_MISSED = 0.05
 MOST_PACKED = 24  # times in a run that the forecast is packed again; shapes that vary take more
 AS_FORETOLD = 0.98  # least size of a block over what its group foretells
+ROUNDING = 1e-6  # units, that a product of sizes and ratios may be off
+MOST_ADDRESS = 2**31 - 2  # units
 BEGINNING = 0.25  # of the forecast; what is never freed from then on lies at the bottom
 
 
@@ -78,7 +80,7 @@ class Plan(NamedTuple):
             missed += planned[number] < 0
             if missed > MOST_MISSED * max(number + 1, forecast):
                 break
-        return np.where(planned < 2**31 - 1, planned, NOWHERE).astype(np.int32)
+        return np.where(planned <= MOST_ADDRESS, planned, NOWHERE).astype(np.int32)
 
 
 class _Slots:
@@ -130,8 +132,8 @@ class _Slots:
 
 def slot_lengths(size: np.ndarray, margin: float, alignment: int) -> np.ndarray:
     """Returns how long slots are for blocks of so many bytes (number[F]): int64[F] units."""
-    bytes_each = np.ceil(size * (1 + margin) - 1e-6).astype(np.int64)
-    return -(-bytes_each // alignment)
+    units = np.ceil(size * (1 + margin) / alignment - ROUNDING)
+    return np.clip(units, 1, MOST_ADDRESS).astype(np.int64)
 
 
 def stacked(lifetime: np.ndarray, length: np.ndarray, pinned: np.ndarray) -> np.ndarray:

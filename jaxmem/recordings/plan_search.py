@@ -1,84 +1,185 @@
-"""Making the plan of a program of its own runs, and choosing by how much slots are larger."""
+"""Finding the plan of a program on its own runs: its forecast, and how much longer slots are.
 
-from collections.abc import Callable, Sequence
+A margin is for sizes that differ a little from run to run, each by itself; sizes that differ much
+are foretold by groups, which are places whose sizes have the same ratio to the forecast's in every
+run. Which run is the forecast is told by how high the slots of the others come. Margins are chosen
+by the memory that the other runs need, or, where there is one run alone, variations of it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxmem.arena.arena import NEVER, NOWHERE
-from jaxmem.recordings.class_rule import ClassRule
+from jaxmem.recordings.capacity_search import SEARCH_NAME
+from jaxmem.recordings.class_rule import RuleNumbers, class_rule
 from jaxmem.recordings.forecast import FIXED, MOST_MISSED, Plan, slot_lengths, stacked
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.offline_packing import MOST_STACKED
-from jaxmem.recordings.packing import deaths_of
 from jaxmem.recordings.plan_task import UNPINNED, PlanTask
 from jaxmem.recordings.planned_rule import PlannedRule
 from jaxmem.recordings.planning import ANNEALING, plan, why_not
-from jaxmem.recordings.capacity_search import SEARCH_NAME
 from jaxmem.recordings.profile import contexts_of
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.variations import Variety, varied
+from jaxmem.settings.learner import RuleSearchConfig
 
-MARGINS = (0.0, 0.03, 0.06, 0.08, 0.12)
-STEADY = 0.113  # largest |logarithm| of a size over the forecast's that a margin is for
-ALIKE = 0.002  # of the logarithms of sizes that grow together
-MOST_GROUPS = 48
-
-
-def forecast_of(runs: Sequence[Recording]) -> Recording:
-    """Chooses the run that is the forecast: the shortest, which is packed again soonest."""
-    return min(runs, key=lambda run: run.requests)
+LEAD = 0.99  # most that a plan may need, over what the class rule needs
+MOST_GROUPS = 48  # of places; sizes that differ in more ways follow no few numbers
+ALIKE = 0.002  # of the logarithms of sizes that have the same ratio to the forecast's
+ALL_FIT = 0.001  # share of requests without a slot, up to which no larger margin is tried
+PACKING_SECONDS = 3.0  # at most, for the slots of one margin
+VARIATIONS = 4  # of a run that is alone
 
 
-def unpacked(base: Recording, runs: Sequence[Recording], alignment: int) -> Plan:
-    plan = Plan(
-        context=np.stack(contexts_of(base)),
-        size=base.size,
-        lifetime=np.minimum(base.lifetime, NEVER).astype(np.int32),
-        group=np.zeros(base.requests, np.int32),
-        start=np.zeros(base.requests, np.int64),
-        alignment=alignment,
-        margin=0.0,
-    )
-    return plan._replace(group=_groups(plan, [run for run in runs if run is not base]))
+class FoundPlan(NamedTuple):
+    """The plan, and the arena that it needs over peak live, on each run learned from."""
+
+    plan: Plan
+    needed: list[float]
 
 
-def _groups(plan: Plan, runs: Sequence[Recording]) -> np.ndarray:
-    count = len(plan.size)
-    if not runs:
-        return np.zeros(count, np.int32)
-    logs = np.zeros((count, len(runs)))
-    for number, run in enumerate(runs):
-        place = plan.places(run)
-        there = place >= 0
-        place = place[there]
-        ratio = np.log(run.size[there]) - np.log(plan.size[place])
+def find_plan(
+    streams: Sequence[ReplayEvents],
+    rule: RuleNumbers,
+    by_rule: Sequence[float],
+    config: RuleSearchConfig,
+    report: Callable[[str], None] = lambda doing: None,
+) -> FoundPlan | None:
+    """Finds the plan that needs least, if it leads the class rule.
+
+    Args:
+        streams: the events of the runs, with their lifetimes foretold.
+        rule: for what the plan has no place.
+        by_rule: what the rule needs, over peak live, on each of the runs.
+        report: told what is being done.
+
+    Returns:
+        None where the rule is not to be beaten by `LEAD`, on the forecast itself and on the others.
+    """
+    runs = [events.recording for events in streams]
+    if max(run.requests for run in runs) > MOST_STACKED or _mean(by_rule) * LEAD <= 1:
+        return None
+    report("following the runs")
+    if len(streams) == 1:
+        judges = list(_variations(streams[0], config.sizes_vary))
+        rule_needs = [_needed(events, rule, None) for events in judges]
+        drawn, forecast = unpacked(runs[0], [], streams[0].alignment), 0
+    else:
+        drawn, forecast = _best_forecast(streams)
+        judges = [events for number, events in enumerate(streams) if number != forecast]
+        rule_needs = [of for number, of in enumerate(by_rule) if number != forecast]
+    best, least = None, _mean(rule_needs) * LEAD
+    for margin in sorted(config.margins):
+        report(f"packing slots that are {margin:.0%} longer")
+        planned = packed(drawn, margin)
+        missed = [
+            float((planned.planned(events.recording, events.alignment) < 0).mean())
+            for events in judges
+        ]
+        if max(missed) <= MOST_MISSED:
+            report(f"playing slots that are {margin:.0%} longer")
+            needs = _mean([_needed(events, rule, planned) for events in judges])
+            if needs < least:
+                best, least = planned, needs
+        if max(missed) <= ALL_FIT:
+            break
+    if best is None:
+        return None
+    needed = [_needed(events, rule, best) for events in streams]
+    return FoundPlan(best, needed) if needed[forecast] < by_rule[forecast] else None
+
+
+def unpacked(base: Recording, others: Sequence[Recording], alignment: int) -> Plan:
+    """Makes a plan of a forecast, whose slots are still to be packed.
+
+    Args:
+        others: runs that tell which sizes change together.
+        alignment: bytes in a unit.
+    """
+    nothing = np.zeros(base.requests, np.int64)
+    lifetime = np.minimum(base.lifetime, NEVER).astype(np.int32)
+    group = np.full(base.requests, FIXED, np.int32)
+    drawn = Plan(np.stack(contexts_of(base)), base.size, lifetime, group, nothing, alignment, 0.0)
+    return drawn._replace(group=_groups(drawn, others)) if others else drawn
+
+
+def packed(drawn: Plan, margin: float) -> Plan:
+    """Packs the slots, which are longer by a margin than what is foretold."""
+    length = slot_lengths(drawn.size, margin, drawn.alignment)
+    if np.any(drawn.group != FIXED):  # packed like this anew as soon as a run shows its sizes
+        start = stacked(drawn.lifetime, length, np.full(len(length), NOWHERE))
+    else:
+        slots = Recording("slots", length, drawn.lifetime.astype(np.int64))
+        task = PlanTask(slots, 1, np.full(len(length), UNPINNED, np.int64))
+        planners = [name for name in (SEARCH_NAME, ANNEALING) if not why_not(name, task)]
+        best = plan(task, planners, PACKING_SECONDS, seed=0).best
+        assert best is not None
+        start = best.start
+    return drawn._replace(start=start * drawn.alignment, margin=margin)
+
+
+def _best_forecast(streams: Sequence[ReplayEvents]) -> tuple[Plan, int]:
+    """Finds the run by which the slots of the others come least high, and its number."""
+    runs, alignment = [events.recording for events in streams], streams[0].alignment
+    found: list[tuple[float, int, Plan]] = []
+    for number, base in enumerate(runs):
+        others = [*runs[:number], *runs[number + 1 :]]
+        drawn = unpacked(base, others, alignment)
+        tried = packed(drawn, 0.0) if np.any(drawn.group != FIXED) else drawn
+        heights = []
+        for events in streams[:number] + streams[number + 1 :]:
+            planned = tried.planned(events.recording, alignment)
+            top = (planned + events.units)[planned >= 0].max(initial=0)
+            # What has no slot is as if it came on top.
+            heights.append(max(top / events.peak_live, 1) + float((planned < 0).mean()))
+        found.append((_mean(heights), number, drawn))
+    _, number, drawn = min(found, key=lambda each: each[:2])
+    return drawn, number
+
+
+def _groups(drawn: Plan, others: Sequence[Recording]) -> np.ndarray:
+    """Groups places by the ratios of their sizes to the forecast's, one from each run: int32[F].
+
+    All are `FIXED` where there would be too many groups.
+    """
+    steps = np.zeros((1 + len(drawn.size), len(others)), np.int64)  # the first is no place: FIXED
+    for number, run in enumerate(others):
+        place = drawn.places(run)
+        there, place = place >= 0, place[place >= 0]
+        ratio = np.log(run.size[there] / drawn.size[place])
         order = np.lexsort([ratio, place])
-        known, first, of = np.unique(place[order], return_index=True, return_counts=True)
-        logs[known, number] = ratio[order][first + (of - 1) // 2]
-    fixed = (np.abs(logs) <= STEADY).all(axis=1)
-    steps = np.rint(logs / ALIKE).astype(np.int64)
-    steps[fixed] = 0
-    _, group = np.unique(np.vstack([np.zeros(len(runs), np.int64), steps]), axis=0, return_inverse=True)
-    group = group.ravel()
-    group = (group - group[0]) % (group.max() + 1)
-    if group.max() >= MOST_GROUPS:
-        return np.zeros(count, np.int32)
-    return group[1:].astype(np.int32)
+        known, first, count = np.unique(place[order], return_index=True, return_counts=True)
+        steps[1 + known, number] = np.rint(ratio[order][first + (count - 1) // 2] / ALIKE)
+    _, group = np.unique(steps, axis=0, return_inverse=True)
+    group, groups = group.ravel(), int(group.max()) + 1
+    if groups > MOST_GROUPS:
+        return np.full(len(drawn.size), FIXED, np.int32)
+    return ((group[1:] - group[0]) % groups).astype(np.int32)
 
 
-def packed(plan: Plan, base: Recording, margin: float, seconds: float) -> Plan:
-    length = slot_lengths(plan.size, margin, plan.alignment)
-    start = stacked(plan.lifetime, length, np.full(len(length), NOWHERE))
-    if (plan.group == FIXED).all():
-        start = _lowest(Recording(base.name, length, base.lifetime), seconds)
-    return plan._replace(start=start * plan.alignment, margin=margin)
+def _variations(events: ReplayEvents, deviation: float) -> Iterator[ReplayEvents]:
+    """Yields the events of a run whose sizes are others, each by a deviation of its logarithm."""
+    run = events.recording
+    variety = Variety(sizes=deviation, dropped=0, backward=0, mixed=0)
+    for seed in range(VARIATIONS):
+        size = varied(run, np.random.default_rng(seed), variety).size
+        other = replace(run, size=size, written=None)
+        yield replace(events_of(other, events.alignment), foretold=events.foretold)
 
 
-def _lowest(slots: Recording, seconds: float) -> np.ndarray:
-    task = PlanTask(slots, 1, np.full(slots.requests, UNPINNED, np.int64))
-    planners = [name for name in (SEARCH_NAME, ANNEALING) if not why_not(name, task)]
-    board = plan(task, planners, seconds, seed=0)
-    assert board.best is not None
-    return board.best.start
+def _needed(events: ReplayEvents, rule: RuleNumbers, planned: Plan | None) -> float:
+    """Finds the arena needed, over peak live."""
+    player = class_rule(rule)
+    if planned is None:
+        return units_needed(events, player) / events.peak_live
+    slots = replace(events, planned=planned.planned(events.recording, events.alignment))
+    return units_needed(slots, PlannedRule(player)) / events.peak_live
+
+
+def _mean(needed: Sequence[float]) -> float:
+    """Averages geometrically."""
+    return float(np.exp(np.log(needed).mean()))
