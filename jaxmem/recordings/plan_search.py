@@ -150,15 +150,25 @@ def _groups(drawn: Plan, others: Sequence[Recording]) -> np.ndarray:
     for number, run in enumerate(others):
         place = drawn.places(run)
         there, place = place >= 0, place[place >= 0]
-        ratio = np.log(run.size[there] / drawn.size[place])
-        order = np.lexsort([ratio, place])
-        known, first, count = np.unique(place[order], return_index=True, return_counts=True)
-        steps[1 + known, number] = np.rint(ratio[order][first + (count - 1) // 2] / ALIKE)
+        ratio = np.rint(np.log(run.size[there] / drawn.size[place]) / ALIKE)
+        # A shorter run has not come to all places, but to others in the same context.
+        _, alike = np.unique(drawn.context[0], return_inverse=True)
+        for kind in (alike, np.arange(len(alike))):
+            known, median = _medians(kind[place], ratio)
+            found = np.isin(kind, known)
+            steps[1:, number][found] = median[np.searchsorted(known, kind[found])]
     _, group = np.unique(steps, axis=0, return_inverse=True)
     group, groups = group.ravel(), int(group.max()) + 1
     if groups > MOST_GROUPS:
         return np.full(len(drawn.size), FIXED, np.int32)
     return ((group[1:] - group[0]) % groups).astype(np.int32)
+
+
+def _medians(kind: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which kinds there are, rising, and the lower median of each one's values."""
+    order = np.lexsort([value, kind])
+    known, first, count = np.unique(kind[order], return_index=True, return_counts=True)
+    return known, value[order][first + (count - 1) // 2]
 
 
 def _variations(events: ReplayEvents, deviation: float) -> Iterator[ReplayEvents]:
