@@ -17,13 +17,14 @@ import numpy as np
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.recordings.offline_packing import stacked_in_order
 from jaxmem.recordings.packing import deaths_of
+from jaxmem.recordings.planned_rule import MISSED
 from jaxmem.recordings.profile import contexts_of
 from jaxmem.recordings.recording import Recording
 
 FIXED = 0  # the group of places whose sizes are those of the forecast in every run
 # Requests without a slot, or too large for it, as a share of the forecast or of the run so far if
 # that is longer: after more than so many the plan is dropped for the rest of the run. A slot that
-# is not free is none of them: that depends on the arena, and the rule places the block.
+# is not free is none of them: that depends on the arena.
 MOST_MISSED = 0.05
 MOST_PACKED = 24  # times in a run that the forecast is packed again; shapes that vary take more
 AS_FORETOLD = 0.98  # least size of a block over what its group foretells
@@ -68,19 +69,19 @@ class Plan(NamedTuple):
         It is known when the request is made. The plan is dropped after `MOST_MISSED`.
 
         Returns:
-            int32[R]; NOWHERE: the request goes where the rule puts it.
+            int32[R]; MISSED: there is no slot that it fits; NOWHERE: the plan is dropped.
         """
         planned = np.full(recording.requests, NOWHERE, np.int64)
         slots, missed, forecast = _Slots(self, alignment), 0, len(self.size)
         columns = (self.places(recording), recording.size, deaths_of(recording))
         rows = zip(*(column.tolist() for column in columns), strict=True)
         for number, (place, size, death) in enumerate(rows):
-            if place >= 0:
-                planned[number] = slots.taken(place, size, number, death)
-            missed += planned[number] < 0
+            slot = MISSED if place < 0 else slots.taken(place, size, number, death)
+            missed += slot == MISSED
             if missed > MOST_MISSED * max(number + 1, forecast):
                 break
-        return np.where(planned <= MOST_ADDRESS, planned, NOWHERE).astype(np.int32)
+            planned[number] = slot
+        return np.where(planned <= MOST_ADDRESS, planned, MISSED).astype(np.int32)
 
 
 class _Slots:
@@ -97,7 +98,7 @@ class _Slots:
         self.packed = 0
 
     def taken(self, place: int, size: int, number: int, death: int) -> int:
-        """Returns where the slot of a block of `size` bytes starts; NOWHERE: it does not fit.
+        """Returns where the slot of a block of `size` bytes starts; MISSED: it does not fit.
 
         Args:
             number: of the request.
@@ -109,7 +110,7 @@ class _Slots:
         if group != FIXED and (units > self.length[place] or size < AS_FORETOLD * foretold):
             self._pack(group, size / self.plan.size[place], number)
         if units > self.length[place]:
-            return NOWHERE
+            return MISSED
         self.death[place] = death
         return int(self.start[place])
 

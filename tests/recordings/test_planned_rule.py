@@ -12,7 +12,7 @@ from jaxmem.arena.arena import NEVER, NOWHERE
 from jaxmem.recordings import Recording
 from jaxmem.recordings.class_rule import SMALL, RuleNumbers, all_rules, class_rule, class_rules
 from jaxmem.recordings.hole_table import HoleTable, new_hole_table
-from jaxmem.recordings.planned_rule import PlannedRule
+from jaxmem.recordings.planned_rule import MISSED, PlannedRule
 from jaxmem.recordings.replay import events_of, replay
 from jaxmem.recordings.side_by_side import arenas_of, events_served, side_by_side
 
@@ -23,6 +23,7 @@ def made(seed: int, requests: int = 250):
     lifetime = np.where(random.random(requests) < 0.03, NEVER, random.integers(1, 40, requests))
     events = events_of(Recording("made", random.integers(1, 14, requests), lifetime), 1)
     planned = random.integers(0, int(1.3 * events.peak_live), requests)
+    planned = np.where(random.random(requests) < 0.1, MISSED, planned)
     planned = np.where(random.random(requests) < 0.3, NOWHERE, planned).astype(np.int32)
     foretold = random.choice([0, 5, 50, 500], requests).astype(np.int32)
     return replace(events, foretold=foretold, planned=planned)
@@ -85,6 +86,7 @@ def placed_at(start: int, size: int, slots: int = 3) -> tuple[int, list[tuple[in
         (18, 3, NOWHERE, [(10, 20)]),
         (2**31 - 2, 5, NOWHERE, [(10, 20)]),
         (NOWHERE, 1, NOWHERE, [(10, 20)]),
+        (MISSED, 1, NOWHERE, [(10, 20)]),
     ],
 )
 def test_a_block_leaves_what_is_free_on_both_sides(start, size, found, holes):

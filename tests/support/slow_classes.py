@@ -1,6 +1,7 @@
 """Oracle of class rules: a list of the blocks that live, and four classes, in plain Python.
 
-With a plan, a block goes where its slot starts if one hole has all of it.
+With a plan that holds, a block goes where its slot starts if one hole has all of it, else to the
+high end of the highest hole.
 """
 
 from jaxmem.recordings.class_rule import CLASS_FITS, RuleNumbers
@@ -24,8 +25,9 @@ def slow_starts(
                 holes.append((free, begin))
             free = end
         start = _start(rule, cells, size, told, holes) if holes else NOWHERE
-        if any(begin <= slot and slot + size <= end for begin, end in holes):
-            start = slot
+        if slot != NOWHERE and holes:
+            free = any(begin <= slot and slot + size <= end for begin, end in holes)
+            start = slot if free else holes[-1][1] - size
         if start != NOWHERE:
             live[now] = (start, start + size)
         starts.append(start)
