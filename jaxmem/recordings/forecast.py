@@ -5,8 +5,8 @@ of the forecast a request is tells its slot, where its block is to lie. A progra
 longer than the forecast comes round again.
 
 Blocks of some places grow and shrink together from run to run, as those that hold a batch do. Once
-one is seen that is not as foretold, all its group is foretold anew, and what is not live yet is
-packed again.
+one is seen that is not as foretold, all its group is foretold anew, and what is to come is packed
+again around what is live; and so it is whenever the program comes round.
 """
 
 from bisect import bisect_left
@@ -26,10 +26,11 @@ FIXED = 0  # the group of places whose sizes are those of the forecast in every 
 # that is longer: after more than so many the plan is dropped for the rest of the run. A slot that
 # is not free is none of them: that depends on the arena.
 MOST_MISSED = 0.05
-MOST_PACKED = 24  # times in a run that the forecast is packed again; shapes that vary take more
+MOST_PACKED = 24  # times that slots are packed in a run; shapes that vary take more
 AS_FORETOLD = 0.98  # least size of a block over what its group foretells
 ROUNDING = 1e-6  # units, that a product of sizes and ratios may be off
 MOST_ADDRESS = 2**31 - 2  # units
+PACKED_EACH = 4  # times more for each length of the forecast that the run goes on
 BEGINNING = 0.25  # of the forecast; what is never freed from then on lies at the bottom
 
 
@@ -84,18 +85,27 @@ class Plan(NamedTuple):
         return np.where(planned <= MOST_ADDRESS, planned, MISSED).astype(np.int32)
 
 
+class _Held(NamedTuple):
+    """A block in a slot."""
+
+    death: int  # request before which it is freed; asked only whether it has come
+    foretold: int  # the same by the forecast
+    start: int  # units
+    units: int
+
+
 class _Slots:
-    """The slots as they are in a run so far, in units."""
+    """The slots as they are in a run so far, in units: those from some place of the forecast on."""
 
     def __init__(self, plan: Plan, alignment: int) -> None:
         self.plan, self.alignment = plan, alignment
         self.ratio = np.ones(int(plan.group.max()) + 1)  # over the forecast, by group
-        self.death = np.zeros(len(plan.size), np.int64)  # of the last block in each slot
-        self.length = self._lengths()
-        self.start = plan.start // alignment
-        if plan.alignment % alignment:
-            self.start = stacked(plan.lifetime, self.length, np.full(len(plan.size), NOWHERE))
+        self.held: list[_Held] = []
+        self.onward = 0  # place after the last
         self.packed = 0
+        self.start, self.length = plan.start // alignment, self._lengths()
+        if plan.alignment % alignment:
+            self._pack(0, 0)
 
     def taken(self, place: int, size: int, number: int, death: int) -> int:
         """Returns where the slot of a block of `size` bytes starts; MISSED: it does not fit.
@@ -104,31 +114,45 @@ class _Slots:
             number: of the request.
             death: of the block; asked only whether it has come.
         """
-        group = int(self.plan.group[place])
-        foretold = self.plan.size[place] * self.ratio[group]
+        plan, group = self.plan, int(self.plan.group[place])
+        again, self.onward = place < self.onward, place + 1
         units = -(-size // self.alignment)
-        if group != FIXED and (units > self.length[place] or size < AS_FORETOLD * foretold):
-            self._pack(group, size / self.plan.size[place], number)
+        other = group != FIXED and (
+            units > self.length[place] or size < AS_FORETOLD * plan.size[place] * self.ratio[group]
+        )
+        if again or other:
+            if self.packed > MOST_PACKED + PACKED_EACH * number / len(plan.size):
+                return MISSED
+            if other:
+                self.ratio[group] = size / plan.size[place]
+            self._pack(place, number)
         if units > self.length[place]:
             return MISSED
-        self.death[place] = death
-        return int(self.start[place])
+        start, lifetime = int(self.start[place]), int(plan.lifetime[place])
+        self.held.append(_Held(death, number + lifetime, start, units))
+        return start
 
-    def _pack(self, group: int, ratio: float, now: int) -> None:
-        """Foretells the sizes of a group anew, and packs around the blocks that are live."""
-        if self.packed == MOST_PACKED:
-            return
+    def _pack(self, place: int, now: int) -> None:
+        """Packs the slots from a place on around the blocks that are live."""
         self.packed += 1
-        self.ratio[group] = ratio
-        live = self.death > now
-        self.length = np.where(live, self.length, self._lengths())
-        self.start = stacked(self.plan.lifetime, self.length, np.where(live, self.start, NOWHERE))
+        self.held = [block for block in self.held if block.death > now]
+        self.length = self._lengths()
+        ahead = len(self.length) - place
+        left = [block.foretold - now for block in self.held]
+        # What outlives its forecast may stay.
+        stay = [ahead if life <= 0 else min(life, ahead) for life in left]
+        start = stacked(
+            self.plan.lifetime[place:],
+            self.length[place:],
+            np.array([(block.start, block.units) for block in self.held], np.int64).reshape(-1, 2),
+            np.array(stay, np.int64),
+        )
+        self.start = np.concatenate([self.start[:place], start])
 
     def _lengths(self) -> np.ndarray:
         """Returns how long the slots are to be: int64[F]."""
-        return slot_lengths(
-            self.plan.size * self.ratio[self.plan.group], self.plan.margin, self.alignment
-        )
+        foretold = self.plan.size * self.ratio[self.plan.group]
+        return slot_lengths(foretold, self.plan.margin, self.alignment)
 
 
 def slot_lengths(size: np.ndarray, margin: float, alignment: int) -> np.ndarray:
@@ -137,19 +161,28 @@ def slot_lengths(size: np.ndarray, margin: float, alignment: int) -> np.ndarray:
     return np.clip(units, 1, MOST_ADDRESS).astype(np.int64)
 
 
-def stacked(lifetime: np.ndarray, length: np.ndarray, pinned: np.ndarray) -> np.ndarray:
-    """Packs a forecast at once: what stays from the beginning, then by length: int64[F] units.
+def stacked(
+    lifetime: np.ndarray, length: np.ndarray, held: np.ndarray, stay: np.ndarray
+) -> np.ndarray:
+    """Packs slots at once: first those that stay from the beginning, then by length.
 
     Args:
-        lifetime: int32[F]  requests.
-        length: int64[F]  units.
-        pinned: int64[F]  units, NOWHERE: not pinned.
+        lifetime: int32[N]  requests, of each slot; they come one after the other.
+        length: int64[N]  units.
+        held: int64[B, 2]  start and units of blocks that are there.
+        stay: int64[B]  requests until they are gone.
+
+    Returns:
+        int64[N], units.
     """
-    birth = np.arange(len(length), dtype=np.int64)
-    death = np.minimum(birth + lifetime, len(length))
-    stays = (death == len(length)) & (birth < BEGINNING * len(length))
-    order = np.lexsort([np.where(stays, birth, -length), ~stays, pinned < 0])
-    return stacked_in_order(length, birth, death, order, pinned)
+    count, blocks = len(length), len(stay)
+    birth = np.concatenate([np.zeros(blocks, np.int64), np.arange(count, dtype=np.int64)])
+    death = np.minimum(np.concatenate([stay, birth[blocks:] + lifetime]), count)
+    size = np.concatenate([held[:, 1], length])
+    pinned = np.concatenate([held[:, 0], np.full(count, NOWHERE)])
+    stays = (death == count) & (birth < BEGINNING * count)
+    order = np.lexsort([np.where(stays, birth, -size), ~stays, pinned < 0])
+    return stacked_in_order(size, birth, death, order, pinned)[blocks:]
 
 
 def _places_by_context(contexts: np.ndarray) -> dict[int, list[int]]:

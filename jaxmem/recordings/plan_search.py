@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmem.arena.arena import NEVER, NOWHERE
+from jaxmem.arena.arena import NEVER
 from jaxmem.recordings.capacity_search import SEARCH_NAME
 from jaxmem.recordings.class_rule import RuleNumbers, class_rule
 from jaxmem.recordings.forecast import FIXED, MOST_MISSED, Plan, slot_lengths, stacked
@@ -21,7 +21,7 @@ from jaxmem.recordings.offline_packing import MOST_STACKED
 from jaxmem.recordings.plan_task import UNPINNED, PlanTask
 from jaxmem.recordings.planned_rule import PlannedRule
 from jaxmem.recordings.planning import ANNEALING, plan, why_not
-from jaxmem.recordings.profile import contexts_of
+from jaxmem.recordings.profile import contexts_of, profile_of
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.variations import Variety, varied
@@ -101,7 +101,9 @@ def unpacked(base: Recording, others: Sequence[Recording], alignment: int) -> Pl
         alignment: bytes in a unit.
     """
     nothing = np.zeros(base.requests, np.int64)
-    lifetime = np.minimum(base.lifetime, NEVER).astype(np.int32)
+    # What is not freed because the recording ended would have been, as it was in the same context.
+    usual = profile_of([base]).foretold(base)
+    lifetime = np.where(base.lifetime == NEVER, usual, base.lifetime).astype(np.int32)
     group = np.full(base.requests, FIXED, np.int32)
     drawn = Plan(np.stack(contexts_of(base)), base.size, lifetime, group, nothing, alignment, 0.0)
     return drawn._replace(group=_groups(drawn, others)) if others else drawn
@@ -111,7 +113,8 @@ def packed(drawn: Plan, margin: float) -> Plan:
     """Packs the slots, which are longer by a margin than what is foretold."""
     length = slot_lengths(drawn.size, margin, drawn.alignment)
     if np.any(drawn.group != FIXED):  # packed like this anew as soon as a run shows its sizes
-        start = stacked(drawn.lifetime, length, np.full(len(length), NOWHERE))
+        nothing = np.zeros(0, np.int64)
+        start = stacked(drawn.lifetime, length, nothing.reshape(0, 2), nothing)
     else:
         slots = Recording("slots", length, drawn.lifetime.astype(np.int64))
         task = PlanTask(slots, 1, np.full(len(length), UNPINNED, np.int64))
