@@ -31,6 +31,7 @@ AS_FORETOLD = 0.98  # least size of a block over what its group foretells
 ROUNDING = 1e-6  # units, that a product of sizes and ratios may be off
 MOST_ADDRESS = 2**31 - 2  # units
 PACKED_EACH = 4  # times more for each length of the forecast that the run goes on
+OUTLIVES = 16  # requests, that a block is to stay when it should be gone just now
 BEGINNING = 0.25  # of the forecast; what is never freed from then on lies at the bottom
 
 
@@ -139,8 +140,8 @@ class _Slots:
         self.length = self._lengths()
         ahead = len(self.length) - place
         left = [block.foretold - now for block in self.held]
-        # What outlives its forecast may stay.
-        stay = [ahead if life <= 0 else min(life, ahead) for life in left]
+        # What outlives its forecast may go on for longer, the longer it has.
+        stay = [min(life if life > 0 else OUTLIVES - 2 * life, ahead) for life in left]
         start = stacked(
             self.plan.lifetime[place:],
             self.length[place:],

@@ -92,7 +92,7 @@ def learn_from_runs(
         for name, policy in tried.items():
             events = policy.foretold(events_of(run, alignment))
             judged[name].append(units_needed(events, policy.player) / events.peak_live)
-    chosen, why = _chosen(judged)
+    chosen, why = chosen_of(judged)
     return LearnedFromRuns(
         chosen=chosen,
         tried=tried,
@@ -103,7 +103,7 @@ def learn_from_runs(
     )
 
 
-def _chosen(judged: Mapping[str, Sequence[float]]) -> tuple[str, str]:
+def chosen_of(judged: Mapping[str, Sequence[float]]) -> tuple[str, str]:
     """Returns which policy the runs held out take, and why; the simplest of those level."""
     if len(judged) == 1:
         return BEST_FIT, "nothing on the runs learned from does better than best-fit"

@@ -26,18 +26,16 @@ def mixed_run(seed: int, rounds: int = 8) -> Recording:
     return Recording(f"mixed {seed}", *arrays, call_sites=SITES)
 
 
-def batches_run(batch: int, steps: int, widths=(7, 12, 3, 9, 20, 5)) -> Recording:
-    """Weights that stay; in each step an input, and layers of so many units for each of a batch.
+def batches_run(batch: int, steps: int) -> Recording:
+    """Weights that stay; then steps as those of `mixed_run`, with blocks for each of a batch.
 
-    Of a step, each layer but the last lives until its turn comes backward.
+    Between them are blocks that are the same whatever the batch is.
     """
-    rows = [(site, 50 * width, NEVER) for site, width in enumerate(widths)]
-    count = len(widths)
+    rows = [(site, 35 * (site + 1), NEVER) for site in range(4)]
     for _ in range(steps):
-        rows.append((10, batch, 2 * count))
-        for layer, width in enumerate(widths):
-            rows.append((20 + layer, batch * width, 2 * (count - layer)))
-        rows += [(30 + layer, 50 * width, 2) for layer, width in enumerate(widths)]
+        for pair in range(10):
+            rows += [(10, 10 * batch, 30 - 3 * pair), (11, 10 * batch, 64), (12, 45, 31)]
+        rows.append((13, 100 * batch, 1))
     site, size, lifetime = map(np.array, zip(*rows, strict=True))
-    keys = CallSites(np.arange(1, 50).astype(np.uint64))
+    keys = CallSites(np.arange(1, 20).astype(np.uint64))
     return Recording(f"batch {batch}", size, lifetime, site.astype(np.int32), call_sites=keys)
