@@ -116,6 +116,8 @@ def _runs_results(
         "verdict": "",
         **provenance(),
     }
+    if (plan := learned.policy.plan) is not None:
+        results["plan"] = {"slots": len(plan.size), "margin": plan.margin}
     results["verdict"] = verdict_of(results)
     return results
 

@@ -37,18 +37,21 @@ class ClassRule(struct.PyTreeNode):
     ) -> tuple[HoleTable, jax.Array]:
         """Places the block in the arena of int32[] units; its start: int32[], maybe NOWHERE."""
         del live
+        return table.place(known.size, self.order(cells, known))
+
+    def order(self, cells: jax.Array, known: Known) -> Order:
+        """Returns the order of the holes for a request in the arena of int32[] units."""
         kind = 2 * (known.foretold > self.long) + (known.size > cells // self.parts)
         unknown = known.foretold == UNFORETOLD
         best, high = self.best[kind] | unknown, self.high[kind] & ~unknown
         twice = lambda value: jnp.stack([value, value])  # noqa: E731  whatever the size
-        order = Order(
+        return Order(
             threshold=jnp.zeros_like(cells),
             by_length=twice(best.astype(jnp.int32)),
             by_end=twice(-(high & ~best).astype(jnp.int32)),
             at_high=twice(high),
             onward=jnp.zeros((), bool),
         )
-        return table.place(known.size, order)
 
 
 class RuleNumbers(NamedTuple):

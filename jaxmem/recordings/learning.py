@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxmem.recordings.class_rule import BEST_FIT_RULE
 from jaxmem.recordings.headroom import units_needed
+from jaxmem.recordings.plan_search import LEAD, find_plan
 from jaxmem.recordings.profile import UNFORETOLD, profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.recording import Recording
@@ -17,7 +18,7 @@ from jaxmem.settings.learner import RuleSearchConfig
 LITTLE_KNOWN = 0.5  # of a run's requests; below it, runs are hardly of one program
 
 
-BEST_FIT, CLASS_RULE = "best-fit", "class rule"
+BEST_FIT, CLASS_RULE, PLAN = "best-fit", "class rule", "plan"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ def learn_from_runs(
     if not found.rule.is_best_fit:
         tried[CLASS_RULE] = ProfiledPolicy(profile, found.rule)
         played[CLASS_RULE] = found.needed.tolist()
+    planned = find_plan(streams, found.rule, found.needed.tolist(), config, report)
+    if planned is not None:
+        tried[PLAN] = ProfiledPolicy(profile, found.rule, plan=planned.plan)
+        played[PLAN] = planned.needed
     judged: dict[str, list[float]] = {name: [] for name in tried}
     for run in last:
         report(f"choosing on {run.name}")
@@ -87,7 +92,7 @@ def learn_from_runs(
         for name, policy in tried.items():
             events = policy.foretold(events_of(run, alignment))
             judged[name].append(units_needed(events, policy.player) / events.peak_live)
-    chosen, why = _chosen(judged)
+    chosen, why = chosen_of(judged)
     return LearnedFromRuns(
         chosen=chosen,
         tried=tried,
@@ -98,16 +103,18 @@ def learn_from_runs(
     )
 
 
-def _chosen(judged: Mapping[str, Sequence[float]]) -> tuple[str, str]:
+def chosen_of(judged: Mapping[str, Sequence[float]]) -> tuple[str, str]:
     """Returns which policy the runs held out take, and why; the simplest of those level."""
     if len(judged) == 1:
         return BEST_FIT, "nothing on the runs learned from does better than best-fit"
     if not judged[BEST_FIT]:
-        return CLASS_RULE, (
+        return list(judged)[-1], (
             "it needs least on the runs learned from; no run was held out to check it"
         )
     mean = {name: float(np.log(needed).mean()) for name, needed in judged.items()}
-    chosen = min(mean, key=mean.__getitem__)
+    # A plan that is hardly better on one run may be worse on the next.
+    handicap = {PLAN: -float(np.log(LEAD))}
+    chosen = min(mean, key=lambda name: mean[name] + handicap.get(name, 0.0))
     if chosen == BEST_FIT:
         return BEST_FIT, "what did better on the runs learned from does not on those held out"
     return (

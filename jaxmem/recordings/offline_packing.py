@@ -77,7 +77,19 @@ def first_stack(task: PlanTask) -> np.ndarray:
     area = task.size.astype(np.float64) * (task.death - task.birth)
     order = np.lexsort((-area, task.pinned < 0))  # what is pinned comes first
     columns = (task.size, task.birth, task.death, order, task.pinned, task.multiple)
-    return _Stack(*columns).start(len(task.size))
+    return stacked_in_order(*columns)
+
+
+def stacked_in_order(
+    size: np.ndarray,
+    birth: np.ndarray,
+    death: np.ndarray,
+    order: np.ndarray,
+    pinned: np.ndarray,
+    multiple: np.ndarray | None = None,
+) -> np.ndarray:
+    """Stacks blocks as `first_stack` does, in an order (int64[R]) that has the pinned first."""
+    return _Stack(size, birth, death, order, pinned, multiple).start(len(size))
 
 
 def _lowest(

@@ -1,4 +1,7 @@
-"""Policies learned from the runs of one program, in files: a profile, and the rule that uses it."""
+"""Policies learned from the runs of one program, in files.
+
+A policy is a profile and the rule that uses it; for some programs a plan comes before the rule.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +21,9 @@ from jaxmem.recordings.class_rule import (
     RuleNumbers,
     class_rule,
 )
+from jaxmem.recordings.forecast import Plan
+from jaxmem.recordings.plan_arrays import plan_arrays, plan_card, plan_of
+from jaxmem.recordings.planned_rule import PlannedRule
 from jaxmem.recordings.profile import CONTEXTS, Profile
 from jaxmem.recordings.replay import ReplayEvents
 
@@ -26,20 +32,27 @@ PROFILED_FORMAT = "jaxmem-profiled-1"
 
 @dataclass(frozen=True)
 class ProfiledPolicy:
-    """A class rule, and the profile by which lifetimes are foretold to it."""
+    """A class rule, the profile by which lifetimes are foretold to it, and perhaps a plan."""
 
     profile: Profile
     rule: RuleNumbers
     training: Mapping[str, object] = field(default_factory=dict)  # runs, settings, arenas needed
+    plan: Plan | None = None  # None: all goes by the rule
 
     @property
-    def player(self) -> ClassRule:
-        """Makes the player of events that have their lifetimes foretold."""
-        return class_rule(self.rule)
+    def player(self) -> ClassRule | PlannedRule:
+        """Makes the player of events that have been foretold."""
+        rule = class_rule(self.rule)
+        return rule if self.plan is None else PlannedRule(rule)
 
     def foretold(self, events: ReplayEvents) -> ReplayEvents:
-        """Returns the events of a recording with their lifetimes foretold."""
-        return replace(events, foretold=self.profile.foretold(events.recording))
+        """Returns the events of a recording with their lifetimes foretold, and their slots."""
+        run, plan = events.recording, self.plan
+        return replace(
+            events,
+            foretold=self.profile.foretold(run),
+            planned=None if plan is None else plan.planned(run, events.alignment),
+        )
 
 
 def save_profiled(path: Path | str, policy: ProfiledPolicy) -> None:
@@ -52,7 +65,11 @@ def save_profiled(path: Path | str, policy: ProfiledPolicy) -> None:
         "rule": {"long": rule.long, "parts": rule.parts, "fits": fits},
         "training": dict(policy.training),
     }
-    write_policy_file(path, policy.profile._asdict(), card)
+    arrays = policy.profile._asdict()
+    if policy.plan is not None:
+        arrays |= plan_arrays(policy.plan)
+        card["plan"] = plan_card(policy.plan)
+    write_policy_file(path, arrays, card)
 
 
 def profiled_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object) -> ProfiledPolicy:
@@ -83,6 +100,7 @@ def profiled_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object
         Profile(key, lifetime),
         _rule_of(path, card.get("rule")),
         training if isinstance(training, dict) else {},
+        plan_of(path, arrays, card["plan"]) if "plan" in card else None,
     )
 
 

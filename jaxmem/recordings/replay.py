@@ -23,6 +23,7 @@ from jaxmem.recordings.class_rule import ClassRule
 from jaxmem.recordings.history import history_of
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import BEYOND, HoleTable, Order, new_hole_table
+from jaxmem.recordings.planned_rule import PlannedRule
 from jaxmem.recordings.profile import UNFORETOLD
 
 EVENTS_PER_CHUNK = 2048  # events
@@ -32,7 +33,7 @@ ARENA_FACTOR = (
     1.2  # times peak live: the arenas that a recording is played in, as far as they are known
 )
 
-BytePlayer = Order | HoleScorer | ClassRule
+BytePlayer = Order | HoleScorer | ClassRule | PlannedRule
 ReportShare = Callable[[float], None]  # told the share of the events that is done, 0 .. 1
 
 
@@ -55,6 +56,7 @@ class ReplayEvents:
     request: np.ndarray  # int64[E]  the request that is allocated or freed
     given: int = 0  # requests at the beginning that best fit places where a scorer plays
     foretold: np.ndarray | None = None  # int32[R]  lifetimes by a profile, where there is one
+    planned: np.ndarray | None = None  # int32[R]  starts of slots, in units, where there is a plan
 
     @cached_property
     def units(self) -> np.ndarray:
@@ -101,6 +103,9 @@ class ReplayEvents:
             "foretold": np.full(len(self.units), UNFORETOLD, np.int32)
             if self.foretold is None
             else self.foretold,
+            "planned": np.full(len(self.units), NOWHERE, np.int32)
+            if self.planned is None
+            else self.planned,
         }
         known: dict[str, Any] = {
             name: np.pad(of[self.request], filled) for name, of in columns.items()

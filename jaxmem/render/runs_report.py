@@ -13,7 +13,7 @@ from jaxmem.render.report import markdown_row
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 from jaxmem.rules import RULES
 
-COLOURS = {"best-fit": RULES["best"].colour, "class rule": "#d55e00"}
+COLOURS = {"best-fit": RULES["best"].colour, "class rule": "#d55e00", "plan": "#44aa99"}
 BAR = 0.22  # inches
 
 
@@ -35,6 +35,7 @@ class RunsResults(TypedDict):
     alignment: int
     runs: list[RunRow]
     rule: dict[str, int | list[str]]
+    plan: NotRequired[dict[str, float]]  # where it is chosen
     contexts: int
     chosen: str  # of the policies
     why: str
@@ -68,6 +69,13 @@ def runs_markdown(results: RunsResults) -> str:
     assert isinstance(places, list)
     lines += ["", results["verdict"], "", f"Chosen: {results['chosen']}; {results['why']}.", ""]
     lines += [f"- {place}" for place in places]
+    if "plan" in results:
+        plan = results["plan"]
+        lines += [
+            "",
+            f"{plan['slots']:,.0f} slots are planned, for blocks up to {plan['margin']:.0%} larger "
+            "than foretold; where the plan does not hold, the rule plays.",
+        ]
     lines += [
         "",
         f"Short-lived: foretold to live at most {rule['long']:,} requests; small: at most 1/"

@@ -336,3 +336,15 @@ class RuleSearchConfig(Settings):
     most_slots: Annotated[int, whole(2, 2**16)] = 512  # holes; one more counts as a failure
     ranked_slots: Annotated[int, whole(2, 2**16)] = 192  # of what is played to rank rules
     batch: Annotated[int, whole(1, 2**20)] = 128  # arenas of up to 128 holes side by side
+    margins: Annotated[tuple[Share, ...], some("a list of numbers from 0 to 1")] = (
+        *(
+            0.0,
+            0.03,
+            0.06,
+            0.08,
+            0.1,
+            0.12,
+        ),  # share by which slots of a plan are longer than foretold
+    )
+    # Deviation of the logarithm of sizes in the next run, where there is one run alone.
+    sizes_vary: Share = 0.03
