@@ -18,7 +18,7 @@ from jaxmem.render.plan_picture import draw_plan
 from jaxmem.render.plan_report import PlanResults, plan_markdown, plan_table, plan_verdict
 from jaxmem.render.progress import TimeDisplay
 from jaxmem.run_folder import RunFolder
-from jaxmem.settings.verbs import PlanSettings
+from jaxmem.settings.recordings import PlanSettings
 
 STOPPED_STATUS = 130  # exit status after Ctrl-C, as a shell has it
 

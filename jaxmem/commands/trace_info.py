@@ -23,7 +23,7 @@ from jaxmem.render.trace_info import foretold_table, trace_markdown, trace_table
 from jaxmem.render.trace_picture import draw_trace
 from jaxmem.render.trace_verdict import trace_verdict
 from jaxmem.run_folder import RunFolder
-from jaxmem.settings.verbs import TraceInfoSettings
+from jaxmem.settings.recordings import TraceInfoSettings
 
 
 def run(settings: TraceInfoSettings, command: str) -> int:

@@ -27,7 +27,7 @@ from jaxmem.render.runs_report import (
     verdict_of,
 )
 from jaxmem.run_folder import RunFolder
-from jaxmem.settings.verbs import RunsSettings, TrainRunsSettings
+from jaxmem.settings.recordings import RunsSettings, TrainRunsSettings
 
 HELD_OUT_FROM = 3  # runs from which on one is held out where nobody says how many
 

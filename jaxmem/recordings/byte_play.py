@@ -17,7 +17,7 @@ from jaxmem.recordings.replay import (
     least_alignment,
     replay,
 )
-from jaxmem.settings.verbs import MOST_ALIGNMENT
+from jaxmem.settings.recordings import MOST_ALIGNMENT
 
 BEFORE_THE_PEAK = 0.75  # of a part of a recording, that comes before its tightest moment
 

@@ -13,6 +13,7 @@ from jaxmem.recordings.replay import BytePlayer, ReplayEvents
 from jaxmem.recordings.scorer_file import SCORER_FORMAT, SCORERS, load_scorer
 from jaxmem.rules import ORDERED
 
+PROFILED_KIND = PROFILED_FORMAT.removesuffix("1")  # of any version
 IN_PACKAGE = (*ORDERED, *SCORERS)  # what plays in bytes and is loaded by name
 SMALL_SHARE = 16  # a request up to peak live / SMALL is small to the rules with a threshold
 
@@ -33,7 +34,7 @@ def load_byte_policy(name: str) -> HoleScorer | ProfiledPolicy:
         if not path.exists():
             raise PolicyFileError(f"{name}: this folder holds no {POLICY_FILE}")
     arrays, card = read_policy_file(path, name)
-    if isinstance(card, dict) and card.get("format") == PROFILED_FORMAT:
+    if isinstance(card, dict) and str(card.get("format")).startswith(PROFILED_KIND):
         return profiled_of(name, arrays, card)
     return load_scorer(path)
 
@@ -47,7 +48,8 @@ def plays_in_bytes(name: str) -> bool:
         _, card = read_policy_file(path / POLICY_FILE if path.is_dir() else path, name)
     except PolicyFileError:
         return False
-    return isinstance(card, dict) and card.get("format") in (PROFILED_FORMAT, SCORER_FORMAT)
+    found = str(card.get("format")) if isinstance(card, dict) else ""
+    return found == SCORER_FORMAT or found.startswith(PROFILED_KIND)
 
 
 def titled_policies(names: Sequence[str]) -> dict[str, str]:

@@ -79,7 +79,11 @@ def profiled_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object
         PolicyFileError: it is of another version, or cannot be played by.
     """
     if not isinstance(card, dict) or card.get("format") != PROFILED_FORMAT:
-        raise PolicyFileError(f"{path}: no policy of format {PROFILED_FORMAT}")
+        found = brief(card.get("format")) if isinstance(card, dict) else "none"
+        raise PolicyFileError(
+            f"{path}: its format is {found}; this version plays {PROFILED_FORMAT}: learn it again "
+            "with jaxmem train workload=runs"
+        )
     if card.get("contexts") != list(CONTEXTS):
         raise PolicyFileError(
             f"{path}: its contexts are {brief(card.get('contexts'))}; this version's {CONTEXTS}"

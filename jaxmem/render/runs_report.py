@@ -96,6 +96,8 @@ def verdict_of(results: RunsResults) -> str:
         for name in ("best-fit", results["chosen"])
     )
     which = f"{len(rows)} held out" if held_out else f"all {len(rows)}, which it learned from"
+    if not held_out and len(rows) == 1:
+        which = "the one it learned from"
     runs = "run" if len(rows) == 1 else "runs"
     head = f"On the {runs} ({which}) best-fit needs {best:.3f} x peak live"
     if results["chosen"] == "best-fit":

@@ -146,7 +146,9 @@ def test_a_rule_that_there_is_not_is_refused(path, change):
 @pytest.mark.parametrize("format", ["jaxmem-profiled-2", None, 3, ["jaxmem-profiled-1"]])
 def test_a_policy_of_another_version_is_refused(path, format):
     write(path, format=format)
-    with pytest.raises(PolicyFileError, match=r"mine\.safetensors: "):
+    said = "its format is 'jaxmem-profiled-2'; this version plays jaxmem-profiled-1"
+    said = said if format == "jaxmem-profiled-2" else "no scorer of format"
+    with pytest.raises(PolicyFileError, match=rf"mine\.safetensors: {said}"):
         load_byte_policy(str(path))
 
 
