@@ -134,7 +134,7 @@ def _best_forecast(streams: Sequence[ReplayEvents]) -> tuple[Plan, int]:
         drawn = unpacked(base, others, alignment)
         tried = packed(drawn, 0.0) if np.any(drawn.group != FIXED) else drawn
         heights = []
-        for events in streams[:number] + streams[number + 1 :]:
+        for events in [*streams[:number], *streams[number + 1 :]]:
             planned = tried.planned(events.recording, alignment)
             top = (planned + events.units)[planned >= 0].max(initial=0)
             # What has no slot is as if it came on top.
