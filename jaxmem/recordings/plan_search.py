@@ -28,7 +28,7 @@ from jaxmem.recordings.variations import Variety, varied
 from jaxmem.settings.learner import RuleSearchConfig
 
 LEAD = 0.99  # most that a plan may need, over what the class rule needs
-MOST_GROUPS = 48  # of places; sizes that differ in more ways follow no few numbers
+MOST_GROUPS = 20  # of places; sizes that differ in more ways vary within runs too
 ALIKE = 0.002  # of the logarithms of sizes that have the same ratio to the forecast's
 ALL_FIT = 0.001  # share of requests without a slot, up to which no larger margin is tried
 PACKING_SECONDS = 3.0  # at most, for the slots of one margin
