@@ -25,10 +25,11 @@ from jaxmem.evaluation.statistics import RESAMPLES, TAILS
 from jaxmem.recordings import Recording, alignment_of
 from jaxmem.recordings.class_rule import CLASS_FITS, RuleNumbers, class_rule
 from jaxmem.recordings.families import Split, family, family_names, splits
-from jaxmem.recordings.headroom import SMALL_SHARE, units_needed
+from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.learning import BEST_FIT, CLASS_RULE, PLAN, learn_from_runs
 from jaxmem.recordings.offline_packing import offline_packing
 from jaxmem.recordings.orders import order_of
+from jaxmem.recordings.policy_file import SMALL_SHARE
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import ReplayEvents, events_of
