@@ -25,10 +25,11 @@ from jaxmem.evaluation.statistics import RESAMPLES, TAILS
 from jaxmem.recordings import Recording, alignment_of
 from jaxmem.recordings.class_rule import CLASS_FITS, RuleNumbers, class_rule
 from jaxmem.recordings.families import Split, family, family_names, splits
-from jaxmem.recordings.headroom import SMALL_SHARE, units_needed
-from jaxmem.recordings.learning import BEST_FIT, CLASS_RULE, learn_from_runs
+from jaxmem.recordings.headroom import units_needed
+from jaxmem.recordings.learning import BEST_FIT, CLASS_RULE, PLAN, learn_from_runs
 from jaxmem.recordings.offline_packing import offline_packing
 from jaxmem.recordings.orders import order_of
+from jaxmem.recordings.policy_file import SMALL_SHARE
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import ReplayEvents, events_of
@@ -49,6 +50,7 @@ RULES = ("first", "best", "two_ended")
 TITLES = {
     **{name: policy_title(name) for name in (*RULES, "two_ended_tuned")},
     "class_rule": "class rule",
+    "plan": "plan",
     "learned": "chosen",
     "wrong": "another program's",
     "offline": "offline",
@@ -162,7 +164,7 @@ def by_rules(name: str, number: int) -> Row:
 def learned_row(out: Path, place: Place) -> Row:
     """Learns, and plays the runs that test: NAME-NUMBER for each policy and run, and the rule.
 
-    What is chosen is the class rule, or best-fit where the runs that choose take it.
+    What is chosen is the plan, the class rule, or best-fit where the runs that choose take it.
     """
     return kept(out, f"{place.split}/{place.family}", partial(_learned, place))
 
@@ -185,12 +187,15 @@ def _learned(place: Place) -> Row:
     found = learned.tried.get(CLASS_RULE, learned.tried[BEST_FIT])
     row: Row = {"seconds": seconds}
     for number, events in test_events(place).items():
-        for name, played, rule in (
-            ("two_ended_tuned", _by_size(events), two_ended.rule),
-            ("class_rule", found.foretold(events), found.rule),
-            ("learned", learned.policy.foretold(events), learned.policy.rule),
+        tuned = units_needed(_by_size(events), class_rule(two_ended.rule))
+        row[f"two_ended_tuned-{number}"] = tuned / events.peak_live
+        for name, policy in (
+            ("class_rule", found),
+            ("plan", learned.tried.get(PLAN, found)),
+            ("learned", learned.policy),
         ):
-            row[f"{name}-{number}"] = units_needed(played, class_rule(rule)) / events.peak_live
+            needed = units_needed(policy.foretold(events), policy.player)
+            row[f"{name}-{number}"] = needed / events.peak_live
     for name, rule in (("class_rule", found.rule), ("learned", learned.policy.rule)):
         row |= {f"{name} long": rule.long, f"{name} parts": rule.parts}
         row |= {f"{name} fit {kind}": fit for kind, fit in enumerate(rule.fits)}
@@ -233,7 +238,10 @@ def figures(out: Path, place: Place) -> dict[int, Row]:
         row = {**rules, **{name: together[f"{name}-{number}"] for name in TITLES
                            if f"{name}-{number}" in together}}  # fmt: skip
         # What is placed online can be placed offline.
-        found[number] = {**row, "offline": min(row[name] for name in (*DRAWN, "class_rule"))}
+        found[number] = {
+            **row,
+            "offline": min(row[name] for name in (*DRAWN, "class_rule", "plan") if name in row),
+        }
     return found
 
 

@@ -20,6 +20,7 @@ from jaxmem.recordings import Recording, read_trace
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.learning import LearnedFromRuns, learn_from_runs
 from jaxmem.recordings.orders import order_of
+from jaxmem.recordings.policy_file import SMALL_SHARE
 from jaxmem.recordings.replay import events_of
 from jaxmem.recordings.sites import call_sites
 from jaxmem.recordings.variations import Variety, varied
@@ -30,7 +31,6 @@ from jaxmem.whole_files import write_whole
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FILES = "challenging_*.csv"
-SMALL_SHARE = 16  # of what is live at the peak, up to one of which a block is small to two-ended
 FIRST_TEST = 1000  # seed of the first run that tests; the learner's begin at 0
 POLICIES = ("best-fit", "two-ended", "class rule", "plan", "chosen")
 console = Console()

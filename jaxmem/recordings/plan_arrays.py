@@ -37,12 +37,11 @@ def plan_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object) ->
     Raises:
         PolicyFileError: it cannot be followed.
     """
-    alignment, margin = (
-        (card.get("alignment"), card.get("margin")) if isinstance(card, dict) else (None, None)
-    )
-    if not (type(alignment) is int and 1 <= alignment <= LARGEST_SIZE):
+    said = card if isinstance(card, dict) else {}
+    alignment, margin = said.get("alignment"), said.get("margin")
+    if type(alignment) is not int or not 1 <= alignment <= LARGEST_SIZE:
         raise PolicyFileError(f"{path}: its plan has no alignment, a whole number of bytes")
-    if not (type(margin) in (int, float) and 0 <= margin <= 1):
+    if type(margin) not in (int, float) or margin is None or not 0 <= margin <= 1:
         raise PolicyFileError(f"{path}: its plan has no margin from 0 to 1")
     found = {name: arrays.get(_PREFIX + name) for name in _KINDS}
     length = found["size"].size if found["size"] is not None else 0

@@ -28,7 +28,7 @@ from jaxmem.recordings.variations import Variety, varied
 from jaxmem.settings.learner import RuleSearchConfig
 
 LEAD = 0.99  # most that a plan may need, over what the class rule needs
-MOST_GROUPS = 48  # of places; sizes that differ in more ways follow no few numbers
+MOST_GROUPS = 20  # of places; sizes that differ in more ways vary within runs too
 ALIKE = 0.002  # of the logarithms of sizes that have the same ratio to the forecast's
 ALL_FIT = 0.001  # share of requests without a slot, up to which no larger margin is tried
 PACKING_SECONDS = 3.0  # at most, for the slots of one margin
@@ -134,7 +134,7 @@ def _best_forecast(streams: Sequence[ReplayEvents]) -> tuple[Plan, int]:
         drawn = unpacked(base, others, alignment)
         tried = packed(drawn, 0.0) if np.any(drawn.group != FIXED) else drawn
         heights = []
-        for events in streams[:number] + streams[number + 1 :]:
+        for events in [*streams[:number], *streams[number + 1 :]]:
             planned = tried.planned(events.recording, alignment)
             top = (planned + events.units)[planned >= 0].max(initial=0)
             # What has no slot is as if it came on top.

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from program_runs import SITES, mixed_run
+from program_runs import SITES, batches_run, mixed_run
 
 from jaxmem.cli import main
 from jaxmem.recordings import Recording
@@ -190,3 +190,20 @@ def test_a_run_folder_that_has_results_is_kept(folder, capsys):
     learned_from(folder, paths="1.npz,2.npz")
     assert main([*COMMAND, "workload.paths=[1.npz,2.npz]"]) == 2
     assert "overwrite=true" in capsys.readouterr().err
+
+
+def test_a_plan_is_learned_and_plays_the_next_run(folder, monkeypatch):
+    monkeypatch.setattr("jaxmem.recordings.rule_search.all_rules", lambda: [BEST_FIT_RULE])
+    for number, (batch, steps) in enumerate(((8, 5), (20, 4), (13, 6), (31, 7)), 1):
+        write_store(folder / f"{number}.npz", batches_run(batch, steps))
+    results = learned_from(folder, "alignment=1")
+    assert results["chosen"] == "plan"
+    assert results["plan"] == {"slots": 4 + 31 * 4, "margin": 0.0}
+    assert all(row["needed"]["plan"] < 1.02 for row in results["runs"])
+    table = (folder / "mine" / "table.md").read_text(encoding="utf-8")
+    assert "128 slots are planned, for blocks up to 0% larger than foretold" in table
+    words = ["trace", "info", "4.npz", "policies=[best,mine]", "out=info", "alignment=1"]
+    assert main(words) == 0
+    found = json.loads((folder / "info" / "results.json").read_text(encoding="utf-8"))
+    bounded = found["headroom"]["bounded"]
+    assert bounded["mine"] < 1.02 < 1.2 < bounded["best"]
