@@ -213,7 +213,7 @@ class _Search:
         return np.sign(np.take_along_axis(lost, ruled[..., None], 2) - lost).mean(axis=1)
 
     def best_of(self, now: Judged, candidates: Sequence[tuple[int, int]]) -> Judged | None:
-        """Returns the rule with the best more exception; None if none is better."""
+        """Returns the rule with the best further exception; None if none is better."""
         rules = [now.rule._replace(exceptions=(*now.rule.exceptions, each)) for each in candidates]
         if not rules:
             return None
@@ -230,7 +230,7 @@ class _Search:
         return min(judged, key=lambda each: each.mean + WORTH * each.lost.mean(), default=None)
 
     def _is_better(self, now: Judged, needed: np.ndarray, lost: np.ndarray) -> bool:
-        """Tells whether runs lose less or need less, and hardly one loses more."""
+        """Tells whether runs lose less or need less, and hardly any loses more."""
         mean = float(geometric_mean(needed))
         worse = np.mean(lost > WORSE * now.lost + GROWTH)
         return (

@@ -128,7 +128,9 @@ def _exceptions_of(path: Path | str, found: object, contexts: int) -> tuple[tupl
     exceptions = []
     for each in found if isinstance(found, list) else [None]:
         match each:
-            case [int(context), str(fit)] if 0 <= context < contexts and fit in CLASS_FITS:
+            case [int(context), str(fit)] if (
+                not isinstance(context, bool) and 0 <= context < contexts and fit in CLASS_FITS
+            ):
                 exceptions.append((context, CLASS_FITS.index(fit)))
             case _:
                 raise PolicyFileError(
