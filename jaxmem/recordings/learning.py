@@ -1,24 +1,31 @@
 """A policy for a program, learned from its earlier runs and chosen on runs held out of that."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxmem.recordings.class_rule import BEST_FIT_RULE
+from jaxmem.recordings.class_rule import BEST_FIT_RULE, class_rule
+from jaxmem.recordings.exceptions import find_exceptions
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.plan_search import LEAD, find_plan
-from jaxmem.recordings.profile import UNFORETOLD, profile_of
+from jaxmem.recordings.profile import UNFORETOLD, Profile, profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.replay import events_of
-from jaxmem.recordings.rule_search import find_rule, foretold_by_others
+from jaxmem.recordings.replay import ReplayEvents, events_of
+from jaxmem.recordings.rule_search import (
+    FoundRule,
+    find_rule,
+    foretold_by_others,
+    geometric_mean,
+)
 from jaxmem.settings.learner import RuleSearchConfig
 
 LITTLE_KNOWN = 0.5  # of a run's requests; below it, runs are hardly of one program
 
 
 BEST_FIT, CLASS_RULE, PLAN = "best-fit", "class rule", "plan"
+EXCEPTIONS = "class rule with exceptions"
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,9 @@ def learn_from_runs(
     if not found.rule.is_best_fit:
         tried[CLASS_RULE] = ProfiledPolicy(profile, found.rule)
         played[CLASS_RULE] = found.needed.tolist()
+    excepted = _with_exceptions(streams, profile, found, config, report)
+    if excepted is not None:
+        tried[EXCEPTIONS], played[EXCEPTIONS] = excepted
     planned = find_plan(streams, found.rule, found.needed.tolist(), config, report)
     if planned is not None:
         tried[PLAN] = ProfiledPolicy(profile, found.rule, plan=planned.plan)
@@ -101,6 +111,27 @@ def learn_from_runs(
         known=np.array(known),
         why=why,
     )
+
+
+def _with_exceptions(
+    streams: Sequence[ReplayEvents],
+    profile: Profile,
+    found: FoundRule,
+    config: RuleSearchConfig,
+    report: Callable[[str], None],
+) -> tuple[ProfiledPolicy, list[float]] | None:
+    """Finds exceptions to the rule, and what the runs need; None if that is no less."""
+    if found.rule.is_best_fit:
+        return None
+    placed = [replace(events, contexts=profile.places(events.recording)) for events in streams]
+    rule = find_exceptions(placed, found.rule, config, report)
+    if not rule.exceptions:
+        return None
+    player = class_rule(rule)
+    needed = [units_needed(events, player) / events.peak_live for events in placed]
+    if geometric_mean(np.array(needed)) >= geometric_mean(found.needed):
+        return None
+    return ProfiledPolicy(profile, rule), needed
 
 
 def chosen_of(judged: Mapping[str, Sequence[float]]) -> tuple[str, str]:

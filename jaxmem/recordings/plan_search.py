@@ -6,7 +6,7 @@ run. Which run is the forecast is told by how high the slots of the others come.
 by the memory that the other runs need, or, where there is one run alone, variations of it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,8 +23,8 @@ from jaxmem.recordings.planned_rule import PlannedRule
 from jaxmem.recordings.planning import ANNEALING, plan, why_not
 from jaxmem.recordings.profile import contexts_of, profile_of
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.replay import ReplayEvents, events_of
-from jaxmem.recordings.variations import Variety, varied
+from jaxmem.recordings.replay import ReplayEvents
+from jaxmem.recordings.rule_search import sizes_varied
 from jaxmem.settings.learner import RuleSearchConfig
 
 LEAD = 0.99  # most that a plan may need, over what the class rule needs
@@ -65,7 +65,7 @@ def find_plan(
         return None
     report("following the runs")
     if len(streams) == 1:
-        judges = list(_variations(streams[0], config.sizes_vary))
+        judges = [sizes_varied(streams[0], config.sizes_vary, seed) for seed in range(VARIATIONS)]
         rule_needs = [_needed(events, rule, None) for events in judges]
         drawn, forecast = unpacked(runs[0], [], streams[0].alignment), 0
     else:
@@ -172,16 +172,6 @@ def _medians(kind: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarra
     order = np.lexsort([value, kind])
     known, first, count = np.unique(kind[order], return_index=True, return_counts=True)
     return known, value[order][first + (count - 1) // 2]
-
-
-def _variations(events: ReplayEvents, deviation: float) -> Iterator[ReplayEvents]:
-    """Yields the events of a run whose sizes are others, each by a deviation of its logarithm."""
-    run = events.recording
-    variety = Variety(sizes=deviation, dropped=0, backward=0, mixed=0)
-    for seed in range(VARIATIONS):
-        size = varied(run, np.random.default_rng(seed), variety).size
-        other = replace(run, size=size, written=None)
-        yield replace(events_of(other, events.alignment), foretold=events.foretold)
 
 
 def _needed(events: ReplayEvents, rule: RuleNumbers, planned: Plan | None) -> float:

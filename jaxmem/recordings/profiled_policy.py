@@ -28,6 +28,7 @@ from jaxmem.recordings.profile import CONTEXTS, Profile
 from jaxmem.recordings.replay import ReplayEvents
 
 PROFILED_FORMAT = "jaxmem-profiled-1"
+MOST_EXCEPTIONS = 64  # to a rule
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class ProfiledPolicy:
         return replace(
             events,
             foretold=self.profile.foretold(run),
+            contexts=self.profile.places(run) if self.rule.exceptions else None,
             planned=None if plan is None else plan.planned(run, events.alignment),
         )
 
@@ -63,6 +65,7 @@ def save_profiled(path: Path | str, policy: ProfiledPolicy) -> None:
         "format": PROFILED_FORMAT,
         "contexts": list(CONTEXTS),
         "rule": {"long": rule.long, "parts": rule.parts, "fits": fits},
+        "exceptions": [[context, CLASS_FITS[fit]] for context, fit in rule.exceptions],
         "training": dict(policy.training),
     }
     arrays = policy.profile._asdict()
@@ -99,10 +102,12 @@ def profiled_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object
         raise PolicyFileError(f"{path}: key and lifetime are not one uint64 and one int32 each")
     if np.any(key[1:] <= key[:-1]) or np.any(lifetime < 1):
         raise PolicyFileError(f"{path}: a key out of order, or a lifetime below 1")
+    rule = _rule_of(path, card.get("rule"))
+    exceptions = _exceptions_of(path, card.get("exceptions", []), len(key))
     training = card.get("training")
     return ProfiledPolicy(
         Profile(key, lifetime),
-        _rule_of(path, card.get("rule")),
+        rule._replace(exceptions=exceptions),
         training if isinstance(training, dict) else {},
         plan_of(path, arrays, card["plan"]) if "plan" in card else None,
     )
@@ -120,3 +125,22 @@ def _rule_of(path: Path | str, found: object) -> RuleNumbers:
         if long in (*LONG, NEVER - 1) and parts in SMALL and len(places) == len(REQUEST_CLASSES):
             return RuleNumbers(long, parts, (places[0], places[1], places[2], places[3]))
     raise PolicyFileError(f"{path}: its card has no rule of this version")
+
+
+def _exceptions_of(path: Path | str, found: object, contexts: int) -> tuple[tuple[int, int], ...]:
+    """Returns the exceptions of a card to its rule, of contexts that its profile has."""
+    exceptions = []
+    for each in found if isinstance(found, list) else [None]:
+        match each:
+            case [int(context), str(fit)] if (
+                not isinstance(context, bool) and 0 <= context < contexts and fit in CLASS_FITS
+            ):
+                exceptions.append((context, CLASS_FITS.index(fit)))
+            case _:
+                raise PolicyFileError(
+                    f"{path}: exceptions are lists of a context, below {contexts:,}, and a fit; "
+                    f"not {brief(each)}"
+                )
+    if len(exceptions) > MOST_EXCEPTIONS:
+        raise PolicyFileError(f"{path}: {len(exceptions):,} exceptions, over {MOST_EXCEPTIONS}")
+    return tuple(exceptions)

@@ -11,10 +11,11 @@ NOWHERE = -1
 
 
 def slow_starts(
-    rule: RuleNumbers, cells: int, sizes, lifetimes, foretold, planned=None
+    rule: RuleNumbers, cells: int, sizes, lifetimes, foretold, planned=None, contexts=None
 ) -> list[int]:
     """Where each block starts, NOWHERE if no hole fits."""
     planned = [NOWHERE] * len(sizes) if planned is None else planned
+    contexts = [()] * len(sizes) if contexts is None else contexts
     live: dict[int, tuple[int, int]] = {}
     starts = []
     for now, (size, told, slot) in enumerate(zip(sizes, foretold, planned, strict=True)):
@@ -24,7 +25,8 @@ def slow_starts(
             if begin - free >= size:
                 holes.append((free, begin))
             free = end
-        start = _start(rule, cells, size, told, holes) if holes else NOWHERE
+        fit = _fit(rule, cells, size, told, contexts[now])
+        start = _start(fit, size, holes) if holes else NOWHERE
         if slot != NOWHERE and holes:
             free = any(begin <= slot and slot + size <= end for begin, end in holes)
             start = slot if free else holes[-1][1] - size
@@ -34,10 +36,17 @@ def slow_starts(
     return starts
 
 
-def _start(rule: RuleNumbers, cells: int, size: int, told: int, holes) -> int:
+def _fit(rule: RuleNumbers, cells: int, size: int, told: int, contexts) -> str:
     small, long = size <= cells // rule.parts, told > rule.long
     kind = {(False, True): 0, (False, False): 1, (True, True): 2, (True, False): 3}[long, small]
     fit = "best, low end" if told == UNFORETOLD else CLASS_FITS[rule.fits[kind]]
+    for context, there in rule.exceptions:
+        if context in contexts:
+            fit = CLASS_FITS[there]
+    return fit
+
+
+def _start(fit: str, size: int, holes) -> int:
     tightest = min(holes, key=lambda hole: (hole[1] - hole[0], hole[0]))
     return {
         "first, low end": holes[0][0],
