@@ -46,8 +46,12 @@ ARENAS = 8  # in which they are, from there up to what the class rule needs
 BELOW = (0.001, 0.01)  # of peak live: what an arena needed lacks where requests are branched
 ALIKE = 3e-4  # of peak live: arenas needed that differ by less are level
 GROWTH = 1e-3  # of the arena needed, that fewer losses may cost on the way
-WORSE = 1.05  # times what is lost of a run; what loses more is worse there
 MOST_WORSE = 0.25  # of the runs
+NO_LOSS = 1e-6  # arenas
+WORSE = 1.05  # times what is lost of a run; what loses more is worse there
+MOST_MOST_WORSE = 0.25  # of the runs
+NO_LOSS = 1e-6  # arenas
+WORSE = 0.25  # of the runs
 WORTH = 0.3  # arenas needed / peak live that a loss of one arena is worth
 PLAYED = 16  # candidates of which the arena needed is found
 SEED = 0  # of the candidates that branching does not name
@@ -163,7 +167,11 @@ class _Search:
     @cached_property
     def call_sites(self) -> set[int]:
         """The contexts that are one call site, which most requests have."""
-        columns = [events.contexts[:, CONTEXTS.index(1)] for events in self.runs]
+        columns = [
+            events.contexts[:, CONTEXTS.index(1)]
+            for events in self.runs
+            if events.contexts is not None
+        ]
         return {*np.unique(np.concatenate(columns)).tolist()}
 
     def _before_failures(self, now: Judged) -> dict[int, np.ndarray]:
@@ -232,9 +240,6 @@ class _Search:
     def _is_better(self, now: Judged, needed: np.ndarray, lost: np.ndarray) -> bool:
         """Tells whether runs lose less or need less, and hardly any loses more."""
         mean = float(geometric_mean(needed))
-        worse = np.mean(lost > WORSE * now.lost + GROWTH)
-        return (
-            mean <= now.mean * (1 + GROWTH)
-            and worse <= MOST_WORSE
-            and (lost.mean() < now.lost.mean() - 1e-6 or mean < now.mean - ALIKE)
-        )
+        worse = float(np.mean(lost > WORSE * now.lost + GROWTH))
+        less = float(np.mean(now.lost - lost)) > NO_LOSS or mean < now.mean - ALIKE
+        return less and mean <= now.mean * (1 + GROWTH) and worse <= MOST_WORSE

@@ -121,7 +121,7 @@ def _with_exceptions(
     report: Callable[[str], None],
 ) -> tuple[ProfiledPolicy, list[float]] | None:
     """Finds exceptions to the rule, and what the runs need; None if that is no less."""
-    if found.rule.is_best_fit:
+    if found.rule.is_best_fit or not config.exceptions:
         return None
     placed = [replace(events, contexts=profile.places(events.recording)) for events in streams]
     rule = find_exceptions(placed, found.rule, config, report)

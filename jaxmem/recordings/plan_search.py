@@ -117,7 +117,8 @@ def packed(drawn: Plan, margin: float) -> Plan:
         start = stacked(drawn.lifetime, length, nothing.reshape(0, 2), nothing)
     else:
         slots = Recording("slots", length, drawn.lifetime.astype(np.int64))
-        task = PlanTask(slots, 1, np.full(len(length), UNPINNED, np.int64))
+        count = len(length)
+        task = PlanTask(slots, 1, np.full(count, UNPINNED), np.ones(count, np.int64))
         planners = [name for name in (SEARCH_NAME, ANNEALING) if not why_not(name, task)]
         best = plan(task, planners, PACKING_SECONDS, seed=0).best
         assert best is not None

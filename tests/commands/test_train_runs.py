@@ -14,7 +14,12 @@ from jaxmem.recordings.policy_file import load_byte_policy
 from jaxmem.recordings.sites import CallSites
 from jaxmem.recordings.store import write_store
 
-TINY = ("learner.semifinalists=8", "learner.finalists=2", "learner.batch=512")
+TINY = (
+    "learner.semifinalists=8",
+    "learner.finalists=2",
+    "learner.batch=512",
+    "learner.exceptions=0",
+)
 COMMAND = ("train", "workload=runs", *TINY, "out=mine")
 
 

@@ -29,7 +29,7 @@ RULES = [
     *(RuleNumbers(30, parts, (FIRST, LAST, FIRST, LAST)) for parts in (16, 128)),
     *(RuleNumbers(30, 16, (fit,) * 4) for fit in (FIRST, BEST)),
 ]
-CONFIG = RuleSearchConfig(semifinalists=4, finalists=3, batch=64)
+CONFIG = RuleSearchConfig(semifinalists=4, finalists=3, batch=64, exceptions=0)
 
 
 @pytest.fixture(scope="module")
