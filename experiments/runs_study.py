@@ -29,7 +29,7 @@ from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.learning import BEST_FIT, CLASS_RULE, PLAN, learn_from_runs
 from jaxmem.recordings.offline_packing import offline_packing
 from jaxmem.recordings.orders import order_of
-from jaxmem.recordings.policy_file import SMALL_SHARE
+from jaxmem.recordings.policy_file import small_units
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import ReplayEvents, events_of
@@ -153,7 +153,7 @@ def by_rules(name: str, number: int) -> Row:
     """Finds what rules that know nothing of the program need on a run, and a packing offline."""
     (run,) = runs_of(name, (number,))
     events = events_of(run, alignment_of(run))
-    threshold = max(1, events.peak_live // SMALL_SHARE)
+    threshold = small_units(events)
     row = {
         rule: units_needed(events, order_of(rule, threshold)) / events.peak_live for rule in RULES
     }
