@@ -29,7 +29,7 @@ from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.learning import BEST_FIT, CLASS_RULE, EXCEPTIONS, PLAN, learn_from_runs
 from jaxmem.recordings.offline_packing import offline_packing
 from jaxmem.recordings.orders import order_of
-from jaxmem.recordings.policy_file import SMALL_SHARE, load_byte_policy
+from jaxmem.recordings.policy_file import load_byte_policy, small_units
 from jaxmem.recordings.profiled_policy import ProfiledPolicy, save_profiled
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.rule_search import find_rule
@@ -158,7 +158,7 @@ def by_rules(name: str, number: int) -> Row:
     """Finds what rules that know nothing of the program need on a run, and a packing offline."""
     (run,) = runs_of(name, (number,))
     events = events_of(run, alignment_of(run))
-    threshold = max(1, events.peak_live // SMALL_SHARE)
+    threshold = small_units(events)
     row = {
         rule: units_needed(events, order_of(rule, threshold)) / events.peak_live for rule in RULES
     }

@@ -20,7 +20,7 @@ from jaxmem.recordings import Recording, read_trace
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.learning import LearnedFromRuns, learn_from_runs
 from jaxmem.recordings.orders import order_of
-from jaxmem.recordings.policy_file import SMALL_SHARE
+from jaxmem.recordings.policy_file import small_units
 from jaxmem.recordings.replay import events_of
 from jaxmem.recordings.sites import call_sites
 from jaxmem.recordings.variations import Variety, varied
@@ -114,7 +114,7 @@ def variation(run: Recording, seed: int, deviation: float) -> Recording:
 def _needed(run: Recording, learned: LearnedFromRuns) -> dict[str, float]:
     """Finds what each policy needs over peak live; what was not tried is what is before it."""
     events = events_of(run, 1)
-    two_ended = order_of("two_ended", max(1, events.peak_live // SMALL_SHARE))
+    two_ended = order_of("two_ended", small_units(events))
     found = {"two-ended": units_needed(events, two_ended) / events.peak_live}
     for name, policy in learned.tried.items():
         needed = units_needed(policy.foretold(events), policy.player)

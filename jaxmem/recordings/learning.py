@@ -91,7 +91,8 @@ def learn_from_runs(
     excepted = _with_exceptions(streams, profile, found, config, report)
     if excepted is not None:
         tried[EXCEPTIONS], played[EXCEPTIONS] = excepted
-    planned = find_plan(streams, found.rule, found.needed.tolist(), config, report)
+    before = list(played.values())[-1]  # the best so far
+    planned = find_plan(streams, found.rule, before, config, report)
     if planned is not None:
         tried[PLAN] = ProfiledPolicy(profile, found.rule, plan=planned.plan)
         played[PLAN] = planned.needed

@@ -13,7 +13,12 @@ from jaxmem.render.report import markdown_row
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 from jaxmem.rules import RULES
 
-COLOURS = {"best-fit": RULES["best"].colour, "class rule": "#d55e00", "plan": "#44aa99"}
+COLOURS = {
+    "best-fit": RULES["best"].colour,
+    "class rule": "#d55e00",
+    "class rule with exceptions": "#882255",
+    "plan": "#44aa99",
+}
 BAR = 0.22  # inches
 
 
