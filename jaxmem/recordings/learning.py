@@ -92,7 +92,9 @@ def learn_from_runs(
     if excepted is not None:
         tried[EXCEPTIONS], played[EXCEPTIONS] = excepted
     before = list(played.values())[-1]  # the best so far
-    planned = find_plan(streams, found.rule, before, config, report)
+    planned = None
+    if found.by_best_fit.max() > config.nothing_to_gain:
+        planned = find_plan(streams, found.rule, before, config, report)
     if planned is not None:
         tried[PLAN] = ProfiledPolicy(profile, found.rule, plan=planned.plan)
         played[PLAN] = planned.needed
