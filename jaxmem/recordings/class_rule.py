@@ -90,11 +90,10 @@ class RuleNumbers(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """Says where each class goes."""
-        return [
-            f"{name}: {CLASS_FITS[fit]}"
-            for name, fit in zip(REQUEST_CLASSES, self.fits, strict=True)
-        ]
+        """Says where each class goes, and what is excepted."""
+        classes = zip(REQUEST_CLASSES, self.fits, strict=True)
+        excepted = ((f"context {context} of the profile", fit) for context, fit in self.exceptions)
+        return [f"{name}: {CLASS_FITS[fit]}" for name, fit in (*classes, *excepted)]
 
 
 BEST_FIT_RULE = RuleNumbers(LONG[0], SMALL[0], (2, 2, 2, 2))

@@ -77,6 +77,8 @@ def test_what_best_fit_cannot_do_alone_it_does_with_exceptions(runs):
     rule = find_exceptions(streams, BEST_FIT_RULE, CONFIG)
     assert 1 <= len(rule.exceptions) <= 3
     assert rule._replace(exceptions=()) == BEST_FIT_RULE
+    context, fit = rule.exceptions[0]
+    assert f"context {context} of the profile: {CLASS_FITS[fit]}" in rule.words
     for events in streams:
         needed = units_needed(events, class_rule(rule))
         assert needed < 1.1 * events.peak_live
