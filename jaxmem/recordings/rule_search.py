@@ -89,7 +89,10 @@ def find_rule(
         raise ValueError("no runs to learn from; at least one is needed")
     report("arenas needed by best-fit")
     by_best_fit = np.array(
-        [units_needed(events, order_of("best")) / events.peak_live for events in streams]
+        [
+            units_needed(events, order_of("best"), report, "best-fit") / events.peak_live
+            for events in streams
+        ]
     )
     if by_best_fit.max() <= config.nothing_to_gain:
         return FoundRule(BEST_FIT_RULE, by_best_fit, by_best_fit, [])
