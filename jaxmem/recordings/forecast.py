@@ -121,7 +121,7 @@ class _Slots:
         other = group != FIXED and (
             units > self.length[place] or size < AS_FORETOLD * plan.size[place] * self.ratio[group]
         )
-        if again or other:
+        if again or other or self._is_held(place, units, number):
             if self.packed > MOST_PACKED + PACKED_EACH * number / len(plan.size):
                 return MISSED
             if other:
@@ -132,6 +132,14 @@ class _Slots:
         start, lifetime = int(self.start[place]), int(plan.lifetime[place])
         self.held.append(_Held(death, number + lifetime, start, units))
         return start
+
+    def _is_held(self, place: int, units: int, now: int) -> bool:
+        """Tells whether a block that is live lies where one of so many units would."""
+        start = int(self.start[place])
+        return any(
+            block.start < start + units and start < block.start + block.units and block.death > now
+            for block in self.held
+        )
 
     def _pack(self, place: int, now: int) -> None:
         """Packs the slots from a place on around the blocks that are live."""
@@ -165,7 +173,7 @@ def slot_lengths(size: np.ndarray, margin: float, alignment: int) -> np.ndarray:
 def stacked(
     lifetime: np.ndarray, length: np.ndarray, held: np.ndarray, stay: np.ndarray
 ) -> np.ndarray:
-    """Packs slots at once: first those that stay from the beginning, then by length.
+    """Packs slots at once: first those that stay from the beginning, then by length or by area.
 
     Args:
         lifetime: int32[N]  requests, of each slot; they come one after the other.
@@ -182,8 +190,11 @@ def stacked(
     size = np.concatenate([held[:, 1], length])
     pinned = np.concatenate([held[:, 0], np.full(count, NOWHERE)])
     stays = (death == count) & (birth < BEGINNING * count)
-    order = np.lexsort([np.where(stays, birth, -size), ~stays, pinned < 0])
-    return stacked_in_order(size, birth, death, order, pinned)[blocks:]
+    found = []
+    for first in (size, size * (death - birth)):
+        order = np.lexsort([np.where(stays, birth, -first), ~stays, pinned < 0])
+        found.append(stacked_in_order(size, birth, death, order, pinned))
+    return min(found, key=lambda start: int((start + size).max()))[blocks:]
 
 
 def _places_by_context(contexts: np.ndarray) -> dict[int, list[int]]:
