@@ -115,6 +115,21 @@ def test_after_too_many_misses_the_plan_is_dropped_for_good():
         assert (planned[10 + missed :] >= 0).all() != dropped
 
 
+@pytest.mark.parametrize("seed", [7, 8])
+def test_no_slot_is_where_a_block_still_is_that_stays_for_longer_than_foretold(seed):
+    base = buffers(seed, count=120)
+    mortal = np.flatnonzero(base.lifetime < 20)
+    stay = np.random.default_rng(seed).choice(mortal, 4, replace=False)
+    lifetime = base.lifetime.copy()
+    lifetime[stay] += 40
+    later = replace(base, lifetime=lifetime)
+    planned = plan_of(base).planned(later, 1)
+    assert planned.min() >= 0
+    check_packing(planned.astype(np.int64), later.size, deaths_of(later))
+    before = int(stay.min())
+    np.testing.assert_array_equal(planned[:before], plan_of(base).planned(base, 1)[:before])
+
+
 def test_no_slot_is_beyond_what_an_arena_can_have():
     huge = Recording("huge", np.array([2**62 - 64, 64]), np.array([1, 1]))
     assert plan_of(huge, alignment=2**40).planned(huge, 1).tolist() == [NOWHERE, NOWHERE]
