@@ -14,9 +14,9 @@
  * For each request, in this order:
  *
  *     jaxmem_asked(&state, site, bytes, &request, &block);
- *     fit = jaxmem_fit(&request, arena_units);
+ *     fit = jaxmem_fit(&request, &arena);
  *     if (fit == JAXMEM_BY_HOLES)
- *         start = jaxmem_choose(&request, arena_units, live_units, live_blocks, holes, count);
+ *         start = jaxmem_choose(&request, &arena, holes, count);
  *     else
  *         start = what the caller's own index of holes has for this fit
  *
@@ -35,7 +35,8 @@ extern "C" {
 /* How a policy chooses. */
 enum jaxmem_policy_kind {
     JAXMEM_ORDER,  /* one of the fits, by the request alone: jaxmem_fit always tells it */
-    JAXMEM_SCORES, /* it has to see all holes: jaxmem_fit may return JAXMEM_BY_HOLES */
+    JAXMEM_SCORES, /* it has to see all holes, unless jaxmem_fit tells a fit: the hole scorer is
+                      best fit where blocks are tiny beside the arena */
 };
 
 /* What a policy asks of a request besides its size; the sum of these. */
@@ -66,6 +67,14 @@ struct jaxmem_hole {
     uint32_t low, high;
 };
 
+/* The arena, as it is before the block is placed. */
+struct jaxmem_arena {
+    uint32_t units;       /* its size, 0 if it grows */
+    uint32_t live_units;  /* of live blocks */
+    uint32_t live_blocks;
+    uint32_t cursor;      /* where the block placed last ends; only JAXMEM_NEXT_LOW asks for it */
+};
+
 /* A request, and what is known when it is made. jaxmem_asked fills what the policy needs, and
  * leaves the rest 0. */
 struct jaxmem_request {
@@ -75,8 +84,6 @@ struct jaxmem_request {
     float lived;       /* sum of the natural logarithms of their lifetimes in requests */
     float usual;       /* mean natural logarithm of all sizes in units so far, its own among them */
     uint32_t begins;   /* 1: nothing at all has been freed yet */
-    uint32_t cursor;   /* where the block placed last ends; only JAXMEM_NEXT_LOW needs it, and the
-                          caller sets it */
 };
 
 /* What the caller keeps of a block, for jaxmem_freed. */
@@ -130,19 +137,16 @@ void jaxmem_asked(struct jaxmem_state *state, uint64_t site, uint64_t bytes,
 /* Counts that a block is freed, whether it was placed or not. */
 void jaxmem_freed(struct jaxmem_state *state, struct jaxmem_block block);
 
-/* The fit for a request: an enum jaxmem_fit. An allocator with an index of holes needs no list.
- *
- * arena_units: of the arena, 0 if it grows. */
-int jaxmem_fit(const struct jaxmem_request *request, uint32_t arena_units);
+/* The fit for a request: an enum jaxmem_fit. An allocator with an index of holes needs no list of
+ * them for it. */
+int jaxmem_fit(const struct jaxmem_request *request, const struct jaxmem_arena *arena);
 
-/* Where the block goes: the address of its first unit, or -1 where no hole is long enough.
+/* Where the block goes, whatever the kind of the policy: the address of its first unit, or -1 where
+ * no hole is long enough. Of starts that are worth the same it is the lowest.
  *
- * live_units, live_blocks: in the arena, this block not among them.
- * holes: all holes of the arena, in any order; those that are too short may be left out only of a
- *     policy of kind JAXMEM_ORDER. */
-int64_t jaxmem_choose(const struct jaxmem_request *request, uint32_t arena_units,
-                      uint32_t live_units, uint32_t live_blocks, const struct jaxmem_hole *holes,
-                      uint32_t count);
+ * holes: of the arena, in any order; those that are too short may be left out. */
+int64_t jaxmem_choose(const struct jaxmem_request *request, const struct jaxmem_arena *arena,
+                      const struct jaxmem_hole *holes, uint32_t count);
 
 #ifdef __cplusplus
 }
