@@ -102,18 +102,18 @@ struct jaxmem_kind {
 
 #define JAXMEM_CONTEXT 24 /* call sites that the longest context has */
 
-/* What is kept from request to request. */
+/* What is kept from request to request; jaxmem_begin fills it, and callers leave it alone. */
 struct jaxmem_state {
-    uint32_t alignment;                /* bytes in a unit */
-    uint32_t sites;                    /* 1: call sites are known, else sizes stand for them */
-    uint32_t requests;                 /* so far, modulo 2^32 */
-    uint32_t freed;                    /* 1: something has been freed */
-    uint64_t recent[JAXMEM_CONTEXT];   /* the call sites of the last requests, in a ring */
-    uint64_t context[3];               /* their hashes, of the longest context first */
-    double sizes;                      /* sum of the natural logarithms of all sizes in bytes */
-    double sizes_counted;              /* requests in it */
-    struct jaxmem_kind *kinds;         /* the caller's table */
-    uint32_t kinds_room, kinds_used;   /* entries that it has, a power of two; that are taken */
+    uint32_t alignment;              /* bytes in a unit */
+    uint32_t sites;                  /* 1: call sites are known, else sizes stand for them */
+    uint64_t requests;               /* so far */
+    uint64_t recent[JAXMEM_CONTEXT]; /* the call sites of the last requests, in a ring */
+    uint64_t context[3];             /* their hashes, of the longest context first */
+    double sizes;                    /* sum of the natural logarithms of all sizes in bytes */
+    float unit;                      /* natural logarithm of the alignment */
+    uint32_t freed;                  /* 1: something has been freed */
+    struct jaxmem_kind *kinds;       /* the caller's table */
+    uint32_t room, used;             /* its entries, a power of two; those that are taken */
 };
 
 /* Begins a run.
