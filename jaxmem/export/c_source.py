@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxmem import native
-from jaxmem.export.exported import BytePolicy, Exported, SizeRule
+from jaxmem.export.exported import Exported, SizeRule, only_in_bytes
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, SURE, TINY, HoleScorer
 from jaxmem.recordings.profile import CONTEXTS, FACTOR, SIZES_AN_OCTAVE, Profile
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
@@ -35,13 +35,22 @@ _PARTS = Path(native.__file__).parent / "policy"
 
 def write_c(folder: Path, exported: Exported) -> None:
     """Writes the header and the source into a folder."""
-    write_whole(folder / HEADER, (_PARTS / HEADER).read_text())
+    write_whole(folder / HEADER, header())
     write_whole(folder / SOURCE, c_source(exported))
 
 
+def header() -> str:
+    """Returns the header, which is the same for all."""
+    return (_PARTS / HEADER).read_text()
+
+
 def c_source(exported: Exported) -> str:
-    """Returns the source of a policy."""
-    policy = exported.policy
+    """Returns the source of a policy.
+
+    Raises:
+        PolicyFileError: it plays in cells.
+    """
+    policy = only_in_bytes(exported, "to=c")
     if isinstance(policy, ProfiledPolicy) and policy.rule.is_best_fit:
         policy = SizeRule("best")  # which no lifetime changes
     numbers, kind, needs, parts = _numbers(policy)
@@ -57,7 +66,9 @@ def c_source(exported: Exported) -> str:
     return "\n".join((*head, *_kept((_PARTS / SOURCE).read_text().splitlines(), parts))) + "\n"
 
 
-def _numbers(policy: BytePolicy) -> tuple[list[str], str, str, set[str]]:
+def _numbers(
+    policy: SizeRule | ProfiledPolicy | HoleScorer,
+) -> tuple[list[str], str, str, set[str]]:
     """Returns what is a policy's own: its numbers, kind, needs, and the parts of the source."""
     if isinstance(policy, SizeRule):
         small, large = (_FITS[place] for place in policy.places)
@@ -134,7 +145,8 @@ def _symbol(feature: str) -> str:
 
 
 def _float(number: float) -> str:
-    return f"{float(number).hex()}f"
+    mantissa, exponent = float(number).hex().split("p")
+    return f"{mantissa.rstrip('0')}p{exponent}f"
 
 
 def _hex(number: int) -> str:
