@@ -56,7 +56,7 @@ class Situation(NamedTuple):
 class Followed(NamedTuple):
     """What a policy says of each of R requests, in arenas in which others have placed."""
 
-    choice: np.ndarray  # int64[R]  the start of the block, or NOWHERE
+    choice: np.ndarray  # int64[R]  the start of the block, or NOWHERE; above all in one that grows
     fit: np.ndarray  # int32[R]  its fit, or BY_HOLES
     request: np.ndarray  # [R] of `REQUEST`  what is known of it
     situations: list[Situation]  # those that were asked for
@@ -97,7 +97,12 @@ class CalledPolicy:
         )
 
     def follow(
-        self, events: ReplayEvents, cells: int, start: np.ndarray, keep: Sequence[int] = ()
+        self,
+        events: ReplayEvents,
+        cells: int,
+        start: np.ndarray,
+        keep: Sequence[int] = (),
+        room: int | None = None,
     ) -> Followed:
         """Asks it at every request of a run, in an arena of `cells` units.
 
@@ -105,10 +110,11 @@ class CalledPolicy:
             cells: 0: it grows.
             start: int64[R]  where the blocks do go, NOWHERE: nowhere.
             keep: requests of which the situations are wanted.
+            room: entries of the table of kinds, a power of two; None: enough.
         """
         recording, kept = events.recording, set(keep)
         state, block, request = _State(), _Block(), _Request()
-        room = 2 ** (1 + recording.requests.bit_length())
+        room = room or 2 ** (1 + recording.requests.bit_length())
         kinds = np.zeros(room, _KIND)
         keys = recording.site_key
         sites = recording.site + 1 if recording.site is not None else np.zeros(len(start))
@@ -135,9 +141,8 @@ class CalledPolicy:
                 known[now] = np.frombuffer(request, REQUEST)[0]
                 there = holes.all
                 fit[now] = self.library.jaxmem_fit(told[1], told[3])
-                choice[now] = self.library.jaxmem_choose(
-                    told[1], told[3], _pointer(there), len(there)
-                )
+                chosen = self.library.jaxmem_choose(told[1], told[3], _pointer(there), len(there))
+                choice[now] = holes.above if chosen < 0 and not cells else chosen
                 if now in kept:
                     about = arena.units, arena.live_units, arena.live_blocks, arena.cursor
                     situations.append(Situation(known[now].copy(), about, there.copy()))
@@ -163,6 +168,11 @@ class _Holes:
     def all(self) -> np.ndarray:
         """int32[N, 2], low and high."""
         return self._hole[: self._count - self._grows]  # the space above all blocks is no hole
+
+    @property
+    def above(self) -> int:
+        """Where the space above all blocks begins, in an arena that grows."""
+        return int(self._hole[self._count - 1, 0])
 
     def take(self, low: int, high: int) -> None:
         """Takes units out of the hole that they are in."""

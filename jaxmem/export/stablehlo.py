@@ -15,6 +15,7 @@ from jax import export
 
 from jaxmem.environment.observations import BINS, OVERVIEW, Packed
 from jaxmem.export.exported import CellPolicy, Exported, SizeRule
+from jaxmem.extras import extra
 from jaxmem.policies.q_functions import AddressQ, CandidateQ, Cells
 from jaxmem.policies.scoring import score_every_row
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
@@ -68,7 +69,11 @@ def program_of(exported: Exported, holes: int) -> Program:
 
     Args:
         holes: H, of an arena in bytes.
+
+    Raises:
+        MissingExtraError: the package is not there by which programs are serialized.
     """
+    extra("flatbuffers", "export", "to=stablehlo")
     if isinstance(exported.policy, CellPolicy):
         return _cell_program(exported.policy)
     return _byte_program(exported.policy, holes)
