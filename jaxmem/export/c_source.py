@@ -19,8 +19,8 @@ from jaxmem.rules import Place
 from jaxmem.whole_files import write_whole
 
 HEADER, SOURCE = "jaxmem_policy.h", "jaxmem_policy.c"
-# Without errno of square roots, compilers score several holes at a time.
-COMPILER_OPTIONS = ("-std=c99", "-O3", "-fno-math-errno")
+# With nothing said of errno and traps, compilers score several holes at a time.
+COMPILER_OPTIONS = ("-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math")
 _FITS = {
     Place("first"): "JAXMEM_FIRST_LOW",
     Place("last", high=True): "JAXMEM_LAST_HIGH",
@@ -102,14 +102,14 @@ def _profile_numbers(profile: Profile) -> list[str]:
     key, lifetime = profile.key, profile.lifetime
     if not len(key):
         key, lifetime = np.zeros(1, np.uint64), np.zeros(1, np.int32)  # C has no empty tables
-    bits = max(1, int(len(key)).bit_length())
+    bits = max(1, len(key).bit_length())
     shift = 64 - bits
     runs = np.searchsorted(key >> np.uint64(shift), np.arange(2**bits + 1, dtype=np.uint64))
     entries = zip(key.tolist(), lifetime.tolist(), strict=True)
     gone = [pow(FACTOR, length + 1, 2**64) for length in CONTEXTS]
     return [
-        "/* The program's earlier runs: what a context hashes to, and the lifetime in requests that",
-        " * followed; sorted, and where each run of keys with the same highest bits begins. */",
+        "/* The program's earlier runs: what a context hashes to, and the lifetime in requests",
+        " * that followed; sorted, and where each run of keys with the same high bits begins. */",
         "static const struct {\n    uint64_t key;\n    uint32_t lifetime;\n} PROFILE[] = {",
         *(f"    {{{_hex(at)}, {requests}}}," for at, requests in entries),
         f"}};\nenum {{ PROFILE_SHIFT = {shift} }};\nstatic const uint32_t PROFILE_RUN[] = {{",
@@ -132,7 +132,10 @@ def _scorer_numbers(scorer: HoleScorer) -> list[str]:
         f"static const float SURE = {_float(SURE)};",
         f"static const float TINY = {_float(TINY)}; /* of the arena */",
         "/* Weights of the logarithm of a lifetime that sizes tell. */",
-        *(f"static const float PRIOR_{_symbol(name)} = {_float(weight)};" for name, weight in prior),
+        *(
+            f"static const float PRIOR_{_symbol(name)} = {_float(weight)};"
+            for name, weight in prior
+        ),
         "/* Weights of the features of a hole, and of products of them. */",
         *(f"static const float {_symbol(name)} = {_float(weight)};" for name, weight in weights),
     ]

@@ -10,6 +10,7 @@ import numpy as np
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.export.c_source import COMPILER_OPTIONS, SOURCE
 from jaxmem.native.build import c_compiler, compile_library
+from jaxmem.recordings import Recording
 from jaxmem.recordings.profile import CONTEXTS
 from jaxmem.recordings.replay import ReplayEvents
 
@@ -93,7 +94,7 @@ class CalledPolicy:
         request = _Request.from_buffer_copy(situation.request.tobytes())
         arena, holes = _Arena(*situation.arena), np.ascontiguousarray(situation.holes, np.int32)
         return self.library.jaxmem_choose(
-            ctypes.byref(request), ctypes.byref(arena), _pointer(holes), len(holes)
+            ctypes.byref(request), ctypes.byref(arena), pointer(holes), len(holes)
         )
 
     def follow(
@@ -113,21 +114,18 @@ class CalledPolicy:
             room: entries of the table of kinds, a power of two; None: enough.
         """
         recording, kept = events.recording, set(keep)
-        state, block, request = _State(), _Block(), _Request()
-        room = room or 2 ** (1 + recording.requests.bit_length())
-        kinds = np.zeros(room, _KIND)
-        keys = recording.site_key
-        sites = recording.site + 1 if recording.site is not None else np.zeros(len(start))
-        site = (sites if keys is None else keys).astype(np.uint64).tolist()
+        block, request = _Block(), _Request()
+        state, kinds = new_memory(recording.requests, room)
+        site, sites = columns_of(recording)
         self.library.jaxmem_begin(
-            ctypes.byref(state), events.alignment, keys is not None, _pointer(kinds), room
+            ctypes.byref(state), events.alignment, sites, pointer(kinds), len(kinds)
         )
         size, units = recording.size.tolist(), events.units.tolist()
         holes, arena = _Holes(cells, recording.requests + 1), _Arena(cells, 0, 0, 0)
         blocks: dict[int, tuple[int, int]] = {}
         choice = np.full(len(start), NOWHERE)
         fit, known = np.zeros(len(start), np.int32), np.zeros(len(start), REQUEST)
-        situations, starts = [], start.tolist()
+        situations, starts, keys = [], start.tolist(), site.tolist()
         told = [ctypes.byref(each) for each in (state, request, block, arena)]
         for frees, now in zip(events.frees.tolist(), events.request.tolist(), strict=True):
             at, length = starts[now], units[now]
@@ -136,12 +134,12 @@ class CalledPolicy:
                 if at >= 0:
                     holes.free(at, at + length)
             else:
-                self.library.jaxmem_asked(told[0], _U64(site[now]), _U64(size[now]), *told[1:3])
+                self.library.jaxmem_asked(told[0], _U64(keys[now]), _U64(size[now]), *told[1:3])
                 blocks[now] = block.kind, block.born
                 known[now] = np.frombuffer(request, REQUEST)[0]
                 there = holes.all
                 fit[now] = self.library.jaxmem_fit(told[1], told[3])
-                chosen = self.library.jaxmem_choose(told[1], told[3], _pointer(there), len(there))
+                chosen = self.library.jaxmem_choose(told[1], told[3], pointer(there), len(there))
                 choice[now] = holes.above if chosen < 0 and not cells else chosen
                 if now in kept:
                     about = arena.units, arena.live_units, arena.live_blocks, arena.cursor
@@ -199,5 +197,19 @@ class _Holes:
         self._count = count
 
 
-def _pointer(array: np.ndarray) -> ctypes.c_void_p:
+def new_memory(requests: int, room: int | None = None) -> tuple[ctypes.Structure, np.ndarray]:
+    """Returns what a caller has to keep: a state, and a table of kinds, for so many requests."""
+    return _State(), np.zeros(room or 2 ** (1 + requests.bit_length()), _KIND)
+
+
+def columns_of(recording: Recording) -> tuple[np.ndarray, bool]:
+    """Returns the call site of each request as a policy takes it, uint64[R], and if it is a key."""
+    if recording.site_key is not None:
+        return recording.site_key.astype(np.uint64), True
+    none = np.zeros(recording.requests, np.uint64)
+    return none if recording.site is None else (recording.site + 1).astype(np.uint64), False
+
+
+def pointer(array: np.ndarray) -> ctypes.c_void_p:
+    """Returns where the memory of an array begins."""
     return ctypes.c_void_p(array.ctypes.data)

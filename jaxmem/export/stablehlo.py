@@ -52,7 +52,9 @@ _REQUEST = {
 _ARENA = {"cells": Input((), jnp.int32, "units of the arena")}
 _CURSOR = {"cursor": Input((), jnp.int32, "where the block placed last ends")}
 _FORETOLD = {
-    "foretold": Input((), jnp.int32, "requests that the block will live for, by the profile; 0: none")
+    "foretold": Input(
+        (), jnp.int32, "requests that the block will live for, by the profile; 0: none"
+    )
 }
 _HISTORY = {
     "live_units": Input((), jnp.int32, "units of live blocks"),
@@ -60,7 +62,9 @@ _HISTORY = {
     "died": Input((), jnp.float32, "blocks of its call site and bytes that have died"),
     "lived": Input((), jnp.float32, "sum of the natural logarithms of their lifetimes in requests"),
     "begins": Input((), jnp.bool_, "nothing at all has been freed yet"),
-    "usual": Input((), jnp.float32, "mean natural logarithm of all sizes in units, its own among them"),
+    "usual": Input(
+        (), jnp.float32, "mean natural logarithm of all sizes in units, its own among them"
+    ),
 }
 
 
@@ -86,7 +90,7 @@ def card_text(exported: Exported, program: Program) -> str:
         "policy": exported.name,
         "plays_in": "cells" if isinstance(policy, CellPolicy) else "bytes",
         "written_by": f"jaxmem {version('jaxmem')}, jax {jax.__version__}",
-        "read_by": "jax.export.deserialize(bytearray).call(*inputs), or any reader of its StableHLO",
+        "read_by": "jax.export.deserialize(bytearray(file)).call(*inputs)",
         "platforms": list(PLATFORMS),
         "batch": "the first axis of every input and of the output, of any length",
         "inputs": [_described(name, each) for name, each in program.inputs.items()],
@@ -97,7 +101,7 @@ def card_text(exported: Exported, program: Program) -> str:
             "base_policy": policy.card.base_policy,
             "choice": list(policy.card.choice),
             "margin": policy.card.margin,
-            "meaning": "its placement is taken unless another scores higher by more than the margin",
+            "meaning": "its placement is taken unless another scores more by over the margin",
         }
     return json.dumps(card, indent=1) + "\n"
 
@@ -164,11 +168,15 @@ def _cell_program(policy: CellPolicy) -> Program:
             "size": Input((), whole, "cells asked for"),
             "cells": Input((), whole, "of the arena"),
             "hint": Input((), jnp.float32, "predicted lifetime in requests, 0: none"),
-            "count": Input((), whole, "entries of holes that are holes: two actions are legal each"),
+            "count": Input(
+                (), whole, "entries of holes that are holes: two actions are legal each"
+            ),
             "shortest": Input((), whole, "length of the shortest of them"),
             "longest": Input((), whole, "and of the longest"),
             "histogram": Input((BINS,), whole, "holes of the arena by length, in powers of two"),
-            "overview": Input((len(OVERVIEW),), jnp.float32, f"of the arena: {', '.join(OVERVIEW)}"),
+            "overview": Input(
+                (len(OVERVIEW),), jnp.float32, f"of the arena: {', '.join(OVERVIEW)}"
+            ),
         }
 
         def values(given: Columns) -> jax.Array:

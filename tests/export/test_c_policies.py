@@ -1,4 +1,4 @@
-"""Policies as C: every placement of real recordings as JAX has it, and what is known of requests."""
+"""Policies as C: every placement of real recordings as JAX has it, and what it knows of each."""
 
 import re
 import shutil
@@ -8,21 +8,20 @@ import numpy as np
 import pytest
 
 from jaxmem.arena.arena import NOWHERE
+from jaxmem.export.agreement import agreement
 from jaxmem.export.c_source import HEADER, SOURCE, c_source, header, write_c
 from jaxmem.export.calling import BY_HOLES, REQUEST, CalledPolicy, Situation
 from jaxmem.export.exported import Exported, SizeRule, read_exported
 from jaxmem.recordings import Recording, alignment_of, family, library_names, load_library
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, CLASS_FITS, RuleNumbers
-from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer, Known, Live
-from jaxmem.recordings.hole_table import new_hole_table
+from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.profile import CONTEXTS, Profile, profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
-from jaxmem.recordings.replay import events_of, replay
+from jaxmem.recordings.replay import events_of
 from jaxmem.rules import ORDERED
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
-NEAR = 1e-6  # scores that lie closer may be taken for one another
 SITUATIONS = 100_000
 # Few or many holes, with call sites, with and without keys, and without any.
 QUICK = ("torch_cpu_lstm", "xla_cpu_jax_convnet_train")
@@ -42,7 +41,9 @@ def class_policy(recording: Recording) -> Exported:
     """Every class in another place, by a profile that knows half of a recording."""
     half = recording.requests // 2
     known = Recording("half", recording.size[:half], recording.lifetime[:half])
-    return Exported("classes", ProfiledPolicy(profile_of([known]), RuleNumbers(30, 32, (0, 1, 2, 3))))
+    return Exported(
+        "classes", ProfiledPolicy(profile_of([known]), RuleNumbers(30, 32, (0, 1, 2, 3)))
+    )
 
 
 def checked(policy: CalledPolicy, exported: Exported, recording: Recording, factor: float):
@@ -52,30 +53,9 @@ def checked(policy: CalledPolicy, exported: Exported, recording: Recording, fact
     if isinstance(mine, ProfiledPolicy):
         events = mine.foretold(events)
     cells = int(factor * events.peak_live)
-    start = replay(events, cells, mine if isinstance(mine, HoleScorer) else mine.player).start
-    found = policy.follow(events, cells, start)
-    other = np.flatnonzero(found.choice != start)
-    if len(other) and isinstance(mine, HoleScorer):
-        again = policy.follow(events, cells, start, keep=other.tolist())
-        for request, seen in zip(other, again.situations, strict=True):
-            least = worth(mine, seen, start[request]) - NEAR
-            assert worth(mine, seen, found.choice[request]) > least
-    else:
-        assert not len(other), (exported.name, recording.name, other[:5])
-    return events, found
-
-
-def worth(scorer: HoleScorer, situation: Situation, start: int) -> float:
-    """What JAX says that a start is worth."""
-    units, live_units, live_blocks, _ = situation.arena
-    low, high = jnp.asarray(situation.holes).T
-    asked = {name: jnp.asarray(situation.request[name]) for name in REQUEST.names}
-    asked["size"], begins = asked["size"].astype(jnp.int32), asked.pop("begins") > 0
-    known = Known(**asked, begins=begins, given=jnp.bool_(False))
-    table = new_hole_table(units, max(2, len(low))).replace(low=low, high=high)
-    live = Live(jnp.int32(live_units), jnp.int32(live_blocks))
-    score = np.asarray(scorer.score(table, jnp.int32(units), known, live))
-    return max(score[0][low == start].tolist() + score[1][high - asked["size"] == start].tolist())
+    found = agreement(policy, mine, events, cells)
+    assert not found.differing, (exported.name, recording.name)
+    return events, found.followed
 
 
 def same_columns(events, found, names) -> None:
