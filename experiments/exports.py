@@ -19,7 +19,7 @@ from jaxmem.evaluation.provenance import provenance
 from jaxmem.export.agreement import NEAR, agreement
 from jaxmem.export.c_source import write_c
 from jaxmem.export.calling import REQUEST, CalledPolicy, columns_of, new_memory, pointer
-from jaxmem.export.exported import Exported, read_exported
+from jaxmem.export.exported import Exported, only_in_bytes, read_exported
 from jaxmem.recordings import (
     Recording,
     alignment_of,
@@ -110,7 +110,8 @@ def _row(title: str, plays: list[Play], options: Options) -> dict[str, object]:
                 write_c(path, exported)
                 policies[exported.name] = CalledPolicy(path, more=[TIMING])
             called = policies[exported.name]
-            policy, events = exported.policy, events_of(recording, alignment_of(recording))
+            policy = only_in_bytes(exported, "to=c")
+            events = events_of(recording, alignment_of(recording))
             events = policy.foretold(events) if isinstance(policy, ProfiledPolicy) else events
             cells = int(ARENA * events.peak_live)
             found = agreement(called, policy, events, cells)

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.export.c_source import COMPILER_OPTIONS, SOURCE
+from jaxmem.export.holes import Holes
 from jaxmem.native.build import c_compiler, compile_library
 from jaxmem.recordings import Recording
 from jaxmem.recordings.profile import CONTEXTS
@@ -43,7 +44,7 @@ class _State(ctypes.Structure):
 
 
 _KIND = np.dtype([("site", "u8"), ("bytes", "u8"), ("lived", "f8"), ("died", "u8")])
-REQUEST = np.dtype(_Request)
+REQUEST: np.dtype[np.void] = np.dtype(_Request)
 
 
 class Situation(NamedTuple):
@@ -121,7 +122,7 @@ class CalledPolicy:
             ctypes.byref(state), events.alignment, sites, pointer(kinds), len(kinds)
         )
         size, units = recording.size.tolist(), events.units.tolist()
-        holes, arena = _Holes(cells, recording.requests + 1), _Arena(cells, 0, 0, 0)
+        holes, arena = Holes(cells, recording.requests + 1), _Arena(cells, 0, 0, 0)
         blocks: dict[int, tuple[int, int]] = {}
         choice = np.full(len(start), NOWHERE)
         fit, known = np.zeros(len(start), np.int32), np.zeros(len(start), REQUEST)
@@ -136,7 +137,7 @@ class CalledPolicy:
             else:
                 self.library.jaxmem_asked(told[0], _U64(keys[now]), _U64(size[now]), *told[1:3])
                 blocks[now] = block.kind, block.born
-                known[now] = np.frombuffer(request, REQUEST)[0]
+                known[now] = np.frombuffer(ctypes.string_at(told[1], REQUEST.itemsize), REQUEST)[0]
                 there = holes.all
                 fit[now] = self.library.jaxmem_fit(told[1], told[3])
                 chosen = self.library.jaxmem_choose(told[1], told[3], pointer(there), len(there))
@@ -151,50 +152,6 @@ class CalledPolicy:
                 arena.live_units += -length if frees else length
                 arena.live_blocks += -1 if frees else 1
         return Followed(choice, fit, known, situations)
-
-
-class _Holes:
-    """The holes of an arena, by address; of one that grows, those between blocks."""
-
-    def __init__(self, cells: int, most: int) -> None:
-        self._hole = np.zeros((most + 1, 2), np.int32)
-        self._count = 1
-        self._hole[0] = 0, cells or 2**31 - 1
-        self._grows = cells == 0
-
-    @property
-    def all(self) -> np.ndarray:
-        """int32[N, 2], low and high."""
-        return self._hole[: self._count - self._grows]  # the space above all blocks is no hole
-
-    @property
-    def above(self) -> int:
-        """Where the space above all blocks begins, in an arena that grows."""
-        return int(self._hole[self._count - 1, 0])
-
-    def take(self, low: int, high: int) -> None:
-        """Takes units out of the hole that they are in."""
-        at = int(np.searchsorted(self._hole[: self._count, 0], low, side="right")) - 1
-        begin, end = self._hole[at].tolist()
-        rest = [hole for hole in ((begin, low), (high, end)) if hole[0] < hole[1]]
-        self._replace(at, at + 1, rest)
-
-    def free(self, low: int, high: int) -> None:
-        """Makes a hole of units, with what is free beside them."""
-        at = int(np.searchsorted(self._hole[: self._count, 0], low))
-        first, last = at, at
-        if at and self._hole[at - 1, 1] == low:
-            first, low = at - 1, int(self._hole[at - 1, 0])
-        if at < self._count and self._hole[at, 0] == high:
-            last, high = at + 1, int(self._hole[at, 1])
-        self._replace(first, last, [(low, high)])
-
-    def _replace(self, first: int, last: int, holes: list[tuple[int, int]]) -> None:
-        count = self._count + len(holes) - (last - first)
-        self._hole[first + len(holes) : count] = self._hole[last : self._count].copy()
-        for at, hole in enumerate(holes, first):
-            self._hole[at] = hole
-        self._count = count
 
 
 def new_memory(requests: int, room: int | None = None) -> tuple[ctypes.Structure, np.ndarray]:
