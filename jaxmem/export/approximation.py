@@ -114,8 +114,8 @@ def _nearest(seen: Seen) -> tuple[RuleNumbers, float]:
         kind = 2 * (seen.expected > long) + (seen.share > 1 / parts)
         counts = [seen.same[kind == number].sum(0) for number in range(CLASSES)]
         # Of long lifetimes that do not come, nothing is known but the size.
-        counts[2:] = [own if own.any() else short for own, short in zip(counts[2:], counts[:2])]
-        first, second, third, fourth = (int(np.argmax(count)) for count in counts)
+        own = [counts[number] if counts[number].any() else counts[number - 2] for number in (2, 3)]
+        first, second, third, fourth = (int(np.argmax(count)) for count in (*counts[:2], *own))
         fits = first, second, third, fourth
         agrees = seen.same[np.arange(len(kind)), np.array(fits)[kind]].mean()
         return float(agrees), RuleNumbers(long, parts, fits)

@@ -61,7 +61,7 @@ def test_what_a_folder_holds_is_kept_until_it_may_go(tmp_path, capsys):
         (["best", "threshold=8"], "threshold=8 is for two_ended and two_ended_tuned, not best"),
         (["generalist"], "generalist plays in cells; to=c takes rules, learned and run folders"),
         (["generalist", "to=rule"], "to=stablehlo takes this one too"),
-        (["best", "to=cpp"], "to is 'cpp'; one of"),
+        (["best", "to=cpp"], "to is 'cpp'; c, stablehlo or rule"),
         (["best", "holes=1"], "holes is 1; a whole number from 2"),
         (["."], "this folder holds no policy.safetensors"),
     ],
