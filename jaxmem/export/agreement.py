@@ -5,10 +5,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.arena.arena import NOWHERE
 from jaxmem.export.calling import REQUEST, CalledPolicy, Followed, Situation
 from jaxmem.export.exported import SizeRule
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import new_hole_table
+from jaxmem.recordings.profile import CONTEXTS, UNKNOWN
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import ReplayEvents, replay
 
@@ -57,7 +59,15 @@ def _worth(scorer: HoleScorer, situation: Situation, start: int) -> float:
     low, high = jnp.asarray(situation.holes).T
     asked = {name: jnp.asarray(situation.request[name]) for name in REQUEST.names or ()}
     size, begins = asked.pop("size").astype(jnp.int32), asked.pop("begins") > 0
-    known = Known(size=size, begins=begins, given=jnp.zeros((), bool), **asked)
+    del asked["excepted"]  # which only class rules ask
+    known = Known(
+        size=size,
+        begins=begins,
+        given=jnp.zeros((), bool),
+        contexts=jnp.full(len(CONTEXTS), UNKNOWN),
+        planned=jnp.int32(NOWHERE),
+        **asked,
+    )
     spare = jnp.zeros(2, jnp.int32)  # a table has two slots at least
     low, high = jnp.append(low, spare), jnp.append(high, spare)
     table = new_hole_table(cells, len(low)).replace(low=low, high=high)

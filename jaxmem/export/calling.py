@@ -27,6 +27,7 @@ class _Request(ctypes.Structure):
     _fields_ = [
         *(("size", _U32), ("foretold", _U32), ("died", ctypes.c_float)),
         *(("lived", ctypes.c_float), ("usual", ctypes.c_float), ("begins", _U32)),
+        ("excepted", _U32),
     ]
 
 

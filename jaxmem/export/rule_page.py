@@ -108,8 +108,10 @@ def _of_class_rule(policy: ProfiledPolicy) -> list[str]:
         "the program foretell, and by its size.",
         _CONVENTIONS,
         _class_table(rule),
+        *_exceptions(policy),
         _code(
             [
+                *(["if a context is excepted: take its place"] if rule.exceptions else []),
                 "lifetime = foretold(call sites of the last requests)",
                 *("if there is none:", f"    take {_where(Place('best'))}", *_class_code(rule)),
             ]
@@ -181,6 +183,19 @@ def _lifetime_code(policy: HoleScorer) -> list[str]:
         "n, t = of blocks of its call site and bytes that died: number, sum of ln(lifetime)",
         f"lifetime = exp(({SURE:g} * p + t) / ({SURE:g} + n))    # in requests",
     ]
+
+
+def _exceptions(policy: ProfiledPolicy) -> list[str]:
+    """Returns the contexts that are excepted from a rule, with where their requests go."""
+    rows = [
+        markdown_row([f"0x{int(policy.profile.key[at]):016x}", _where(_CLASS_PLACES[fit])])
+        for at, fit in policy.rule.exceptions
+    ]
+    head = [markdown_row(["context", "goes to"]), markdown_row(["---"] * 2)]
+    words = (
+        "Requests in these contexts, by their hashes, are excepted; the last that applies counts."
+    )
+    return [words, "\n".join([*head, *rows])] if rows else []
 
 
 def _class_table(rule: RuleNumbers) -> str:

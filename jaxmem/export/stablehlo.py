@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
+from jaxmem.arena.arena import NOWHERE
 from jaxmem.environment.observations import BINS, OVERVIEW, Packed
 from jaxmem.export.exported import CellPolicy, Exported, SizeRule
 from jaxmem.extras import extra
@@ -20,7 +21,7 @@ from jaxmem.policies.q_functions import AddressQ, CandidateQ, Cells
 from jaxmem.policies.scoring import score_every_row
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import new_hole_table
-from jaxmem.recordings.profile import UNFORETOLD
+from jaxmem.recordings.profile import CONTEXTS, UNFORETOLD, UNKNOWN
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 
 PROGRAM, CARD = "policy.stablehlo", "card.json"
@@ -54,6 +55,11 @@ _CURSOR = {"cursor": Input((), jnp.int32, "where the block placed last ends")}
 _FORETOLD = {
     "foretold": Input(
         (), jnp.int32, "requests that the block will live for, by the profile; 0: none"
+    )
+}
+_CONTEXTS = {
+    "contexts": Input(
+        (len(CONTEXTS),), jnp.int32, "places of its contexts in the keys of the profile; -1: none"
     )
 }
 _HISTORY = {
@@ -118,7 +124,7 @@ def _byte_program(policy: SizeRule | ProfiledPolicy | HoleScorer, holes: int) ->
     if isinstance(policy, SizeRule):
         inputs |= _CURSOR if any(place.hole == "next" for place in policy.places) else {}
     elif isinstance(policy, ProfiledPolicy):
-        inputs |= _ARENA | _FORETOLD
+        inputs |= _ARENA | _FORETOLD | (_CONTEXTS if policy.rule.exceptions else {})
     else:
         inputs |= _ARENA | _HISTORY
 
@@ -139,6 +145,8 @@ def _byte_program(policy: SizeRule | ProfiledPolicy | HoleScorer, holes: int) ->
             usual=given.get("usual", unknown),
             given=nothing > 0,
             foretold=given.get("foretold", nothing + UNFORETOLD),
+            contexts=given.get("contexts", jnp.full(len(CONTEXTS), UNKNOWN, jnp.int32)),
+            planned=nothing + NOWHERE,
         )
         live = Live(given.get("live_units", nothing), given.get("live_blocks", nothing))
         player = policy.player if isinstance(policy, ProfiledPolicy) else policy

@@ -178,6 +178,24 @@ def test_a_profile_knows_no_context_or_all_keys_there_can_be(tmp_path):
         assert set(found.request["foretold"].tolist()) == ({0} if name == "none" else {0, 2})
 
 
+def test_contexts_that_are_excepted_take_their_own_fit(tmp_path):
+    first, second = family("lstm")[:2]
+    profile = profile_of([first])
+    common = np.bincount(profile.places(second)[:, 2]).argsort()[::-1][:6].tolist()
+    long = np.bincount(profile.places(second)[:, 0] + 1)[1:].argmax()
+    exceptions = (
+        (long, 1),
+        *((at, number % 4) for number, at in enumerate(common)),
+        (common[0], 3),
+    )
+    rule = RuleNumbers(30, 32, (0, 1, 2, 3), exceptions)
+    exported = Exported("classes", ProfiledPolicy(profile, rule))
+    _, found = checked(called(exported, tmp_path), exported, second, 1.05)
+    excepted = found.request["excepted"]
+    assert {0, 3, len(exceptions)} <= set(excepted.tolist())
+    assert (found.fit[excepted == len(exceptions)] == 3).all()
+
+
 def test_a_class_rule_that_is_best_fit_asks_for_nothing(tmp_path):
     profile = Profile(np.array([7], np.uint64), np.array([3], np.int32))
     source = c_source(Exported("mine", ProfiledPolicy(profile, BEST_FIT_RULE)))

@@ -52,6 +52,13 @@ def test_a_class_rule_has_a_row_and_a_line_for_each_class():
     assert "4 contexts; 75 % foretell a long life" in page
 
 
+def test_contexts_that_are_excepted_are_listed():
+    rule = RuleNumbers(30, 64, (0, 1, 2, 3), ((2, 1),))
+    page = rule_page(Exported("mine", ProfiledPolicy(PROFILE, rule)))
+    assert "| 0x0000000000000002 | the highest hole, at its high end |" in page
+    assert "if a context is excepted: take its place\n" in page
+
+
 def test_what_lifetimes_do_not_change_is_said_of_sizes_alone():
     policy = ProfiledPolicy(PROFILE, RuleNumbers(NEVER - 1, 64, (0, 3, 0, 3)))
     page = rule_page(Exported("mine", policy))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax import export
 
+from jaxmem.arena.arena import NOWHERE
 from jaxmem.environment.observations import BINS, OVERVIEW, Packed
 from jaxmem.export.exported import CellPolicy, Exported, SizeRule, read_exported
 from jaxmem.export.stablehlo import card_text, program_of
@@ -22,7 +23,8 @@ from jaxmem.recordings.profiled_policy import ProfiledPolicy
 pytest.importorskip("flatbuffers")
 HOLES, BATCH, CELLS = 20, 33, 5000
 RULE = ProfiledPolicy(
-    Profile(np.array([7], np.uint64), np.array([3], np.int32)), RuleNumbers(30, 64, (0, 1, 2, 3))
+    Profile(np.array([7], np.uint64), np.array([3], np.int32)),
+    RuleNumbers(30, 64, (0, 1, 2, 3), ((0, 3),)),
 )
 
 
@@ -43,6 +45,7 @@ def situations(batch: int = BATCH) -> dict[str, np.ndarray]:
     parts = {name: random.random(batch).astype(np.float32) for name in ("died", "lived", "usual")}
     begins = random.random(batch) < 0.3
     low, high = np.moveaxis(ends.astype(np.int32), -1, 0)
+    whole["contexts"] = random.integers(-1, 2, (batch, 3))
     numbers = {name: column.astype(np.int32) for name, column in whole.items()}
     return {"low": low, "high": high, **numbers, **parts, "begins": begins}
 
@@ -55,7 +58,12 @@ def chosen(policy, given: dict[str, np.ndarray], at: int) -> int:
     if isinstance(policy, SizeRule):
         return int(table.place(one["size"], policy.player)[1])
     names = ("size", "died", "lived", "begins", "usual", "foretold")
-    known = Known(**{name: one[name] for name in names}, given=jnp.bool_(False))
+    known = Known(
+        **{name: one[name] for name in names},
+        given=jnp.bool_(False),
+        contexts=one["contexts"],
+        planned=jnp.int32(NOWHERE),
+    )
     live = Live(one["live_units"], one["live_blocks"])
     player = policy if isinstance(policy, HoleScorer) else policy.player
     return int(player.place(table, one["cells"], known, live)[1])

@@ -1,28 +1,30 @@
 #if FORETELLS
 
-/* Returns the lifetime that the profile has after a context, 0 if it has none. */
-static uint32_t lifetime_after(uint64_t key) {
+/* Returns what the profile has of a context, NULL if it has nothing. */
+static const struct entry *entry_of(uint64_t key) {
     const uint32_t *run = &PROFILE_RUN[key >> PROFILE_SHIFT];
     for (uint32_t at = run[0]; at < run[1]; at++)
         if (PROFILE[at].key == key)
-            return PROFILE[at].lifetime;
-    return 0;
+            return &PROFILE[at];
+    return NULL;
 }
 
 /* A context is the call sites of the last requests, hashed: the sum of their keys times powers of
  * FACTOR, newest first, and their number. The longest that an earlier run has had tells most. */
-static uint32_t foretold(struct jaxmem_state *state, uint64_t site, uint64_t bytes) {
+static void foretell(struct jaxmem_state *state, uint64_t site, uint64_t bytes,
+                     struct jaxmem_request *request) {
     uint64_t newest = state->sites ? site : (uint64_t)rint(SIZES_AN_OCTAVE * log2((double)bytes)) + 1;
-    uint32_t lifetime = 0;
     for (int i = 0; i < 3; i++) {
         uint64_t back = state->requests + JAXMEM_CONTEXT - CONTEXT_LENGTH[i];
         uint64_t gone = state->recent[back % JAXMEM_CONTEXT];
         state->context[i] = FACTOR * (newest + state->context[i]) - GONE_FACTOR[i] * gone;
-        if (!lifetime)
-            lifetime = lifetime_after(state->context[i] + CONTEXT_LENGTH[i]);
+        const struct entry *entry = entry_of(state->context[i] + CONTEXT_LENGTH[i]);
+        if (entry && !request->foretold)
+            request->foretold = entry->lifetime;
+        if (entry && entry->exception > request->excepted)
+            request->excepted = entry->exception;
     }
     state->recent[state->requests % JAXMEM_CONTEXT] = newest;
-    return lifetime;
 }
 #endif
 #if REMEMBERS
@@ -66,7 +68,7 @@ void jaxmem_asked(struct jaxmem_state *state, uint64_t site, uint64_t bytes,
     *request = nothing_known;
     request->size = (uint32_t)((bytes + state->alignment - 1) / state->alignment);
 #if FORETELLS
-    request->foretold = foretold(state, site, bytes);
+    foretell(state, site, bytes, request);
 #endif
 #if REMEMBERS
     kind = kind_of(state, site, bytes);
@@ -107,6 +109,12 @@ int jaxmem_fit(const struct jaxmem_request *request, const struct jaxmem_arena *
 
 int jaxmem_fit(const struct jaxmem_request *request, const struct jaxmem_arena *arena) {
     int is_long = request->foretold > LONG, is_large = request->size > arena->units / PARTS;
+#endif
+#if EXCEPTS
+    if (request->excepted)
+        return EXCEPTION_FIT[request->excepted - 1];
+#endif
+#if BY_CLASS
     return request->foretold ? CLASS_FIT[is_long][is_large] : JAXMEM_BEST_LOW;
 }
 #endif
