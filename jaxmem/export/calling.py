@@ -45,7 +45,7 @@ class _State(ctypes.Structure):
 
 
 _KIND = np.dtype([("site", "u8"), ("bytes", "u8"), ("lived", "f8"), ("died", "u8")])
-REQUEST: np.dtype[np.void] = np.dtype(_Request)
+REQUEST: np.dtype = np.dtype(_Request)
 
 
 class Situation(NamedTuple):
