@@ -147,6 +147,18 @@ VERBS = {
         ),
         argument="file",
     ),
+    "export": Verb(
+        settings=verbs.ExportSettings,
+        summary="write a policy as C, as StableHLO, or as a page to be read",
+        usage="jaxmem export POLICY [key=value ...]",
+        examples=(
+            "jaxmem export learned out=policies/learned",
+            "jaxmem export two_ended threshold=64 out=policies/two_ended",
+            "jaxmem export runs/mine to=rule",
+            "jaxmem export generalist to=stablehlo",
+        ),
+        argument="policy",
+    ),
     "demo": Verb(
         settings=verbs.DemoSettings,
         summary="serve a page that shows what policies do, for a browser on this machine",

@@ -44,9 +44,7 @@ def compiled(name: str, options: tuple[str, ...] = LIBRARY_OPTIONS) -> Path:
     Raises:
         UsageError: there is no compiler, or it fails.
     """
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None:
-        raise UsageError("it is compiled on first use, and there is no C compiler: install gcc")
+    compiler = c_compiler()
     source = Path(__file__).with_name(f"{name}.c")
     # The compiler as it is now: its path, size and time tell when another one has come.
     facts = os.stat(compiler)
@@ -54,8 +52,20 @@ def compiled(name: str, options: tuple[str, ...] = LIBRARY_OPTIONS) -> Path:
     key = sha256(source.read_bytes() + made_of).hexdigest()[:16]
     library = _cache() / f"{name}-{key}.so"
     if not library.is_file():
-        _compile_library(compiler, source, library, options)
+        compile_library(compiler, source, library, options)
     return library
+
+
+def c_compiler() -> str:
+    """Returns the path of the C compiler.
+
+    Raises:
+        UsageError: there is none.
+    """
+    compiler = shutil.which(os.environ.get("CC") or "cc")
+    if compiler is None:
+        raise UsageError("it is compiled on first use, and there is no C compiler: install gcc")
+    return compiler
 
 
 def _unsuited() -> str:
@@ -71,7 +81,8 @@ def _cache() -> Path:
     return Path(home, "jaxmem", "native")
 
 
-def _compile_library(compiler: str, source: Path, library: Path, options: tuple[str, ...]) -> None:
+def compile_library(compiler: str, source: Path, library: Path, options: tuple[str, ...]) -> None:
+    """Makes a shared library; raises as `compiled`."""
     # Renamed when it is whole: two runs at once, or one that is killed, leave nothing half made.
     partial = library.with_suffix(f".{os.getpid()}")
     try:

@@ -1,5 +1,6 @@
 """The values of the candidates that there are, which are few of the K that there could be."""
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -19,10 +20,7 @@ def score_candidates(network: Scorer, parameters: Weights, packed: Packed) -> ja
     the work grows with those that exist and not with K.
     """
 
-    def alone(parameters: Weights, packed: Packed) -> jax.Array:
-        read = candidates(packed, network.columns)
-        return jnp.where(_legal(packed), q_values(network, parameters, read), -jnp.inf)
-
+    alone = functools.partial(score_every_row, network)
     values = custom_vmap(alone)
 
     @values.def_vmap
@@ -35,6 +33,12 @@ def score_candidates(network: Scorer, parameters: Weights, packed: Packed) -> ja
         return _in_chunks(network, parameters, packed, axis_size), True
 
     return values(parameters, packed)
+
+
+def score_every_row(network: Scorer, parameters: Weights, packed: Packed) -> jax.Array:
+    """Values as `score_candidates` does, whatever it is mapped over, by a row for each action."""
+    read = candidates(packed, network.columns)
+    return jnp.where(_legal(packed), q_values(network, parameters, read), -jnp.inf)
 
 
 def _legal(packed: Packed) -> jax.Array:

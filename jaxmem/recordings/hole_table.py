@@ -104,24 +104,23 @@ class HoleTable(struct.PyTreeNode):
             score: float32[2, H]  of the low and the high end of the hole in each slot; of holes
                 that do not fit it does not matter.
         Returns:
-            The table, and where the block starts: int32[], NOWHERE if no hole fits. Ties go to
-            the low ends, and of those to the lower slot.
+            The table, and where the block starts: int32[], NOWHERE if no hole fits. Of starts that
+            are worth the same it is the lowest.
         """
         chex.assert_rank(size, 0)
         chex.assert_shape(score, (2, self.slots))
         fits = self.high - self.low >= size
         score = jnp.where(fits, score, -jnp.inf)
         best = -_least(-jnp.maximum(score[0], score[1]))
-        at_high = _least(-score[0]) > -best
-        slot = jnp.arange(self.slots, dtype=jnp.int32)
-        among = fits & (jnp.where(at_high, score[1], score[0]) >= best)
-        chosen = slot == _least(jnp.where(among, slot, self.slots))
-        # The one address that is not hidden.
-        edge = _least(jnp.where(chosen, jnp.where(at_high, self.high - size, self.low), BEYOND))
+        at_low = jnp.where(fits & (score[0] >= best), self.low, BEYOND)
+        at_high = jnp.where(fits & (score[1] >= best), self.high - size, BEYOND)
+        edge = _least(jnp.minimum(at_low, at_high))
         start = jnp.where(edge < BEYOND, edge, NOWHERE)
+        low_end = self.low == start
+        high_end = fits & (self.low < start) & (start < self.high)
         table = self.replace(
-            low=jnp.where(chosen & ~at_high, start + size, self.low),
-            high=jnp.where(chosen & at_high, start, self.high),
+            low=jnp.where(fits & low_end, start + size, self.low),
+            high=jnp.where(high_end, start, self.high),
             cursor=jnp.where(start >= 0, start + size, self.cursor),
         )
         return table, start

@@ -17,8 +17,8 @@ CONTEXTS = (24, 6, 1)  # call sites that a context has, asked in this order
 UNFORETOLD = 0  # in place of a lifetime
 UNKNOWN = -1  # in place of a context's place in a profile
 # A context is the sum of its keys times powers of this odd number, modulo 2^64, newest first.
-_FACTOR = 0x9E3779B97F4A7C15
-_SIZES_AN_OCTAVE = 4  # that stand for call sites where a recording has none
+FACTOR = 0x9E3779B97F4A7C15
+SIZES_AN_OCTAVE = 4  # that stand for call sites where a recording has none
 
 
 class Profile(NamedTuple):
@@ -74,7 +74,7 @@ def contexts_of(recording: Recording) -> list[np.ndarray]:
     sites = recording.site_key if recording.site_key is not None else _sizes(recording)
     found = {length: np.full(len(sites), length, np.uint64) for length in CONTEXTS}
     for back in range(max(CONTEXTS)):
-        power = np.uint64(pow(_FACTOR, back + 1, 2**64))
+        power = np.uint64(pow(FACTOR, back + 1, 2**64))
         term = np.pad(sites, (back, 0))[: len(sites)] * power
         for length, context in found.items():
             if back < length:
@@ -83,4 +83,4 @@ def contexts_of(recording: Recording) -> list[np.ndarray]:
 
 
 def _sizes(recording: Recording) -> np.ndarray:
-    return np.rint(_SIZES_AN_OCTAVE * np.log2(recording.size)).astype(np.uint64) + np.uint64(1)
+    return np.rint(SIZES_AN_OCTAVE * np.log2(recording.size)).astype(np.uint64) + np.uint64(1)

@@ -273,6 +273,24 @@ class SummarizeSettings(Settings):
 
 
 @dataclass(frozen=True)
+class ExportSettings(Settings):
+    """`jaxmem export POLICY`."""
+
+    to: Literal["c", "stablehlo", "rule"] = "c"
+    threshold: Annotated[
+        int | None,
+        Limit(
+            "units, a whole number of at least 1, below 2^31, or null",
+            lambda of: of is None or 1 <= of < 2**31,
+        ),
+    ] = None
+    holes: Annotated[int, whole(2, 65_536)] = 64
+    out: Folder = None
+    overwrite: bool = False
+    policy: str = ""  # POLICY
+
+
+@dataclass(frozen=True)
 class DemoSettings(Settings):
     """`jaxmem demo`."""
 

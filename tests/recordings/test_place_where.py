@@ -38,9 +38,9 @@ def random_tables(slots: int, unit: int, seed: int):
 
 
 def slow_choice(low, high, size, score):
-    """(slot, whether at the high end), or None: the dearest end, low before high, then the slot."""
+    """(start, whether at the high end, slot), or None: the dearest end, then the lowest start."""
     ends = [
-        (-score[end][slot], end, slot)
+        (-score[end][slot], high[slot] - size if end else low[slot], end, slot)
         for end in (0, 1)
         for slot in range(len(low))
         if high[slot] - low[slot] >= size
@@ -63,13 +63,14 @@ def test_the_end_that_is_worth_most_is_taken_as_in_plain_python(slots, unit):
         choice = slow_choice(lows, highs, int(size[number]), score[number].tolist())
         start, cursor = NOWHERE, 0
         if choice is not None:
-            end, slot = choice
+            start, end, slot = choice
             taken.add(end)
-            if end:
-                start = highs[slot] = highs[slot] - int(size[number])
-            else:
-                start, lows[slot] = lows[slot], lows[slot] + int(size[number])
             cursor = start + int(size[number])
+            # A hole that is filled has lost its low end.
+            if start == lows[slot]:
+                lows[slot] = cursor
+            else:
+                highs[slot] = start
         else:
             taken.add("none")
         assert starts[number] == start, number
@@ -90,14 +91,17 @@ def placed(table, size, low, high):
     return int(start), list(zip(after.low.tolist(), after.high.tolist(), strict=True))
 
 
-def test_of_ends_worth_the_same_a_low_one_in_the_lowest_slot_is_taken():
-    table = table_of((50, 60), (0, 10), (20, 30))
-    start, holes = placed(table, 4, [1, 2, 2], [2, 2, 2])
+def test_of_ends_worth_the_same_that_with_the_lowest_start_is_taken():
+    table = table_of((50, 60), (20, 30), (0, 10))
+    start, holes = placed(table, 4, [2, 2, 2], [2, 2, 2])
     assert start == 0
-    assert holes == [(50, 60), (4, 10), (20, 30)]
-    start, holes = placed(table, 4, [1, 1, 1], [1, 2, 2])
+    assert holes == [(50, 60), (20, 30), (4, 10)]
+    start, holes = placed(table, 4, [2, 2, 1], [1, 2, 2])
     assert start == 6
-    assert holes == [(50, 60), (0, 6), (20, 30)]
+    assert holes == [(50, 60), (20, 30), (0, 6)]
+    start, holes = placed(table, 4, [2, 1, 1], [2, 2, 1])
+    assert start == 26
+    assert holes == [(50, 60), (20, 26), (0, 10)]
 
 
 def test_a_hole_that_does_not_fit_is_not_taken_whatever_it_is_worth():
