@@ -31,9 +31,10 @@ from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.statistics import estimates
 from jaxmem.recordings import Recording, library_names, load_library, read_trace
 from jaxmem.recordings.evolution import EvolutionConfig, evolve, prior_of
-from jaxmem.recordings.headroom import SMALL_SHARE, units_needed
+from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.hole_scorer import HoleScorer
 from jaxmem.recordings.orders import order_of
+from jaxmem.recordings.policy_file import SMALL_SHARE
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.scorer_file import load_scorer, save_scorer
 from jaxmem.recordings.variations import Variety, varied, window

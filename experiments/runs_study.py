@@ -25,12 +25,12 @@ from jaxmem.evaluation.statistics import RESAMPLES, TAILS
 from jaxmem.recordings import Recording, alignment_of
 from jaxmem.recordings.class_rule import CLASS_FITS, RuleNumbers, class_rule
 from jaxmem.recordings.families import Split, family, family_names, splits
-from jaxmem.recordings.headroom import SMALL_SHARE, units_needed
-from jaxmem.recordings.learning import learn_from_runs
+from jaxmem.recordings.headroom import units_needed
+from jaxmem.recordings.learning import BEST_FIT, CLASS_RULE, EXCEPTIONS, PLAN, learn_from_runs
 from jaxmem.recordings.offline_packing import offline_packing
 from jaxmem.recordings.orders import order_of
-from jaxmem.recordings.profile import profile_of
-from jaxmem.recordings.profiled_policy import ProfiledPolicy
+from jaxmem.recordings.policy_file import load_byte_policy, small_units
+from jaxmem.recordings.profiled_policy import ProfiledPolicy, save_profiled
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.rule_search import find_rule
 from jaxmem.render.palette import policy_title
@@ -49,6 +49,8 @@ RULES = ("first", "best", "two_ended")
 TITLES = {
     **{name: policy_title(name) for name in (*RULES, "two_ended_tuned")},
     "class_rule": "class rule",
+    "exceptions": "with exceptions",
+    "plan": "plan",
     "learned": "chosen",
     "wrong": "another program's",
     "offline": "offline",
@@ -125,6 +127,11 @@ def file_of(out: Path, name: str) -> Path:
     return out / "rows" / f"{name}.json"
 
 
+def policy_file(out: Path, place: Place) -> Path:
+    """Tells where the policy is kept that a family has chosen."""
+    return file_of(out, f"{place.split}/{place.family}").with_suffix(".safetensors")
+
+
 def is_finished(out: Path, place: Place) -> bool:
     """Tells whether all of a family is there but for what another program's policy needs."""
     return file_of(out, f"{place.split}/{place.family}").exists() and all(
@@ -151,7 +158,7 @@ def by_rules(name: str, number: int) -> Row:
     """Finds what rules that know nothing of the program need on a run, and a packing offline."""
     (run,) = runs_of(name, (number,))
     events = events_of(run, alignment_of(run))
-    threshold = max(1, events.peak_live // SMALL_SHARE)
+    threshold = small_units(events)
     row = {
         rule: units_needed(events, order_of(rule, threshold)) / events.peak_live for rule in RULES
     }
@@ -160,14 +167,15 @@ def by_rules(name: str, number: int) -> Row:
 
 
 def learned_row(out: Path, place: Place) -> Row:
-    """Learns, and plays the runs that test: NAME-NUMBER for each policy and run, and the rule.
+    """Learns, and plays the runs that test: NAME-NUMBER for each policy and run.
 
-    What is chosen is the class rule, or best-fit where the runs that choose take it.
+    What is chosen is the policy that the runs that choose take; a plan or exceptions that were not
+    found are the class rule, and a class rule that was not found is best-fit.
     """
-    return kept(out, f"{place.split}/{place.family}", partial(_learned, place))
+    return kept(out, f"{place.split}/{place.family}", partial(_learned, out, place))
 
 
-def _learned(place: Place) -> Row:
+def _learned(out: Path, place: Place) -> Row:
     learn = runs_of(place.family, place.runs.learn)
     choose = runs_of(place.family, place.runs.choose)
     alignment = max(map(alignment_of, learn))
@@ -182,18 +190,22 @@ def _learned(place: Place) -> Row:
         seconds = time.time() - began
         sized = [_by_size(events_of(run, alignment)) for run in learn]
         two_ended = find_rule(sized, config, report, TWO_ENDED)
-    found = replace(learned.policy, rule=learned.found)
+    found = learned.tried.get(CLASS_RULE, learned.tried[BEST_FIT])
     row: Row = {"seconds": seconds}
     for number, events in test_events(place).items():
-        for name, played, rule in (
-            ("two_ended_tuned", _by_size(events), two_ended.rule),
-            ("class_rule", found.foretold(events), found.rule),
-            ("learned", learned.policy.foretold(events), learned.policy.rule),
+        tuned = units_needed(_by_size(events), class_rule(two_ended.rule))
+        row[f"two_ended_tuned-{number}"] = tuned / events.peak_live
+        for name, policy in (
+            ("class_rule", found),
+            ("exceptions", learned.tried.get(EXCEPTIONS, found)),
+            ("plan", learned.tried.get(PLAN, found)),
+            ("learned", learned.policy),
         ):
-            row[f"{name}-{number}"] = units_needed(played, class_rule(rule)) / events.peak_live
-    for name, rule in (("class_rule", learned.found), ("learned", learned.policy.rule)):
-        row |= {f"{name} long": rule.long, f"{name} parts": rule.parts}
-        row |= {f"{name} fit {kind}": fit for kind, fit in enumerate(rule.fits)}
+            needed = units_needed(policy.foretold(events), policy.player)
+            row[f"{name}-{number}"] = needed / events.peak_live
+    file = policy_file(out, place)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_profiled(file, learned.policy)
     return row
 
 
@@ -206,12 +218,10 @@ def by_another(out: Path, place: Place) -> Row:
     """Finds what the policy that another family has chosen needs, by the number of the run."""
     names = (*TORCH, *MALLOC)
     other = place._replace(family=names[(names.index(place.family) + 1) % len(names)])
-    row = learned_row(out, other)
-    fits = [int(row[f"learned fit {kind}"]) for kind in range(4)]
-    rule = RuleNumbers(
-        int(row["learned long"]), int(row["learned parts"]), (fits[0], fits[1], fits[2], fits[3])
-    )
-    policy = ProfiledPolicy(profile_of(runs_of(other.family, other.runs.learn)), rule)
+    if not policy_file(out, other).exists():  # it is not among the stored figures
+        _learned(out, other)
+    policy = load_byte_policy(str(policy_file(out, other)))
+    assert isinstance(policy, ProfiledPolicy)
     return {
         f"wrong-{number}": units_needed(policy.foretold(events), policy.player) / events.peak_live
         for number, events in test_events(place).items()
@@ -233,7 +243,8 @@ def figures(out: Path, place: Place) -> dict[int, Row]:
         row = {**rules, **{name: together[f"{name}-{number}"] for name in TITLES
                            if f"{name}-{number}" in together}}  # fmt: skip
         # What is placed online can be placed offline.
-        found[number] = {**row, "offline": min(row[name] for name in (*DRAWN, "class_rule"))}
+        online = (name for name in row if name not in ("offline", "wrong"))
+        found[number] = {**row, "offline": min(row["offline"], *(row[name] for name in online))}
     return found
 
 

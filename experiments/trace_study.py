@@ -4,21 +4,28 @@
 ../shared/data, whole and in bytes. The learned policy is the one in the package; of a program that
 it has learned from, the weights of `experiments/buffer_policy.py` that were learned without it.
 Figures of each recording are kept in `experiments/results/trace_study/rows`, and a second start
-goes on from there; `results.json`, `table.md` and the picture are made of them.
+goes on from there; `results.json`, `table.md` and the picture are made of them. Others of your own
+play too, on recordings of which you name the beginning:
+`python experiments/trace_study.py policies=[runs/mine] recordings=torch_cpu_ out=runs/study`.
 """
 
 import json
+import shlex
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
+from study_options import read_options
 
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.recordings import Recording, library_names, load_library, read_trace
 from jaxmem.recordings.headroom import CONVENTIONS, headroom
+from jaxmem.recordings.policy_file import load_byte_policy, titled_policies
 from jaxmem.recordings.replay import events_of
 from jaxmem.render.palette import policy_title
 from jaxmem.render.progress import StagesDisplay
@@ -49,6 +56,15 @@ BESIDE = (
 console = Console()
 
 
+@dataclass
+class Options:
+    """What plays beside the policies of the study, and on what."""
+
+    policies: list[str] = field(default_factory=list)  # files and run folders
+    recordings: str = ""  # the beginning of their names
+    out: str = str(OUT)
+
+
 class Taken(NamedTuple):
     """A recording of the study."""
 
@@ -58,30 +74,41 @@ class Taken(NamedTuple):
     learned: str  # name or file of the scorer that has not seen it
 
 
-def main() -> None:
+def main(words: Sequence[str] = ()) -> None:
     """Plays what has not been played, and draws."""
-    (OUT / "rows").mkdir(parents=True, exist_ok=True)
-    rows = [row_of(taken) for taken in recordings()]
+    options = read_options(Options, words)
+    for name in options.policies:
+        load_byte_policy(name)  # or says at once why not
+    out = Path(options.out)
+    (out / "rows").mkdir(parents=True, exist_ok=True)
+    taken = [each for each in recordings() if each.name.startswith(options.recordings)]
+    rows = [row_of(each, out / "rows", options.policies) for each in taken]
     order = list(FAMILIES.values())
     rows.sort(key=lambda row: (order.index(row["family"]), row["name"]))
-    families = means(rows)
+    columns = (*POLICIES, *titled_policies(options.policies), "offline")
+    families = means(rows, columns)
     results = {
-        "command": "python experiments/trace_study.py",
+        "command": shlex.join(["python", "experiments/trace_study.py", *words]),
         "conventions": CONVENTIONS,
         "families": families,
         "recordings": rows,
         **provenance(),
     }
-    (OUT / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (OUT / "table.md").write_text(table(rows, families), encoding="utf-8")
-    draw(rows)
-    console.print(f"{len(rows)} recordings: {OUT.name}/table.md, programs.png")
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (out / "table.md").write_text(table(rows, families, columns), encoding="utf-8")
+    draw(rows, out, columns)
+    console.print(f"{len(rows)} recordings: {out.name}/table.md, programs.png")
 
 
-def draw(rows: list[dict[str, Any]]) -> None:
+def draw(rows: list[dict[str, Any]], out: Path, columns: Sequence[str]) -> None:
     """programs.png, of the recordings of results.json."""
-    programs = [ProgramRow(short(row["name"]), row["family"], row["bounded"]) for row in rows]
-    draw_programs(OUT / "programs.png", programs)
+    programs = [
+        ProgramRow(
+            short(row["name"]), row["family"], {name: row["bounded"][name] for name in columns}
+        )
+        for row in rows
+    ]
+    draw_programs(out / "programs.png", programs)
 
 
 def recordings() -> Iterator[Taken]:
@@ -104,18 +131,24 @@ def recordings() -> Iterator[Taken]:
         yield taken(name, load_library(name))
 
 
-def row_of(taken: Taken) -> dict[str, Any]:
-    """The figures of a recording; as stored, where it was played before."""
-    file = OUT / "rows" / f"{taken.name}.json"
+def row_of(taken: Taken, rows: Path, others: Sequence[str]) -> dict[str, Any]:
+    """The figures of a recording; as stored, where it was played before.
+
+    Args:
+        others: policies that play beside those of the study.
+    """
+    file = rows / f"{taken.name}.json"
     if file.exists():
-        return json.loads(file.read_text(encoding="utf-8"))
+        row = json.loads(file.read_text(encoding="utf-8"))
+        if row["bounded"].keys() >= titled_policies(others).keys():
+            return row
     events = events_of(taken.recording, taken.alignment)
     began = time.time()
     with StagesDisplay(console) as display:
-        policies = [*POLICIES[:-1], taken.learned]
+        policies = [*POLICIES[:-1], taken.learned, *others]
         found = headroom(events, policies, lambda doing: display.report(f"{taken.name}: {doing}"))
     ratios = found.ratios()
-    called = {taken.learned: "learned"}
+    called = {Path(taken.learned).stem: "learned"}
     bounded = {called.get(name, name): ratio for name, ratio in ratios["bounded"].items()}
     failed = {
         called.get(name, name): {str(factor): share for factor, share in of.items()}
@@ -141,14 +174,16 @@ def row_of(taken: Taken) -> dict[str, Any]:
     return row
 
 
-def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def means(
+    rows: list[dict[str, Any]], columns: Sequence[str] = COLUMNS
+) -> dict[str, dict[str, float]]:
     """For each family the geometric means of arena needed / peak live."""
     found: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         found.setdefault(row["family"], []).append(row["bounded"])
     return {
         family: {
-            name: float(np.exp(np.mean([np.log(row[name]) for row in of]))) for name in COLUMNS
+            name: float(np.exp(np.mean([np.log(row[name]) for row in of]))) for name in columns
         }
         for family, of in found.items()
     }
@@ -160,9 +195,11 @@ def short(name: str) -> str:
     return name.removeprefix(start).removeprefix("cpu_jax_").replace("_", " ") or name
 
 
-def table(rows: list[dict[str, Any]], families: dict[str, dict[str, float]]) -> str:
+def table(
+    rows: list[dict[str, Any]], families: dict[str, dict[str, float]], columns: Sequence[str]
+) -> str:
     """table.md."""
-    titles = [*map(policy_title, COLUMNS[:-1]), "offline"]
+    titles = [*map(policy_title, columns[:-1]), "offline"]
     head = ["recording", "requests", *titles, "learned / best-fit"]
     lines = [
         "# Arena needed / peak live",
@@ -175,20 +212,22 @@ def table(rows: list[dict[str, Any]], families: dict[str, dict[str, float]]) -> 
     ]
     for family, mean in families.items():
         of = [row for row in rows if row["family"] == family]
-        lines.append(markdown_row([f"**{family}**", "", *figures(mean, "**")]))
+        lines.append(markdown_row([f"**{family}**", "", *figures(mean, columns, "**")]))
         lines += [
-            markdown_row([short(row["name"]), f"{row['requests']:,}", *figures(row["bounded"])])
+            markdown_row(
+                [short(row["name"]), f"{row['requests']:,}", *figures(row["bounded"], columns)]
+            )
             for row in of
         ]
     lines += ["", "In bold: geometric means of a family.", ""]
     return "\n".join(lines) + "\n"
 
 
-def figures(ratios: dict[str, float], bold: str = "") -> list[str]:
+def figures(ratios: dict[str, float], columns: Sequence[str], bold: str = "") -> list[str]:
     """Ratios, and learned beside best-fit, as text."""
-    values = [*(ratios[name] for name in COLUMNS), ratios["learned"] / ratios["best"]]
+    values = [*(ratios[name] for name in columns), ratios["learned"] / ratios["best"]]
     return [f"{bold}{value:.4f}{bold}" for value in values]
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,7 +1,6 @@
 """jaxmem: learn where in memory a block should go, thousands of arenas at a time."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +10,8 @@ if TYPE_CHECKING:
     from jaxmem.policies.policy_file import load_policy
     from jaxmem.recordings.torch_recording import record_torch
 
-__version__ = version("jaxmem")
+    __version__: str
+
 __all__ = ["compare", "load_policy", "make", "record_torch", "tasks", "train"]
 
 _HOME = {
@@ -25,7 +25,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first used: `jaxmem --help` and bad input should not wait for JAX.
+    # Loaded when first used: `jaxmem --help` and bad input should not wait for JAX, nor Ctrl-C.
+    if name == "__version__":
+        return import_module("importlib.metadata").version("jaxmem")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'jaxmem' has no attribute {name!r}")

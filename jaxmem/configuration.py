@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -74,7 +75,7 @@ def composed(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                     f"{text!r} stands for several values; jaxmem train -m and jaxmem compare -m "
                     "run them all"
                 )
-        known = _keys(_composed(verb, _choosing(read), overrides))
+        known = _keys(_composed(verb, _choosing(verb, read), overrides))
         swept = _swept(known)
         for text, override in zip(overrides, read, strict=True):
             key = override.key_or_group
@@ -95,7 +96,7 @@ def chosen(verb: str, overrides: Sequence[str]) -> tuple[dict[str, str], dict[st
         UsageError: an override that does not parse, or names a choice that is not there.
     """
     with _configurations():
-        choosing = _choosing(parsed(overrides))
+        choosing = _choosing(verb, parsed(overrides))
         found = _composed(verb, choosing, overrides, return_hydra_config=True)
         choices = {group: str(found.hydra.runtime.choices.get(group)) for group in GROUPS}
     return choices, composed(verb, choosing)
@@ -111,13 +112,14 @@ def _configurations() -> AbstractContextManager[None]:
     return initialize_config_dir(config_dir=str(configuration_folder()), version_base="1.3")
 
 
-def _choosing(read: Sequence[Override]) -> list[str]:
+def _choosing(verb: str, read: Sequence[Override]) -> list[str]:
     """Returns the overrides that choose one of a group, which must be there."""
     found = []
     for override in read:
         group = override.key_or_group
         if group in GROUPS and not override.is_sweep_override():
             _check_choice(group, str(override.value()))
+            _check_chooses(verb, group, str(override.input_line))
             found.append(str(override.input_line))
     return found
 
@@ -142,6 +144,18 @@ def _composed(
     except (HydraException, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{' '.join(map(shortened, given))}: {reason}") from None
+
+
+def _check_chooses(verb: str, group: str, text: str) -> None:
+    """Raises UsageError where a verb has no such group to choose from."""
+    own = yaml.safe_load((configuration_folder() / file_of(verb)).read_text(encoding="utf-8"))
+    if any(group in entry for entry in own["defaults"]):
+        return
+    inner = own.get(group)
+    allowed = [f"{group}.{name}" for name in inner] if isinstance(inner, dict) else list(own)[1:]
+    raise UsageError(
+        f"{brief(text)}: jaxmem {verb} has no {group} to choose; set one of {', '.join(allowed)}"
+    )
 
 
 def _check_choice(group: str, choice: str) -> None:

@@ -132,6 +132,7 @@ VERBS = {
             "jaxmem render --gif",
             "jaxmem render workload=stack-with-leaks policies=[best,two_ended,generalist] --mp4",
             "jaxmem render workload=scenario 'workload.sizes=[8,12,\"free:1\",5]' out=pictures",
+            "jaxmem render workload=trace workload.path=4.npz 'policies=[best,runs/mine]' --gif",
         ),
     ),
     "trace info": Verb(
@@ -178,6 +179,7 @@ VERBS = {
             "jaxmem demo",
             "jaxmem demo port=8600",
             "jaxmem demo address=0.0.0.0",
+            "jaxmem demo 'policies=[runs/mine]'",
         ),
     ),
 }

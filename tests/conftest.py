@@ -89,6 +89,12 @@ def signals():
 
 
 @pytest.fixture(scope="session")
+def recorder_cache(tmp_path_factory):
+    """A cache of what is compiled from C for all tests, apart from the user's."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
 def golden_file():
     """A function from the name of a golden file to its path."""
     return GOLDEN.joinpath

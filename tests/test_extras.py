@@ -40,6 +40,7 @@ def test_what_was_installed_from_a_wheel_is_completed_by_its_name(there, pip, mo
         (["train", "loggers=[wandb]"], "wandb", "wandb"),
         (["train", "loggers=[tensorboard]"], "tensorboardX", "tensorboard"),
         (["search"], "optuna", "search"),
+        (["export", "best", "to=stablehlo"], "flatbuffers", "export"),
         (["trace", "record", "--", "nothing.py"], "memray", "traces"),
     ],
 )

@@ -43,6 +43,16 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class JudgedInBytes:
+    """What a recording in bytes leaves on the page."""
+
+    table: str  # HTML
+    memory: bytes  # PNG
+    markdown: str  # the table as a Markdown page
+    json: str  # the results as a file
+
+
+@dataclass(frozen=True)
 class Begun:
     """News of a run that has begun to learn."""
 

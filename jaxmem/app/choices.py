@@ -10,10 +10,12 @@ import jaxmem
 from jaxmem.app.text_fields import layout_text, sizes_text
 from jaxmem.configuration import choices_of, configuration_folder
 from jaxmem.render.palette import policy_title
-from jaxmem.rules import NAMES
+from jaxmem.rules import NAMES, ORDERED
 
 TRAINED = "learned"  # the policy that was trained on this page
-MOST_CHOSEN = {"play_policies": 8, "race_policies": 6, "compare_policies": 24}  # chosen at once
+MOST_CHOSEN = {  # at once
+    "play_policies": 8, "race_policies": 6, "compare_policies": 24, "compare_byte_policies": 8,
+}  # fmt: skip
 CHOSEN = "chosen to show the difference; averages over many sequences are in Compare."
 NO_DRAW = ("scenario", "trace", "segregated-lifetimes")  # typed, uploaded, an alias
 AT_FIRST = {  # what is chosen until somebody chooses
@@ -22,7 +24,13 @@ AT_FIRST = {  # what is chosen until somebody chooses
     "compare_policies": (
         "first", "best", "second", "worst", "two_ended", "two_ended_tuned", "generalist",
     ),
+    "compare_byte_policies": ("first", "best", "two_ended", "learned"),
 }  # fmt: skip
+
+
+# Files and run folders that the owner of the server has named, by what the page calls them.
+OFFERED: dict[str, str] = {}
+SCORER = "learned"  # of holes in bytes, which comes with the package
 
 
 class Preset(NamedTuple):
@@ -59,6 +67,18 @@ def workloads() -> tuple[str, ...]:
 def player_names(trained: bool) -> list[str]:
     """All policies; with the one that was trained on this page, if there is one."""
     return [*([TRAINED] if trained else []), *NAMES, *shipped()]
+
+
+def byte_player_names() -> list[str]:
+    """All policies that play recordings in bytes; those that the owner has named come first."""
+    return [*OFFERED, *ORDERED, SCORER]
+
+
+def byte_title(name: str) -> str:
+    """Names one of these as people read it."""
+    if name in OFFERED:
+        return f"{name} (learned from runs)"
+    return f"{policy_title(name)} (from other programs)" if name == SCORER else policy_title(name)
 
 
 def recordings() -> tuple[str, ...]:

@@ -4,12 +4,14 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from jaxmem.app import choices, watch, widgets
-from jaxmem.app.asked import DrawnWorkload, Judged, Recorded, Uploaded
+from jaxmem.app.asked import DrawnWorkload, Judged, JudgedInBytes, Recorded, Uploaded
 from jaxmem.render.web_table import comparison_table
 
 DRAWN, RECORDED, UPLOADED = "a workload", "a recording of the library", "my own trace"
 COMPARE_JOB = "compare_job"
 JUDGE = "jaxmem.app.judging.judge"
+JUDGE_IN_BYTES = "jaxmem.app.judging_bytes.judge_in_bytes"
+IN_CELLS, IN_BYTES = "cells", "bytes"
 SEQUENCE_CHOICES = (64, 256, 1024)
 CELL_CHOICES = (
     0,
@@ -59,7 +61,12 @@ def _begin() -> None:
         "compare_grain": 0,
         "compare_slack": 1.1,
         "compare_hindsight": False,
+        "compare_unit": IN_CELLS,
         "compare_policies": list(choices.AT_FIRST["compare_policies"]),
+        "compare_byte_policies": [
+            *choices.OFFERED,
+            *choices.AT_FIRST["compare_byte_policies"],
+        ][: choices.MOST_CHOSEN["compare_byte_policies"]],
     }.items():
         st.session_state.setdefault(key, value)
 
@@ -76,7 +83,7 @@ def _controls() -> UploadedFile | None:
         c.selectbox("Sequences", SEQUENCE_CHOICES, key="compare_sequences")
         d.number_input("Seed", 0, 2**31 - 1, key="compare_seed")
     else:
-        a, b, c = st.columns([4, 2, 2])
+        a, b, c, d = st.columns([4, 2, 2, 2])
         if state.compare_source == RECORDED:
             a.selectbox("Recording", choices.recordings(), key="compare_recording")
         else:
@@ -85,16 +92,29 @@ def _controls() -> UploadedFile | None:
                 f"Trace (at most {most} MB; red: too large)",
                 key="compare_upload",
             )
-        b.selectbox("Cells", CELL_CHOICES, key="compare_grain",
-                    format_func=lambda cells: str(cells or "as many as it needs"))  # fmt: skip
-        c.number_input("Memory / peak live bytes", 0.1, 100.0, step=0.1, key="compare_slack")
+        b.selectbox("Memory in", (IN_CELLS, IN_BYTES), key="compare_unit")
+        slack = c if _in_bytes() else d
+        if not _in_bytes():
+            c.selectbox("Cells", CELL_CHOICES, key="compare_grain",
+                        format_func=lambda cells: str(cells or "as many as it needs"))  # fmt: skip
+        slack.number_input("Memory / peak live bytes", 0.1, 100.0, step=0.1, key="compare_slack")
         if state.compare_source == UPLOADED:
             with st.expander("What a trace looks like"):
                 st.markdown(FORMAT_NOTES)
+    if _in_bytes():
+        names = choices.byte_player_names()
+        widgets.policies("compare_byte_policies", names, choices.byte_title)
+        return upload
     widgets.policies("compare_policies")
     st.toggle("Also search with hindsight: how few could have failed? (takes longer)",
               key="compare_hindsight")  # fmt: skip
     return upload
+
+
+def _in_bytes() -> bool:
+    """Tells whether a recording is to be played whole, byte for byte."""
+    state = st.session_state
+    return state.compare_source != DRAWN and state.compare_unit == IN_BYTES
 
 
 def _ask() -> None:
@@ -115,25 +135,37 @@ def _start_job(upload: UploadedFile | None) -> None:
     else:
         st.warning("No trace yet: choose a file first.")
         return
-    if not state.compare_policies:
+    chosen = state.compare_byte_policies if _in_bytes() else state.compare_policies
+    if not chosen:
         st.warning("No policy is chosen: take at least one.")
         return
-    policies = [
-        state.trained if name == choices.TRAINED else name for name in state.compare_policies
-    ]
+    if _in_bytes():
+        players = [choices.OFFERED.get(name, name) for name in chosen]
+        watch.begin(COMPARE_JOB, "a recording", JUDGE_IN_BYTES, asked, players)
+        return
+    policies = [state.trained if name == choices.TRAINED else name for name in chosen]
     sequences, seed = int(state.compare_sequences), int(state.compare_seed)
     hindsight = bool(state.compare_hindsight)
     watch.begin(COMPARE_JOB, "a comparison", JUDGE, asked, policies, sequences, seed, hindsight)
 
 
-def _finished(judged: Judged) -> None:
+def _finished(judged: Judged | JudgedInBytes) -> None:
+    if isinstance(judged, JudgedInBytes):
+        st.html(judged.table)
+        widgets.picture(judged.memory, "address over time around the peak, under each policy")
+        _downloads(judged.markdown, judged.json, judged.memory, "memory.png")
+        return
     st.html(comparison_table(judged.results))
     widgets.picture(judged.comparison, "failed requests of each policy, and how they are spread")
     widgets.picture(judged.memory, "address over time under the policies that fail least")
+    _downloads(judged.markdown, judged.json, judged.comparison, "comparison.png")
+
+
+def _downloads(markdown: str, json: str, picture: bytes, file: str) -> None:
     a, b, c, _ = st.columns([1, 1, 1, 2])
-    a.download_button("Table (Markdown)", judged.markdown, "table.md", key="compare_md_download",
+    a.download_button("Table (Markdown)", markdown, "table.md", key="compare_md_download",
                       on_click="ignore")  # fmt: skip
-    b.download_button("Figures (JSON)", judged.json, "results.json", key="compare_json_download",
+    b.download_button("Figures (JSON)", json, "results.json", key="compare_json_download",
                       on_click="ignore")  # fmt: skip
-    c.download_button("Picture (PNG)", judged.comparison, "comparison.png",
-                      key="compare_png_download", on_click="ignore")  # fmt: skip
+    c.download_button("Picture (PNG)", picture, file, key="compare_png_download",
+                      on_click="ignore")  # fmt: skip

@@ -38,16 +38,28 @@ def task_of(asked: DrawnWorkload | Recorded | Uploaded) -> Workload:
     try:
         if isinstance(asked, DrawnWorkload):
             return workload(asked.name, asked.cells)
-        recording = load_library(asked.name) if isinstance(asked, Recorded) else _read_upload(asked)
-        if recording.requests > MOST_REPLAYED:
-            raise Unclear(
-                f"{recording.name} has {recording.requests:,} requests; the page replays at most "
-                f"{MOST_REPLAYED:,}. On the command line: jaxmem compare workload=trace "
-                "workload.path=FILE"
-            )
+        recording = recording_of(asked, "jaxmem compare workload=trace workload.path=FILE")
         return recorded(recording, asked.cells, replace(WHOLE, slack=asked.slack))
     except ValueError as error:
         raise Unclear(str(error)) from error
+
+
+def recording_of(asked: Recorded | Uploaded, command: str) -> Recording:
+    """Reads the recording that is asked for.
+
+    Args:
+        command: that plays what is too long for the page.
+
+    Raises:
+        ValueError: it cannot be read, or is too long.
+    """
+    recording = load_library(asked.name) if isinstance(asked, Recorded) else _read_upload(asked)
+    if recording.requests > MOST_REPLAYED:
+        raise Unclear(
+            f"{recording.name} has {recording.requests:,} requests; the page replays at most "
+            f"{MOST_REPLAYED:,}. On the command line: {command}"
+        )
+    return recording
 
 
 def _read_upload(upload: Uploaded) -> Recording:

@@ -26,6 +26,8 @@ def adopt() -> None:
     state.trained_from, state.trained = learned, learned.policy
     state.trained_number = state.get("trained_number", 0) + 1
     for key, most in choices.MOST_CHOSEN.items():
+        if key == "compare_byte_policies":
+            continue  # what is trained here plays in cells
         chosen = state.get(key, choices.AT_FIRST[key])
         if choices.TRAINED not in chosen:
             state[key] = [choices.TRAINED, *chosen][:most]

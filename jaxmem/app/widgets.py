@@ -56,18 +56,20 @@ def picture(png: bytes, said: str) -> None:
     st.html(f'<div class="jm-picture">{image}</div>')
 
 
-def policies(key: str) -> None:
-    """The field in which policies are chosen, kept under `key`."""
+def policies(
+    key: str, names: Sequence[str] = (), title: Callable[[str], str] = choices.title
+) -> None:
+    """The field in which policies are chosen, kept under `key`.
+
+    Args:
+        names: that there are; (): those that play in cells.
+        title: what the field calls them.
+    """
     state = st.session_state
-    names = choices.player_names("trained" in state)
+    names = names or choices.player_names("trained" in state)
     state[key] = [name for name in state[key] if name in names]
-    st.multiselect(
-        "Policies",
-        names,
-        key=key,
-        format_func=choices.title,
-        max_selections=choices.MOST_CHOSEN[key],
-    )
+    most = choices.MOST_CHOSEN[key]
+    st.multiselect("Policies", names, key=key, format_func=title, max_selections=most)
 
 
 @contextmanager

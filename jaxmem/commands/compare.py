@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from jaxmem.commands import checked, tell_where, terminal, workload_of
+from jaxmem.commands.shadowed import tell_shadowed
 from jaxmem.evaluation.compare import Comparison, answer
 from jaxmem.evaluation.question import question_of
 from jaxmem.policies.policy_file import SHIPPED
@@ -28,6 +29,7 @@ REQUESTS = 320  # shown of a long sequence, likewise
 def run(settings: CompareSettings, command: str) -> int:
     """Compares, prints the table, writes the run folder."""
     console = terminal()
+    tell_shadowed(console, settings.policies)
     task = workload_of(settings)
     # The generalist is at home in the sizes that it was trained in.
     by_default = settings.policies is None and task.cells in AT_HOME

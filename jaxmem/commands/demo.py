@@ -3,9 +3,11 @@
 import importlib.util
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import jaxmem
+from jaxmem.app import choices
 from jaxmem.configuration import UsageError
 from jaxmem.extras import how_to_get
 from jaxmem.settings.verbs import DemoSettings
@@ -19,6 +21,7 @@ def run(settings: DemoSettings, command: str) -> int:
     arguments = server_arguments(settings)
     if importlib.util.find_spec("streamlit") is None:
         raise UsageError(f"demo needs streamlit: {how_to_get('demo', 'jaxmem demo')}")
+    choices.OFFERED.update(offered(settings.policies))
     check_free(settings.address, settings.port)
     host = "localhost" if settings.address in ("0.0.0.0", "::") else settings.address
     print(f"jaxmem demo: http://{host}:{settings.port} (Ctrl-C ends it)", flush=True)
@@ -30,6 +33,25 @@ def run(settings: DemoSettings, command: str) -> int:
 
     cli.main(["run", str(PAGE_FILE), *arguments], standalone_mode=False)
     return 0
+
+
+def offered(policies: Sequence[str]) -> dict[str, str]:
+    """Returns the paths of policies that visitors may choose, by what the page calls them.
+
+    Raises:
+        UsageError: one is no file or run folder of a policy that plays in bytes.
+    """
+    if not policies:
+        return {}
+    # They bring JAX, which the page itself does without.
+    from jaxmem.commands.byte_policies import check_byte_policies
+    from jaxmem.recordings.policy_file import IN_PACKAGE, titled_policies
+
+    for name in policies:
+        if name in IN_PACKAGE:
+            raise UsageError(f"policies: {name} is on the page already; name files or run folders")
+    check_byte_policies(policies)
+    return {title: os.path.abspath(name) for title, name in titled_policies(policies).items()}
 
 
 def server_arguments(settings: DemoSettings) -> list[str]:

@@ -18,7 +18,7 @@ from jaxmem.render.plan_picture import draw_plan
 from jaxmem.render.plan_report import PlanResults, plan_markdown, plan_table, plan_verdict
 from jaxmem.render.progress import TimeDisplay
 from jaxmem.run_folder import RunFolder
-from jaxmem.settings.verbs import PlanSettings
+from jaxmem.settings.recordings import PlanSettings
 
 STOPPED_STATUS = 130  # exit status after Ctrl-C, as a shell has it
 
@@ -104,6 +104,8 @@ def _check_plan(task: PlanTask, board: Board) -> None:
     fixed = task.pinned >= 0
     if (start[fixed] != task.pinned[fixed]).any():
         raise ValueError("a pinned buffer was moved")
+    if (start % task.multiple).any():
+        raise ValueError("a buffer lies at no multiple of its alignment")
 
 
 def _plan_results(
@@ -118,6 +120,7 @@ def _plan_results(
         "trace": recording.name,
         "buffers": recording.requests,
         "pinned": int((task.pinned >= 0).sum()),
+        "aligned": int((task.multiple > 1).sum()),
         "alignment": unit,
         "arena_needed": best.height * unit,
         "peak_live": task.peak_live * unit,
@@ -139,6 +142,6 @@ def _plan_results(
 
 
 def _planners_left_out(task: PlanTask) -> list[str]:
-    """Returns what the reader of the file has to say, but for offsets, which are not left out."""
-    notes = task.recording.about.notes
-    return [note for note in notes if not note.startswith("buffers with an offset")]
+    """Returns what the reader of the file has to say, but for what is not left out here."""
+    taken = ("buffers with an offset", "buffers with an alignment")
+    return [note for note in task.recording.about.notes if not note.startswith(taken)]

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from PIL.Image import Image
 
-from jaxmem.commands import checked, tell_where, terminal, workload_of
+from jaxmem.commands import checked, render_bytes, tell_where, terminal, workload_of
 from jaxmem.commands.compare import AT_HOME, draw_fragments, draw_memory, show_memory
+from jaxmem.commands.shadowed import tell_shadowed
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.compare import Comparison, answer
 from jaxmem.evaluation.question import question_of
 from jaxmem.extras import how_to_get
 from jaxmem.policies.policy_file import SHIPPED
+from jaxmem.recordings.policy_file import plays_in_bytes
 from jaxmem.render.animation import draw_frames
 from jaxmem.render.palette import count
 from jaxmem.render.progress import StagesDisplay
@@ -26,7 +28,17 @@ MADE = (".png", ".gif", ".mp4")
 
 def run(settings: RenderSettings, command: str) -> int:
     """Plays one sequence, draws it, writes the run folder."""
-    console = terminal()
+    console, gif, mp4 = terminal(), settings.gif, settings.mp4
+    tell_shadowed(console, settings.policies)
+    if len(settings.policies or ()) > MOST_RACERS:
+        raise UsageError(
+            f"{len(settings.policies or ())} policies; at most {MOST_RACERS} in one picture"
+        )
+    if mp4 and ffmpeg() is None:
+        raise UsageError(f"mp4=true needs ffmpeg: install it, or {how_to_get('demo')}")
+    in_bytes = next(filter(plays_in_bytes, settings.policies or ()), None)
+    if in_bytes is not None:
+        return render_bytes.run(settings, command, in_bytes)
     task = workload_of(settings)
     policies, requests = rendered_policies(settings.policies, task), settings.requests
     measures = ("failed_requests", "external_fragmentation", "holes_per_cell")
@@ -39,11 +51,6 @@ def run(settings: RenderSettings, command: str) -> int:
         measures=measures,
         tuning_sequences=settings.tuning_sequences,
     )
-    gif, mp4 = settings.gif, settings.mp4
-    if len(policies) > MOST_RACERS:
-        raise UsageError(f"{len(policies)} policies; at most {MOST_RACERS} in one picture")
-    if mp4 and ffmpeg() is None:
-        raise UsageError(f"mp4=true needs ffmpeg: install it, or {how_to_get('demo')}")
     out, overwrite = settings.out, settings.overwrite
     with checked(RunFolder, "render", task.name, out, overwrite) as folder:
         folder.write_config(settings.plain(), command)

@@ -22,7 +22,7 @@ from jaxmem.configuration import UsageError
 from jaxmem.native.allocator import Arena, allocator_words
 from jaxmem.native.program import obstacle
 from jaxmem.run_folder import RunFolder
-from jaxmem.settings.verbs import RunSettings
+from jaxmem.settings.recordings import RunSettings
 
 if TYPE_CHECKING:
     from jaxmem.export.exported import Exported

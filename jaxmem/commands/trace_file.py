@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxmem.configuration import UsageError
-from jaxmem.settings.verbs import TraceImportSettings, TraceRecordSettings
+from jaxmem.settings.recordings import TraceImportSettings, TraceRecordSettings
 
 if TYPE_CHECKING:
     from jaxmem.recordings import Recording

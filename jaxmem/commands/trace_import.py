@@ -5,7 +5,7 @@ from pathlib import Path
 from jaxmem.commands import checked, terminal
 from jaxmem.commands.trace_file import check_out, keep
 from jaxmem.render.progress import ReadingDisplay
-from jaxmem.settings.verbs import TraceImportSettings
+from jaxmem.settings.recordings import TraceImportSettings
 
 
 def run(settings: TraceImportSettings, command: str) -> int:

@@ -1,40 +1,38 @@
 """`jaxmem trace info [EARLIER] FILE`."""
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.commands import checked, tell_where, terminal
+from jaxmem.commands.byte_policies import check_byte_policies
+from jaxmem.commands.shadowed import tell_shadowed
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.provenance import provenance
-from jaxmem.names import nearest
-from jaxmem.policies.policy_file import SHIPPED
-from jaxmem.recordings import Recording, alignment_of, read_trace
+from jaxmem.recordings import Recording, read_trace
+from jaxmem.recordings.byte_play import events_in_bytes
 from jaxmem.recordings.caching_allocator import reserved_by_rules
 from jaxmem.recordings.explained import explained, explained_by, explained_by_size, known_sites
 from jaxmem.recordings.formats.pytorch_cuda import PYTORCH_CUDA
-from jaxmem.recordings.headroom import CONVENTIONS, FACTORS, Headroom, check_room, headroom
+from jaxmem.recordings.headroom import CONVENTIONS, FACTORS, Headroom, headroom
 from jaxmem.recordings.packing import check_packing, deaths_of, packing_lines
-from jaxmem.recordings.policy_file import load_byte_policy
-from jaxmem.recordings.replay import ReplayEvents, events_of, least_alignment
-from jaxmem.recordings.scorer_file import SCORERS
+from jaxmem.recordings.replay import ReplayEvents
 from jaxmem.recordings.shape import live_curve, rank_correlation, size_histogram
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.trace_info import foretold_table, trace_markdown, trace_table
 from jaxmem.render.trace_picture import draw_trace
 from jaxmem.render.trace_verdict import trace_verdict
-from jaxmem.rules import ORDERED
 from jaxmem.run_folder import RunFolder
-from jaxmem.settings.verbs import MOST_ALIGNMENT, TraceInfoSettings
+from jaxmem.settings.recordings import TraceInfoSettings
 
 
 def run(settings: TraceInfoSettings, command: str) -> int:
     """Replays the recording, prints the table, writes the run folder."""
     console = terminal()
-    policies = check_policies(settings.policies)
+    tell_shadowed(console, settings.policies)
+    policies = check_byte_policies(settings.policies)
     recording, earlier = _recordings(settings)
-    events, notes = played_in_bytes(recording, settings.alignment)
+    events, notes = checked(events_in_bytes, recording, settings.alignment)
     out, overwrite = settings.out, settings.overwrite
     with checked(RunFolder, "trace-info", recording.name, out, overwrite) as folder:
         with StagesDisplay(console) as display:
@@ -94,30 +92,6 @@ def _foretold(earlier: Recording, recording: Recording) -> dict[str, object]:
         "known_sites": known_sites(earlier, recording),
         "explained": found._asdict(),
     }
-
-
-def played_in_bytes(recording: Recording, alignment: int | None) -> tuple[ReplayEvents, list[str]]:
-    """Returns the events of a recording, and what is to be said of the units it is played in.
-
-    Args:
-        alignment: bytes in a unit; None: that of its source, or the next that it can be played in.
-    """
-    if alignment is not None:
-        events = checked(events_of, recording, alignment)
-        checked(check_room, events)
-        return events, []
-    usual = alignment_of(recording)
-    least = least_alignment(recording, usual)
-    if least > MOST_ALIGNMENT:
-        raise UsageError(
-            f"{recording.name} has {recording.peak_live:,} bytes live at once; in units of at most "
-            f"{MOST_ALIGNMENT:,} bytes it cannot be played"
-        )
-    notes = [
-        f"Played in units of {least:,} bytes: in units of {usual:,}, which are usual for such "
-        "recordings, there are more than an arena holds."
-    ]
-    return checked(events_of, recording, least), notes if least > usual else []
 
 
 def results_of(events: ReplayEvents, found: Headroom) -> dict[str, Any]:
@@ -192,30 +166,3 @@ def _over(amounts: dict[str, int], peak: int) -> dict[str, dict[str, float]]:
 def _by_text(shares: dict[str, dict[float, float]]) -> dict[str, dict[str, float]]:
     """Returns the same with keys as JSON has them."""
     return {name: {str(f): share for f, share in row.items()} for name, row in shares.items()}
-
-
-def check_policies(names: Sequence[str] | None) -> Sequence[str]:
-    """Returns the policies asked for, which all play in bytes; null: all rules that do."""
-    allowed = (*ORDERED, *SCORERS)
-    if names is None:
-        return [*ORDERED, "learned"]
-    if not names:
-        raise UsageError(f"policies is []; name one or more of {', '.join(allowed)}")
-    for name in names:
-        if name in SHIPPED:
-            raise UsageError(
-                f"policies: {name} plays no recording in bytes: it was trained in arenas of a few "
-                "hundred cells; jaxmem compare workload=trace plays it where bytes are cut into "
-                "cells"
-            )
-        if name in allowed:
-            continue
-        if not (name.endswith(".safetensors") or os.path.isdir(name)):
-            raise UsageError(
-                f"policies: unknown policy {name!r}{nearest(name, allowed)} (or a file "
-                "NAME.safetensors of a learned one, or a run folder of jaxmem train workload=runs)"
-            )
-        checked(load_byte_policy, name)
-    if len(set(names)) < len(names):
-        raise UsageError(f"policies is {list(names)}; name each once")
-    return names

@@ -22,7 +22,7 @@ from jaxmem.commands.recorders import PRELOAD, VALGRIND, Recorder, recorder_of
 from jaxmem.commands.trace_file import check_children, check_out, keep, keep_children
 from jaxmem.configuration import UsageError
 from jaxmem.render.progress import ReadingDisplay
-from jaxmem.settings.verbs import TraceRecordSettings
+from jaxmem.settings.recordings import TraceRecordSettings
 
 if TYPE_CHECKING:
     from jaxmem.recordings import Recording

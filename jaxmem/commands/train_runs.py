@@ -15,7 +15,7 @@ from jaxmem.evaluation.provenance import provenance
 from jaxmem.learning.stopping import Stop
 from jaxmem.recordings import Recording, alignment_of, read_trace
 from jaxmem.recordings.families import family
-from jaxmem.recordings.learning import LITTLE_KNOWN, LearnedFromRuns, learn_from_runs
+from jaxmem.recordings.learning import BEST_FIT, LITTLE_KNOWN, LearnedFromRuns, learn_from_runs
 from jaxmem.recordings.profiled_policy import save_profiled
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.runs_report import (
@@ -27,7 +27,7 @@ from jaxmem.render.runs_report import (
     verdict_of,
 )
 from jaxmem.run_folder import RunFolder
-from jaxmem.settings.verbs import RunsSettings, TrainRunsSettings
+from jaxmem.settings.recordings import RunsSettings, TrainRunsSettings
 
 HELD_OUT_FROM = 3  # runs from which on one is held out where nobody says how many
 
@@ -89,8 +89,7 @@ def _runs_results(
     runs: Sequence[Recording], learned: LearnedFromRuns, alignment: int, command: str
 ) -> RunsResults:
     """Makes the results.json."""
-    studied = len(learned.needed)
-    needed = [*zip(learned.needed, learned.by_best_fit, strict=True), *learned.held_out]
+    studied = len(learned.studied[BEST_FIT])
     rows: list[RunRow] = [
         {
             "run": run.name,
@@ -98,11 +97,10 @@ def _runs_results(
             "peak_live": run.peak_live,
             "held_out": number >= studied,
             "foretold": float(known),
-            "learned": float(by_rule),
-            "best": float(by_best_fit),
+            "needed": needed,
         }
-        for number, (run, known, (by_rule, by_best_fit)) in enumerate(
-            zip(runs, learned.known, needed, strict=True)
+        for number, (run, known, needed) in enumerate(
+            zip(runs, learned.known, learned.needed, strict=True)
         )
     ]
     rule = learned.policy.rule
@@ -112,11 +110,14 @@ def _runs_results(
         "runs": rows,
         "rule": {"long": rule.long, "parts": rule.parts, "places": rule.words},
         "contexts": len(learned.policy.profile.key),
+        "chosen": learned.chosen,
         "why": learned.why,
         "notes": _notes(runs, learned),
         "verdict": "",
         **provenance(),
     }
+    if (plan := learned.policy.plan) is not None:
+        results["plan"] = {"slots": len(plan.size), "margin": plan.margin}
     results["verdict"] = verdict_of(results)
     return results
 

@@ -4,7 +4,7 @@ The source is `jaxmem/native/policy/jaxmem_policy.c`, of which the parts stay th
 behind the policy's own numbers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from jaxmem.rules import Place
 from jaxmem.whole_files import write_whole
 
 HEADER, SOURCE = "jaxmem_policy.h", "jaxmem_policy.c"
-# Without errno of square roots, compilers score several holes at a time.
-COMPILER_OPTIONS = ("-std=c99", "-O3", "-fno-math-errno")
+# With nothing said of errno and traps, compilers score several holes at a time.
+COMPILER_OPTIONS = ("-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math")
 _FITS = {
     Place("first"): "JAXMEM_FIRST_LOW",
     Place("last", high=True): "JAXMEM_LAST_HIGH",
@@ -57,7 +57,7 @@ def c_source(exported: Exported) -> str:
     head = (
         f"/* The policy {exported.name}, by jaxmem {version('jaxmem')}; see {HEADER}. Compile it "
         f"with\n * {' '.join(COMPILER_OPTIONS)} and link with -lm. */",
-        f'#include "{HEADER}"\n\n#include <math.h>\n',
+        f'#include "{HEADER}"\n\n#include <math.h>\n#include <stddef.h>\n',
         f'const char jaxmem_policy_name[] = "{exported.name}";',
         f"const int jaxmem_policy_kind = {kind};",
         f"const unsigned jaxmem_policy_needs = {needs};\n",
@@ -80,7 +80,7 @@ def _numbers(
         rule = policy.rule
         fits = [_CLASS_FITS[fit] for fit in rule.fits]
         numbers = [
-            *_profile_numbers(policy.profile),
+            *_profile_numbers(policy.profile, rule.exceptions),
             "\n/* Requests, of the longest lifetime that is short; a request that takes more than",
             " * one of so many parts of the arena is large. */",
             f"enum {{ LONG = {rule.long}, PARTS = {rule.parts} }};",
@@ -89,12 +89,18 @@ def _numbers(
             f"    {{{fits[2]}, {fits[3]}}}, /* long: small, large */",
             "};",
         ]
-        return numbers, "JAXMEM_ORDER", "JAXMEM_NEEDS_SITES", {"FORETELLS", "BY_CLASS"}
+        parts = {"FORETELLS", "BY_CLASS"}
+        if rule.exceptions:
+            there = [_CLASS_FITS[fit] for _, fit in rule.exceptions]
+            numbers += ["/* Of the contexts that are excepted, in their order; the last counts. */"]
+            numbers += [f"static const int EXCEPTION_FIT[] = {{{', '.join(there)}}};"]
+            parts.add("EXCEPTS")
+        return numbers, "JAXMEM_ORDER", "JAXMEM_NEEDS_SITES", parts
     needs = "JAXMEM_NEEDS_SITES + JAXMEM_NEEDS_HISTORY"
     return _scorer_numbers(policy), "JAXMEM_SCORES", needs, {"REMEMBERS", "SCORES"}
 
 
-def _profile_numbers(profile: Profile) -> list[str]:
+def _profile_numbers(profile: Profile, exceptions: Sequence[tuple[int, int]]) -> list[str]:
     """Returns the profile in ascending order of its keys, and where its runs begin.
 
     Keys with the same highest bits are a run; there are about as many runs as keys.
@@ -102,16 +108,20 @@ def _profile_numbers(profile: Profile) -> list[str]:
     key, lifetime = profile.key, profile.lifetime
     if not len(key):
         key, lifetime = np.zeros(1, np.uint64), np.zeros(1, np.int32)  # C has no empty tables
-    bits = max(1, int(len(key)).bit_length())
+    bits = max(1, len(key).bit_length())
     shift = 64 - bits
     runs = np.searchsorted(key >> np.uint64(shift), np.arange(2**bits + 1, dtype=np.uint64))
-    entries = zip(key.tolist(), lifetime.tolist(), strict=True)
+    excepted = np.zeros(len(key), np.int64)
+    for number, (context, _) in enumerate(exceptions, 1):
+        excepted[context] = number
+    entries = zip(key.tolist(), lifetime.tolist(), excepted.tolist(), strict=True)
     gone = [pow(FACTOR, length + 1, 2**64) for length in CONTEXTS]
     return [
-        "/* The program's earlier runs: what a context hashes to, and the lifetime in requests that",
-        " * followed; sorted, and where each run of keys with the same highest bits begins. */",
-        "static const struct {\n    uint64_t key;\n    uint32_t lifetime;\n} PROFILE[] = {",
-        *(f"    {{{_hex(at)}, {requests}}}," for at, requests in entries),
+        "/* The program's earlier runs: what a context hashes to, and the lifetime in requests",
+        " * that followed; sorted, and where each run of keys with the same high bits begins. */",
+        "static const struct entry {\n    uint64_t key;\n    uint32_t lifetime;",
+        "    uint32_t exception; /* counted from 1; 0: none */\n} PROFILE[] = {",
+        *(f"    {{{_hex(at)}, {requests}, {number}}}," for at, requests, number in entries),
         f"}};\nenum {{ PROFILE_SHIFT = {shift} }};\nstatic const uint32_t PROFILE_RUN[] = {{",
         *_rows(str(run) for run in runs.tolist()),
         "};\n/* Call sites that a context has, asked in this order. */",
@@ -132,7 +142,10 @@ def _scorer_numbers(scorer: HoleScorer) -> list[str]:
         f"static const float SURE = {_float(SURE)};",
         f"static const float TINY = {_float(TINY)}; /* of the arena */",
         "/* Weights of the logarithm of a lifetime that sizes tell. */",
-        *(f"static const float PRIOR_{_symbol(name)} = {_float(weight)};" for name, weight in prior),
+        *(
+            f"static const float PRIOR_{_symbol(name)} = {_float(weight)};"
+            for name, weight in prior
+        ),
         "/* Weights of the features of a hole, and of products of them. */",
         *(f"static const float {_symbol(name)} = {_float(weight)};" for name, weight in weights),
     ]

@@ -9,7 +9,9 @@ import numpy as np
 
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.export.c_source import COMPILER_OPTIONS, SOURCE
+from jaxmem.export.holes import Holes
 from jaxmem.native.build import c_compiler, compile_library
+from jaxmem.recordings import Recording
 from jaxmem.recordings.profile import CONTEXTS
 from jaxmem.recordings.replay import ReplayEvents
 
@@ -25,6 +27,7 @@ class _Request(ctypes.Structure):
     _fields_ = [
         *(("size", _U32), ("foretold", _U32), ("died", ctypes.c_float)),
         *(("lived", ctypes.c_float), ("usual", ctypes.c_float), ("begins", _U32)),
+        ("excepted", _U32),
     ]
 
 
@@ -42,7 +45,7 @@ class _State(ctypes.Structure):
 
 
 _KIND = np.dtype([("site", "u8"), ("bytes", "u8"), ("lived", "f8"), ("died", "u8")])
-REQUEST = np.dtype(_Request)
+REQUEST: np.dtype = np.dtype(_Request)
 
 
 class Situation(NamedTuple):
@@ -56,7 +59,7 @@ class Situation(NamedTuple):
 class Followed(NamedTuple):
     """What a policy says of each of R requests, in arenas in which others have placed."""
 
-    choice: np.ndarray  # int64[R]  the start of the block, or NOWHERE
+    choice: np.ndarray  # int64[R]  the start of the block, or NOWHERE; above all in one that grows
     fit: np.ndarray  # int32[R]  its fit, or BY_HOLES
     request: np.ndarray  # [R] of `REQUEST`  what is known of it
     situations: list[Situation]  # those that were asked for
@@ -93,11 +96,16 @@ class CalledPolicy:
         request = _Request.from_buffer_copy(situation.request.tobytes())
         arena, holes = _Arena(*situation.arena), np.ascontiguousarray(situation.holes, np.int32)
         return self.library.jaxmem_choose(
-            ctypes.byref(request), ctypes.byref(arena), _pointer(holes), len(holes)
+            ctypes.byref(request), ctypes.byref(arena), pointer(holes), len(holes)
         )
 
     def follow(
-        self, events: ReplayEvents, cells: int, start: np.ndarray, keep: Sequence[int] = ()
+        self,
+        events: ReplayEvents,
+        cells: int,
+        start: np.ndarray,
+        keep: Sequence[int] = (),
+        room: int | None = None,
     ) -> Followed:
         """Asks it at every request of a run, in an arena of `cells` units.
 
@@ -105,23 +113,21 @@ class CalledPolicy:
             cells: 0: it grows.
             start: int64[R]  where the blocks do go, NOWHERE: nowhere.
             keep: requests of which the situations are wanted.
+            room: entries of the table of kinds, a power of two; None: enough.
         """
         recording, kept = events.recording, set(keep)
-        state, block, request = _State(), _Block(), _Request()
-        room = 2 ** (1 + recording.requests.bit_length())
-        kinds = np.zeros(room, _KIND)
-        keys = recording.site_key
-        sites = recording.site + 1 if recording.site is not None else np.zeros(len(start))
-        site = (sites if keys is None else keys).astype(np.uint64).tolist()
+        block, request = _Block(), _Request()
+        state, kinds = new_memory(recording.requests, room)
+        site, sites = columns_of(recording)
         self.library.jaxmem_begin(
-            ctypes.byref(state), events.alignment, keys is not None, _pointer(kinds), room
+            ctypes.byref(state), events.alignment, sites, pointer(kinds), len(kinds)
         )
         size, units = recording.size.tolist(), events.units.tolist()
-        holes, arena = _Holes(cells, recording.requests + 1), _Arena(cells, 0, 0, 0)
+        holes, arena = Holes(cells, recording.requests + 1), _Arena(cells, 0, 0, 0)
         blocks: dict[int, tuple[int, int]] = {}
         choice = np.full(len(start), NOWHERE)
         fit, known = np.zeros(len(start), np.int32), np.zeros(len(start), REQUEST)
-        situations, starts = [], start.tolist()
+        situations, starts, keys = [], start.tolist(), site.tolist()
         told = [ctypes.byref(each) for each in (state, request, block, arena)]
         for frees, now in zip(events.frees.tolist(), events.request.tolist(), strict=True):
             at, length = starts[now], units[now]
@@ -130,14 +136,13 @@ class CalledPolicy:
                 if at >= 0:
                     holes.free(at, at + length)
             else:
-                self.library.jaxmem_asked(told[0], _U64(site[now]), _U64(size[now]), *told[1:3])
+                self.library.jaxmem_asked(told[0], _U64(keys[now]), _U64(size[now]), *told[1:3])
                 blocks[now] = block.kind, block.born
-                known[now] = np.frombuffer(request, REQUEST)[0]
+                known[now] = np.frombuffer(ctypes.string_at(told[1], REQUEST.itemsize), REQUEST)[0]
                 there = holes.all
                 fit[now] = self.library.jaxmem_fit(told[1], told[3])
-                choice[now] = self.library.jaxmem_choose(
-                    told[1], told[3], _pointer(there), len(there)
-                )
+                chosen = self.library.jaxmem_choose(told[1], told[3], pointer(there), len(there))
+                choice[now] = holes.above if chosen < 0 and not cells else chosen
                 if now in kept:
                     about = arena.units, arena.live_units, arena.live_blocks, arena.cursor
                     situations.append(Situation(known[now].copy(), about, there.copy()))
@@ -150,44 +155,19 @@ class CalledPolicy:
         return Followed(choice, fit, known, situations)
 
 
-class _Holes:
-    """The holes of an arena, by address; of one that grows, those between blocks."""
-
-    def __init__(self, cells: int, most: int) -> None:
-        self._hole = np.zeros((most + 1, 2), np.int32)
-        self._count = 1
-        self._hole[0] = 0, cells or 2**31 - 1
-        self._grows = cells == 0
-
-    @property
-    def all(self) -> np.ndarray:
-        """int32[N, 2], low and high."""
-        return self._hole[: self._count - self._grows]  # the space above all blocks is no hole
-
-    def take(self, low: int, high: int) -> None:
-        """Takes units out of the hole that they are in."""
-        at = int(np.searchsorted(self._hole[: self._count, 0], low, side="right")) - 1
-        begin, end = self._hole[at].tolist()
-        rest = [hole for hole in ((begin, low), (high, end)) if hole[0] < hole[1]]
-        self._replace(at, at + 1, rest)
-
-    def free(self, low: int, high: int) -> None:
-        """Makes a hole of units, with what is free beside them."""
-        at = int(np.searchsorted(self._hole[: self._count, 0], low))
-        first, last = at, at
-        if at and self._hole[at - 1, 1] == low:
-            first, low = at - 1, int(self._hole[at - 1, 0])
-        if at < self._count and self._hole[at, 0] == high:
-            last, high = at + 1, int(self._hole[at, 1])
-        self._replace(first, last, [(low, high)])
-
-    def _replace(self, first: int, last: int, holes: list[tuple[int, int]]) -> None:
-        count = self._count + len(holes) - (last - first)
-        self._hole[first + len(holes) : count] = self._hole[last : self._count].copy()
-        for at, hole in enumerate(holes, first):
-            self._hole[at] = hole
-        self._count = count
+def new_memory(requests: int, room: int | None = None) -> tuple[ctypes.Structure, np.ndarray]:
+    """Returns what a caller has to keep: a state, and a table of kinds, for so many requests."""
+    return _State(), np.zeros(room or 2 ** (1 + requests.bit_length()), _KIND)
 
 
-def _pointer(array: np.ndarray) -> ctypes.c_void_p:
+def columns_of(recording: Recording) -> tuple[np.ndarray, bool]:
+    """Returns the call site of each request as a policy takes it, uint64[R], and if it is a key."""
+    if recording.site_key is not None:
+        return recording.site_key.astype(np.uint64), True
+    none = np.zeros(recording.requests, np.uint64)
+    return none if recording.site is None else (recording.site + 1).astype(np.uint64), False
+
+
+def pointer(array: np.ndarray) -> ctypes.c_void_p:
+    """Returns where the memory of an array begins."""
     return ctypes.c_void_p(array.ctypes.data)

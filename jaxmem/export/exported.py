@@ -78,6 +78,8 @@ def read_exported(name: str, threshold: int | None = None) -> Exported:
     policy = _cell_policy(name) or load_byte_policy(name)
     if not isinstance(policy, CellPolicy | ProfiledPolicy | HoleScorer):
         raise ValueError(f"{name}: to export a {type(policy).__name__} is not implemented")
+    if isinstance(policy, ProfiledPolicy) and policy.plan is not None:
+        raise ValueError(f"{name} has a plan: to export that is not implemented")
     return Exported(_plain_name(name), policy)
 
 

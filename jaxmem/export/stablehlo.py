@@ -13,13 +13,15 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
+from jaxmem.arena.arena import NOWHERE
 from jaxmem.environment.observations import BINS, OVERVIEW, Packed
 from jaxmem.export.exported import CellPolicy, Exported, SizeRule
+from jaxmem.extras import extra
 from jaxmem.policies.q_functions import AddressQ, CandidateQ, Cells
 from jaxmem.policies.scoring import score_every_row
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import new_hole_table
-from jaxmem.recordings.profile import UNFORETOLD
+from jaxmem.recordings.profile import CONTEXTS, UNFORETOLD, UNKNOWN
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 
 PROGRAM, CARD = "policy.stablehlo", "card.json"
@@ -51,7 +53,14 @@ _REQUEST = {
 _ARENA = {"cells": Input((), jnp.int32, "units of the arena")}
 _CURSOR = {"cursor": Input((), jnp.int32, "where the block placed last ends")}
 _FORETOLD = {
-    "foretold": Input((), jnp.int32, "requests that the block will live for, by the profile; 0: none")
+    "foretold": Input(
+        (), jnp.int32, "requests that the block will live for, by the profile; 0: none"
+    )
+}
+_CONTEXTS = {
+    "contexts": Input(
+        (len(CONTEXTS),), jnp.int32, "places of its contexts in the keys of the profile; -1: none"
+    )
 }
 _HISTORY = {
     "live_units": Input((), jnp.int32, "units of live blocks"),
@@ -59,7 +68,9 @@ _HISTORY = {
     "died": Input((), jnp.float32, "blocks of its call site and bytes that have died"),
     "lived": Input((), jnp.float32, "sum of the natural logarithms of their lifetimes in requests"),
     "begins": Input((), jnp.bool_, "nothing at all has been freed yet"),
-    "usual": Input((), jnp.float32, "mean natural logarithm of all sizes in units, its own among them"),
+    "usual": Input(
+        (), jnp.float32, "mean natural logarithm of all sizes in units, its own among them"
+    ),
 }
 
 
@@ -68,7 +79,11 @@ def program_of(exported: Exported, holes: int) -> Program:
 
     Args:
         holes: H, of an arena in bytes.
+
+    Raises:
+        MissingExtraError: the package is not there by which programs are serialized.
     """
+    extra("flatbuffers", "export", "to=stablehlo")
     if isinstance(exported.policy, CellPolicy):
         return _cell_program(exported.policy)
     return _byte_program(exported.policy, holes)
@@ -81,7 +96,7 @@ def card_text(exported: Exported, program: Program) -> str:
         "policy": exported.name,
         "plays_in": "cells" if isinstance(policy, CellPolicy) else "bytes",
         "written_by": f"jaxmem {version('jaxmem')}, jax {jax.__version__}",
-        "read_by": "jax.export.deserialize(bytearray).call(*inputs), or any reader of its StableHLO",
+        "read_by": "jax.export.deserialize(bytearray(file)).call(*inputs)",
         "platforms": list(PLATFORMS),
         "batch": "the first axis of every input and of the output, of any length",
         "inputs": [_described(name, each) for name, each in program.inputs.items()],
@@ -92,7 +107,7 @@ def card_text(exported: Exported, program: Program) -> str:
             "base_policy": policy.card.base_policy,
             "choice": list(policy.card.choice),
             "margin": policy.card.margin,
-            "meaning": "its placement is taken unless another scores higher by more than the margin",
+            "meaning": "its placement is taken unless another scores more by over the margin",
         }
     return json.dumps(card, indent=1) + "\n"
 
@@ -109,7 +124,7 @@ def _byte_program(policy: SizeRule | ProfiledPolicy | HoleScorer, holes: int) ->
     if isinstance(policy, SizeRule):
         inputs |= _CURSOR if any(place.hole == "next" for place in policy.places) else {}
     elif isinstance(policy, ProfiledPolicy):
-        inputs |= _ARENA | _FORETOLD
+        inputs |= _ARENA | _FORETOLD | (_CONTEXTS if policy.rule.exceptions else {})
     else:
         inputs |= _ARENA | _HISTORY
 
@@ -130,6 +145,8 @@ def _byte_program(policy: SizeRule | ProfiledPolicy | HoleScorer, holes: int) ->
             usual=given.get("usual", unknown),
             given=nothing > 0,
             foretold=given.get("foretold", nothing + UNFORETOLD),
+            contexts=given.get("contexts", jnp.full(len(CONTEXTS), UNKNOWN, jnp.int32)),
+            planned=nothing + NOWHERE,
         )
         live = Live(given.get("live_units", nothing), given.get("live_blocks", nothing))
         player = policy.player if isinstance(policy, ProfiledPolicy) else policy
@@ -159,11 +176,15 @@ def _cell_program(policy: CellPolicy) -> Program:
             "size": Input((), whole, "cells asked for"),
             "cells": Input((), whole, "of the arena"),
             "hint": Input((), jnp.float32, "predicted lifetime in requests, 0: none"),
-            "count": Input((), whole, "entries of holes that are holes: two actions are legal each"),
+            "count": Input(
+                (), whole, "entries of holes that are holes: two actions are legal each"
+            ),
             "shortest": Input((), whole, "length of the shortest of them"),
             "longest": Input((), whole, "and of the longest"),
             "histogram": Input((BINS,), whole, "holes of the arena by length, in powers of two"),
-            "overview": Input((len(OVERVIEW),), jnp.float32, f"of the arena: {', '.join(OVERVIEW)}"),
+            "overview": Input(
+                (len(OVERVIEW),), jnp.float32, f"of the arena: {', '.join(OVERVIEW)}"
+            ),
         }
 
         def values(given: Columns) -> jax.Array:

@@ -8,7 +8,7 @@
  * such packings are looked for. The floor of a section is below all blocks that are still to be placed
  * in it: it rises with what is placed and with the least offsets of what is left, and the other way
  * round. Where the blocks that are left in a section reach above the capacity from their least
- * offsets, there is no packing.
+ * offsets, there is no packing. A block with an alignment rests at the next multiple of it.
  *
  * Otherwise than there, a branch is about one block: it lies at its least offset, or it does not, and
  * then it rests on another that is still to come. The block is one of those in a valley, a run of
@@ -40,6 +40,7 @@ typedef struct {
     int blocks, sections, pins;
     const int32_t *first, *end; /* of each block: it is live in sections first <= s < end */
     const int64_t *size;
+    const int64_t *multiple; /* of each block: a power of two that its offset is a multiple of */
     const double *score; /* the block with the highest is tried first */
     double lookahead;
     int rule;
@@ -99,12 +100,17 @@ static int failed(Search *search) {
     return 0;
 }
 
+static int64_t aligned(const Search *search, int block, int64_t low) {
+    return (low + search->multiple[block] - 1) & -search->multiple[block];
+}
+
 /* Lets a block begin no lower than `low`, and above the pins that it would meet there. */
 static int raised(Search *search, int block, int64_t low) {
+    low = aligned(search, block, low);
     for (int pin = 0; pin < search->pins; pin++)
         if (search->pin_first[pin] < search->end[block] && search->first[block] < search->pin_end[pin] &&
             low < search->pin_high[pin] && low + search->size[block] > search->pin_low[pin])
-            low = search->pin_high[pin];
+            low = aligned(search, block, search->pin_high[pin]);
     if (low <= search->low[block])
         return 1;
     if (low > search->capacity - search->size[block])
@@ -289,6 +295,7 @@ static int lifted(Search *search, int block) {
         return 0;
     for (int like = 0; like < search->blocks; like++)
         if (!search->placed[like] && search->size[like] == search->size[block] &&
+            search->multiple[like] == search->multiple[block] &&
             search->first[like] == search->first[block] && search->end[like] == search->end[block] &&
             !raised(search, like, rest))
             return failed(search);
@@ -323,6 +330,7 @@ static int searched(Search *search, Decision *decision, int64_t limit, const vol
  *     first, end: sections in which each block is live, each of which some block is live in.
  *     size, pin_low, pin_high, capacity: units; sums are below 2^63. Pins are sorted by address, do not
  *         overlap, and end below the capacity.
+ *     multiple: units, powers of two that offsets are multiples of.
  *     score: of the blocks that could lie on a floor the highest is tried first.
  *     lookahead: how much a score falls with the tightness that a block leads to; 0: not looked at.
  *     rule: which section is next.
@@ -331,7 +339,7 @@ static int searched(Search *search, Decision *decision, int64_t limit, const vol
  *     offset: where each block lies, written if they fit.
  */
 EXPORTED int planner_fit(int32_t blocks, int32_t sections, const int32_t *first, const int32_t *end,
-                         const int64_t *size, int32_t pins, const int32_t *pin_first,
+                         const int64_t *size, const int64_t *multiple, int32_t pins, const int32_t *pin_first,
                          const int32_t *pin_end, const int64_t *pin_low, const int64_t *pin_high,
                          const double *score, double lookahead, int32_t rule, int64_t capacity,
                          int64_t limit, const volatile int32_t *stop, int64_t *offset) {
@@ -339,7 +347,7 @@ EXPORTED int planner_fit(int32_t blocks, int32_t sections, const int32_t *first,
     for (int block = 0; block < blocks; block++)
         all += (size_t)(end[block] - first[block]);
     Search search = {.blocks = blocks, .sections = sections, .pins = pins, .first = first, .end = end,
-                     .size = size, .score = score, .lookahead = lookahead, .rule = rule,
+                     .size = size, .multiple = multiple, .score = score, .lookahead = lookahead, .rule = rule,
                      .capacity = capacity, .pin_first = (int32_t *)pin_first,
                      .pin_end = (int32_t *)pin_end, .pin_low = (int64_t *)pin_low,
                      .pin_high = (int64_t *)pin_high, .room = 4096};
@@ -380,7 +388,8 @@ EXPORTED int planner_fit(int32_t blocks, int32_t sections, const int32_t *first,
                     continue;
                 for (int before = search.cover_at[section]; before < at; before++) {
                     int like = search.cover[before];
-                    if (first[like] == section && end[like] == end[block] && size[like] == size[block])
+                    if (first[like] == section && end[like] == end[block] && size[like] == size[block] &&
+                        multiple[like] == multiple[block])
                         search.twin[block] = like;
                 }
             }

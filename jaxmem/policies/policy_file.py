@@ -113,8 +113,8 @@ def read_policy(path: Path | str) -> tuple[Weights, Card]:
     if not isinstance(card, dict) or card.get("format") != POLICY_FORMAT:
         if isinstance(card, dict) and str(card.get("format")).startswith(IN_BYTES):
             raise PolicyFileError(
-                f"{path}: a policy for recordings in bytes; it plays in jaxmem trace info FILE "
-                "policies=[...] alone"
+                f"{path}: a policy for recordings in bytes; it plays in jaxmem trace info FILE and "
+                "jaxmem render workload=trace"
             )
         raise PolicyFileError(f"{path}: no policy of format {POLICY_FORMAT}")
     card = _checked_card(path, renamed.new_card(card))

@@ -39,12 +39,13 @@ class TimePart:
     first: np.ndarray  # int32[N]  sections, from 0
     end: np.ndarray  # int32[N]
     size: np.ndarray  # int64[N]  in steps of `step` units
+    multiple: np.ndarray  # int64[N]  steps, that the offset of a block is a multiple of
     pin_first: np.ndarray  # int32[M]  by address
     pin_end: np.ndarray  # int32[M]
     pin_low: np.ndarray  # int64[M]
     pin_high: np.ndarray  # int64[M]
     sections: int
-    step: int  # units that all sizes and pins are multiples of
+    step: int  # units that all sizes, pins and alignments are multiples of
     start: np.ndarray  # int64[N]  of the best packing, in steps
     lower_bound: int  # steps
 
@@ -79,7 +80,8 @@ def _part(
 ) -> TimePart:
     size, pinned = task.size[block], task.pinned[block]
     fixed = pinned >= 0
-    step = int(np.gcd.reduce(np.concatenate([size, pinned[fixed]])))
+    multiple = task.multiple[block][~fixed]
+    step = int(np.gcd.reduce(np.concatenate([size, pinned[fixed], multiple[multiple > 1]])))
     sections = int(end.max())
     change = np.zeros(sections + 1, np.int64)
     np.add.at(change, first, size // step)
@@ -92,6 +94,7 @@ def _part(
         first=first[~fixed],
         end=end[~fixed],
         size=size[~fixed] // step,
+        multiple=np.maximum(multiple // step, 1),
         pin_first=first[pins],
         pin_end=end[pins],
         pin_low=pinned[pins] // step,
@@ -153,7 +156,7 @@ def _tried(part: TimePart, turn: int, stop: np.ndarray, random: np.random.Genera
     start = np.zeros(count, np.int64)
     limit = (STEPS + STEPS_EACH * count) * luby(turn)
     pins = (part.pin_first, part.pin_end, part.pin_low, part.pin_high)
-    task = [count, part.sections, *map(_pointer, (part.first, part.end, part.size))]
+    task = [count, part.sections, *map(_pointer, (part.first, part.end, part.size, part.multiple))]
     pinned = [len(part.pin_low), *map(_pointer, pins)]
     how = [_pointer(score), lookahead, rule, capacity, limit, _pointer(stop)]
     found = _fit()(*task, *pinned, *how, _pointer(start))
@@ -189,7 +192,7 @@ def _fit() -> Callable[..., int]:
     fit = ctypes.CDLL(str(compiled("planner"))).planner_fit
     number, places, real = ctypes.c_int32, ctypes.c_void_p, ctypes.c_double
     fit.argtypes = [
-        *(number, number, places, places, places),
+        *(number, number, places, places, places, places),
         *(number, places, places, places, places, places, real, number),
         *(ctypes.c_int64, ctypes.c_int64, places, places),
     ]

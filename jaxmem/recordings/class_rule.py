@@ -1,7 +1,8 @@
 """A rule for a program whose earlier runs are known: a fit for each of four classes of requests.
 
 A request is long-lived or not, by the lifetime that a profile foretells, and small or not, by its
-share of the arena. What a profile does not know goes where best fit puts it.
+share of the arena. What a profile does not know goes where best fit puts it; requests in a few
+contexts may be excepted, and take another fit.
 """
 
 from collections.abc import Sequence
@@ -16,12 +17,15 @@ from flax import struct
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings.hole_scorer import Known, Live
 from jaxmem.recordings.hole_table import HoleTable, Order
-from jaxmem.recordings.profile import UNFORETOLD
+from jaxmem.recordings.profile import UNFORETOLD, UNKNOWN
 
 LONG = (30, 100, 300, 1000, NEVER - 1)  # requests, above which a block is long-lived
 SMALL = (16, 32, 64, 128)  # parts of the arena, up to one of which a block is small
 REQUEST_CLASSES = ("short and small", "short and large", "long and small", "long and large")
 CLASS_FITS = ("first, low end", "last, high end", "best, low end", "best, high end")
+
+NO_CONTEXT = UNKNOWN - 1  # which no request has
+BEST_LOW = CLASS_FITS.index("best, low end")
 
 
 class ClassRule(struct.PyTreeNode):
@@ -31,24 +35,44 @@ class ClassRule(struct.PyTreeNode):
     parts: jax.Array  # int32[]  of the arena, of which a small request takes no more than one
     best: jax.Array  # bool[4]  by class: the shortest hole, else the outermost
     high: jax.Array  # bool[4]  by class: the high end, of the highest hole if not of the shortest
+    excepted: jax.Array  # int32[K]  contexts, as places in the profile; the last one counts
+    there: jax.Array  # int32[K]  the fit that is taken there, by its place in `CLASS_FITS`
 
     def place(
         self, table: HoleTable, cells: jax.Array, known: Known, live: Live
     ) -> tuple[HoleTable, jax.Array]:
         """Places the block in the arena of int32[] units; its start: int32[], maybe NOWHERE."""
         del live
+        return table.place(known.size, self.order(cells, known))
+
+    def fit(self, cells: jax.Array, known: Known) -> jax.Array:
+        """Chooses the fit of a request: int32[], its place in `CLASS_FITS`."""
         kind = 2 * (known.foretold > self.long) + (known.size > cells // self.parts)
-        unknown = known.foretold == UNFORETOLD
-        best, high = self.best[kind] | unknown, self.high[kind] & ~unknown
-        twice = lambda value: jnp.stack([value, value])  # noqa: E731  whatever the size
-        order = Order(
-            threshold=jnp.zeros_like(cells),
-            by_length=twice(best.astype(jnp.int32)),
-            by_end=twice(-(high & ~best).astype(jnp.int32)),
-            at_high=twice(high),
-            onward=jnp.zeros((), bool),
-        )
-        return table.place(known.size, order)
+        fit = 2 * self.best[kind].astype(jnp.int32) + self.high[kind]
+        fit = jnp.where(known.foretold == UNFORETOLD, BEST_LOW, fit)
+        count = self.excepted.shape[-1]
+        if count:
+            here = jnp.any(known.contexts == self.excepted[:, None], axis=1)
+            last = jnp.max(jnp.where(here, jnp.arange(count), UNKNOWN))
+            fit = jnp.where(last == UNKNOWN, fit, self.there[last])
+        return fit
+
+    def order(self, cells: jax.Array, known: Known) -> Order:
+        """Returns the order of the holes for a request in the arena of int32[] units."""
+        return order_of_fit(self.fit(cells, known))
+
+
+def order_of_fit(fit: jax.Array) -> Order:
+    """Makes the order of the holes for a fit: int32[], its place in `CLASS_FITS`."""
+    best, high = fit >= 2, fit % 2 == 1
+    twice = lambda value: jnp.stack([value, value])  # noqa: E731  whatever the size
+    return Order(
+        threshold=jnp.zeros((), jnp.int32),
+        by_length=twice(best.astype(jnp.int32)),
+        by_end=twice(-(high & ~best).astype(jnp.int32)),
+        at_high=twice(high),
+        onward=jnp.zeros((), bool),
+    )
 
 
 class RuleNumbers(NamedTuple):
@@ -56,20 +80,20 @@ class RuleNumbers(NamedTuple):
 
     long: int
     parts: int
-    fits: tuple[int, int, int, int]  # places in `FITS`, by class
+    fits: tuple[int, int, int, int]  # places in `CLASS_FITS`, by class
+    exceptions: tuple[tuple[int, int], ...] = ()  # a context, as a place in the profile; its fit
 
     @property
     def is_best_fit(self) -> bool:
-        """Tells whether all classes go where best-fit puts them."""
-        return set(self.fits) == {CLASS_FITS.index("best, low end")}
+        """Tells whether all requests go where best-fit puts them."""
+        return {*self.fits, *(fit for _, fit in self.exceptions)} == {BEST_LOW}
 
     @property
     def words(self) -> list[str]:
-        """Says where each class goes."""
-        return [
-            f"{name}: {CLASS_FITS[fit]}"
-            for name, fit in zip(REQUEST_CLASSES, self.fits, strict=True)
-        ]
+        """Says where each class goes, and what is excepted."""
+        classes = zip(REQUEST_CLASSES, self.fits, strict=True)
+        excepted = ((f"context {context} of the profile", fit) for context, fit in self.exceptions)
+        return [f"{name}: {CLASS_FITS[fit]}" for name, fit in (*classes, *excepted)]
 
 
 BEST_FIT_RULE = RuleNumbers(LONG[0], SMALL[0], (2, 2, 2, 2))
@@ -85,11 +109,17 @@ def all_rules() -> list[RuleNumbers]:
 def class_rules(numbers: Sequence[RuleNumbers]) -> ClassRule:
     """Makes P rules that play side by side, with [P] before every shape."""
     fits = np.array([rule.fits for rule in numbers])
+    most = max(len(rule.exceptions) for rule in numbers)
+    exceptions = np.full((len(numbers), most, 2), NO_CONTEXT, np.int32)
+    for row, rule in zip(exceptions, numbers, strict=True):
+        row[: len(rule.exceptions)] = np.array(rule.exceptions, np.int32).reshape(-1, 2)
     return ClassRule(
         long=jnp.array([rule.long for rule in numbers], jnp.int32),
         parts=jnp.array([rule.parts for rule in numbers], jnp.int32),
         best=jnp.asarray(fits >= 2),
         high=jnp.asarray(fits % 2 == 1),
+        excepted=jnp.asarray(exceptions[..., 0]),
+        there=jnp.asarray(exceptions[..., 1]),
     )
 
 

@@ -12,10 +12,8 @@ import numpy as np
 from jaxmem.names import listed
 from jaxmem.recordings.hole_scorer import HoleScorer, Live, blocks_are_tiny
 from jaxmem.recordings.offline_packing import MOST_STACKED, PLACED, offline_packing
-from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.packing import Packing
-from jaxmem.recordings.policy_file import load_byte_policy
-from jaxmem.recordings.profiled_policy import ProfiledPolicy
+from jaxmem.recordings.policy_file import byte_player, small_units, titled_policies
 from jaxmem.recordings.replay import (
     ARENA_FACTOR,
     MOST_UNITS,
@@ -28,7 +26,6 @@ from jaxmem.render.trace_verdict import Ratios
 from jaxmem.rules import BOUNDED, ORDERED
 
 FACTORS = (1.02, 1.05, 1.1, ARENA_FACTOR)  # arenas over peak live, in which failures are counted
-SMALL_SHARE = 16  # a request up to peak live / SMALL is small to the rules with a threshold
 
 CONVENTIONS = {
     "time": "a block that dies before a request is freed before it; holes merge at once",
@@ -89,16 +86,17 @@ def headroom(
     """Replays a recording under each policy, in an arena that grows and in bounded ones.
 
     Args:
-        policies: names of `jaxmem.rules.ORDERED`, and files of learned scorers or the
-            names of those that come with the package, each once.
+        policies: names of `jaxmem.rules.ORDERED`, and names, files or run folders of learned
+            policies, each once; figures go by `titled_policies`.
         report: told what is being done.
     Raises:
         ValueError: an unknown policy, or one that needs more than 2**31 - 2 units.
     """
-    peak = events.peak_live
-    threshold = max(1, peak // SMALL_SHARE)
     check_room(events)
-    players = [_arenas(events, name, threshold) for name in policies]
+    players = [
+        _Arenas(*byte_player(events, name), title)
+        for title, name in titled_policies(policies).items()
+    ]
     _play_side_by_side(players, report)
     report("packing offline")
     packing = offline_packing(events.recording, events.units, report)
@@ -107,13 +105,13 @@ def headroom(
         start = replay(lowest.events, lowest.needed, lowest.player).start
         packing = packing._replace(start=start, height=lowest.needed, method=lowest.name)
     return Headroom(
-        peak_live=peak,
+        peak_live=events.peak_live,
         unbounded={player.name: player.high_water for player in players if player.grows},
         bounded={player.name: player.needed for player in players},
         failed={player.name: player.lost(np.ones(len(events.units))) for player in players},
         failed_bytes={player.name: player.lost(events.recording.size) for player in players},
         offline=packing,
-        threshold=threshold,
+        threshold=small_units(events),
         most_holes=max(player.most_holes for player in players),
         by_best_fit={
             player.name: _share_by_best_fit(events, player.needed)
@@ -135,24 +133,21 @@ def _share_by_best_fit(events: ReplayEvents, cells: int) -> float:
 
 
 def units_needed(
-    events: ReplayEvents, player: BytePlayer, report: Callable[[str], None] = lambda doing: None
+    events: ReplayEvents,
+    player: BytePlayer,
+    report: Callable[[str], None] = lambda doing: None,
+    title: str = "player",
 ) -> int:
-    """Finds the units of the smallest arena that places every request, as `headroom` has it."""
-    arenas = _Arenas(events, "player", player)
+    """Finds the units of the smallest arena that places every request, as `headroom` has it.
+
+    Args:
+        title: of the player, in what is reported.
+    """
+    arenas = _Arenas(events, player, title)
     arenas.report = report
     for factor in FACTORS:
         arenas.does(_arena_units(factor, events.peak_live))
     return arenas.needed_units()
-
-
-def _arenas(events: ReplayEvents, name: str, threshold: int) -> "_Arenas":
-    """Returns the arenas of a policy, which its profile, where it has one, foretells lifetimes."""
-    if name in ORDERED:
-        return _Arenas(events, name, order_of(name, threshold))
-    policy = load_byte_policy(name)
-    if isinstance(policy, ProfiledPolicy):
-        return _Arenas(policy.foretold(events), name, policy.player)
-    return _Arenas(events, name, policy)
 
 
 def _arena_units(factor: float, peak: int) -> int:
@@ -213,8 +208,8 @@ class _Arenas:
     high_water = 0  # units of the arena that grows
     needed = 0  # units of the smallest arena that does
 
-    def __init__(self, events: ReplayEvents, name: str, player: BytePlayer) -> None:
-        self.events, self.name, self.player = events, name, player
+    def __init__(self, events: ReplayEvents, player: BytePlayer, name: str) -> None:
+        self.events, self.player, self.name = events, player, name
         self.grows = name in ORDERED and name not in BOUNDED
         self.failed: dict[float, np.ndarray] = {}  # bool[R] by arena / peak live
         self.known: dict[int, bool] = {events.peak_live - 1: False}  # by units

@@ -125,6 +125,29 @@ class HoleTable(struct.PyTreeNode):
         )
         return table, start
 
+    def place_at(self, size: jax.Array, start: jax.Array) -> tuple[Self, jax.Array]:
+        """Places a block at an address, in an arena that is bounded, if it is free there.
+
+        Args:
+            size: int32[]  units, at least 1.
+            start: int32[]  units; NOWHERE is free nowhere.
+        Returns:
+            The table, and `start`; NOWHERE if not all of the block lies in one hole.
+        """
+        chex.assert_rank([size, start], 0)
+        # A spare slot is no longer than nothing, and what is NOWHERE begins below every hole.
+        chosen = (self.low <= start) & (self.high - start >= size)
+        low = _least(jnp.where(chosen, self.low, BEYOND))
+        high = -_least(jnp.where(chosen, -self.high, 0))
+        found, end = low < BEYOND, start + size
+        below = found & (start > low)
+        table = self.replace(
+            low=jnp.where(chosen & ~below, end, self.low),
+            high=jnp.where(chosen & below, start, self.high),
+            cursor=jnp.where(found, end, self.cursor),
+        )
+        return table._with_hole(below & (end < high), end, high), jnp.where(found, start, NOWHERE)
+
     def free(self, start: jax.Array, size: jax.Array) -> Self:
         """Frees the block of `size` units at `start` (int32[] each).
 

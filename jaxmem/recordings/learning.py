@@ -1,33 +1,60 @@
 """A policy for a program, learned from its earlier runs and chosen on runs held out of that."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxmem.recordings.class_rule import BEST_FIT_RULE, RuleNumbers, class_rule
+from jaxmem.recordings.class_rule import BEST_FIT_RULE, class_rule
+from jaxmem.recordings.exceptions import find_exceptions
 from jaxmem.recordings.headroom import units_needed
-from jaxmem.recordings.profile import Profile, profile_of
+from jaxmem.recordings.plan_search import LEAD, find_plan
+from jaxmem.recordings.profile import UNFORETOLD, Profile, profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.replay import events_of
-from jaxmem.recordings.rule_search import find_rule, foretold_by_others
+from jaxmem.recordings.replay import ReplayEvents, events_of
+from jaxmem.recordings.rule_search import (
+    FoundRule,
+    find_rule,
+    foretold_by_others,
+    geometric_mean,
+)
 from jaxmem.settings.learner import RuleSearchConfig
 
 LITTLE_KNOWN = 0.5  # of a run's requests; below it, runs are hardly of one program
 
 
+BEST_FIT, CLASS_RULE, PLAN = "best-fit", "class rule", "plan"
+EXCEPTIONS = "class rule with exceptions"
+
+
 @dataclass(frozen=True)
 class LearnedFromRuns:
-    """The policy, and what it and best-fit need, over peak live, by run."""
+    """The policy, and what each policy that was tried needs, over peak live, by run.
 
-    policy: ProfiledPolicy
-    found: RuleNumbers  # the rule, before the runs held out chose
+    Policies that were tried go by their name, the simpler ones first; best-fit is the first.
+    """
+
+    chosen: str
+    tried: Mapping[str, ProfiledPolicy]
+    studied: Mapping[str, Sequence[float]]  # by policy, on each run learned from, if it was played
+    held_out: Mapping[str, Sequence[float]]  # by policy, on each run held out
     known: np.ndarray  # float64[D]  share of each run's requests that the other runs foretell
-    needed: np.ndarray  # float64[D]  of the runs learned from, foretold by each other
-    by_best_fit: np.ndarray  # float64[D]
-    held_out: list[tuple[float, float]]  # the rule found and best-fit, on each run held out
-    why: str  # the rule is what it is
+    why: str  # it is chosen
+
+    @property
+    def policy(self) -> ProfiledPolicy:
+        """The policy that is chosen."""
+        return self.tried[self.chosen]
+
+    @property
+    def needed(self) -> list[dict[str, float]]:
+        """What each policy needs that played a run, by run."""
+        return [
+            {name: needed[number] for name, needed in by_policy.items()}
+            for by_policy in (self.studied, self.held_out)
+            for number in range(len(by_policy[BEST_FIT]))
+        ]
 
 
 def learn_from_runs(
@@ -37,7 +64,7 @@ def learn_from_runs(
     config: RuleSearchConfig,
     report: Callable[[str], None] = lambda doing: None,
 ) -> LearnedFromRuns:
-    """Learns from all runs but the last `held_out`, which choose between the rule and best-fit.
+    """Learns from all runs but the last `held_out`, which choose among what was learned.
 
     They enter no profile: the policy is as it was when they chose it.
 
@@ -53,47 +80,78 @@ def learn_from_runs(
     studied, last = runs[: len(runs) - held_out], runs[len(runs) - held_out :]
     report("reading the runs")
     streams = foretold_by_others(studied, alignment)
-    known = [float((events.foretold != 0).mean()) for events in streams]
+    known = [float((events.foretold != UNFORETOLD).mean()) for events in streams]
     found = find_rule(streams, config, report)
     profile = profile_of(studied)
-    judged = []
+    tried = {BEST_FIT: ProfiledPolicy(profile, BEST_FIT_RULE)}
+    played = {BEST_FIT: found.by_best_fit.tolist()}
+    if not found.rule.is_best_fit:
+        tried[CLASS_RULE] = ProfiledPolicy(profile, found.rule)
+        played[CLASS_RULE] = found.needed.tolist()
+    excepted = _with_exceptions(streams, profile, found, config, report)
+    if excepted is not None:
+        tried[EXCEPTIONS], played[EXCEPTIONS] = excepted
+    before = list(played.values())[-1]  # the best so far
+    planned = None
+    if found.by_best_fit.max() > config.nothing_to_gain:
+        planned = find_plan(streams, found.rule, before, config, report)
+    if planned is not None:
+        tried[PLAN] = ProfiledPolicy(profile, found.rule, plan=planned.plan)
+        played[PLAN] = planned.needed
+    judged: dict[str, list[float]] = {name: [] for name in tried}
     for run in last:
         report(f"choosing on {run.name}")
-        judged.append(_needed(run, profile, found.rule, alignment))
-        known.append(float((profile.foretold(run) != 0).mean()))
-    rule, why = _chosen_rule(found.rule, judged)
+        known.append(float((profile.foretold(run) != UNFORETOLD).mean()))
+        for name, policy in tried.items():
+            events = policy.foretold(events_of(run, alignment))
+            judged[name].append(units_needed(events, policy.player) / events.peak_live)
+    chosen, why = chosen_of(judged)
     return LearnedFromRuns(
-        policy=ProfiledPolicy(profile, rule),
-        found=found.rule,
-        known=np.array(known),
-        needed=found.needed,
-        by_best_fit=found.by_best_fit,
+        chosen=chosen,
+        tried=tried,
+        studied=played,
         held_out=judged,
+        known=np.array(known),
         why=why,
     )
 
 
-def _needed(
-    run: Recording, profile: Profile, rule: RuleNumbers, alignment: int
-) -> tuple[float, float]:
-    """Finds the arena that the rule and best-fit need, over peak live."""
-    events = replace(events_of(run, alignment), foretold=profile.foretold(run))
-    rule_needs, best_fit_needs = (
-        units_needed(events, class_rule(numbers)) / events.peak_live
-        for numbers in (rule, BEST_FIT_RULE)
+def _with_exceptions(
+    streams: Sequence[ReplayEvents],
+    profile: Profile,
+    found: FoundRule,
+    config: RuleSearchConfig,
+    report: Callable[[str], None],
+) -> tuple[ProfiledPolicy, list[float]] | None:
+    """Finds exceptions to the rule, and what the runs need; None if that is no less."""
+    if found.rule.is_best_fit or not config.exceptions:
+        return None
+    placed = [replace(events, contexts=profile.places(events.recording)) for events in streams]
+    rule = find_exceptions(placed, found.rule, config, report)
+    if not rule.exceptions:
+        return None
+    player = class_rule(rule)
+    needed = [units_needed(events, player) / events.peak_live for events in placed]
+    if geometric_mean(np.array(needed)) >= geometric_mean(found.needed):
+        return None
+    return ProfiledPolicy(profile, rule), needed
+
+
+def chosen_of(judged: Mapping[str, Sequence[float]]) -> tuple[str, str]:
+    """Returns which policy the runs held out take, and why; the simplest of those level."""
+    if len(judged) == 1:
+        return BEST_FIT, "nothing on the runs learned from does better than best-fit"
+    if not judged[BEST_FIT]:
+        return list(judged)[-1], (
+            "it needs least on the runs learned from; no run was held out to check it"
+        )
+    mean = {name: float(np.log(needed).mean()) for name, needed in judged.items()}
+    # A plan that is hardly better on one run may be worse on the next.
+    handicap = {PLAN: -float(np.log(LEAD))}
+    chosen = min(mean, key=lambda name: mean[name] + handicap.get(name, 0.0))
+    if chosen == BEST_FIT:
+        return BEST_FIT, "what did better on the runs learned from does not on those held out"
+    return (
+        chosen,
+        "it needs less than best-fit on the runs learned from, and least on those held out",
     )
-    return rule_needs, best_fit_needs
-
-
-def _chosen_rule(
-    rule: RuleNumbers, judged: Sequence[tuple[float, float]]
-) -> tuple[RuleNumbers, str]:
-    """Returns the rule that the runs held out take, and why."""
-    if rule.is_best_fit:
-        return BEST_FIT_RULE, "nothing on the runs learned from does better than best-fit"
-    if not judged:
-        return rule, "it needs least on the runs learned from; no run was held out to check it"
-    needs, best_fit_needs = np.exp(np.log(judged).mean(axis=0))
-    if needs >= best_fit_needs:
-        return BEST_FIT_RULE, "what did better on the runs learned from does not on those held out"
-    return rule, "it needs least on the runs learned from, and less than best-fit on those held out"

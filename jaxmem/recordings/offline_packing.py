@@ -15,6 +15,7 @@ from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.packing import ANNEALED, STACKS, Packing, deaths_of
+from jaxmem.recordings.plan_task import PlanTask
 from jaxmem.recordings.replay import events_of, replay
 from jaxmem.recordings.stacking_search import blocks_of, dropped, lowest_stack, rounds_for
 
@@ -71,17 +72,24 @@ def offline_packing(
     return Packing(lowest.start(requests), lowest.height, requests, STACKS)
 
 
-def first_stack(
-    size: np.ndarray, birth: np.ndarray, death: np.ndarray, pinned: np.ndarray
-) -> np.ndarray:
-    """Stacks the blocks by size x lifetime around those that are pinned: int64[R] units.
+def first_stack(task: PlanTask) -> np.ndarray:
+    """Stacks the blocks by size x lifetime around those that are pinned: int64[R] units."""
+    area = task.size.astype(np.float64) * (task.death - task.birth)
+    order = np.lexsort((-area, task.pinned < 0))  # what is pinned comes first
+    columns = (task.size, task.birth, task.death, order, task.pinned, task.multiple)
+    return stacked_in_order(*columns)
 
-    Args:
-        pinned: int64[R]  units, below 0: not pinned.
-    """
-    area = size.astype(np.float64) * (death - birth)
-    order = np.lexsort((-area, pinned < 0))  # what is pinned comes first
-    return _Stack(size, birth, death, order, pinned).start(len(size))
+
+def stacked_in_order(
+    size: np.ndarray,
+    birth: np.ndarray,
+    death: np.ndarray,
+    order: np.ndarray,
+    pinned: np.ndarray,
+    multiple: np.ndarray | None = None,
+) -> np.ndarray:
+    """Stacks blocks as `first_stack` does, in an order (int64[R]) that has the pinned first."""
+    return _Stack(size, birth, death, order, pinned, multiple).start(len(size))
 
 
 def _lowest(
@@ -112,7 +120,7 @@ def _lowest(
 class _Stack:
     """The blocks of `order` (int64[N]), each as low as it can be, one by one.
 
-    Those that are pinned, with a place of 0 or more, lie there.
+    Those that are pinned, with a place of 0 or more, lie there, the others at a multiple of theirs.
     """
 
     def __init__(
@@ -122,8 +130,10 @@ class _Stack:
         death: np.ndarray,
         order: np.ndarray,
         pinned: np.ndarray | None = None,
+        multiple: np.ndarray | None = None,
     ) -> None:
         self.order = order
+        self.multiple = np.ones_like(order) if multiple is None else multiple[order]
         # In the order of placing, so that those that are there lie side by side.
         self.size, self.birth, self.death = size[order], birth[order], death[order]
         self.low, self.high = np.zeros_like(self.size), np.zeros_like(self.size)
@@ -156,6 +166,7 @@ class _Stack:
         by_address = np.argsort(below)
         below = below[by_address]
         free = np.maximum.accumulate(self.high[:number][together][by_address])
+        free += -free % self.multiple[number]
         if not below.size or below[0] >= self.size[number]:
             return 0
         gaps = np.flatnonzero(below[1:] - free[:-1] >= self.size[number])

@@ -1,4 +1,4 @@
-"""What is to be planned: blocks whose lifetimes are known, some of them pinned to an address."""
+"""What is to be planned: blocks whose lifetimes are known, some pinned, some with an alignment."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +10,7 @@ from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.replay import units_of
 
 UNPINNED = -1  # the offset of a block that is not pinned
+MOST_BUFFER_ALIGNMENT = 2**40  # bytes
 MOST_PLAN_UNITS = 2**60  # that are live at once, and where a pinned block ends: sums stay in int64
 
 
@@ -19,7 +20,8 @@ class PlanTask:
 
     recording: Recording
     alignment: int  # bytes in a unit
-    pinned: np.ndarray  # int64[R]  units, FREE where the block may lie anywhere
+    pinned: np.ndarray  # int64[R]  units, UNPINNED where the block may lie anywhere
+    multiple: np.ndarray  # int64[R]  units, a power of two that the block's offset is a multiple of
 
     @cached_property
     def size(self) -> np.ndarray:
@@ -50,19 +52,28 @@ class PlanTask:
 
 
 def plan_task(recording: Recording, alignment: int) -> PlanTask:
-    """Makes the task; what a file of buffers has as `offset` pins.
+    """Makes the task; what a file of buffers has as `offset` pins, and as `alignment` aligns.
 
     Raises:
-        ValueError: an offset is none, is no multiple of the alignment or is beyond what there may
-            be; two pinned blocks overlap; too much is live at once.
+        ValueError: an alignment or an offset is none, an offset is no multiple of the alignment or
+            is beyond what there may be; two pinned blocks overlap; too much is live at once.
     """
     pinned = np.full(recording.requests, UNPINNED, np.int64)
+    multiple = np.ones(recording.requests, np.int64)
     written = recording.written
     if written is not None:
+        for number, text in enumerate(written.alignment):
+            if text:
+                multiple[number] = max(1, _alignment(written.id[number], text) // alignment)
         for number, text in enumerate(written.offset):
             if text:
                 pinned[number] = _offset(recording, alignment, written.id[number], text, number)
-    task = PlanTask(recording, alignment, pinned)
+                if pinned[number] % multiple[number]:
+                    raise ValueError(
+                        f"buffer {written.id[number]} is pinned at {text}, which is no multiple of "
+                        f"its alignment {written.alignment[number]}"
+                    )
+    task = PlanTask(recording, alignment, pinned, multiple)
     if task.peak_live > MOST_PLAN_UNITS:
         raise ValueError(
             f"{recording.name} has {task.peak_live:,} units of {alignment:,} bytes live at once; "
@@ -70,6 +81,17 @@ def plan_task(recording: Recording, alignment: int) -> PlanTask:
         )
     _check_pins(task)
     return task
+
+
+def _alignment(name: str, text: str) -> int:
+    """Reads what the offset of a block is a multiple of, in bytes."""
+    value = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
+    if value.bit_count() != 1 or value > MOST_BUFFER_ALIGNMENT:
+        raise ValueError(
+            f"buffer {name} has the alignment {text[:40]!r}; a power of two from 1 to 2^40 bytes, "
+            "or nothing"
+        )
+    return value
 
 
 def _offset(recording: Recording, alignment: int, name: str, text: str, number: int) -> int:

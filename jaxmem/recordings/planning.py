@@ -68,6 +68,8 @@ def why_not(planner: str, task: PlanTask) -> str:
     pinned = bool((task.pinned >= 0).any())
     if len(task.size) > MOST_STACKED and planner != ANNEALING:
         return f"{planner} is for at most {MOST_STACKED:,} buffers"
+    if planner != SEARCH_NAME and (task.multiple > 1).any():
+        return f"{planner} knows no alignment of single buffers"
     if planner == ANNEALING:
         return "annealing knows no pinned buffers" if pinned else ""
     if planner == OMNIMALLOC:
@@ -97,7 +99,7 @@ def plan(
     """
     board = Board(task, len(planners), seconds)
     if len(task.size) <= MOST_STACKED:
-        board.offer(STACKS, first_stack(task.size, task.birth, task.death, task.pinned))
+        board.offer(STACKS, first_stack(task))
     if board.proven:
         return board
     with ThreadPoolExecutor(len(planners)) as pool:

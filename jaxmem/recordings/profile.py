@@ -15,6 +15,7 @@ from jaxmem.recordings.recording import Recording
 
 CONTEXTS = (24, 6, 1)  # call sites that a context has, asked in this order
 UNFORETOLD = 0  # in place of a lifetime
+UNKNOWN = -1  # in place of a context's place in a profile
 # A context is the sum of its keys times powers of this odd number, modulo 2^64, newest first.
 FACTOR = 0x9E3779B97F4A7C15
 SIZES_AN_OCTAVE = 4  # that stand for call sites where a recording has none
@@ -33,12 +34,23 @@ class Profile(NamedTuple):
             int32[R], requests; UNFORETOLD where the call site is new.
         """
         found = np.full(recording.requests, UNFORETOLD, np.int32)
-        if not len(self.key):
-            return found
-        for keys in reversed(contexts_of(recording)):
-            at = np.minimum(np.searchsorted(self.key, keys), len(self.key) - 1)
-            found = np.where(self.key[at] == keys, self.lifetime[at], found)
+        for at in reversed(self.places(recording).T):
+            known = at != UNKNOWN
+            found[known] = self.lifetime[at[known]]
         return found
+
+    def places(self, recording: Recording) -> np.ndarray:
+        """Finds the contexts of each request of a run, as `CONTEXTS` has them.
+
+        Returns:
+            int32[R, N], places in `key`; UNKNOWN where no run had the context.
+        """
+        found = []
+        for keys in contexts_of(recording):
+            at = np.minimum(np.searchsorted(self.key, keys), max(0, len(self.key) - 1))
+            known = self.key[at] == keys if len(self.key) else np.zeros(len(keys), bool)
+            found.append(np.where(known, at, UNKNOWN))
+        return np.stack(found, axis=1).astype(np.int32)
 
 
 def profile_of(recordings: Sequence[Recording]) -> Profile:

@@ -20,6 +20,7 @@ class Written:
     lower: np.ndarray  # int64[R]  in the file's own times: live for lower <= t < upper
     upper: np.ndarray  # int64[R]
     offset: tuple[str, ...]  # [R]  as it stands there; "": none
+    alignment: tuple[str, ...]  # [R]  likewise
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,8 @@ from jaxmem.recordings.class_rule import ClassRule
 from jaxmem.recordings.history import history_of
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import BEYOND, HoleTable, Order, new_hole_table
-from jaxmem.recordings.profile import UNFORETOLD
+from jaxmem.recordings.planned_rule import PlannedRule
+from jaxmem.recordings.profile import CONTEXTS, UNFORETOLD, UNKNOWN
 
 EVENTS_PER_CHUNK = 2048  # events
 LEAST_SLOTS = 64
@@ -32,7 +33,7 @@ ARENA_FACTOR = (
     1.2  # times peak live: the arenas that a recording is played in, as far as they are known
 )
 
-BytePlayer = Order | HoleScorer | ClassRule
+BytePlayer = Order | HoleScorer | ClassRule | PlannedRule
 ReportShare = Callable[[float], None]  # told the share of the events that is done, 0 .. 1
 
 
@@ -55,6 +56,8 @@ class ReplayEvents:
     request: np.ndarray  # int64[E]  the request that is allocated or freed
     given: int = 0  # requests at the beginning that best fit places where a scorer plays
     foretold: np.ndarray | None = None  # int32[R]  lifetimes by a profile, where there is one
+    contexts: np.ndarray | None = None  # int32[R, N]  places in a profile, where they count
+    planned: np.ndarray | None = None  # int32[R]  starts of slots, in units, where there is a plan
 
     @cached_property
     def units(self) -> np.ndarray:
@@ -83,7 +86,9 @@ class ReplayEvents:
         whole = self.padded(
             len(self.frees) + -len(self.frees) % EVENTS_PER_CHUNK, _padded_count(self.blocks) - 1
         )
-        cut = jax.tree.map(lambda column: column.reshape(-1, EVENTS_PER_CHUNK), whole)
+        cut = jax.tree.map(
+            lambda column: column.reshape(-1, EVENTS_PER_CHUNK, *column.shape[1:]), whole
+        )
         parts = range(len(cut.frees))
         return [jax.tree.map(lambda column, at=at: jnp.asarray(column[at]), cut) for at in parts]
 
@@ -101,9 +106,16 @@ class ReplayEvents:
             "foretold": np.full(len(self.units), UNFORETOLD, np.int32)
             if self.foretold is None
             else self.foretold,
+            "contexts": np.full((len(self.units), len(CONTEXTS)), UNKNOWN, np.int32)
+            if self.contexts is None
+            else self.contexts,
+            "planned": np.full(len(self.units), NOWHERE, np.int32)
+            if self.planned is None
+            else self.planned,
         }
         known: dict[str, Any] = {
-            name: np.pad(of[self.request], filled) for name, of in columns.items()
+            name: np.pad(of[self.request], [filled, (0, 0)][: of.ndim])
+            for name, of in columns.items()
         }
         events: dict[str, Any] = {
             "frees": np.pad(self.frees, filled, constant_values=True),

@@ -2,18 +2,26 @@
 
 Every rule there is plays the runs, each foretold by the profile of the others, in a few tight
 arenas; those that come far play in more (successive halving), and the arenas that the best ones
-need are found by bisection. Of long runs only what is around the tightest moment is played, but by
-the last few rules.
+need are found by bisection. Of runs that are long or leave many holes only what is around the
+tightest moment is played, but by the last few rules.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.recordings.class_rule import BEST_FIT_RULE, RuleNumbers, all_rules, class_rules
+from jaxmem.recordings.byte_play import first_around
+from jaxmem.recordings.class_rule import (
+    BEST_FIT_RULE,
+    ClassRule,
+    RuleNumbers,
+    all_rules,
+    class_rules,
+)
 from jaxmem.recordings.headroom import smallest_served, units_needed
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.profile import profile_of
@@ -26,14 +34,15 @@ from jaxmem.recordings.replay import (
     events_of,
     replay,
 )
-from jaxmem.recordings.side_by_side import arenas_of, events_served, side_by_side
-from jaxmem.recordings.variations import live_at, window
+from jaxmem.recordings.side_by_side import arenas_of, events_served, side_by_side, units_lost
+from jaxmem.recordings.variations import Variety, live_at, varied, window
 from jaxmem.settings.learner import RuleSearchConfig
 
 ReportStage = Callable[[str], None]
 SLOTS_STEP = 32
-LAST = 3  # rules that play long runs whole
-BEFORE_THE_PEAK = 0.75  # of what is played of a long run, that comes before the tightest moment
+LAST = 3  # rules that play whole what others play a part of
+LEAST_REQUESTS = 500  # of such a part
+BATCH_SLOTS = 128  # of an arena, up to which `batch` arenas are played side by side
 
 
 @dataclass(frozen=True)
@@ -80,23 +89,36 @@ def find_rule(
         raise ValueError("no runs to learn from; at least one is needed")
     report("arenas needed by best-fit")
     by_best_fit = np.array(
-        [units_needed(events, order_of("best")) / events.peak_live for events in streams]
+        [
+            units_needed(events, order_of("best"), report, "best-fit") / events.peak_live
+            for events in streams
+        ]
     )
     if by_best_fit.max() <= config.nothing_to_gain:
         return FoundRule(BEST_FIT_RULE, by_best_fit, by_best_fit, [])
-    slots = min(config.most_slots, max(map(_slots_of_run, streams)))
-    parts = [around_the_peak(events, config.most_requests) for events in streams]
+    whole_slots = min(config.most_slots, max(map(slots_of_run, streams)))
+    parts, slots = _ranked_parts(streams, config)
+    slots = min(config.most_slots, slots)
     found = _finalists(all_rules() if rules is None else rules, parts, slots, config, report)
     if any(part is not whole for part, whole in zip(parts, streams, strict=True)):
-        mean = _geometric_mean(arenas_needed(found, parts, slots, config, report))
+        mean = geometric_mean(arenas_needed(found, parts, slots, config, report))
         found = _of_largest_score(found, -mean, LAST)
-    needed = arenas_needed(found, streams, slots, config, report)
-    mean = _geometric_mean(needed)
+    needed = arenas_needed(found, streams, whole_slots, config, report)
+    mean = geometric_mean(needed)
     ranked = [(float(mean[at]), found[at]) for at in np.argsort(mean, kind="stable")]
     rule = ranked[0][1]
-    if ranked[0][0] >= _geometric_mean(by_best_fit):
+    if ranked[0][0] >= geometric_mean(by_best_fit):
         return FoundRule(BEST_FIT_RULE, by_best_fit, by_best_fit, ranked)
     return FoundRule(rule, needed[found.index(rule)], by_best_fit, ranked)
+
+
+def sizes_varied(events: ReplayEvents, deviation: float, seed: int) -> ReplayEvents:
+    """Returns the events of a run whose sizes are others, each by a deviation of its logarithm."""
+    run = events.recording
+    variety = Variety(sizes=deviation, dropped=0, backward=0, mixed=0)
+    size = varied(run, np.random.default_rng(seed), variety).size
+    other = events_of(replace(run, size=size, written=None), events.alignment)
+    return replace(other, foretold=events.foretold, contexts=events.contexts)
 
 
 def around_the_peak(events: ReplayEvents, requests: int) -> ReplayEvents:
@@ -107,12 +129,28 @@ def around_the_peak(events: ReplayEvents, requests: int) -> ReplayEvents:
     run = events.recording
     if run.requests <= requests:
         return events
-    first = int(np.argmax(events.live)) - int(BEFORE_THE_PEAK * requests)
-    first = min(max(first, 0), run.requests - requests)
+    first = first_around(int(np.argmax(events.live)), run.requests, requests)
     cut, _ = window(run, first, requests, full=True)
     kept = np.concatenate([live_at(run, first), np.arange(first, first + requests)])
-    foretold = None if events.foretold is None else events.foretold[kept]
-    return replace(events_of(cut, events.alignment), foretold=foretold)
+    foretold, contexts = (
+        None if column is None else column[kept] for column in (events.foretold, events.contexts)
+    )
+    return replace(events_of(cut, events.alignment), foretold=foretold, contexts=contexts)
+
+
+def _ranked_parts(
+    streams: Sequence[ReplayEvents], config: RuleSearchConfig
+) -> tuple[list[ReplayEvents], int]:
+    """Cuts out what rules are ranked by, and returns the slots that it takes."""
+    longest = max(events.recording.requests for events in streams)
+    requests = min(config.most_requests, longest)
+    while True:
+        parts = [around_the_peak(events, requests) for events in streams]
+        slots = max(map(slots_of_run, parts))
+        # Runs play in lockstep: one that were cut less would only keep the others waiting.
+        if slots <= config.ranked_slots or requests < 2 * LEAST_REQUESTS:
+            return parts, slots
+        requests //= 2
 
 
 def _finalists(
@@ -130,7 +168,7 @@ def _finalists(
         ("the better ones", streams, config.factors, config.finalists),
     ):
         chunks, blocks = side_by_side(played)
-        share = _served_shares(
+        share = shares_served(
             rules,
             chunks,
             np.asarray(arenas_of(played, factors)),
@@ -165,19 +203,19 @@ def arenas_needed(
     def served(steps: np.ndarray) -> np.ndarray:
         report(f"arenas needed, of {len(rules)} rules")
         cells = (steps.reshape(shape) * step)[:, :, None]
-        share = _served_shares(rules, chunks, cells, slots=slots, blocks=blocks, batch=config.batch)
+        share = shares_served(rules, chunks, cells, slots=slots, blocks=blocks, batch=config.batch)
         return (share == 1).ravel()
 
     found = smallest_served(served, low.ravel(), high.ravel()).reshape(shape)
     return np.maximum(found * step / peak, 1.0)
 
 
-def _geometric_mean(needed: np.ndarray) -> np.ndarray:
+def geometric_mean(needed: np.ndarray) -> np.ndarray:
     """Averages float64[..., D] over runs, geometrically: float64[...]."""
     return np.exp(np.log(needed).mean(axis=-1))
 
 
-def _slots_of_run(events: ReplayEvents) -> int:
+def slots_of_run(events: ReplayEvents) -> int:
     """Returns slots for twice the holes that best-fit leaves in a roomy arena, rounded up."""
     cells = int(ARENA_FACTOR * events.peak_live)
     holes = replay(events, cells, order_of("best")).most_holes
@@ -191,10 +229,11 @@ def _of_largest_score(
     return [rules[at] for at in np.argsort(-score, kind="stable")[:count]]
 
 
-_events_served = jax.jit(events_served, static_argnums=(3, 4))
+_events_served = jax.jit(events_served, static_argnames=("slots", "blocks"))
+_units_lost = jax.jit(units_lost, static_argnames=("slots", "blocks"))
 
 
-def _served_shares(
+def shares_served(
     rules: Sequence[RuleNumbers],
     chunks: Chunk,
     cells: np.ndarray,
@@ -204,10 +243,41 @@ def _served_shares(
     batch: int,
     report: Callable[[float], None] = lambda done: None,
 ) -> np.ndarray:
-    """Plays the rules, some at a time: the share of events served, 1 for all: float64[P, D, C]."""
-    turns = -(-len(rules) * cells.shape[-1] // batch)
+    """Plays the rules: the share of events served before one fails: float64[P, D, C]."""
+    played = partial(_events_served, slots=slots, blocks=blocks)
+    served = _some_at_a_time(played, rules, chunks, cells, slots=slots, batch=batch, report=report)
+    return served / chunks.frees.shape[-1]
+
+
+def shares_lost(
+    rules: Sequence[RuleNumbers],
+    chunks: Chunk,
+    cells: np.ndarray,
+    *,
+    slots: int,
+    blocks: int,
+    batch: int,
+) -> np.ndarray:
+    """Plays the rules: what `units_lost` says of them: float64[P, D, C]."""
+    played = partial(_units_lost, slots=slots, blocks=blocks)
+    return _some_at_a_time(played, rules, chunks, cells, slots=slots, batch=batch)
+
+
+def _some_at_a_time(
+    played: Callable[[ClassRule, Chunk, jax.Array], jax.Array],
+    rules: Sequence[RuleNumbers],
+    chunks: Chunk,
+    cells: np.ndarray,
+    *,
+    slots: int,
+    batch: int,
+    report: Callable[[float], None] = lambda done: None,
+) -> np.ndarray:
+    """Plays P rules in int[D, C] or int[P, D, C] units, as many as the cache holds at a time."""
+    # Wider arenas would leave the cache.
+    abreast = max(1, batch * BATCH_SLOTS // max(slots, BATCH_SLOTS))
+    turns = -(-len(rules) * cells.shape[-1] // abreast)
     at_once = -(-len(rules) // turns)
-    events = chunks.frees.shape[-1]
     found = []
     for first in range(0, len(rules), at_once):
         some = list(rules[first : first + at_once])
@@ -216,9 +286,7 @@ def _served_shares(
         if cells.ndim == 3:
             arenas = cells[first : first + at_once]
             arenas = np.concatenate([arenas, arenas[:1].repeat(at_once - len(some), 0)])
-        served = _events_served(
-            class_rules(filled), chunks, jnp.asarray(arenas, jnp.int32), slots, blocks
-        )
-        found.append(np.asarray(served, np.float64)[: len(some)] / events)
+        figures = played(class_rules(filled), chunks, jnp.asarray(arenas, jnp.int32))
+        found.append(np.asarray(figures, np.float64)[: len(some)])
         report(min(1.0, (first + at_once) / len(rules)))
     return np.concatenate(found)

@@ -1,6 +1,6 @@
 """Many players in many arenas side by side, to learn from: how far each one comes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +53,39 @@ def events_served(
         (_, served, _), _ = jax.lax.scan(turn, begin, chunk)
         return served
 
+    return _in_all(alone, players, chunks, cells)
+
+
+def units_lost(
+    players: BytePlayer, chunks: Chunk, cells: jax.Array, slots: int, blocks: int
+) -> jax.Array:
+    """Sums the units of requests that fail, as a share of the arena: float32[P, D, C].
+
+    Arguments are those of `events_served`; an arena that has too many holes loses without end.
+    """
+
+    def alone(player: BytePlayer, chunk: Chunk, cells: jax.Array) -> jax.Array:
+        def turn(
+            carry: tuple[Played, jax.Array], event: Chunk
+        ) -> tuple[tuple[Played, jax.Array], None]:
+            state, lost = carry
+            state, failed = step(state, event, player)
+            return (state, lost + failed * event.known.size), None
+
+        begin = (Played.new(cells, slots, blocks), jnp.zeros(()))
+        (state, lost), _ = jax.lax.scan(turn, begin, chunk)
+        return jnp.where(state.table.full, jnp.inf, lost / cells)
+
+    return _in_all(alone, players, chunks, cells)
+
+
+def _in_all(
+    alone: Callable[[BytePlayer, Chunk, jax.Array], jax.Array],
+    players: BytePlayer,
+    chunks: Chunk,
+    cells: jax.Array,
+) -> jax.Array:
+    """Plays P players on D recordings, each in its C arenas: float32[P, D, C]."""
     over_arenas = jax.vmap(alone, in_axes=(None, None, 0))
     over_players = jax.vmap(over_arenas, in_axes=(0, None, 0 if cells.ndim == 3 else None))
 

@@ -46,6 +46,7 @@ def draw_frames(
     *,
     title: str,
     frames: int = FRAMES,
+    first: int = 0,
 ) -> list[Image.Image]:
     """Draws every frame of the race, the last with the whole sequence.
 
@@ -55,9 +56,10 @@ def draw_frames(
     Args:
         placements: for each policy, int[T], the start cell of each request, below 0: failed.
         size, lifetime: int[T], cells and requests.
-        cells, layout: of the arena, up to 2^31 cells.
+        cells, layout: of the arena.
         title: above the panels.
         frames: how many, 1 .. `FRAMES`; never more than there are requests.
+        first: the request that it begins with, in the memory that those before have left.
     Raises:
         ValueError: no policy, or no request.
     """
@@ -66,14 +68,17 @@ def draw_frames(
     starts = {name: np.asarray(start) for name, start in placements.items()}
     width, height, corners = _panel_corners(len(starts))
     panels = [
-        _Panel(name, start < 0, _whole_map(start, size, lifetime, cells, layout), corner)
+        _Panel(
+            name, start[first:] < 0, _whole_map(start, size, lifetime, cells, layout, first), corner
+        )
         for (name, start), corner in zip(starts.items(), corners, strict=True)
     ]
     empty = Image.new("RGB", (width, height), "white")
     ImageDraw.Draw(empty).text((MARGIN, 14), title, fill=INK, font=_font(19, bold=True))
-    many = max(1, min(frames, FRAMES, len(size)))
-    times = np.unique(np.linspace(1, len(size), many).round().astype(int))
-    return [_frame(empty, panels, int(time), len(size)) for time in times]
+    shown = len(size) - first
+    many = max(1, min(frames, FRAMES, shown))
+    times = np.unique(np.linspace(1, shown, many).round().astype(int))
+    return [_frame(empty, panels, int(time), shown, first) for time in times]
 
 
 def _panel_corners(panels: int) -> tuple[int, int, list[tuple[int, int]]]:
@@ -89,27 +94,34 @@ def _panel_corners(panels: int) -> tuple[int, int, list[tuple[int, int]]]:
 
 
 def _whole_map(
-    start: np.ndarray, size: np.ndarray, lifetime: np.ndarray, cells: int, layout: LayoutLike
+    start: np.ndarray,
+    size: np.ndarray,
+    lifetime: np.ndarray,
+    cells: int,
+    layout: LayoutLike,
+    first: int,
 ) -> Image.Image:
     """Draws the map of a whole sequence, with what was wasted, at the size of a panel."""
     fine, last = (2 * PANEL[0], 2 * PANEL[1]), len(size)
     image = Image.new("RGB", fine, HOLE)
     draw = ImageDraw.Draw(image)
-    across, up = fine[0] / last, fine[1] / cells
-    for time in np.flatnonzero(start < 0):
+    across, up = fine[0] / (last - first), fine[1] / cells
+    for time in np.flatnonzero(start[first:] < 0):
         draw.rectangle((time * across, 0, max((time + 1) * across - 1, time * across), fine[1]),
                        fill=WASTED)  # fmt: skip
     for at, many in layout:
         draw.rectangle((0, at * up, fine[0], (at + many) * up - 1), fill=LAYOUT)
-    shades, norm = style.sequential_map(), style.lifetime_scale(np.asarray(lifetime))
-    blocks = drawn_blocks(start, np.asarray(size), np.asarray(lifetime), 0, last, shades, norm)
-    painted = Image.fromarray(paint(blocks, cells, 0, last, *fine))
+    shades, norm = style.sequential_map(), style.lifetime_scale(np.asarray(lifetime)[first:])
+    blocks = drawn_blocks(start, np.asarray(size), np.asarray(lifetime), first, last, shades, norm)
+    painted = Image.fromarray(paint(blocks, cells, first, last, *fine))
     image.paste(painted, (0, 0), painted)
     return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize(PANEL, Image.Resampling.BOX)
 
 
-def _frame(empty: Image.Image, panels: Sequence[_Panel], time: int, last: int) -> Image.Image:
-    """Draws the race when `time` requests are answered."""
+def _frame(
+    empty: Image.Image, panels: Sequence[_Panel], time: int, last: int, first: int
+) -> Image.Image:
+    """Draws the race when `time` requests are answered, of `last` after the first ones."""
     frame = empty.copy()
     draw = ImageDraw.Draw(frame)
     for panel in panels:
@@ -133,7 +145,7 @@ def _frame(empty: Image.Image, panels: Sequence[_Panel], time: int, last: int) -
         draw.text((x + width, top), text, fill=FAILED if failed else MUTED, anchor="ra",
                   font=_font(18, bold=True))  # fmt: skip
     bottom = frame.height - 34
-    told = f"request {time:,} of {last:,}   left to right: time; bottom to top: address; "
+    told = f"request {first + time:,} of {first + last:,}   left to right: time; up: address; "
     draw.text((MARGIN, bottom), told + "dark: lives long; red: a request failed", fill=MUTED,
               font=_font(14 if len(panels) > 1 else 9))  # fmt: skip
     return frame

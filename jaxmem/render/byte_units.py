@@ -1,7 +1,7 @@
 """Bytes as people read them, in text and along axes."""
 
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullLocator
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -22,4 +22,10 @@ def label_bytes(axis: Axis, low: float, high: float) -> None:
     step = next(s for s in (1, 2, 4, 6, 8, 10, 12, 16) if powers <= 2 ** (6 * s) or s == 16)
     axis.set_major_locator(LogLocator(base=2.0**step, numticks=20))
     axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda amount, _: short_bytes(amount)))
+
+
+def label_addresses(axis: Axis, arena: int) -> None:
+    """Ticks at a power of two and its multiples along an axis of the bytes of an arena."""
+    axis.set_major_locator(MultipleLocator(2 ** max(arena.bit_length() - 3, 0)))
     axis.set_major_formatter(FuncFormatter(lambda amount, _: short_bytes(amount)))

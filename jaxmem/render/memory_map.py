@@ -12,6 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from jaxmem.render import style
+from jaxmem.render.byte_units import label_addresses
 from jaxmem.render.memory import LayoutLike, free_words, holes, memory_at
 from jaxmem.render.palette import EDGE, FAILED, HOLE, MUTED, NEVER, UNTOLD, WASTED, count, text_on
 from jaxmem.render.style import DENSITY, FIGURE_WIDTH, failure_title
@@ -42,6 +43,7 @@ def draw_memory_map(
     first: int = 0,
     last: int | None = None,
     title: str | None = None,
+    unit: str = "cells",
 ) -> Figure:
     """Draws what each policy made of one request sequence.
 
@@ -59,6 +61,7 @@ def draw_memory_map(
         layout: (start, size) of the blocks that are there from the beginning, for good.
         first, last: show requests first .. last - 1 only (default: all).
         title: above the panels; by default, what is shown.
+        unit: what arena and sizes are in; or "bytes".
     Raises:
         ValueError: no policy, arrays of different lengths, or an empty window.
     """
@@ -76,11 +79,13 @@ def draw_memory_map(
         which = f"requests {first + 1:,} to {last:,}" if first else count(last, "request")
         title = f"Memory map: {which} in {count(cells, 'cell')}"
     with style.picture_style():
-        if last <= LABELLED_UP_TO and first == 0 and (lifetime >= NEVER).all():
+        in_bytes = unit == "bytes"
+        left_behind = last <= LABELLED_UP_TO and first == 0 and (lifetime >= NEVER).all()
+        if left_behind and not in_bytes:
             shown = {name: start[:last] for name, start in starts.items()}
             figure = _draw_left_behind(shown, size[:last], cells, layout)
         else:
-            figure = _draw_over_time(starts, size, lifetime, cells, layout, first, last)
+            figure = _draw_over_time(starts, size, lifetime, cells, layout, first, last, in_bytes)
         figure.suptitle(title, x=0.008, ha="left")
         return style.save_figure(figure, path)
 
@@ -93,6 +98,7 @@ def _draw_over_time(
     layout: LayoutLike,
     first: int,
     last: int,
+    in_bytes: bool,
 ) -> Figure:
     """Draws the map proper: up to three panels one above the other, more in two columns."""
     columns = 1 if len(starts) <= 3 else 2
@@ -105,10 +111,14 @@ def _draw_over_time(
     for place, (axes, (name, start)) in enumerate(drawn):
         axes.set_title(failure_title(name, start[first:last]), pad=13)
         axes.set(xlim=(first, last), ylim=(0, cells), facecolor=HOLE)
-        axes.set_ylabel("address (cells)" if place % columns == 0 else "")
+        unit = "" if in_bytes else " (cells)"
+        axes.set_ylabel(f"address{unit}" if place % columns == 0 else "")
         axes.set_xlabel("time (requests)" if place // columns == rows - 1 else "")
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        if in_bytes:
+            label_addresses(axes.yaxis, cells)
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         _number_requests(axes, first, last)
         style.draw_failures(axes, first + np.flatnonzero(start[first:last] < 0), cells)
         style.draw_layout(axes, [(first, at, last - first, many) for at, many in layout])
@@ -141,6 +151,7 @@ def _number_requests(axes: Axes, first: int, last: int) -> None:
     """Ticks on the requests: each has its number where there are few, else round ones."""
     if last - first > LABELLED_UP_TO:
         axes.xaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         return
     numbers = np.arange(first, last, 1 if last - first <= 20 else 2)
     axes.set_xticks(numbers + 0.5, [str(number + 1) for number in numbers])

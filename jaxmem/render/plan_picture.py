@@ -3,11 +3,10 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from jaxmem.render.byte_units import short_bytes
+from jaxmem.render.byte_units import label_addresses, short_bytes
 from jaxmem.render.memory_map import draw_blocks, drawn_blocks
-from jaxmem.render.palette import GRID, HOLE, INK, OTHER_COLOURS
+from jaxmem.render.palette import GRID, HOLE, INK, OTHER_COLOURS, count
 from jaxmem.render.plan_report import PlanResults
 from jaxmem.render.style import (
     FIGURE_WIDTH,
@@ -39,7 +38,7 @@ def draw_plan(
     with picture_style():
         figure = new_figure(FIGURE_WIDTH, 7.0)
         figure.suptitle(
-            f"{results['trace']}: {results['buffers']:,} buffers in "
+            f"{results['trace']}: {count(results['buffers'], 'buffer')} in "
             f"{short_bytes(results['arena_needed'])}, {results['ratio']:.4f} x peak live",
             x=0.008,
             ha="left",
@@ -62,8 +61,7 @@ def _draw_addresses(
     shades, norm = sequential_map(), lifetime_scale(lifetime)
     axes.set(xlim=(0, requests), ylim=(0, needed), facecolor=HOLE)
     axes.set(title="address over time", xlabel="time (buffers)", ylabel="address")
-    axes.yaxis.set_major_locator(MultipleLocator(2 ** max(needed.bit_length() - 3, 0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda amount, _: short_bytes(amount)))
+    label_addresses(axes.yaxis, needed)
     blocks = drawn_blocks(start, size, lifetime, 0, requests, shades, norm)
     draw_blocks(axes, blocks, needed, 0, requests, 1)
     axes.axhline(results["peak_live"], color=INK, lw=1, ls="--")

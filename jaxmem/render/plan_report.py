@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 
 from jaxmem.render.byte_units import short_bytes
+from jaxmem.render.palette import count
 from jaxmem.render.report import markdown_row
 
 
@@ -16,6 +17,7 @@ class PlanResults(TypedDict):
     trace: str
     buffers: int
     pinned: int  # buffers
+    aligned: int  # buffers with an alignment of their own
     alignment: int
     arena_needed: int
     peak_live: int
@@ -35,7 +37,9 @@ PLAN_HEADER = ("planner", "arena needed", "over peak live", "after")
 
 def plan_table(results: PlanResults) -> Table:
     """Makes the table for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, title=f"{results['trace']}: {results['buffers']:,} buffers")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{results['trace']}: {count(results['buffers'], 'buffer')}"
+    )
     for name in PLAN_HEADER:
         table.add_column(name, justify="left" if name == "planner" else "right")
     for row in _plan_rows(results):
@@ -45,7 +49,11 @@ def plan_table(results: PlanResults) -> Table:
 
 def plan_markdown(results: PlanResults) -> str:
     """Writes table.md."""
-    lines = [f"# {results['trace']}: {results['buffers']:,} buffers", "", markdown_row(PLAN_HEADER)]
+    lines = [
+        f"# {results['trace']}: {count(results['buffers'], 'buffer')}",
+        "",
+        markdown_row(PLAN_HEADER),
+    ]
     lines += [markdown_row(["---"] * len(PLAN_HEADER))]
     lines += [markdown_row(row) for row in _plan_rows(results)]
     lines += ["", results["verdict"], "", *(f"{note}\n" for note in results["notes"])]
@@ -55,8 +63,10 @@ def plan_markdown(results: PlanResults) -> str:
 def plan_verdict(results: PlanResults) -> str:
     """Says in a sentence how good the packing is."""
     needed, bound = results["arena_needed"], results["lower_bound"]
+    one = results["buffers"] == 1
+    what = "The buffer fits" if one else f"The {results['buffers']:,} buffers fit"
     head = (
-        f"The {results['buffers']:,} buffers fit into {needed:,} bytes "
+        f"{what} into {count(needed, 'byte')} "
         f"({short_bytes(needed)}), {results['ratio']:.4f} x what is live at the peak"
     )
     if results["proven"]:

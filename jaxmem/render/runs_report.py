@@ -8,12 +8,17 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from jaxmem.render.palette import GRID, policy_title
+from jaxmem.render.palette import GRID
 from jaxmem.render.report import markdown_row
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 from jaxmem.rules import RULES
 
-LEARNED_COLOUR = "#d55e00"
+COLOURS = {
+    "best-fit": RULES["best"].colour,
+    "class rule": "#d55e00",
+    "class rule with exceptions": "#882255",
+    "plan": "#44aa99",
+}
 BAR = 0.22  # inches
 
 
@@ -25,8 +30,7 @@ class RunRow(TypedDict):
     peak_live: int  # bytes
     held_out: bool
     foretold: float  # share of its requests, 0 .. 1
-    learned: float
-    best: float
+    needed: dict[str, float]  # by policy, of those that played it
 
 
 class RunsResults(TypedDict):
@@ -36,7 +40,9 @@ class RunsResults(TypedDict):
     alignment: int
     runs: list[RunRow]
     rule: dict[str, int | list[str]]
+    plan: NotRequired[dict[str, float]]  # where it is chosen
     contexts: int
+    chosen: str  # of the policies
     why: str
     notes: list[str]
     verdict: str
@@ -44,13 +50,13 @@ class RunsResults(TypedDict):
     versions: NotRequired[dict[str, str]]
 
 
-RUNS_HEADER = ("run", "requests", "peak live", "foretold", "best-fit", "learned", "")
+RUN_HEADER = ("run", "requests", "peak live", "foretold")
 
 
 def runs_table(results: RunsResults) -> Table:
     """Makes the table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, title="arena needed / peak live")
-    for name in RUNS_HEADER:
+    for name in _header(results):
         table.add_column(name, justify="left" if name in ("run", "") else "right")
     for row in _run_rows(results):
         table.add_row(*row)
@@ -59,14 +65,22 @@ def runs_table(results: RunsResults) -> Table:
 
 def runs_markdown(results: RunsResults) -> str:
     """Writes table.md."""
-    lines = ["# arena needed / peak live", "", markdown_row(RUNS_HEADER)]
-    lines += [markdown_row(["---"] * len(RUNS_HEADER))]
+    header = _header(results)
+    lines = ["# arena needed / peak live", "", markdown_row(header)]
+    lines += [markdown_row(["---"] * len(header))]
     lines += [markdown_row(row) for row in _run_rows(results)]
     rule = results["rule"]
     places = rule["places"]
     assert isinstance(places, list)
-    lines += ["", results["verdict"], "", f"The rule: {results['why']}.", ""]
+    lines += ["", results["verdict"], "", f"Chosen: {results['chosen']}; {results['why']}.", ""]
     lines += [f"- {place}" for place in places]
+    if "plan" in results:
+        plan = results["plan"]
+        lines += [
+            "",
+            f"{plan['slots']:,.0f} slots are planned, for blocks up to {plan['margin']:.0%} larger "
+            "than foretold; where the plan does not hold, the rule plays.",
+        ]
     lines += [
         "",
         f"Short-lived: foretold to live at most {rule['long']:,} requests; small: at most 1/"
@@ -83,29 +97,33 @@ def verdict_of(results: RunsResults) -> str:
     held_out = [row for row in results["runs"] if row["held_out"]]
     rows = held_out or results["runs"]
     best, learned = (
-        _geometric_mean_of([row[name] for row in rows]) for name in ("best", "learned")
+        _geometric_mean_of([row["needed"][name] for row in rows])
+        for name in ("best-fit", results["chosen"])
     )
     which = f"{len(rows)} held out" if held_out else f"all {len(rows)}, which it learned from"
+    if not held_out and len(rows) == 1:
+        which = "the one it learned from"
     runs = "run" if len(rows) == 1 else "runs"
     head = f"On the {runs} ({which}) best-fit needs {best:.3f} x peak live"
-    if results["why"].startswith(("nothing", "what did")):
+    if results["chosen"] == "best-fit":
         return f"{head}, and the policy is best-fit: {results['why']}."
     share = (best - learned) / (best - 1) if best > 1 else 0.0
-    return f"{head}, the learned policy {learned:.3f}: {share:.0%} of the excess is gone."
+    return f"{head}, the {results['chosen']} {learned:.3f}: {share:.0%} of the excess is gone."
 
 
 def draw_runs(path: Target, results: RunsResults) -> Figure:
-    """Draws the excess over peak live of best-fit and the learned policy, run by run."""
-    rows = results["runs"]
+    """Draws the excess over peak live of each policy, run by run."""
+    rows, policies = results["runs"], _policies(results)
     place = np.arange(len(rows))
     with picture_style():
-        figure = new_figure(FIGURE_WIDTH, 1.4 + 3 * BAR * len(rows))
+        figure = new_figure(FIGURE_WIDTH, 1.4 + (1 + len(policies)) * BAR * len(rows))
         figure.suptitle("arena needed over peak live", x=0.01, ha="left")
         axes = figure.subplots()
-        colours = {"best": RULES["best"].colour, "learned": LEARNED_COLOUR}
-        for shift, (name, colour) in zip((-0.2, 0.2), colours.items(), strict=True):
-            excess = [100 * (row[name] - 1) for row in rows]
-            drawn = axes.barh(place + shift, excess, 0.36, color=colour, label=policy_title(name))
+        thick = 0.8 / len(policies)
+        for number, name in enumerate(policies):
+            excess = [100 * (row["needed"].get(name, np.nan) - 1) for row in rows]
+            at = place + (number - (len(policies) - 1) / 2) * thick
+            drawn = axes.barh(at, excess, 0.9 * thick, color=COLOURS[name], label=name)
             axes.bar_label(drawn, fmt="{:.1f} %", padding=3, fontsize=9)
         labels = [row["run"] + (" (held out)" if row["held_out"] else "") for row in rows]
         axes.set_yticks(place, labels)
@@ -117,15 +135,24 @@ def draw_runs(path: Target, results: RunsResults) -> Figure:
         return save_figure(figure, path)
 
 
+def _header(results: RunsResults) -> list[str]:
+    return [*RUN_HEADER, *_policies(results), ""]
+
+
+def _policies(results: RunsResults) -> list[str]:
+    """Lists the policies that played at least one run, the simpler ones first."""
+    return list(dict.fromkeys(name for row in results["runs"] for name in row["needed"]))
+
+
 def _run_rows(results: RunsResults) -> list[list[str]]:
+    policies = _policies(results)
     return [
         [
             row["run"],
             f"{row['requests']:,}",
             f"{row['peak_live']:,}",
             f"{row['foretold']:.1%}",
-            f"{row['best']:.3f}",
-            f"{row['learned']:.3f}",
+            *(f"{row['needed'][name]:.3f}" if name in row["needed"] else "" for name in policies),
             "held out" if row["held_out"] else "",
         ]
         for row in results["runs"]

@@ -69,6 +69,8 @@ def called(words: str) -> Limit:
     return Limit(words, lambda value: True)
 
 
+Names = Annotated[tuple[str, ...], called("a list of names, as [a,b]")]
+Folder = Annotated[str | None, called("a path, or null")]
 Count = Annotated[int, whole(1)]
 Index = Annotated[int, whole(0)]
 Steps = Annotated[int, Limit("a whole number of at least 1", lambda value: value >= 1)]

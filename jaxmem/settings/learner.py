@@ -334,4 +334,22 @@ class RuleSearchConfig(Settings):
         float, Limit("a number above 0, at most 0.1", lambda share: 0.0 < share <= 0.1)
     ] = 0.0005  # of the arena needed, in peak live
     most_slots: Annotated[int, whole(2, 2**16)] = 512  # holes; one more counts as a failure
-    batch: Annotated[int, whole(1, 2**20)] = 128  # arenas side by side
+    ranked_slots: Annotated[int, whole(2, 2**16)] = 192  # of what is played to rank rules
+    batch: Annotated[int, whole(1, 2**20)] = 128  # arenas of up to 128 holes side by side
+    exceptions: Annotated[int, whole(0, 64)] = 8  # to the rule, at most
+    candidates: Annotated[int, whole(1, 2**16)] = 128  # for each of them
+    branched_requests: Count = 2_000  # of a run, played to find them
+    branched: Count = 256  # requests before a failure of which each fit is tried
+    horizon: Count = 600  # events played after each of them
+    margins: Annotated[tuple[Share, ...], some("a list of numbers from 0 to 1")] = (
+        *(
+            0.0,
+            0.03,
+            0.06,
+            0.08,
+            0.1,
+            0.12,
+        ),  # share by which slots of a plan are longer than foretold
+    )
+    # Deviation of the logarithm of sizes in the next run, where there is one run alone.
+    sizes_vary: Share = 0.03

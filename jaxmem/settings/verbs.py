@@ -7,12 +7,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from jaxmem.settings.fields import (
     AtLeast0,
     Count,
+    Folder,
     Index,
     Limit,
+    Names,
     Seed,
     Settings,
     above_0,
-    called,
     hints_of,
     shown,
     some,
@@ -25,30 +26,22 @@ from jaxmem.settings.learner import (
     BranchingConfig,
     EvaluationConfig,
     LearnerSettings,
-    RuleSearchConfig,
     learner_settings,
 )
+from jaxmem.settings.recordings import PlanSettings as PlanSettings
+from jaxmem.settings.recordings import RunSettings as RunSettings
+from jaxmem.settings.recordings import RunsSettings as RunsSettings
+from jaxmem.settings.recordings import TraceImportSettings as TraceImportSettings
+from jaxmem.settings.recordings import TraceInfoSettings as TraceInfoSettings
+from jaxmem.settings.recordings import TraceRecordSettings as TraceRecordSettings
+from jaxmem.settings.recordings import TrainRunsSettings as TrainRunsSettings
 from jaxmem.settings.workload import WORKLOADS, WorkloadSettings
 
 SLURM = "slurm"
-MOST_ALIGNMENT = 2**21  # bytes, a large page
 SHOWN = (  # measures
     *("failed_requests", "failed_cells", "external_fragmentation", "holes_per_cell"),
     *("unusable_free", "utilization", "high_water_mark"),
 )
-
-Names = Annotated[tuple[str, ...], called("a list of names, as [a,b]")]
-Folder = Annotated[str | None, called("a path, or null")]
-Device = Annotated[
-    int | None, Limit("the number of a device, as 0, or null", lambda of: of is None or of >= 0)
-]
-Alignment = Annotated[
-    int | None,
-    Limit(
-        f"a power of two from 1 to {MOST_ALIGNMENT:,}, or null",
-        lambda of: of is None or (1 <= of <= MOST_ALIGNMENT and of.bit_count() == 1),
-    ),
-]
 
 
 def _usual_workload() -> WorkloadSettings:
@@ -189,28 +182,6 @@ class TrainSettings(TrainingSettings):
 
 
 @dataclass(frozen=True)
-class RunsSettings(Settings):
-    """The runs of a program that a policy for it is learned from."""
-
-    SECTION: ClassVar[str] = "workload"
-
-    paths: Names = ()
-    family: str | None = None  # else these
-
-
-@dataclass(frozen=True)
-class TrainRunsSettings(Settings):
-    """`jaxmem train workload=runs`."""
-
-    workload: RunsSettings = field(default_factory=RunsSettings)
-    held_out: Index | None = None
-    alignment: Alignment = None
-    learner: RuleSearchConfig = field(default_factory=RuleSearchConfig)
-    out: Folder = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
 class SearchSettings(TrainingSettings):
     """`jaxmem search`."""
 
@@ -303,80 +274,6 @@ class SummarizeSettings(Settings):
 
 
 @dataclass(frozen=True)
-class TraceImportSettings(Settings):
-    """`jaxmem trace import FILE`."""
-
-    format: str | None = None
-    device: Device = None
-    out: Folder = None
-    overwrite: bool = False
-    licence: str | None = None
-    file: str = ""  # FILE
-
-
-@dataclass(frozen=True)
-class TraceRecordSettings(Settings):
-    """`jaxmem trace record -- COMMAND`."""
-
-    recorder: Literal["memray", "valgrind", "preload"] | None = None
-    depth: Annotated[int, whole(0, 32)] = 4
-    children: bool = False
-    python_objects: bool = False
-    out: Folder = None
-    overwrite: bool = False
-    licence: str | None = None
-    program: tuple[str, ...] = ()  # COMMAND
-
-
-@dataclass(frozen=True)
-class RunSettings(Settings):
-    """`jaxmem run POLICY -- COMMAND`."""
-
-    arena: float | str | None = None
-    recording: Folder = None
-    least: AtLeast0 | str = "32KiB"
-    threshold: AtLeast0 | str | None = None
-    alignment: Annotated[
-        int | None,
-        Limit(
-            "a power of two from 16 to 4,096, or null",
-            lambda of: of is None or (16 <= of <= 4096 and of.bit_count() == 1),
-        ),
-    ] = None
-    depth: Annotated[int, whole(0, 32)] = 4
-    out: Folder = None
-    overwrite: bool = False
-    policy: str = ""  # POLICY
-    program: tuple[str, ...] = ()  # COMMAND
-
-
-@dataclass(frozen=True)
-class TraceInfoSettings(Settings):
-    """`jaxmem trace info [EARLIER] FILE`."""
-
-    device: Device = None
-    alignment: Alignment = None
-    policies: Names | None = None
-    out: Folder = None
-    overwrite: bool = False
-    earlier: Folder = None  # EARLIER
-    file: str = ""  # FILE
-
-
-@dataclass(frozen=True)
-class PlanSettings(Settings):
-    """`jaxmem plan FILE`."""
-
-    seconds: Annotated[float, above_0(86_400)] = 60
-    planners: Names | None = None
-    alignment: Alignment = None
-    seed: Seed = 0
-    out: Folder = None
-    overwrite: bool = False
-    file: str = ""  # FILE
-
-
-@dataclass(frozen=True)
 class ExportSettings(Settings):
     """`jaxmem export POLICY`."""
 
@@ -403,3 +300,4 @@ class DemoSettings(Settings):
     ] = "localhost"
     port: Annotated[int, whole(1, 65_535)] = 8501
     upload: Annotated[int, whole(1, 200)] = 16  # MB
+    policies: Names = ()  # saved ones, that visitors may choose

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["render", "seconds=0"], "seconds is 0; a number above 0, at most 120"),
         (["render", "requests=0"], "requests is 0; a whole number of at least 1"),
         (["render", "gif=1"], "gif is 1; true or false"),
+        (["compare", "learner=pqn"], "jaxmem compare has no learner to choose; set one of cells,"),
         (["render", "policies=[bset]"], "did you mean best"),
         (["render", "workload=memorylos"], "did you mean memoryless"),
         (["demo", "port=0"], "port is 0; a whole number from 1 to 65,535"),
@@ -325,6 +328,28 @@ def test_a_strangers_trace_needs_no_edits(tmp_path):
     results = results_in(tmp_path)
     assert results["requests"] == 154
     assert "1,048,576 bytes" in results["notes"][0]
+
+
+@pytest.mark.parametrize("importing", ["hydra", "jax"])
+def test_ctrl_c_while_modules_are_imported_ends_with_one_line(tmp_path, importing):
+    code = """if True:
+        import os, signal, sys
+
+        class Interrupting:
+            def find_spec(self, name, path=None, target=None):
+                if name == wanted:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        wanted = sys.argv.pop(1)
+        sys.meta_path.insert(0, Interrupting())
+        from jaxmem.cli import main
+        raise SystemExit(main())
+    """
+    command = [sys.executable, "-c", code, importing, "train", "out=run"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "jaxmem: interrupted\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_render_draws_one_sequence_still_and_moving(tmp_path, capsys):

@@ -87,6 +87,21 @@ def test_offsets_are_multiples_of_the_alignment(tmp_path, undrawn):
     assert height_of(offsets_of(out), 8) == results_of(out)["arena_needed"]
 
 
+def test_an_alignment_in_the_file_is_that_of_one_buffer(tmp_path, undrawn, capsys):
+    out, header = tmp_path / "plan", "id,lower,upper,size,alignment"
+    rows = [(*row, 64 if row[0] in ("b7", "b30") else "") for row in BUFFERS]
+    file = written(tmp_path / "b.csv", rows, header)
+    assert main(["plan", file, f"out={out}", "seconds=5"]) == 0
+    offsets = offsets_of(out)
+    assert offsets["b7"][3] % 64 == offsets["b30"][3] % 64 == 0
+    assert any(row[3] % 64 for row in offsets.values())
+    assert height_of(offsets) == results_of(out)["arena_needed"]
+    assert results_of(out)["aligned"] == 2
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "annealing knows no alignment of single buffers" in printed
+    assert "alignment, which is left out" not in printed
+
+
 def test_an_offset_in_the_file_pins_a_buffer(tmp_path, undrawn, capsys):
     out, header = tmp_path / "plan", "id,lower,upper,size,offset"
     rows = [(*row, 24 if row[0] in ("b7", "b30") else "") for row in BUFFERS]

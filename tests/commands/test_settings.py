@@ -11,10 +11,10 @@ import yaml
 from jaxmem.cli import main
 from jaxmem.commands import (
     bench,
+    byte_policies,
     demo,
     plan,
     search,
-    trace_info,
     train,
     train_runs,
     workload_of,
@@ -87,7 +87,7 @@ def begin(verb: str, settings: Settings) -> None:
     elif verb == "demo":
         demo.server_arguments(settings)
     elif verb == "trace info":
-        trace_info.check_policies(settings.policies)
+        byte_policies.check_byte_policies(settings.policies)
     elif verb == "plan":
         plan.check_planners(settings.planners)
 

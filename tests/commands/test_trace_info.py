@@ -44,8 +44,7 @@ def trace(tmp_path, monkeypatch):
     package.mkdir()
     save_scorer(package / "learned.safetensors", first_fit_of_scores(), {})
     monkeypatch.setattr(scorer_file, "_SHIPPED", package)
-    for module in (scorer_file, trace_info):
-        monkeypatch.setattr(module, "SCORERS", ("learned",))
+    monkeypatch.setattr(scorer_file, "SCORERS", ("learned",))
     monkeypatch.setattr(offline_packing, "PLACED", 2000)
     monkeypatch.setattr(offline_packing, "rounds_for", lambda blocks: 0)
     file = tmp_path / "small.csv"

@@ -37,16 +37,10 @@ PRELOADED = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    """A cache of compiled programs for these tests, apart from the user's."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def here(tmp_path, cache, monkeypatch) -> Path:
+def here(tmp_path, recorder_cache, monkeypatch) -> Path:
     """A folder to work in, beside one for temporary files."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(recorder_cache))
     (tmp_path / "here").mkdir()
     (tmp_path / "temporary").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from program_runs import SITES, mixed_run
+from program_runs import SITES, batches_run, mixed_run
 
 from jaxmem.cli import main
 from jaxmem.recordings import Recording
@@ -14,7 +14,12 @@ from jaxmem.recordings.policy_file import load_byte_policy
 from jaxmem.recordings.sites import CallSites
 from jaxmem.recordings.store import write_store
 
-TINY = ("learner.semifinalists=8", "learner.finalists=2", "learner.batch=512")
+TINY = (
+    "learner.semifinalists=8",
+    "learner.finalists=2",
+    "learner.batch=512",
+    "learner.exceptions=0",
+)
 COMMAND = ("train", "workload=runs", *TINY, "out=mine")
 
 
@@ -37,7 +42,10 @@ def learned_from(folder, *words: str, paths: str = "1.npz,2.npz,3.npz") -> dict:
 def test_a_policy_is_learned_and_its_run_folder_plays_the_next_run(folder, capsys):
     results = learned_from(folder)
     assert [row["held_out"] for row in results["runs"]] == [False, False, True]
-    assert all(row["learned"] < 1.05 < 1.2 < row["best"] for row in results["runs"])
+    assert all(
+        row["needed"]["class rule"] < 1.05 < 1.2 < row["needed"]["best-fit"]
+        for row in results["runs"]
+    )
     assert all(row["foretold"] == 1 for row in results["runs"])
     assert results["notes"] == []
     heard = capsys.readouterr().out
@@ -70,7 +78,8 @@ def test_how_many_are_held_out_can_be_said_and_two_runs_hold_none(folder):
 def test_where_nothing_is_to_be_gained_the_policy_is_best_fit(folder):
     results = learned_from(folder, "learner.nothing_to_gain=2")
     assert load_byte_policy("mine").rule == BEST_FIT_RULE
-    assert all(row["learned"] == row["best"] for row in results["runs"])
+    assert results["chosen"] == "best-fit"
+    assert all(list(row["needed"]) == ["best-fit"] for row in results["runs"])
     assert "and the policy is best-fit: nothing on the runs learned from" in results["verdict"]
 
 
@@ -91,7 +100,7 @@ def odd(folder, name: str, run: Recording) -> str:
 def test_runs_of_one_request_each_need_what_is_live(folder):
     one = Recording("one", np.array([64]), np.array([1]))
     results = learned_from(folder, paths=f"{odd(folder, 'a', one)},{odd(folder, 'b', one)}")
-    assert [(row["learned"], row["best"]) for row in results["runs"]] == [(1, 1), (1, 1)]
+    assert [row["needed"] for row in results["runs"]] == [{"best-fit": 1}, {"best-fit": 1}]
     assert any(note.startswith("Two runs are the same") for note in results["notes"])
 
 
@@ -106,7 +115,8 @@ def test_runs_of_other_programs_are_told_and_what_is_new_goes_by_best_fit(folder
     other = replace(run, name="other", call_sites=CallSites(SITES.key + np.uint64(100)))
     results = learned_from(folder, paths=f"1.npz,2.npz,{odd(folder, 'c', other)}")
     assert [row["foretold"] for row in results["runs"]] == [1, 1, 0]
-    assert results["runs"][2]["learned"] == results["runs"][2]["best"]
+    needed = results["runs"][2]["needed"]
+    assert needed["class rule"] == needed["best-fit"]
     (note,) = results["notes"]
     assert note.startswith("Of the requests of other only 0% are foretold by the others: are these")
     assert load_byte_policy("mine").rule == BEST_FIT_RULE
@@ -141,7 +151,11 @@ def test_runs_without_call_sites_go_by_sizes_and_are_told_what_that_costs(folder
         (("workload.paths=[1.npz]", "learner.factors=[]"), "learner.factors is []"),
         (("workload.paths=[1.npz]", "learner.screened=0.9"), "learner.screened is 0.9"),
         (("workload.paths=[1.npz]", "seed=1"), "jaxmem train runs has no 'seed'"),
-        (("workload.paths=[1.npz]", "learner=pqn"), "learner"),
+        (
+            ("workload.paths=[1.npz]", "learner=pqn"),
+            "'learner=pqn': jaxmem train runs has no learner to choose; set one of learner.nothing",
+        ),
+        (("workload.paths=[1.npz]", "network=mlp"), "no network to choose; set one of workload,"),
         (("-m", "workload.paths=[1.npz]", "held_out=0,1"), "takes no -m"),
     ],
 )
@@ -181,3 +195,20 @@ def test_a_run_folder_that_has_results_is_kept(folder, capsys):
     learned_from(folder, paths="1.npz,2.npz")
     assert main([*COMMAND, "workload.paths=[1.npz,2.npz]"]) == 2
     assert "overwrite=true" in capsys.readouterr().err
+
+
+def test_a_plan_is_learned_and_plays_the_next_run(folder, monkeypatch):
+    monkeypatch.setattr("jaxmem.recordings.rule_search.all_rules", lambda: [BEST_FIT_RULE])
+    for number, (batch, steps) in enumerate(((8, 5), (20, 4), (13, 6), (31, 7)), 1):
+        write_store(folder / f"{number}.npz", batches_run(batch, steps))
+    results = learned_from(folder, "alignment=1")
+    assert results["chosen"] == "plan"
+    assert results["plan"] == {"slots": 4 + 31 * 5, "margin": 0.0}
+    assert all(row["needed"]["plan"] < 1.02 for row in results["runs"])
+    table = (folder / "mine" / "table.md").read_text(encoding="utf-8")
+    assert "159 slots are planned, for blocks up to 0% larger than foretold" in table
+    words = ["trace", "info", "4.npz", "policies=[best,mine]", "out=info", "alignment=1"]
+    assert main(words) == 0
+    found = json.loads((folder / "info" / "results.json").read_text(encoding="utf-8"))
+    bounded = found["headroom"]["bounded"]
+    assert bounded["mine"] < 1.02 < 1.2 < bounded["best"]

@@ -9,6 +9,7 @@ import pytest
 from program_runs import mixed_run
 
 from jaxmem.recordings.class_rule import LONG, SMALL, all_rules
+from jaxmem.settings.learner import RuleSearchConfig
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FAMILIES = {"one": 10, "two": 20}  # and the seeds of its runs
@@ -23,6 +24,8 @@ def study(monkeypatch):
     few = [rule for rule in all_rules() if rule.long == LONG[0] and rule.parts == SMALL[0]]
     monkeypatch.setattr("jaxmem.recordings.rule_search.all_rules", lambda: few[::2])
     monkeypatch.setattr(runs_study, "TWO_ENDED", runs_study.TWO_ENDED[:8])
+    quick = RuleSearchConfig(exceptions=1, candidates=8, branched=16, semifinalists=16, finalists=4)
+    monkeypatch.setattr(runs_study, "RuleSearchConfig", lambda: quick)
     monkeypatch.setattr(runs_study, "TORCH", ("one",))
     monkeypatch.setattr(runs_study, "MALLOC", ("two",))
     monkeypatch.setattr(runs_study, "KINDS", {"tensors": ("one",), "blocks": ("two",)})

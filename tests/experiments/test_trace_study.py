@@ -1,16 +1,19 @@
 """The study of recordings, of three small ones."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from program_runs import write_learned
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.recordings.headroom import Headroom
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.packing import Packing
+from jaxmem.recordings.policy_file import titled_policies
 from jaxmem.recordings.scorer_file import save_scorer
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -27,8 +30,9 @@ def headroom(events, policies, report):
     """Figures in place of true ones: the first policy needs 10 units more, the next 11."""
     report("playing")
     peak = events.peak_live
-    needed = {name: peak + 10 + number for number, name in enumerate(policies)}
-    failed = {name: {1.02: 0.5} for name in policies}
+    titles = titled_policies(policies)
+    needed = {name: peak + 10 + number for number, name in enumerate(titles)}
+    failed = {name: {1.02: 0.5} for name in titles}
     return Headroom(
         peak_live=peak,
         unbounded={"first": peak},
@@ -57,12 +61,11 @@ def played(study, tmp_path, monkeypatch):
     known = {name: recording(name) for name in ("torch_cpu_a", "python_b", "c")}
     file = tmp_path / "unseen.safetensors"
     save_scorer(file, HoleScorer(np.zeros(len(HOLE_FEATURES)), np.zeros(len(PRIOR))), {})
-    monkeypatch.setattr(study, "OUT", tmp_path / "study")
     monkeypatch.setattr(study, "headroom", headroom)
     monkeypatch.setattr(study, "recordings", lambda: iter([
         study.Taken(name, of, 16, str(file)) for name, of in known.items()
     ]))  # fmt: skip
-    study.main()
+    study.main([f"out={tmp_path / 'study'}"])
     return tmp_path / "study"
 
 
@@ -89,7 +92,21 @@ def test_a_second_start_plays_nothing_again(study, played, monkeypatch):
         raise AssertionError("played again")
 
     monkeypatch.setattr(study, "headroom", never)
-    study.main()
+    study.main([f"out={played}"])
+
+
+def test_a_policy_learned_from_runs_plays_under_the_name_of_its_folder(study, played, tmp_path):
+    write_learned(tmp_path / "mine")
+    words = [f"out={played}", f"policies=[{tmp_path / 'mine'}]", "recordings=torch"]
+    study.main(words)
+    results = json.loads((played / "results.json").read_text(encoding="utf-8"))
+    (row,) = results["recordings"]
+    assert list(row["bounded"]) == [*study.COLUMNS[:-1], "mine", "offline"]
+    table = (played / "table.md").read_text(encoding="utf-8")
+    assert "| learned | mine | offline |" in table
+    assert shlex.split(results["command"])[2:] == words
+    with pytest.raises(SystemExit, match="options: policies=\\[\\], recordings=, out="):
+        study.main(["policy=x"])
 
 
 def test_a_mean_of_a_family_is_geometric(study):

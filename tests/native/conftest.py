@@ -5,19 +5,13 @@ import subprocess
 import pytest
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    """A cache of compiled programs for these tests, apart from the user's."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
-def own_cache(cache, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+def own_cache(recorder_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(recorder_cache))
 
 
 @pytest.fixture
-def compiled(cache):
+def compiled(recorder_cache):
     """A function from C to the program that it becomes; what stands in `main` is enough."""
 
     def make(body: str, *options: str, whole: bool = False) -> str:
@@ -29,11 +23,11 @@ def compiled(cache):
             + "\nreturn 0;}"
         )
         name = f"program-{abs(hash((body, options)))}"
-        (cache / "all.h").write_text(HEADERS)
-        source, program = cache / f"{name}.c", cache / name
+        (recorder_cache / "all.h").write_text(HEADERS)
+        source, program = recorder_cache / f"{name}.c", recorder_cache / name
         source.write_text(text)
         if not program.exists():
-            words = ["cc", "-O1", "-fno-builtin", "-pthread", "-w", f"-I{cache}"]
+            words = ["cc", "-O1", "-fno-builtin", "-pthread", "-w", f"-I{recorder_cache}"]
             subprocess.run([*words, "-o", program, source, *options], check=True)
         return str(program)
 

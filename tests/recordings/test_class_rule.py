@@ -61,6 +61,30 @@ def test_every_block_goes_where_the_oracle_puts_it(seed):
         assert (-1 in expected) == (factor < 1) or factor == 1.1
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_excepted_goes_where_the_oracle_puts_it(seed):
+    random = np.random.default_rng(seed)
+    events = made(seed)
+    run = events.recording
+    contexts = np.stack([random.integers(-1, most, run.requests) for most in (60, 12, 4)], axis=1)
+    exceptions = tuple(
+        (int(random.integers(60)), int(random.integers(4))) for _ in range(random.integers(1, 9))
+    )
+    rule = RuleNumbers(30, 32, (0, 1, 2, 3), exceptions)
+    events = replace(events, contexts=contexts.astype(np.int32))
+    cells = int(1.2 * events.peak_live)
+    columns = run.size.tolist(), run.lifetime.tolist(), events.foretold
+    expected = slow_starts(rule, cells, *columns, contexts=contexts.tolist())
+    assert starts(events, rule, cells) == expected
+    assert expected != slow_starts(rule._replace(exceptions=()), cells, *columns)
+    # Of rules side by side each has its own exceptions, or none.
+    plain = rule._replace(exceptions=())
+    both = class_rules([plain, rule])
+    for at, one in enumerate((plain, rule)):
+        alone = jax.tree.map(lambda leaf, at=at: leaf[at], both)
+        assert replay(events, cells, alone).start.tolist() == starts(events, one, cells)
+
+
 def four_holes(size: int, told: int, rule: RuleNumbers) -> int:
     """The start in an arena of 64 with holes 2-6, 10-14, 20-30 and 50-64, of one more block."""
     sizes = [2, 4, 4, 4, 6, 10, 20, size]

@@ -10,6 +10,7 @@ from jaxmem.recordings import headroom as headroom_module
 from jaxmem.recordings.headroom import FACTORS, headroom
 from jaxmem.recordings.offline_packing import offline_packing as packed
 from jaxmem.recordings.packing import Packing, check_packing, deaths_of
+from jaxmem.recordings.policy_file import SMALL_SHARE
 from jaxmem.recordings.replay import ARENA_FACTOR, events_of
 from jaxmem.rules import BOUNDED, ORDERED
 
@@ -102,7 +103,7 @@ def test_blocks_that_all_stay_leave_nothing_to_save():
     found = headroom(events_of(recording, 1), ["first", "two_ended"])
     assert found.peak_live == found.offline.height == found.bounded["two_ended"] == 140
     assert set(found.failed["first"].values()) == {0.0}
-    assert headroom_module.SMALL_SHARE * found.threshold <= 140
+    assert SMALL_SHARE * found.threshold <= 140
 
 
 def test_no_offline_packing_needs_more_than_a_policy(monkeypatch):

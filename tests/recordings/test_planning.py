@@ -23,14 +23,21 @@ MINIMALLOC = Path(__file__).parents[3] / "shared" / "data" / "minimalloc"
 compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
-def task_of(size, lifetime, pinned=None, alignment: int = 1) -> PlanTask:
+def task_of(size, lifetime, pinned=None, alignment: int = 1, multiple=1) -> PlanTask:
     size, lifetime = np.array(size, np.int64), np.array(lifetime, np.int64)
     pinned = np.full(len(size), -1) if pinned is None else np.array(pinned, np.int64)
-    return PlanTask(Recording("made", size, lifetime), alignment, pinned)
+    multiple = np.broadcast_to(np.array(multiple, np.int64), size.shape)
+    return PlanTask(Recording("made", size, lifetime), alignment, pinned, multiple)
 
 
-def random_task(seed: int, count: int, pins: int = 0, alignment: int = 1) -> PlanTask:
-    """Makes a task whose first blocks may be pinned, side by side, with gaps."""
+def random_task(
+    seed: int, count: int, pins: int = 0, alignment: int = 1, aligned: bool = False
+) -> PlanTask:
+    """Makes a task whose first blocks may be pinned, side by side, with gaps.
+
+    Args:
+        aligned: the others have alignments of their own, of which some are of one unit.
+    """
     random = np.random.default_rng(seed)
     size = random.integers(1, 6, count)
     lifetime = np.where(random.random(count) < 0.1, NEVER, random.integers(1, 6, count))
@@ -38,7 +45,10 @@ def random_task(seed: int, count: int, pins: int = 0, alignment: int = 1) -> Pla
     for block in range(pins):
         pinned[block] = low + int(random.integers(0, 4))
         low = pinned[block] + -(-size[block] // alignment)
-    return task_of(size, lifetime, pinned, alignment)
+    multiple = np.ones(count, np.int64)
+    if aligned:
+        multiple = np.where(pinned < 0, 2 ** random.integers(0, 4, count), 1)
+    return task_of(size, lifetime, pinned, alignment, multiple)
 
 
 def hard_task() -> PlanTask:
@@ -50,9 +60,8 @@ def hard_task() -> PlanTask:
 def scaled(task: PlanTask, factor: int) -> PlanTask:
     """Makes all sizes and pins so many times as large."""
     recording, pinned = task.recording, task.pinned
-    return task_of(
-        recording.size * factor, recording.lifetime, np.where(pinned < 0, -1, pinned * factor)
-    )
+    pinned = np.where(pinned < 0, -1, pinned * factor)
+    return task_of(recording.size * factor, recording.lifetime, pinned, 1, task.multiple)
 
 
 def fits(task: PlanTask, height: int, start: list[int]) -> bool:
@@ -62,7 +71,7 @@ def fits(task: PlanTask, height: int, start: list[int]) -> bool:
         return True
     size, fixed = int(task.size[block]), int(task.pinned[block])
     live = [other for other in range(block) if task.death[other] > block]
-    for offset in [fixed] if fixed >= 0 else range(height - size + 1):
+    for offset in [fixed] if fixed >= 0 else range(0, height - size + 1, int(task.multiple[block])):
         free = all(
             offset + size <= start[other] or start[other] + int(task.size[other]) <= offset
             for other in live
@@ -88,6 +97,7 @@ def check(board: Board) -> None:
     assert (best.start + task.size).max() == best.height >= board.lower_bound >= task.peak_live
     fixed = task.pinned >= 0
     assert (best.start[fixed] == task.pinned[fixed]).all()
+    assert (best.start % task.multiple == 0).all()
     for heights in board.heights.values():
         assert [height for _, height in heights] == sorted(
             {height for _, height in heights}, reverse=True
@@ -111,6 +121,25 @@ def test_no_packing_is_lower_than_one_that_is_proven(pins):
 
 
 @compiler
+@pytest.mark.parametrize("pins", [0, 1])
+def test_no_packing_is_lower_than_one_that_is_proven_where_buffers_have_alignments(pins):
+    above = odd = 0
+    for seed in range(300):
+        task = random_task(seed, 6, pins, aligned=True)
+        free = task_of(task.size, task.recording.lifetime, task.pinned)
+        # Sizes of which some are multiples of an alignment, and steps that are none.
+        task = scaled(task, 1 + seed % 3)
+        board = plan(task, ["search"], seconds=60, seed=seed)
+        check(board)
+        assert board.proven
+        assert board.best.height == lowest(task), seed
+        above += board.best.height > task.lower_bound
+        odd += seed % 3 == 0 and board.best.height > lowest(free)
+    assert above > 20
+    assert odd > 20  # for which the alignments cost something
+
+
+@compiler
 def test_it_is_proven_where_the_lowest_is_above_what_is_live():
     # The blocks of `test_optimal` that no search places in 10 units.
     size = [3, 3, 1, 3, 2, 2, 2, 3, 2, 3, 3]
@@ -124,11 +153,12 @@ def test_it_is_proven_where_the_lowest_is_above_what_is_live():
 @compiler
 @pytest.mark.parametrize("alignment", [1, 4])
 @pytest.mark.parametrize("pins", [0, 3])
-def test_plans_of_many_blocks_keep_what_every_plan_must(pins, alignment):
+@pytest.mark.parametrize("aligned", [False, True])
+def test_plans_of_many_blocks_keep_what_every_plan_must(pins, alignment, aligned):
     lower = 0
-    for seed in range(60):
-        task = random_task(seed, 60, pins, alignment)
-        stacked = first_stack(task.size, task.birth, task.death, task.pinned)
+    for seed in range(30):
+        task = random_task(seed, 60, pins, alignment, aligned)
+        stacked = first_stack(task)
         board = plan(task, ["search"], seconds=0.1, seed=seed)
         check(board)
         assert board.best.height <= (stacked + task.size).max()
@@ -141,7 +171,7 @@ def test_plans_of_many_blocks_keep_what_every_plan_must(pins, alignment):
 def test_stretches_of_time_that_share_no_block_are_parts():
     # 0 to 2, 3 alone, 4 and 5; all sizes of a part are multiples of its step.
     task = task_of([4, 8, 4, 6, 3, 9], [2, 2, 1, 1, NEVER, NEVER])
-    start = first_stack(task.size, task.birth, task.death, task.pinned)
+    start = first_stack(task)
     parts = parts_of(task, start)
     assert [part.block.tolist() for part in parts] == [[0, 1, 2], [3], [4, 5]]
     assert [part.step for part in parts] == [4, 6, 3]
@@ -274,11 +304,12 @@ def test_omnimalloc_is_asked_for_ever_longer_where_it_is_installed(tmp_path, mon
     assert board.heights["omnimalloc"][0][1] == 7 + task.size.sum()
 
 
-def pinned_recording(*offsets: str) -> Recording:
+def pinned_recording(*offsets: str, alignments: tuple[str, ...] = ()) -> Recording:
     """Blocks of 8 bytes that all live together, called a, b, ..."""
     count = len(offsets)
     number = np.arange(count)
-    written = Written(tuple("abcdefgh"[:count]), number, number + count, offsets)
+    alignments += ("",) * (count - len(alignments))
+    written = Written(tuple("abcdefgh"[:count]), number, number + count, offsets, alignments)
     return Recording("made", np.full(count, 8), np.full(count, NEVER), written=written)
 
 
@@ -297,6 +328,22 @@ def pinned_recording(*offsets: str) -> Recording:
 def test_offsets_that_cannot_be_are_refused(offsets, alignment, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         plan_task(pinned_recording(*offsets), alignment)
+
+
+@pytest.mark.parametrize("text", ["0", "3", "-4", "8.0", "x", str(2**41), "9" * 60])
+def test_alignments_that_cannot_be_are_refused(text):
+    with pytest.raises(ValueError, match=r"^buffer b has the alignment '.*'; a power of two"):
+        plan_task(pinned_recording("", "", alignments=("4", text)), 1)
+    with pytest.raises(ValueError, match="buffer b is pinned at 8, which is no multiple of its al"):
+        plan_task(pinned_recording("", "8", alignments=("", "16")), 1)
+
+
+def test_an_alignment_of_a_buffer_is_beside_that_of_all():
+    recording = pinned_recording("", "", "32", alignments=("4", "64", "32"))
+    assert plan_task(recording, 1).multiple.tolist() == [4, 64, 32]
+    assert plan_task(recording, 16).multiple.tolist() == [1, 4, 2]
+    assert "no alignment of single buffers" in why_not("annealing", plan_task(recording, 16))
+    assert why_not("annealing", plan_task(pinned_recording("", alignments=("8",)), 8)) == ""
 
 
 def test_more_than_can_be_planned_is_refused():

@@ -8,12 +8,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.carded_file import POLICY_FILE, PolicyFileError, read_policy_file
+from jaxmem.carded_file import POLICY_FILE, PolicyFileError, read_policy_file, write_policy_file
 from jaxmem.recordings import Recording
 from jaxmem.recordings.class_rule import LONG, SMALL, RuleNumbers
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.policy_file import load_byte_policy
-from jaxmem.recordings.profile import CONTEXTS, Profile
+from jaxmem.recordings.profile import CONTEXTS, Profile, contexts_of, profile_of
 from jaxmem.recordings.profiled_policy import PROFILED_FORMAT, ProfiledPolicy, save_profiled
 from jaxmem.recordings.replay import events_of
 from jaxmem.recordings.scorer_file import save_scorer
@@ -32,6 +32,42 @@ def assert_same(one: ProfiledPolicy, other: ProfiledPolicy) -> None:
     for mine, yours in zip(one.profile, other.profile, strict=True):
         assert mine.dtype == yours.dtype
         np.testing.assert_array_equal(mine, yours)
+
+
+def test_exceptions_come_back_and_tell_requests_by_their_contexts(path):
+    run = Recording("x", np.array([4, 5]), np.array([1, 1]))
+    profile = profile_of([run])
+    exceptions = ((0, 3), (len(profile.key) - 1, 1))
+    save_profiled(path, ProfiledPolicy(profile, POLICY.rule._replace(exceptions=exceptions)))
+    found = load_byte_policy(str(path))
+    assert isinstance(found, ProfiledPolicy)
+    assert found.rule.exceptions == exceptions
+    events = found.foretold(events_of(run, 1))
+    assert events.contexts is not None
+    keys = np.stack(contexts_of(run), axis=1)
+    np.testing.assert_array_equal(profile.key[events.contexts], keys)
+    assert read_policy_file(path, "mine")[1]["exceptions"][0] == [0, "best, high end"]
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "said"),
+    [
+        ("all", "exceptions are lists of a context, below 3, and a fit; not None"),
+        ([[3, "best, low end"]], "below 3, and a fit; not [3, 'best, low end']"),
+        ([[-1, "best, low end"]], "not [-1, 'best, low end']"),
+        ([[0, "worst"]], "not [0, 'worst']"),
+        ([[0.0, "best, low end"]], "not [0.0, 'best, low end']"),
+        ([[True, "best, low end"]], "not [True, 'best, low end']"),
+        ([7], "not 7"),
+        ([[0, "best, low end"]] * 65, "65 exceptions, over 64"),
+    ],
+)
+def test_exceptions_that_there_cannot_be_are_refused(path, exceptions, said):
+    save_profiled(path, POLICY)
+    arrays, card = read_policy_file(path, "mine")
+    write_policy_file(path, arrays, {**card, "exceptions": exceptions})
+    with pytest.raises(PolicyFileError, match=re.escape(said)):
+        load_byte_policy(str(path))
 
 
 @pytest.mark.parametrize("long", LONG)
@@ -146,7 +182,9 @@ def test_a_rule_that_there_is_not_is_refused(path, change):
 @pytest.mark.parametrize("format", ["jaxmem-profiled-2", None, 3, ["jaxmem-profiled-1"]])
 def test_a_policy_of_another_version_is_refused(path, format):
     write(path, format=format)
-    with pytest.raises(PolicyFileError, match=r"mine\.safetensors: "):
+    said = "its format is 'jaxmem-profiled-2'; this version plays jaxmem-profiled-1"
+    said = said if format == "jaxmem-profiled-2" else "no scorer of format"
+    with pytest.raises(PolicyFileError, match=rf"mine\.safetensors: {said}"):
         load_byte_policy(str(path))
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from program_runs import SITES, mixed_run
+from program_runs import APART, SITES, mixed_run
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, RuleNumbers, class_rule
 from jaxmem.recordings.headroom import units_needed
-from jaxmem.recordings.learning import learn_from_runs
+from jaxmem.recordings.learning import CLASS_RULE, learn_from_runs
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.replay import events_of, replay
@@ -23,14 +23,13 @@ from jaxmem.recordings.rule_search import (
 from jaxmem.settings.learner import RuleSearchConfig
 
 FIRST, LAST, BEST, BEST_HIGH = range(4)
-# Long-lived blocks away from short-lived ones, and next to it rules that part by size alone.
-APART = RuleNumbers(30, 16, (FIRST, FIRST, LAST, LAST))
+# That rule, and next to it some that part by size alone.
 RULES = [
     APART,
     *(RuleNumbers(30, parts, (FIRST, LAST, FIRST, LAST)) for parts in (16, 128)),
     *(RuleNumbers(30, 16, (fit,) * 4) for fit in (FIRST, BEST)),
 ]
-CONFIG = RuleSearchConfig(semifinalists=4, finalists=3, batch=64)
+CONFIG = RuleSearchConfig(semifinalists=4, finalists=3, batch=64, exceptions=0)
 
 
 @pytest.fixture(scope="module")
@@ -135,15 +134,35 @@ def test_long_runs_are_ranked_by_a_part_and_the_last_rules_play_them_whole(strea
     assert found.rule == APART
 
 
+def test_of_runs_with_many_holes_rules_are_ranked_by_less(monkeypatch):
+    streams = foretold_by_others([mixed_run(seed, 120) for seed in (1, 2)], 1)
+    asked = []
+
+    def cut(events, requests):
+        asked.append(requests)
+        return around_the_peak(events, requests)
+
+    monkeypatch.setattr("jaxmem.recordings.rule_search.around_the_peak", cut)
+    whole = streams[0].recording.requests
+    find_rule(streams, CONFIG, rules=RULES)
+    assert asked == [whole] * 2
+    asked.clear()
+    found = find_rule(streams, replace(CONFIG, ranked_slots=2), rules=RULES)
+    assert asked == [whole, whole, whole // 2, whole // 2, whole // 4, whole // 4]
+    assert found.rule == APART
+    assert (found.needed < found.by_best_fit - 0.02).all()
+
+
 def test_the_rule_is_chosen_on_the_runs_held_out(monkeypatch):
     runs = [mixed_run(seed) for seed in (1, 2, 3)]
     monkeypatch.setattr("jaxmem.recordings.rule_search.all_rules", lambda: RULES)
     learned = learn_from_runs(runs, 1, 1, CONFIG)
-    assert learned.policy.rule == learned.found == APART
-    assert learned.why.startswith("it needs least on the runs learned from, and less")
-    assert len(learned.needed) == 2
+    assert learned.chosen == CLASS_RULE
+    assert learned.policy.rule == APART
+    assert learned.why.startswith("it needs less than best-fit on the runs learned from")
+    assert len(learned.needed) == 3
     assert learned.known.tolist() == [1, 1, 1]
-    ((needs, best_fit_needs),) = learned.held_out
+    best_fit_needs, needs = learned.needed[2].values()
     events = events_of(runs[2], 1)
     assert best_fit_needs * events.peak_live == units_needed(events, order_of("best"))
     told = replace(events, foretold=profile_of(runs[:2]).foretold(runs[2]))
@@ -158,8 +177,8 @@ def test_a_rule_that_gains_nothing_on_the_run_held_out_gives_way_to_best_fit(mon
     size, site = np.full(200, 10), np.zeros(200, np.int32)
     easy = Recording("easy", size, np.full(200, 9), site, call_sites=SITES)
     learned = learn_from_runs([mixed_run(1), mixed_run(2), easy], 1, 1, CONFIG)
-    assert learned.found == APART
-    ((needs, best_fit_needs),) = learned.held_out
+    assert learned.tried[CLASS_RULE].rule == APART
+    best_fit_needs, needs = learned.needed[2].values()
     assert needs >= best_fit_needs == 1
     assert learned.policy.rule == BEST_FIT_RULE
     assert learned.why == "what did better on the runs learned from does not on those held out"

@@ -1,28 +1,30 @@
 #if FORETELLS
 
-/* Returns the lifetime that the profile has after a context, 0 if it has none. */
-static uint32_t lifetime_after(uint64_t key) {
+/* Returns what the profile has of a context, NULL if it has nothing. */
+static const struct entry *entry_of(uint64_t key) {
     const uint32_t *run = &PROFILE_RUN[key >> PROFILE_SHIFT];
     for (uint32_t at = run[0]; at < run[1]; at++)
         if (PROFILE[at].key == key)
-            return PROFILE[at].lifetime;
-    return 0;
+            return &PROFILE[at];
+    return NULL;
 }
 
 /* A context is the call sites of the last requests, hashed: the sum of their keys times powers of
  * FACTOR, newest first, and their number. The longest that an earlier run has had tells most. */
-static uint32_t foretold(struct jaxmem_state *state, uint64_t site, uint64_t bytes) {
+static void foretell(struct jaxmem_state *state, uint64_t site, uint64_t bytes,
+                     struct jaxmem_request *request) {
     uint64_t newest = state->sites ? site : (uint64_t)rint(SIZES_AN_OCTAVE * log2((double)bytes)) + 1;
-    uint32_t lifetime = 0;
     for (int i = 0; i < 3; i++) {
         uint64_t back = state->requests + JAXMEM_CONTEXT - CONTEXT_LENGTH[i];
         uint64_t gone = state->recent[back % JAXMEM_CONTEXT];
         state->context[i] = FACTOR * (newest + state->context[i]) - GONE_FACTOR[i] * gone;
-        if (!lifetime)
-            lifetime = lifetime_after(state->context[i] + CONTEXT_LENGTH[i]);
+        const struct entry *entry = entry_of(state->context[i] + CONTEXT_LENGTH[i]);
+        if (entry && !request->foretold)
+            request->foretold = entry->lifetime;
+        if (entry && entry->exception > request->excepted)
+            request->excepted = entry->exception;
     }
     state->recent[state->requests % JAXMEM_CONTEXT] = newest;
-    return lifetime;
 }
 #endif
 #if REMEMBERS
@@ -66,7 +68,7 @@ void jaxmem_asked(struct jaxmem_state *state, uint64_t site, uint64_t bytes,
     *request = nothing_known;
     request->size = (uint32_t)((bytes + state->alignment - 1) / state->alignment);
 #if FORETELLS
-    request->foretold = foretold(state, site, bytes);
+    foretell(state, site, bytes, request);
 #endif
 #if REMEMBERS
     kind = kind_of(state, site, bytes);
@@ -107,6 +109,12 @@ int jaxmem_fit(const struct jaxmem_request *request, const struct jaxmem_arena *
 
 int jaxmem_fit(const struct jaxmem_request *request, const struct jaxmem_arena *arena) {
     int is_long = request->foretold > LONG, is_large = request->size > arena->units / PARTS;
+#endif
+#if EXCEPTS
+    if (request->excepted)
+        return EXCEPTION_FIT[request->excepted - 1];
+#endif
+#if BY_CLASS
     return request->foretold ? CLASS_FIT[is_long][is_large] : JAXMEM_BEST_LOW;
 }
 #endif
@@ -208,11 +216,13 @@ static struct common common_of(const struct jaxmem_request *request,
     int32_t tightest = INT32_MAX, longest = 0, lowest = INT32_MAX, highest = -1;
     for (uint32_t i = 0; i < count; i++) {
         int32_t low = (int32_t)holes[i].low, high = (int32_t)holes[i].high, length = high - low;
-        int fits = length >= size;
-        tightest = fits && length < tightest ? length : tightest;
+        /* Without branches: -1 where it is too short, which leaves no other bit. */
+        int32_t none = (length >= size) - 1, most = none & INT32_MAX;
+        int32_t fitting = length | most, from = low | most, to = high | none;
+        tightest = fitting < tightest ? fitting : tightest;
         longest = length > longest ? length : longest;
-        lowest = fits && low < lowest ? low : lowest;
-        highest = fits && high > highest ? high : highest;
+        lowest = from < lowest ? from : lowest;
+        highest = to > highest ? to : highest;
     }
     float unit = 1 / (float)arena->units;
     struct common common = {
@@ -231,7 +241,7 @@ static struct common common_of(const struct jaxmem_request *request,
 #define AT_ONCE 64 /* holes; a loop without branches, of which compilers make vectors */
 
 static void score(const struct worth *given, const struct common *of, const struct jaxmem_hole *holes,
-                  uint32_t count, float *at_low, float *at_high) {
+                  uint32_t count, float *at_low, float *of_hole) {
     const struct worth worth = *given;
     const struct common common = *of;
     for (uint32_t i = 0; i < count; i++) {
@@ -248,12 +258,13 @@ static void score(const struct worth *given, const struct common *of, const stru
         sum += low == common.lowest ? worth.lowest : 0;
         sum += outermost & exact ? worth.highest : 0;
         sum += low == 0 ? worth.wall : 0;
-        at_low[i] = fits ? sum : -INFINITY;
+        float low_end = fits ? sum : -INFINITY;
         address = (float)(high - common.size) * common.unit + common.half;
         sum = hole + worth.high + address * (worth.address + worth.squared * address);
         sum += outermost ? worth.highest : 0;
         sum += high == common.cells ? worth.wall : 0;
-        at_high[i] = fits ? sum : -INFINITY;
+        at_low[i] = low_end;
+        of_hole[i] = fits & (sum > low_end) ? sum : low_end;
     }
 }
 
@@ -265,18 +276,17 @@ static int64_t start_by_score(const struct jaxmem_request *request,
     float best = -INFINITY;
     int64_t start = -1;
     for (uint32_t first = 0; first < count; first += AT_ONCE) {
-        float at_low[AT_ONCE], at_high[AT_ONCE];
+        float at_low[AT_ONCE], of_hole[AT_ONCE];
         uint32_t here = count - first < AT_ONCE ? count - first : AT_ONCE;
-        score(&worth, &common, holes + first, here, at_low, at_high);
+        score(&worth, &common, holes + first, here, at_low, of_hole);
         for (uint32_t i = 0; i < here; i++) {
-            float more = at_low[i] >= at_high[i] ? at_low[i] : at_high[i];
             struct jaxmem_hole hole = holes[first + i];
-            if (more < best || hole.high - hole.low < request->size)
+            if (of_hole[i] < best || hole.high - hole.low < request->size)
                 continue;
-            int64_t end = at_low[i] >= at_high[i] ? hole.low : hole.high - request->size;
-            if (more > best || end < start)
+            int64_t end = at_low[i] < of_hole[i] ? hole.high - request->size : hole.low;
+            if (of_hole[i] > best || end < start)
                 start = end;
-            best = more;
+            best = of_hole[i];
         }
     }
     return start;

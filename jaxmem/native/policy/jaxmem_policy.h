@@ -84,6 +84,7 @@ struct jaxmem_request {
     float lived;       /* sum of the natural logarithms of their lifetimes in requests */
     float usual;       /* mean natural logarithm of all sizes in units so far, its own among them */
     uint32_t begins;   /* 1: nothing at all has been freed yet */
+    uint32_t excepted; /* the exception to its class that it is, counted from 1; 0: none */
 };
 
 /* What the caller keeps of a block, for jaxmem_freed. */

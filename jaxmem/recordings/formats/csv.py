@@ -1,8 +1,9 @@
 """CSV with a header: events `op,id,size`, or MiniMalloc's buffers `id,lower,upper,size`.
 
 Events may have a column more, `site`: any text, the same for allocations from the same place in the
-program. MiniMalloc's own columns `alignment`, `gaps`, `hint` and `offset` are left out, and its
-older names are read too (`converter.cc`): there a buffer is live up to `end` and at `end` itself.
+program. MiniMalloc's own columns `alignment`, `gaps`, `hint` and `offset` are left out, but that a
+plan obeys alignments and offsets. Its older names are read too (`converter.cc`): there a buffer is
+live up to `end` and at `end` itself.
 """
 
 from array import array
@@ -29,7 +30,7 @@ LEFT_OUT = {
     "offset": "buffers with an offset, a place in a packing, which is left out",
 }
 NOTHING = {"alignment": ("", "1"), "gaps": ("",), "hint": ("", "-1"), "offset": ("",)}
-PLACED = list(LEFT_OUT).index("offset")
+PLACED, ALIGNED = (list(LEFT_OUT).index(name) for name in ("offset", "alignment"))
 OPTIONAL = {EVENT_COLUMNS: (SITE,), BUFFER_COLUMNS: tuple(LEFT_OUT)}
 END = "end"  # the last time at which a buffer is live
 OLD_NAMES = {"buffer": "id", "buffer_id": "id", "begin": "lower", "start": "lower", END: "upper"}
@@ -144,6 +145,7 @@ class _Buffers:
         self.line = array("q")
         self.names: dict[str, int] = {}
         self.offset: list[str] = []  # as it stands there; "": none
+        self.alignment: list[str] = []  # likewise
 
     def written(self) -> Written:
         """Returns what stands in the file, in the order of the requests."""
@@ -154,6 +156,7 @@ class _Buffers:
             lower=np.asarray(self.lower, np.int64)[order],
             upper=np.asarray(self.upper, np.int64)[order],
             offset=tuple(self.offset[at] for at in order),
+            alignment=tuple(self.alignment[at] for at in order),
         )
 
 
@@ -178,6 +181,7 @@ def _read_buffers(lines: Lines, columns: list[str]) -> Recording | None:
         buffers.size.append(size or 1)
         buffers.line.append(lines.number)
         buffers.offset.append(others[PLACED])
+        buffers.alignment.append(others[ALIGNED])
     if not buffers.size:
         return None
     _check_reuse(lines, buffers)

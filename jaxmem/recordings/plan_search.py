@@ -1,0 +1,189 @@
+"""Finding the plan of a program on its own runs: its forecast, and how much longer slots are.
+
+A margin is for sizes that differ a little from run to run, each by itself; sizes that differ much
+are foretold by groups, which are places whose sizes have the same ratio to the forecast's in every
+run. Which run is the forecast is told by how high the slots of the others come. Margins are chosen
+by the memory that the other runs need, or, where there is one run alone, variations of it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmem.arena.arena import NEVER
+from jaxmem.recordings.capacity_search import SEARCH_NAME
+from jaxmem.recordings.class_rule import RuleNumbers, class_rule
+from jaxmem.recordings.forecast import FIXED, MOST_MISSED, Plan, slot_lengths, stacked
+from jaxmem.recordings.headroom import units_needed
+from jaxmem.recordings.offline_packing import MOST_STACKED
+from jaxmem.recordings.plan_task import UNPINNED, PlanTask
+from jaxmem.recordings.planned_rule import PlannedRule
+from jaxmem.recordings.planning import ANNEALING, plan, why_not
+from jaxmem.recordings.profile import contexts_of, profile_of
+from jaxmem.recordings.recording import Recording
+from jaxmem.recordings.replay import ReplayEvents
+from jaxmem.recordings.rule_search import sizes_varied
+from jaxmem.settings.learner import RuleSearchConfig
+
+LEAD = 0.99  # most that a plan may need, over what the class rule needs
+MOST_GROUPS = 20  # of places; sizes that differ in more ways vary within runs too
+ALIKE = 0.002  # of the logarithms of sizes that have the same ratio to the forecast's
+ALL_FIT = 0.001  # share of requests without a slot, up to which no larger margin is tried
+PACKING_SECONDS = 3.0  # at most, for the slots of one margin
+VARIATIONS = 4  # of a run that is alone
+
+
+class FoundPlan(NamedTuple):
+    """The plan, and the arena that it needs over peak live, on each run learned from."""
+
+    plan: Plan
+    needed: list[float]
+
+
+def find_plan(
+    streams: Sequence[ReplayEvents],
+    rule: RuleNumbers,
+    by_rule: Sequence[float],
+    config: RuleSearchConfig,
+    report: Callable[[str], None] = lambda doing: None,
+) -> FoundPlan | None:
+    """Finds the plan that needs least, if it leads the class rule.
+
+    Args:
+        streams: the events of the runs, with their lifetimes foretold.
+        rule: for what the plan has no place.
+        by_rule: what the rule needs, or what is better than it, over peak live, on each run.
+        report: told what is being done.
+
+    Returns:
+        None where the rule is not to be beaten by `LEAD`, on the forecast itself and on the others.
+    """
+    runs = [events.recording for events in streams]
+    if max(run.requests for run in runs) > MOST_STACKED or _mean(by_rule) * LEAD <= 1:
+        return None
+    report("following the runs")
+    if len(streams) == 1:
+        judges = [sizes_varied(streams[0], config.sizes_vary, seed) for seed in range(VARIATIONS)]
+        rule_needs = [_needed(events, rule, None) for events in judges]
+        drawn, forecast = unpacked(runs[0], [], streams[0].alignment), 0
+    else:
+        drawn, forecast = _best_forecast(streams)
+        judges = [events for number, events in enumerate(streams) if number != forecast]
+        rule_needs = [of for number, of in enumerate(by_rule) if number != forecast]
+    best, least = None, _mean(rule_needs) * LEAD
+    for margin in sorted(config.margins):
+        report(f"packing slots that are {margin:.0%} longer")
+        planned = packed(drawn, margin)
+        missed = [
+            float((planned.planned(events.recording, events.alignment) < 0).mean())
+            for events in judges
+        ]
+        if max(missed) <= MOST_MISSED:
+            report(f"playing slots that are {margin:.0%} longer")
+            needs = _mean([_needed(events, rule, planned) for events in judges])
+            if needs < least:
+                best, least = planned, needs
+        if max(missed) <= ALL_FIT:
+            break
+    if best is None:
+        return None
+    needed = [_needed(events, rule, best) for events in streams]
+    return FoundPlan(best, needed) if needed[forecast] < by_rule[forecast] else None
+
+
+def unpacked(base: Recording, others: Sequence[Recording], alignment: int) -> Plan:
+    """Makes a plan of a forecast, whose slots are still to be packed.
+
+    Args:
+        others: runs that tell which sizes change together.
+        alignment: bytes in a unit.
+    """
+    nothing = np.zeros(base.requests, np.int64)
+    # What is not freed because the recording ended would have been, as it was in the same context.
+    usual = profile_of([base]).foretold(base)
+    lifetime = np.where(base.lifetime == NEVER, usual, base.lifetime).astype(np.int32)
+    group = np.full(base.requests, FIXED, np.int32)
+    drawn = Plan(np.stack(contexts_of(base)), base.size, lifetime, group, nothing, alignment, 0.0)
+    return drawn._replace(group=_groups(drawn, others)) if others else drawn
+
+
+def packed(drawn: Plan, margin: float) -> Plan:
+    """Packs the slots, which are longer by a margin than what is foretold."""
+    length = slot_lengths(drawn.size, margin, drawn.alignment)
+    if np.any(drawn.group != FIXED):  # packed like this anew as soon as a run shows its sizes
+        nothing = np.zeros(0, np.int64)
+        start = stacked(drawn.lifetime, length, nothing.reshape(0, 2), nothing)
+    else:
+        slots = Recording("slots", length, drawn.lifetime.astype(np.int64))
+        count = len(length)
+        task = PlanTask(slots, 1, np.full(count, UNPINNED), np.ones(count, np.int64))
+        planners = [name for name in (SEARCH_NAME, ANNEALING) if not why_not(name, task)]
+        best = plan(task, planners, PACKING_SECONDS, seed=0).best
+        assert best is not None
+        start = best.start
+    return drawn._replace(start=start * drawn.alignment, margin=margin)
+
+
+def _best_forecast(streams: Sequence[ReplayEvents]) -> tuple[Plan, int]:
+    """Finds the run by which the slots of the others come least high, and its number."""
+    runs, alignment = [events.recording for events in streams], streams[0].alignment
+    found: list[tuple[float, int, Plan]] = []
+    for number, base in enumerate(runs):
+        others = [*runs[:number], *runs[number + 1 :]]
+        drawn = unpacked(base, others, alignment)
+        tried = packed(drawn, 0.0) if np.any(drawn.group != FIXED) else drawn
+        heights = []
+        for events in [*streams[:number], *streams[number + 1 :]]:
+            planned = tried.planned(events.recording, alignment)
+            top = (planned + events.units)[planned >= 0].max(initial=0)
+            # What has no slot is as if it came on top.
+            heights.append(max(top / events.peak_live, 1) + float((planned < 0).mean()))
+        found.append((_mean(heights), number, drawn))
+    _, number, drawn = min(found, key=lambda each: each[:2])
+    return drawn, number
+
+
+def _groups(drawn: Plan, others: Sequence[Recording]) -> np.ndarray:
+    """Groups places by the ratios of their sizes to the forecast's, one from each run: int32[F].
+
+    All are `FIXED` where there would be too many groups.
+    """
+    steps = np.zeros((1 + len(drawn.size), len(others)), np.int64)  # the first is no place: FIXED
+    for number, run in enumerate(others):
+        place = drawn.places(run)
+        there, place = place >= 0, place[place >= 0]
+        ratio = np.rint(np.log(run.size[there] / drawn.size[place]) / ALIKE)
+        # A shorter run has not come to all places, but to others in the same context.
+        _, alike = np.unique(drawn.context[0], return_inverse=True)
+        for kind in (alike, np.arange(len(alike))):
+            known, median = _medians(kind[place], ratio)
+            found = np.isin(kind, known)
+            steps[1:, number][found] = median[np.searchsorted(known, kind[found])]
+    _, group = np.unique(steps, axis=0, return_inverse=True)
+    group, groups = group.ravel(), int(group.max()) + 1
+    if groups > MOST_GROUPS:
+        return np.full(len(drawn.size), FIXED, np.int32)
+    return ((group[1:] - group[0]) % groups).astype(np.int32)
+
+
+def _medians(kind: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which kinds there are, rising, and the lower median of each one's values."""
+    order = np.lexsort([value, kind])
+    known, first, count = np.unique(kind[order], return_index=True, return_counts=True)
+    return known, value[order][first + (count - 1) // 2]
+
+
+def _needed(events: ReplayEvents, rule: RuleNumbers, planned: Plan | None) -> float:
+    """Finds the arena needed, over peak live."""
+    player = class_rule(rule)
+    if planned is None:
+        return units_needed(events, player) / events.peak_live
+    slots = replace(events, planned=planned.planned(events.recording, events.alignment))
+    return units_needed(slots, PlannedRule(player)) / events.peak_live
+
+
+def _mean(needed: Sequence[float]) -> float:
+    """Averages geometrically."""
+    return float(np.exp(np.log(needed).mean()))
