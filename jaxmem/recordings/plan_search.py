@@ -129,20 +129,23 @@ def packed(drawn: Plan, margin: float) -> Plan:
 def _best_forecast(streams: Sequence[ReplayEvents]) -> tuple[Plan, int]:
     """Finds the run by which the slots of the others come least high, and its number."""
     runs, alignment = [events.recording for events in streams], streams[0].alignment
-    found: list[tuple[float, int, Plan]] = []
+    least, best = np.inf, None
     for number, base in enumerate(runs):
         others = [*runs[:number], *runs[number + 1 :]]
         drawn = unpacked(base, others, alignment)
         tried = packed(drawn, 0.0) if np.any(drawn.group != FIXED) else drawn
-        heights = []
+        total = 0.0  # of the logarithms of heights, none of which is below 0
         for events in [*streams[:number], *streams[number + 1 :]]:
             planned = tried.planned(events.recording, alignment)
             top = (planned + events.units)[planned >= 0].max(initial=0)
             # What has no slot is as if it came on top.
-            heights.append(max(top / events.peak_live, 1) + float((planned < 0).mean()))
-        found.append((_mean(heights), number, drawn))
-    _, number, drawn = min(found, key=lambda each: each[:2])
-    return drawn, number
+            total += np.log(max(top / events.peak_live, 1) + float((planned < 0).mean()))
+            if total >= least:
+                break
+        else:
+            least, best = total, (drawn, number)
+    assert best is not None
+    return best
 
 
 def _groups(drawn: Plan, others: Sequence[Recording]) -> np.ndarray:
