@@ -79,7 +79,10 @@ def read_exported(name: str, threshold: int | None = None) -> Exported:
     if not isinstance(policy, CellPolicy | ProfiledPolicy | HoleScorer):
         raise ValueError(f"{name}: to export a {type(policy).__name__} is not implemented")
     if isinstance(policy, ProfiledPolicy) and policy.plan is not None:
-        raise ValueError(f"{name} has a plan: to export that is not implemented")
+        raise ValueError(
+            f"{name} has a plan, which is not exported yet; a policy without one is "
+            "learned by jaxmem train workload=runs 'learner.margins=[]'"
+        )
     return Exported(_plain_name(name), policy)
 
 

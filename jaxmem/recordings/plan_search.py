@@ -61,7 +61,8 @@ def find_plan(
         None where the rule is not to be beaten by `LEAD`, on the forecast itself and on the others.
     """
     runs = [events.recording for events in streams]
-    if max(run.requests for run in runs) > MOST_STACKED or _mean(by_rule) * LEAD <= 1:
+    too_long = max(run.requests for run in runs) > MOST_STACKED
+    if not config.margins or too_long or _mean(by_rule) * LEAD <= 1:
         return None
     report("following the runs")
     if len(streams) == 1:

@@ -341,15 +341,9 @@ class RuleSearchConfig(Settings):
     branched_requests: Count = 2_000  # of a run, played to find them
     branched: Count = 256  # requests before a failure of which each fit is tried
     horizon: Count = 600  # events played after each of them
-    margins: Annotated[tuple[Share, ...], some("a list of numbers from 0 to 1")] = (
-        *(
-            0.0,
-            0.03,
-            0.06,
-            0.08,
-            0.1,
-            0.12,
-        ),  # share by which slots of a plan are longer than foretold
+    # Shares by which slots of a plan may be longer than foretold; none: no plan.
+    margins: Annotated[tuple[Share, ...], called("a list of numbers from 0 to 1")] = (
+        *(0.0, 0.03, 0.06, 0.08, 0.1, 0.12),
     )
     # Deviation of the logarithm of sizes in the next run, where there is one run alone.
     sizes_vary: Share = 0.03
