@@ -197,7 +197,7 @@ def test_a_run_folder_that_has_results_is_kept(folder, capsys):
     assert "overwrite=true" in capsys.readouterr().err
 
 
-def test_a_plan_is_learned_and_plays_the_next_run(folder, monkeypatch):
+def test_a_plan_is_learned_and_plays_the_next_run(folder, monkeypatch, capsys):
     monkeypatch.setattr("jaxmem.recordings.rule_search.all_rules", lambda: [BEST_FIT_RULE])
     for number, (batch, steps) in enumerate(((8, 5), (20, 4), (13, 6), (31, 7)), 1):
         write_store(folder / f"{number}.npz", batches_run(batch, steps))
@@ -207,8 +207,12 @@ def test_a_plan_is_learned_and_plays_the_next_run(folder, monkeypatch):
     assert all(row["needed"]["plan"] < 1.02 for row in results["runs"])
     table = (folder / "mine" / "table.md").read_text(encoding="utf-8")
     assert "159 slots are planned, for blocks up to 0% larger than foretold" in table
+    assert main(["export", "mine", "out=c"]) == 2
+    assert "mine has a plan, which is not exported yet" in capsys.readouterr().err
     words = ["trace", "info", "4.npz", "policies=[best,mine]", "out=info", "alignment=1"]
     assert main(words) == 0
     found = json.loads((folder / "info" / "results.json").read_text(encoding="utf-8"))
     bounded = found["headroom"]["bounded"]
     assert bounded["mine"] < 1.02 < 1.2 < bounded["best"]
+    none = learned_from(folder, "alignment=1", "learner.margins=[]", "overwrite=true")
+    assert none["chosen"] == "best-fit"
