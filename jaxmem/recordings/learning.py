@@ -91,10 +91,10 @@ def learn_from_runs(
     excepted = _with_exceptions(streams, profile, found, config, report)
     if excepted is not None:
         tried[EXCEPTIONS], played[EXCEPTIONS] = excepted
-    before = list(played.values())[-1]  # the best so far
     planned = None
     if found.by_best_fit.max() > config.nothing_to_gain:
-        planned = find_plan(streams, found.rule, before, config, report)
+        # Beside the rule: exceptions were made for these very runs, and need least there.
+        planned = find_plan(streams, found.rule, found.needed.tolist(), config, report)
     if planned is not None:
         tried[PLAN] = ProfiledPolicy(profile, found.rule, plan=planned.plan)
         played[PLAN] = planned.needed

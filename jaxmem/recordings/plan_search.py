@@ -54,7 +54,7 @@ def find_plan(
     Args:
         streams: the events of the runs, with their lifetimes foretold.
         rule: for what the plan has no place.
-        by_rule: what the rule needs, or what is better than it, over peak live, on each run.
+        by_rule: what the rule needs, over peak live, on each of the runs.
         report: told what is being done.
 
     Returns:
