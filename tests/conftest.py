@@ -38,7 +38,8 @@ def pytest_configure(config):
     """Sets up JAX before it is imported, for the processes that tests start too.
 
     What one process of a test run has compiled, all find again, in a folder of that run (those of a
-    user stay as they are). Slow tests run much, and play with XLA as users have it.
+    user stay as they are); so too what Python compiles, where it may not lie beside the sources.
+    Slow tests run much, and play with XLA as users have it.
     """
     if hasattr(config, "workerinput"):  # it has all this of the process that started it
         return
@@ -50,6 +51,9 @@ def pytest_configure(config):
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # nobody looks for a line in a program
+    if sys.dont_write_bytecode:  # as in many containers; to import JAX takes three times as long
+        sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = False, ""
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = f"{folder.name}/python"
 
 
 # Tracing makes many objects that stay; to look through them all again and again takes a quarter of
