@@ -1,7 +1,8 @@
 """From the overrides on a command line, by Hydra, to the settings of a verb, or one clear line."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def composed(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: an override that does not parse, or names what is not there.
     """
-    with _configurations():
+    with _configurations(overrides):
         read = parsed(overrides)
         for text, override in zip(overrides, read, strict=True):
             if override.is_sweep_override():
@@ -75,7 +76,7 @@ def composed(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                     f"{text!r} stands for several values; jaxmem train -m and jaxmem compare -m "
                     "run them all"
                 )
-        known = _keys(_composed(verb, _choosing(verb, read), overrides))
+        known = _known(verb, tuple(_choosing(verb, read)))
         swept = _swept(known)
         for text, override in zip(overrides, read, strict=True):
             key = override.key_or_group
@@ -83,7 +84,7 @@ def composed(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                 close = nearest(key, [*known, *swept])
                 raise UsageError(f"{brief(text)}: jaxmem {verb} has no {key!r}{close}")
             _check_inner(verb, text, override, known)
-        found = _composed(verb, [str(override.input_line) for override in read], overrides)
+        found = compose(file_of(verb), [str(override.input_line) for override in read])
     plain = OmegaConf.to_container(found)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
@@ -95,9 +96,9 @@ def chosen(verb: str, overrides: Sequence[str]) -> tuple[dict[str, str], dict[st
     Raises:
         UsageError: an override that does not parse, or names a choice that is not there.
     """
-    with _configurations():
+    with _configurations(overrides):
         choosing = _choosing(verb, parsed(overrides))
-        found = _composed(verb, choosing, overrides, return_hydra_config=True)
+        found = compose(file_of(verb), choosing, return_hydra_config=True)
         choices = {group: str(found.hydra.runtime.choices.get(group)) for group in GROUPS}
     return choices, composed(verb, choosing)
 
@@ -107,9 +108,15 @@ def file_of(verb: str) -> str:
     return f"{verb.replace(' ', '_')}.yaml"
 
 
-def _configurations() -> AbstractContextManager[None]:
-    """Lets Hydra find the configurations while it lasts."""
-    return initialize_config_dir(config_dir=str(configuration_folder()), version_base="1.3")
+@contextmanager
+def _configurations(overrides: Sequence[str]) -> Iterator[None]:
+    """Lets Hydra find the configurations while it lasts; what it refuses is a UsageError."""
+    try:
+        with initialize_config_dir(config_dir=str(configuration_folder()), version_base="1.3"):
+            yield
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{' '.join(map(shortened, overrides))}: {reason}") from None
 
 
 def _choosing(verb: str, read: Sequence[Override]) -> list[str]:
@@ -135,17 +142,6 @@ def _check_inner(verb: str, text: str, override: Override, known: Sequence[str])
             raise UsageError(f"{brief(text)}: jaxmem {verb} has no {name!r}{nearest(name, known)}")
 
 
-def _composed(
-    verb: str, overrides: Sequence[str], given: Sequence[str], **options: bool
-) -> DictConfig:
-    """Composes the configuration of a verb with overrides, which were given as `given`."""
-    try:
-        return compose(file_of(verb), overrides=list(overrides), **options)
-    except (HydraException, OmegaConfBaseException) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{' '.join(map(shortened, given))}: {reason}") from None
-
-
 def _check_chooses(verb: str, group: str, text: str) -> None:
     """Raises UsageError where a verb has no such group to choose from."""
     own = yaml.safe_load((configuration_folder() / file_of(verb)).read_text(encoding="utf-8"))
@@ -164,11 +160,17 @@ def _check_choice(group: str, choice: str) -> None:
         raise UsageError(f"unknown {group} {choice!r}{nearest(choice, choices)}")
 
 
-def _swept(known: list[str]) -> list[str]:
+def _swept(known: Sequence[str]) -> list[str]:
     """Lists the keys under `grid` or `space`, where there is one: the learner's settings."""
     settings = [key.removeprefix("learner.") for key in known if key.startswith("learner.")]
     names = [name for name in settings if name != "name"]
     return [f"{above}.{name}" for above in OPEN if above in known for name in names]
+
+
+@functools.cache  # the runs of a search or a multirun choose the same
+def _known(verb: str, choosing: tuple[str, ...]) -> tuple[str, ...]:
+    """Lists every key and nested key of a verb, where these overrides choose of the groups."""
+    return tuple(_keys(compose(file_of(verb), list(choosing))))
 
 
 def _keys(config: DictConfig) -> list[str]:

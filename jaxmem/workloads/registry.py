@@ -195,10 +195,15 @@ def _compiled_draw(function, sequences: int, length: int, options: tuple):
 def _check_together(name: str, cells: int, function: Callable[..., Requests], options: tuple):
     """Lets the generator refuse what it cannot draw, without compiling it."""
     try:
-        draw = functools.partial(function, sequences=1, length=2, **dict(options))
-        jax.eval_shape(draw, jax.random.key(0))
+        _trace_draw(function, options)
     except ValueError as error:
         raise ValueError(f"workload {name} with cells={cells}: {error}") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _trace_draw(function: Callable[..., Requests], options: tuple) -> None:
+    draw = functools.partial(function, sequences=1, length=2, **dict(options))
+    jax.eval_shape(draw, jax.random.key(0))
 
 
 def _scenario(settings: ScenarioSettings, cells: int) -> Workload:
