@@ -41,6 +41,24 @@ def new_arena(
     Raises:
         ValueError: capacity, horizon, blocks or a known number of cells is out of range.
     """
+    representation = check_shape(capacity, horizon, representation, blocks)
+    if isinstance(cells, int) and not 1 <= cells <= capacity:
+        raise ValueError(f"an arena of this shape holds 1 to {capacity} cells, not {cells}")
+    cells = jnp.asarray(cells, jnp.int32)
+    if blocks is not None and representation == "table":
+        return _empty_table(cells, capacity, horizon, int(blocks))
+    unrolled = representation == "unrolled"
+    return _bitmap(cells, capacity, horizon, unrolled=unrolled, ages=ages)
+
+
+def check_shape(
+    capacity: int, horizon: int, representation: str = "auto", blocks: int | None = None
+) -> str:
+    """Returns the representation, no longer `auto`, of arenas that may be; as in `new_arena`.
+
+    Raises:
+        ValueError: capacity, horizon or blocks is out of range.
+    """
     if representation not in REPRESENTATIONS:
         raise ValueError(
             f"representation must be one of {', '.join(REPRESENTATIONS)}, not {representation!r}"
@@ -51,15 +69,9 @@ def new_arena(
     most = MAX_TABLE_CELLS if representation == "table" else BITMAP_CELLS
     if not 1 <= capacity <= most:
         raise ValueError(f"an arena holds 1 to {most} cells, not {capacity}")
-    if isinstance(cells, int) and not 1 <= cells <= capacity:
-        raise ValueError(f"an arena of this shape holds 1 to {capacity} cells, not {cells}")
     if not 0 <= horizon < 2**30:
         raise ValueError(f"the horizon is 0 to 2**30 - 1 requests, not {horizon}")
-    cells = jnp.asarray(cells, jnp.int32)
-    if blocks is not None and representation == "table":
-        return _empty_table(cells, capacity, horizon, int(blocks))
-    unrolled = representation == "unrolled"
-    return _bitmap(cells, capacity, horizon, unrolled=unrolled, ages=ages)
+    return representation
 
 
 def _representation(representation: str, capacity: int, blocks: int | None) -> str:

@@ -15,7 +15,7 @@ from flax import struct
 
 from jaxmem.arena.arena import Arena
 from jaxmem.arena.compute_once import compute_once, itself
-from jaxmem.arena.making import BITMAP_CELLS, new_arena
+from jaxmem.arena.making import BITMAP_CELLS, check_shape
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
 from jaxmem.environment.playing import Ending
@@ -147,7 +147,7 @@ class Environment:
                 )
         if self.holes > BITMAP_CELLS // 2:
             raise ValueError(f"no arena has {self.holes} holes; at most {BITMAP_CELLS // 2}")
-        new_arena(1, self.cells, self.horizon, blocks=1)
+        check_shape(self.cells, self.horizon, blocks=1)
         if self.cells > BITMAP_CELLS and (
             self.actions == "address" or self.observation == "bitmap"
         ):
