@@ -39,10 +39,10 @@ def test_every_format_that_is_safe_is_a_task(kind):
         (b"HloLiveRange (max 3):\n", "xla is not read here"),
         (b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.", "asks for 'posix.system'"),
         (
-            gzip.compress(b"--9-- free(0x10)\n" * (MOST_UPLOADED_LINES + 1)),
+            gzip.compress(b"--9-- free(0x10)\n" * (MOST_UPLOADED_LINES + 1), 1),
             "at most 200,000 lines are read",
         ),
-        (gzip.compress(b"\x80\x02" + b"]" * 2 * 10**8), "too long: of a CUDA memory snapshot"),
+        (gzip.compress(b"\x80\x02" + b"]" * 2 * 10**8, 1), "too long: of a CUDA memory snapshot"),
         (b"PK\x03\x04", "a store of jaxmem that is damaged"),
     ],
 )

@@ -227,15 +227,15 @@ def cases_of_studies(original: Path) -> Callable:
 
 SORTS = {
     "policies": (
-        40,
+        20,
         lambda _: cases_of_carded(_SHIPPED_POLICIES / "generalist.safetensors", load_policy),
     ),
-    "scorers": (20, lambda _: cases_of_carded(_SCORERS / f"{SCORERS[0]}.safetensors", load_scorer)),
-    "resumed trainings": (15, lambda _: cases_of_resume("train", train.check)),
-    "resumed searches": (10, lambda _: cases_of_resume("search", search.check)),
-    "runs": (25, cases_of_runs),
-    "checkpoints": (10, cases_of_checkpoints),
-    "studies": (10, cases_of_studies),
+    "scorers": (10, lambda _: cases_of_carded(_SCORERS / f"{SCORERS[0]}.safetensors", load_scorer)),
+    "resumed trainings": (8, lambda _: cases_of_resume("train", train.check)),
+    "resumed searches": (5, lambda _: cases_of_resume("search", search.check)),
+    "runs": (12, cases_of_runs),
+    "checkpoints": (5, cases_of_checkpoints),
+    "studies": (5, cases_of_studies),
 }
 
 
@@ -263,7 +263,7 @@ def test_what_is_read_back_is_used_or_named(sort, tmp_path):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("sort", SORTS)
 def test_what_is_read_back_is_used_or_named_ten_thousand_times(sort, tmp_path):
-    play(sort, tmp_path, range(80 * SORTS[sort][0]))
+    play(sort, tmp_path, range(160 * SORTS[sort][0]))
 
 
 def test_nested_files_are_told(tmp_path, capsys):

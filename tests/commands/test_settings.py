@@ -161,7 +161,7 @@ def try_values(usual: list, cases: int, seed: int) -> None:
 
 
 def test_a_value_of_any_kind_is_taken_or_refused(usual):
-    try_values(usual, 500, seed=1)
+    try_values(usual, 250, seed=1)
 
 
 @pytest.mark.slow

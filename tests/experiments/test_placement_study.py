@@ -14,29 +14,44 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 STORED = EXPERIMENTS / "results" / "placement_study" / "members"
 
 
-@pytest.fixture
-def study(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    import placement_study
+@pytest.fixture(scope="module")
+def study():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.syspath_prepend(str(EXPERIMENTS))
+        import placement_study
 
-    yield placement_study
+        yield placement_study
     for name in ("placement_study", "placement_report", "placement_tables"):
         sys.modules.pop(name, None)
 
 
-@pytest.fixture
-def config(tmp_path):
+def configuration(folder):
     """The configuration of the study, with the stored members of three rows in its folder."""
-    (tmp_path / "members").mkdir()
+    (folder / "members").mkdir()
     for row in ("comb", "size-classes", "mixed"):
         for kind in ("0", "rules", "bounds"):
             for file in STORED.glob(f"{row}-{kind}.*"):
-                shutil.copy(file, tmp_path / "members")
+                shutil.copy(file, folder / "members")
     found = OmegaConf.load(EXPERIMENTS / "placement_study.yaml")
-    found.out = str(tmp_path)
+    found.out = str(folder)
     for row in found.rows.values():
         row.seeds = 1
     return found
+
+
+@pytest.fixture
+def config(tmp_path):
+    return configuration(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def reported(study, tmp_path_factory):
+    """The folder with the report of those members."""
+    from placement_report import write_report
+
+    out = tmp_path_factory.mktemp("study")
+    write_report(out, OmegaConf.to_container(configuration(out)), Console(quiet=True))
+    return out
 
 
 def run(study, config):
@@ -62,11 +77,8 @@ def test_a_row_that_is_not_known_is_named(study, config):
         run(study, config)
 
 
-def test_the_report_says_what_the_members_did(study, config):
-    from placement_report import write_report
-
-    out = Path(config.out)
-    write_report(out, OmegaConf.to_container(config), Console(quiet=True))
+def test_the_report_says_what_the_members_did(reported):
+    out = reported
     rows = json.loads((out / "results.json").read_text(encoding="utf-8"))["rows"]
     assert set(rows) == {"comb", "size-classes", "mixed"}
     with np.load(out / "members" / "size-classes-0.npz") as member:
@@ -81,11 +93,8 @@ def test_the_report_says_what_the_members_did(study, config):
         assert (out / picture).stat().st_size > 1_000
 
 
-def test_what_ends_at_a_failure_is_reported_by_its_return(study, config):
-    from placement_report import write_report
-
-    out = Path(config.out)
-    write_report(out, OmegaConf.to_container(config), Console(quiet=True))
+def test_what_ends_at_a_failure_is_reported_by_its_return(reported):
+    out = reported
     row = json.loads((out / "results.json").read_text(encoding="utf-8"))["rows"]["mixed"]
     with np.load(out / "members" / "mixed-0.npz") as member:
         learned = member["return"].astype(float)

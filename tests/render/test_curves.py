@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
+from repetition import slow
 
 from jaxmem.render.curves import draw_learning_curve, short_count, spread
 from jaxmem.render.palette import policy_colour
@@ -96,8 +97,16 @@ def test_nan_leaves_a_gap_and_the_label_tells_the_last_value_known(tmp_path):
     assert set(labels(figure)) == {f"learned {FAILED[-2]:.2f} %"}
 
 
-@pytest.mark.parametrize("failed", [[], [7.2], [np.nan], [0.0, 0.0], [100.0, 100.0]])
-@pytest.mark.parametrize("references", [{}, FITS, {"best": 0.0, "first": 0.0}])
+@pytest.mark.parametrize(
+    ("failed", "references"),
+    [
+        *[([], {}), ([np.nan], FITS), ([0.0, 0.0], {"best": 0.0, "first": 0.0})],
+        *[([7.2], {}), ([100.0, 100.0], FITS)],
+        *slow(*[(failed, FITS) for failed in ([], [7.2], [0.0, 0.0])]),
+        *slow(*[(failed, {}) for failed in ([np.nan], [0.0, 0.0], [100.0, 100.0])]),
+        *slow(*[(failed, {"best": 0.0, "first": 0.0}) for failed in ([], [7.2], [100.0, 100.0])]),
+    ],
+)
 def test_any_number_of_points_is_drawn(tmp_path, failed, references):
     path = tmp_path / "curve.png"
     steps = 50_000 * (1 + np.arange(len(failed)))
