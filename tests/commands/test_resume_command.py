@@ -21,9 +21,10 @@ from jaxmem.commands.training_run import TrainingRun
 from jaxmem.configuration import configure
 from jaxmem.metrics import MetricsFile
 
-TOY = ["learner=pqn", "learner.steps=2368", "learner.arenas=8", "learner.rollout=8"]
+TOY = ["learner=pqn", "learner.steps=512", "learner.arenas=8", "learner.rollout=8"]
 TOY += ["learner.minibatches=4", "network.hidden_sizes=[4]", "workload=comb", "cells=32"]
 TOY += ["sequences=8", *FEW_SEQUENCES, "policies=[best]", "checkpoint.seconds=0"]
+REPORTS = 8  # of such a run, one after each update
 SAME = ("policy.safetensors", "metrics.jsonl", "table.md")
 
 
@@ -152,7 +153,7 @@ def test_what_a_stopped_run_left_is_not_overwritten_by_mistake(tmp_path, monkeyp
     other = [*TOY, "learner.learning_rate=0.5", "overwrite=true", "checkpoint.finished=true"]
     assert main(["train", *other, "out=run"]) == 0
     lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 19
+    assert len(lines) == REPORTS
     assert "cannot be used" not in capsys.readouterr().out
     kept = list((tmp_path / "run" / "checkpoints").iterdir())
     assert 3 <= len(kept) <= 4
@@ -160,7 +161,7 @@ def test_what_a_stopped_run_left_is_not_overwritten_by_mistake(tmp_path, monkeyp
 
 def test_a_lost_metrics_file_is_written_again(whole, tmp_path, monkeypatch):
     with monkeypatch.context() as dying:
-        after_reports(dying, 9, kill)
+        after_reports(dying, 6, kill)
         with pytest.raises(Killed):
             main(["train", *TOY, "out=run"])
     (tmp_path / "run" / "metrics.jsonl").write_text("{half a li", encoding="utf-8")
@@ -177,7 +178,7 @@ def test_a_grid_goes_on_too(tmp_path, monkeypatch):
     assert main(["train", *many, "out=run"]) == 0
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as dying:
-        after_reports(dying, 50, kill)  # in the second of two programs
+        after_reports(dying, 24, kill)  # in the second of two programs
         with pytest.raises(Killed):
             main(["train", *many, "out=run"])
     assert main(["train", "resume=run"]) == 0

@@ -150,7 +150,8 @@ def play(env: Environment, params: Params, number: np.ndarray, choose_legal: np.
             key, rewards = jax.random.key(0), {}
             for reward in REWARDS:
                 game = dataclasses.replace(env, reward=reward)
-                _, _, rewards[reward], *_ = game.step_env(key, state, action, params)
+                start = game._start_of(state, action)
+                _, rewards[reward], *_ = game._serve(state, start, params)
             observation, after, rewards[env.reward], *rest = env.step(key, state, action, params)
             seen = unpacked(observation)
             return after, Step(watched(state), action, seen, watched(after), rewards, *rest)
