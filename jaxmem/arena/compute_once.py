@@ -20,11 +20,13 @@ def compute_once(clock: jax.Array, compute: Callable[[*Operands], R], *operands:
     branch taken is always the first, which XLA cannot know.
     """
 
+    compute = jax.jit(compute, inline=True)  # traced once for all that follows
+
     def behind_a_branch(clock: jax.Array, *operands: *Operands) -> R:
         shapes = jax.eval_shape(compute, *operands)
 
         def nothing(*_: *Operands) -> R:
-            return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+            return jax.tree.map(lambda leaf: jax.lax.full(leaf.shape, 0, leaf.dtype), shapes)
 
         return jax.lax.cond(jnp.ravel(clock)[0] >= 0, compute, nothing, *operands)
 

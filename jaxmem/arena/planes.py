@@ -8,8 +8,9 @@ from typing import Self
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax import lax
 
-from jaxmem.arena.bits import Bits, StackedBits
+from jaxmem.arena.bits import Bits, StackedBits, place_of
 
 
 class Planes(struct.PyTreeNode):
@@ -44,7 +45,8 @@ class Planes(struct.PyTreeNode):
 
     def at(self, cell: jax.Array) -> jax.Array:
         """Reads the number on `cell` (int32[...]): int32[...]."""
-        return self._sum(lambda plane: plane.has(cell).astype(jnp.int32))
+        place = place_of(cell)
+        return self._sum(lambda plane: plane.has_at(place).astype(jnp.int32))
 
     def total(self, where: Bits) -> jax.Array:
         """Sums the numbers on the cells `where`: int32[]."""
@@ -57,9 +59,7 @@ class Planes(struct.PyTreeNode):
         if not isinstance(self.bits, tuple):
             places = jnp.arange(self.depth, dtype=jnp.int32)
             return jax.vmap(change)(self.bits, (number >> places) & 1 != 0)
-        return tuple(
-            change(plane, (number >> place) & 1 != 0) for place, plane in enumerate(self.bits)
-        )
+        return tuple(change(plane, _bit(number, place)) for place, plane in enumerate(self.bits))
 
     def _sum(self, measure: Callable[[Bits], jax.Array]) -> jax.Array:
         """Sums 2^b `measure(plane b)`."""
@@ -67,9 +67,17 @@ class Planes(struct.PyTreeNode):
             places = jnp.arange(self.depth, dtype=jnp.int32)
             measured = jax.vmap(lambda plane, place: measure(plane) << place)(self.bits, places)
             return jnp.sum(measured, axis=0, dtype=jnp.int32)
+        measured = (measure(plane) for plane in self.bits)
         return functools.reduce(
-            operator.add, (measure(plane) << place for place, plane in enumerate(self.bits))
+            lax.add,
+            (lax.shift_left(one, lax.full_like(one, place)) for place, one in enumerate(measured)),
         )
+
+
+def _bit(number: jax.Array, place: int) -> jax.Array:
+    """Tells whether a bit of `number` (int32[]) is set: bool[]."""
+    moved = lax.shift_right_arithmetic(number, lax.full_like(number, place))
+    return lax.ne(moved & 1, lax.full_like(moved, 0))
 
 
 def planes(cells: Bits, depth: int) -> Planes:
