@@ -21,14 +21,15 @@ WORD = {"cells": 32}  # a small arena compiles in a third of the time
 CLASS, ORACLE = {"lifetime_hints": "class"}, {"lifetime_hints": "oracle"}
 SETTINGS = {
     "candidates": ("classic", {}),
-    "candidates, predictions": ("call-sites", {**WORD, **CLASS}),
+    "candidates, predictions": ("call-sites", {**WORD, "holes": 3, **CLASS}),
     "candidates, two holes": ("training-step", {**WORD, "holes": 2, **ORACLE}),
     "candidates, large": ("stack-with-leaks", {"cells": 300, "holes": 12}),
     "packed": ("training-step", {**WORD, "observation": "packed", **ORACLE}),
     "bitmap": ("classic", {"observation": "bitmap", "history": 3}),
     "bitmap, addresses": ("comb", {**WORD, "observation": "bitmap", "actions": "address"}),
-    "bitmap, rules": ("mixed", {**WORD, "observation": "bitmap", "actions": "fit"}),
+    "bitmap, rules": ("mixed", {**WORD, "observation": "bitmap", "actions": "fit", "history": 2}),
 }
+AGAIN = ("candidates", "candidates, two holes", "bitmap", "bitmap, addresses")  # others in kind
 
 
 def seen(env: Environment, params):
@@ -47,7 +48,13 @@ def seen(env: Environment, params):
     return jax.device_get(jax.lax.scan(play, state, jax.random.split(by_step, STEPS))[1])
 
 
-@pytest.mark.parametrize(("name", "settings"), SETTINGS.values(), ids=SETTINGS)
+def cases():
+    for kind, (name, settings) in SETTINGS.items():
+        marks = [pytest.mark.slow] if kind in AGAIN else []
+        yield pytest.param(name, settings, id=kind, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "settings"), list(cases()))
 def test_what_is_seen_and_done_lies_in_the_spaces(name, settings):
     env, params = jaxmem.make(name, sequences=8, start="random", **settings)
     observation, action = jax.jit(seen, static_argnums=0)(env, params)

@@ -43,7 +43,7 @@ def toy():
 @pytest.fixture(scope="module")
 def swept():
     heard = Heard()
-    grid = {"learning_rate": RATES, "arenas": [8, 4]}
+    grid = {"learning_rate": RATES[:2], "arenas": [8, 4]}
     return train_grid(grid_of(config(seed=7), grid, 2), listeners=[heard]), heard
 
 
@@ -70,7 +70,7 @@ def test_each_member_is_the_run_that_it_would_be_alone(swept, every, alike):
     other tests do not promise.
     """
     result, _ = swept
-    assert [len(row) for row in result.members] == [2] * 6
+    assert [len(row) for row in result.members] == [2] * 4
     members = [
         (choice, seed, member)
         for choice, row in zip(result.grid.choices, result.members, strict=True)
@@ -89,9 +89,9 @@ def test_each_member_is_the_run_that_it_would_be_alone(swept, every, alike):
 def test_numbers_share_a_program_and_shapes_make_one_each(swept):
     _, heard = swept
     # Choices: rate by rate, arenas 8 and 4; member = choice * 2 + place of the seed.
-    assert sorted(heard.begun) == [[0, 4, 8, 1, 5, 9], [2, 6, 10, 3, 7, 11]]
+    assert sorted(heard.begun) == [[0, 4, 1, 5], [2, 6, 3, 7]]
     told = {member for member, _ in heard.reports}
-    assert told == set(range(12))
+    assert told == set(range(8))
 
 
 def test_the_best_choice_is_the_one_that_fails_least_in_validation(swept):
@@ -114,14 +114,14 @@ def test_a_grid_goes_on_where_it_was_stopped(swept, tmp_path):
     class Deadly(Heard):
         def report(self, member, at):
             super().report(member, at)
-            if len(self.reports) == 150:  # in the second of two programs
+            if len(self.reports) == 100:  # in the second of two programs
                 raise Killed
 
     def again(*listeners):
         def checkpointing(program):
             return Checkpointing(Checkpoints(tmp_path / str(program), lambda said: None), 0.0)
 
-        grid = grid_of(config(seed=7), {"learning_rate": RATES, "arenas": [8, 4]}, 2)
+        grid = grid_of(config(seed=7), {"learning_rate": RATES[:2], "arenas": [8, 4]}, 2)
         return train_grid(grid, listeners=listeners, checkpointing=checkpointing)
 
     with pytest.raises(Killed):
