@@ -30,12 +30,12 @@ from rich.console import Console
 from rich.progress import track
 from study_options import read_options
 
-from jaxmem.commands.run import events_under, kept_of, player_of
+from jaxmem.commands.run import events_under, kept_of, live_player_of
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.export.c_source import c_source
 from jaxmem.export.exported import Exported, read_exported
 from jaxmem.names import nearest
-from jaxmem.native.allocator import Arena, allocator_words
+from jaxmem.native.allocator import LiveArena, allocator_words
 from jaxmem.native.recorder import DEPTH
 from jaxmem.recordings.class_rule import RuleNumbers
 from jaxmem.recordings.learning import learn_from_runs
@@ -286,7 +286,7 @@ def _run(
 ) -> tuple[bytes, LiveRun]:
     log = program.folder / "log"
     log.unlink(missing_ok=True)
-    arena = Arena(cells, 16, program.studied.least)
+    arena = LiveArena(cells, 16, program.studied.least)
     words = program.words(settings)
     words = allocator_words(str(log), c_source(policy), kept_of(policy), arena, words, depth)
     return _printed(words), read_live(log, program.name, program.name)
@@ -306,7 +306,7 @@ def _equal(
     """Plays a program under a policy, and that again; `plain` is what it prints without us."""
     depth = DEPTH if name == "class rule" else 0
     printed, run = _run(program, program.studied.played, policy, cells, depth)
-    again = replayed(events_under(policy, run), cells, player_of(policy), lambda share: None)
+    again = replayed(events_under(policy, run), cells, live_player_of(policy), lambda share: None)
     figures = run.figures
     return Equal(
         program=program.name,
@@ -330,7 +330,7 @@ def _costs(program: Program, options: Options) -> list[Cost]:
         if Path(options.libraries, file).exists()
     }
     best, log = read_exported("best"), program.folder / "log"
-    arena = Arena(0, 16, program.studied.least)
+    arena = LiveArena(0, 16, program.studied.least)
     plain = program.words(program.studied.timed)
     words = {
         LIBRARY: plain,

@@ -18,7 +18,7 @@ from study_options import read_options
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.export.agreement import NEAR, agreement
 from jaxmem.export.c_source import write_c
-from jaxmem.export.calling import REQUEST, CalledPolicy, columns_of, new_memory, pointer
+from jaxmem.export.calling import REQUEST, CalledPolicy, new_memory, pointer, request_columns
 from jaxmem.export.exported import Exported, only_in_bytes, read_exported
 from jaxmem.recordings import (
     Recording,
@@ -135,7 +135,7 @@ def _knowing(called: CalledPolicy, events, rounds: int) -> float:
     """Returns nanoseconds to count and look up what is known of a request, on the mean."""
     recording = events.recording
     state, kinds = new_memory(recording.requests)
-    site, sites = columns_of(recording)
+    site, sites = request_columns(recording)
     size = recording.size.astype(np.uint64)
     block = np.zeros((recording.requests, 2), np.uint32)
     event, frees = events.request.astype(np.uint32), events.frees.astype(np.uint8)

@@ -80,7 +80,7 @@ def _dispatch(words: list[str]) -> int:
         run_all = import_module("jaxmem.commands.multirun").run
         interruption.hear_again()
         return run_all(verb, single, command)
-    given = _words(verb, overrides)
+    given = _command_words(verb, overrides)
     return _run(verb, configure(verb, overrides, **given), command)
 
 
@@ -90,7 +90,7 @@ def _run_with_program(verb: str, overrides: list[str], program: list[str], comma
         raise UsageError(f"jaxmem {verb} takes no -m ahead of --")
     if not program:
         raise UsageError(f"{verb}: which program? it stands after --; usage: {VERBS[verb].usage}")
-    given = {**_words(verb, overrides), VERBS[verb].command: program}
+    given = {**_command_words(verb, overrides), VERBS[verb].command: program}
     return _run(verb, configure(verb, overrides, **given), command)
 
 
@@ -122,7 +122,7 @@ def _configuration(verb: str, words: list[str]) -> str:
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip()
 
 
-def _words(verb: str, overrides: list[str]) -> dict[str, str]:
+def _command_words(verb: str, overrides: list[str]) -> dict[str, str]:
     """Takes the words that are no overrides, of which there has to be one where a verb has any."""
     argument = VERBS[verb].argument
     if argument and not overrides:

@@ -12,16 +12,16 @@ def end_at_once() -> None:
     a traceback. Where Ctrl-C is ignored, as in a shell's background jobs, it stays so.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, _end_at_once)
 
 
 def hear_again() -> None:
     """Has Ctrl-C raise KeyboardInterrupt again: the command begins."""
-    if signal.getsignal(signal.SIGINT) is _end:
+    if signal.getsignal(signal.SIGINT) is _end_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end_at_once(number: int, frame: FrameType | None) -> None:
     del number, frame
     os.write(2, b"jaxmem: interrupted\n")
     os._exit(130)

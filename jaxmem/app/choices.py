@@ -30,7 +30,7 @@ AT_FIRST = {  # what is chosen until somebody chooses
 
 # Files and run folders that the owner of the server has named, by what the page calls them.
 OFFERED: dict[str, str] = {}
-SCORER = "learned"  # of holes in bytes, which comes with the package
+SHIPPED_SCORER = "learned"  # of holes in bytes, which comes with the package
 
 
 class Preset(NamedTuple):
@@ -71,14 +71,18 @@ def player_names(trained: bool) -> list[str]:
 
 def byte_player_names() -> list[str]:
     """All policies that play recordings in bytes; those that the owner has named come first."""
-    return [*OFFERED, *ORDERED, SCORER]
+    return [*OFFERED, *ORDERED, SHIPPED_SCORER]
 
 
 def byte_title(name: str) -> str:
     """Names one of these as people read it."""
     if name in OFFERED:
         return f"{name} (learned from runs)"
-    return f"{policy_title(name)} (from other programs)" if name == SCORER else policy_title(name)
+    return (
+        f"{policy_title(name)} (from other programs)"
+        if name == SHIPPED_SCORER
+        else policy_title(name)
+    )
 
 
 def recordings() -> tuple[str, ...]:

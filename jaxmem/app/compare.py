@@ -93,15 +93,15 @@ def _controls() -> UploadedFile | None:
                 key="compare_upload",
             )
         b.selectbox("Memory in", (IN_CELLS, IN_BYTES), key="compare_unit")
-        slack = c if _in_bytes() else d
-        if not _in_bytes():
+        slack = c if _asked_in_bytes() else d
+        if not _asked_in_bytes():
             c.selectbox("Cells", CELL_CHOICES, key="compare_grain",
                         format_func=lambda cells: str(cells or "as many as it needs"))  # fmt: skip
         slack.number_input("Memory / peak live bytes", 0.1, 100.0, step=0.1, key="compare_slack")
         if state.compare_source == UPLOADED:
             with st.expander("What a trace looks like"):
                 st.markdown(FORMAT_NOTES)
-    if _in_bytes():
+    if _asked_in_bytes():
         names = choices.byte_player_names()
         widgets.policies("compare_byte_policies", names, choices.byte_title)
         return upload
@@ -111,7 +111,7 @@ def _controls() -> UploadedFile | None:
     return upload
 
 
-def _in_bytes() -> bool:
+def _asked_in_bytes() -> bool:
     """Tells whether a recording is to be played whole, byte for byte."""
     state = st.session_state
     return state.compare_source != DRAWN and state.compare_unit == IN_BYTES
@@ -135,11 +135,11 @@ def _start_job(upload: UploadedFile | None) -> None:
     else:
         st.warning("No trace yet: choose a file first.")
         return
-    chosen = state.compare_byte_policies if _in_bytes() else state.compare_policies
+    chosen = state.compare_byte_policies if _asked_in_bytes() else state.compare_policies
     if not chosen:
         st.warning("No policy is chosen: take at least one.")
         return
-    if _in_bytes():
+    if _asked_in_bytes():
         players = [choices.OFFERED.get(name, name) for name in chosen]
         watch.begin(COMPARE_JOB, "a recording", JUDGE_IN_BYTES, asked, players)
         return
@@ -153,15 +153,15 @@ def _finished(judged: Judged | JudgedInBytes) -> None:
     if isinstance(judged, JudgedInBytes):
         st.html(judged.table)
         widgets.picture(judged.memory, "address over time around the peak, under each policy")
-        _downloads(judged.markdown, judged.json, judged.memory, "memory.png")
+        _compared_downloads(judged.markdown, judged.json, judged.memory, "memory.png")
         return
     st.html(comparison_table(judged.results))
     widgets.picture(judged.comparison, "failed requests of each policy, and how they are spread")
     widgets.picture(judged.memory, "address over time under the policies that fail least")
-    _downloads(judged.markdown, judged.json, judged.comparison, "comparison.png")
+    _compared_downloads(judged.markdown, judged.json, judged.comparison, "comparison.png")
 
 
-def _downloads(markdown: str, json: str, picture: bytes, file: str) -> None:
+def _compared_downloads(markdown: str, json: str, picture: bytes, file: str) -> None:
     a, b, c, _ = st.columns([1, 1, 1, 2])
     a.download_button("Table (Markdown)", markdown, "table.md", key="compare_md_download",
                       on_click="ignore")  # fmt: skip

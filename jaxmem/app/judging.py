@@ -38,13 +38,13 @@ def task_of(asked: DrawnWorkload | Recorded | Uploaded) -> Workload:
     try:
         if isinstance(asked, DrawnWorkload):
             return workload(asked.name, asked.cells)
-        recording = recording_of(asked, "jaxmem compare workload=trace workload.path=FILE")
+        recording = judged_recording(asked, "jaxmem compare workload=trace workload.path=FILE")
         return recorded(recording, asked.cells, replace(WHOLE, slack=asked.slack))
     except ValueError as error:
         raise Unclear(str(error)) from error
 
 
-def recording_of(asked: Recorded | Uploaded, command: str) -> Recording:
+def judged_recording(asked: Recorded | Uploaded, command: str) -> Recording:
     """Reads the recording that is asked for.
 
     Args:

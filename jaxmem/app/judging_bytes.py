@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from io import BytesIO
 
 from jaxmem.app.asked import JudgedInBytes, Recorded, Uploaded
-from jaxmem.app.judging import MOST_SECONDS, recording_of
+from jaxmem.app.judging import MOST_SECONDS, judged_recording
 from jaxmem.app.worker import Watched
 from jaxmem.recordings.byte_play import events_in_bytes, play_in_bytes
 from jaxmem.render import web_table
@@ -19,7 +19,7 @@ from jaxmem.render.byte_play import (
     draw_byte_map,
 )
 
-SHOWN = 1200  # requests in the map
+SHOWN_IN_BYTES = 1200  # requests in the map
 COMMAND = "jaxmem trace info FILE"
 
 
@@ -33,14 +33,14 @@ def judge_in_bytes(
         policies: names, and paths of those that the owner of the server has named.
     """
     watched.report("reading …", 0.0, within=MOST_SECONDS)
-    events, notes = events_in_bytes(recording_of(asked, COMMAND), None)
+    events, notes = events_in_bytes(judged_recording(asked, COMMAND), None)
     played = play_in_bytes(
         events, policies, asked.slack, lambda doing: watched.report(f"{doing} …")
     )
     watched.report("drawing …", 0.97)
     results = byte_results(played, events.alignment, COMMAND, notes)
     memory = BytesIO()
-    draw_byte_map(memory, played, SHOWN)
+    draw_byte_map(memory, played, SHOWN_IN_BYTES)
     return JudgedInBytes(
         _table(results),
         memory.getvalue(),

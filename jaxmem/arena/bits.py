@@ -23,7 +23,7 @@ WORD = 32
 _ONES = 0xFFFFFFFF
 
 
-class Place(NamedTuple):
+class BitPlace(NamedTuple):
     """Where in a set a cell is."""
 
     word: jax.Array  # int32[...]
@@ -135,7 +135,7 @@ class Bits(struct.PyTreeNode, abc.ABC):
         return self.has_at(place_of(cell))
 
     @abc.abstractmethod
-    def has_at(self, place: Place) -> jax.Array:
+    def has_at(self, place: BitPlace) -> jax.Array:
         """Does as `has`, told the place of the cell, which is the same in many sets."""
 
     @abc.abstractmethod
@@ -189,7 +189,7 @@ class UnrolledBits(Bits):
             found = jnp.where(word != 0, WORD * index + WORD - 1 - leading_zeros(word), found)
         return found
 
-    def has_at(self, place: Place) -> jax.Array:
+    def has_at(self, place: BitPlace) -> jax.Array:
         holder = jnp.zeros(jnp.shape(place.word), jnp.uint32)
         for index, word in enumerate(self.words):
             holder = jnp.where(place.word == index, word, holder)
@@ -235,7 +235,7 @@ class StackedBits(Bits):
         cells = self.firsts() + WORD - 1 - leading_zeros(self.words)
         return jnp.max(jnp.where(self.words != 0, cells, -1))
 
-    def has_at(self, place: Place) -> jax.Array:
+    def has_at(self, place: BitPlace) -> jax.Array:
         return _bit(self.words[jnp.clip(place.word, 0, len(self.words) - 1)], place)
 
     def below(self, cell: jax.Array | int) -> Self:
@@ -265,9 +265,9 @@ def packed(cells: jax.Array) -> UnrolledBits:
     )
 
 
-def place_of(cell: jax.Array) -> Place:
+def place_of(cell: jax.Array) -> BitPlace:
     """Finds the place of `cell` (int32[...]), the same in every set."""
-    return Place(cell // WORD, (cell % WORD).astype(jnp.uint32))
+    return BitPlace(cell // WORD, (cell % WORD).astype(jnp.uint32))
 
 
 def trailing_zeros(word: jax.Array) -> jax.Array:
@@ -284,7 +284,7 @@ def _bit_count(word: jax.Array) -> jax.Array:
     return jax.lax.population_count(word).astype(jnp.int32)
 
 
-def _bit(word: jax.Array, place: Place) -> jax.Array:
+def _bit(word: jax.Array, place: BitPlace) -> jax.Array:
     moved = lax.shift_right_logical(word, place.bit)
     return lax.ne(moved & 1, lax.full_like(moved, 0))
 

@@ -19,7 +19,7 @@ from jaxmem.commands.programs import (
     terminated_as_interrupted,
 )
 from jaxmem.configuration import UsageError
-from jaxmem.native.allocator import Arena, allocator_words
+from jaxmem.native.allocator import LiveArena, allocator_words
 from jaxmem.native.program import obstacle
 from jaxmem.run_folder import RunFolder
 from jaxmem.settings.recordings import RunSettings
@@ -36,7 +36,7 @@ BESIDE = ("first", "best")  # rules that a run is played again under
 RECORDING = "recording.npz"  # of the run folder
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)i?b?", re.IGNORECASE)
 POWERS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
-MOST_TIMES = 64  # peak live: a larger number is meant as bytes
+MOST_PEAKS = 64  # peak live: a larger number is meant as bytes
 UNSEEN = "the allocator was not loaded, or could keep no log"
 
 
@@ -66,14 +66,14 @@ def run(settings: RunSettings, command: str) -> int:
             raise UsageError(f"{words[0]} cannot be run under a policy: {error}") from None
         code = run_to_its_end(under)
         told = f"; it ended with {exit_words(code)}" if code else ""
-        found = _read(log, name, shlex.join(settings.program))
+        found = _read_log(log, name, shlex.join(settings.program))
         if isinstance(found, str):
             said = f"{settings.program[0]}: nothing was placed: {found}{told}"
             console.print(said, soft_wrap=True)
             return DIFFERENT
-        results = _results(found, exported, arena, command, exit_status(code), console)
-        _write(folder, settings, command, found, results)
-    _show(console, results, folder.path, told)
+        results = _live_results(found, exported, arena, command, exit_status(code), console)
+        _write_live(folder, settings, command, found, results)
+    _show_live(console, results, folder.path, told)
     return DIFFERENT if results["differences"] else exit_status(code)
 
 
@@ -90,7 +90,7 @@ def bytes_of(name: str, given: float | str) -> int:
     return int(amount)
 
 
-def _asked(settings: RunSettings) -> tuple["Exported", Arena]:
+def _asked(settings: RunSettings) -> tuple["Exported", LiveArena]:
     """Returns the policy and the arena that are asked for.
 
     Raises:
@@ -123,7 +123,7 @@ def _asked(settings: RunSettings) -> tuple["Exported", Arena]:
             f"{settings.policy} plays in arenas that are bounded: give arena=, as arena=512MiB or "
             "arena=1.05"
         )
-    return exported, Arena(units, unit, least)
+    return exported, LiveArena(units, unit, least)
 
 
 def _units_asked(settings: RunSettings, unit: int, least: int, runs: list[object]) -> int:
@@ -143,10 +143,10 @@ def _units_asked(settings: RunSettings, unit: int, least: int, runs: list[object
         return 0
     if isinstance(arena, str):
         units = bytes_of("arena", arena) // unit
-    elif not 0 < arena <= MOST_TIMES:
+    elif not 0 < arena <= MOST_PEAKS:
         raise UsageError(
             f"arena is {arena:g}; times the peak live of earlier runs, above 0 and at most "
-            f"{MOST_TIMES}, or bytes with their unit, as 512MiB"
+            f"{MOST_PEAKS}, or bytes with their unit, as 512MiB"
         )
     else:
         if settings.recording is not None:
@@ -201,7 +201,7 @@ def events_under(exported: "Exported", run: "LiveRun") -> "ReplayEvents":
     return policy.foretold(events) if isinstance(policy, ProfiledPolicy) else events
 
 
-def player_of(exported: "Exported") -> "BytePlayer":
+def live_player_of(exported: "Exported") -> "BytePlayer":
     """Returns what plays events under a policy."""
     from jaxmem.export.exported import only_in_bytes
     from jaxmem.recordings.hole_scorer import HoleScorer
@@ -210,7 +210,7 @@ def player_of(exported: "Exported") -> "BytePlayer":
     return policy if isinstance(policy, HoleScorer) else policy.player
 
 
-def _read(log: Path, name: str, program: str) -> "LiveRun | str":
+def _read_log(log: Path, name: str, program: str) -> "LiveRun | str":
     """Reads the log of a run; a text says why there is none."""
     from jaxmem.recordings.live_log import LiveLogError, read_live
 
@@ -222,10 +222,10 @@ def _read(log: Path, name: str, program: str) -> "LiveRun | str":
         return str(error)
 
 
-def _results(
+def _live_results(
     found: "LiveRun",
     exported: "Exported",
-    arena: Arena,
+    arena: LiveArena,
     command: str,
     status: int,
     console: Console,
@@ -248,13 +248,13 @@ def _results(
         "unit": run.unit,
         "least": arena.least,
         "arena": arena.units * run.unit,
-        "live": _row(run.figures, run.unit),
+        "live": _live_row(run.figures, run.unit),
         "replayed": {},
         "nanoseconds": run.nanoseconds,
         "peak_rss": run.peak_rss,
         "foretold": None,
         "differences": [],
-        "notes": _notes(run, arena),
+        "notes": _run_notes(run, arena),
         "verdict": "",
     }
     try:
@@ -270,7 +270,7 @@ def _results(
             f"Of the requests {foretold:.1%} are foretold by the runs that the policy is learned "
             "from" + ("." if foretold >= LITTLE_KNOWN else ": is it of this program?")
         )
-    players = {exported.name: player_of(exported)}
+    players = {exported.name: live_player_of(exported)}
     players |= {name: order_of(name) for name in BESIDE if name != exported.name}
     with StagesDisplay(console) as display:
         for name, player in players.items():
@@ -281,19 +281,19 @@ def _results(
             again = replayed(events, arena.units, player, report)
             if not results["replayed"]:
                 results["differences"] = differences(run, again)
-            results["replayed"][name] = _row(again.figures, run.unit)
+            results["replayed"][name] = _live_row(again.figures, run.unit)
     results["verdict"] = live_verdict(results)
     return results
 
 
-def _row(figures: "LiveFigures", unit: int) -> "LiveRow":
+def _live_row(figures: "LiveFigures", unit: int) -> "LiveRow":
     counted = asdict(figures)
     counted["peak_live"] *= unit
     counted["high_water"] *= unit
     return counted  # pyright: ignore[reportReturnType]
 
 
-def _notes(run: "LiveRun", arena: Arena) -> list[str]:
+def _run_notes(run: "LiveRun", arena: LiveArena) -> list[str]:
     """Says what went elsewhere."""
     notes = []
     if arena.least:
@@ -311,7 +311,7 @@ def _notes(run: "LiveRun", arena: Arena) -> list[str]:
     return notes
 
 
-def _write(
+def _write_live(
     folder: RunFolder, settings: RunSettings, command: str, run: "LiveRun", results: "LiveResults"
 ) -> None:
     from jaxmem.evaluation.provenance import provenance
@@ -324,7 +324,7 @@ def _write(
     folder.write_results({**results, **provenance()})
 
 
-def _show(console: Console, results: "LiveResults", path: Path, ended: str) -> None:
+def _show_live(console: Console, results: "LiveResults", path: Path, ended: str) -> None:
     from jaxmem.render.live_report import live_table
 
     console.print(live_table(results), "")

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.arena.arena import NOWHERE
-from jaxmem.export.calling import REQUEST, CalledPolicy, Followed, Situation
+from jaxmem.export.calling import REQUEST, CalledPolicy, CSituation, Followed
 from jaxmem.export.exported import SizeRule
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import new_hole_table
-from jaxmem.recordings.profile import CONTEXTS, UNKNOWN
+from jaxmem.recordings.profile import CONTEXTS, UNKNOWN_CONTEXT
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import ReplayEvents, replay
 
@@ -53,7 +53,7 @@ def agreement(
     return Agreement(followed, start, ties, len(other) - ties)
 
 
-def _worth(scorer: HoleScorer, situation: Situation, start: int) -> float:
+def _worth(scorer: HoleScorer, situation: CSituation, start: int) -> float:
     """Returns what a start is worth by JAX, less than anything where best fit plays."""
     cells, live_units, live_blocks, _ = situation.arena
     low, high = jnp.asarray(situation.holes).T
@@ -64,7 +64,7 @@ def _worth(scorer: HoleScorer, situation: Situation, start: int) -> float:
         size=size,
         begins=begins,
         given=jnp.zeros((), bool),
-        contexts=jnp.full(len(CONTEXTS), UNKNOWN),
+        contexts=jnp.full(len(CONTEXTS), UNKNOWN_CONTEXT),
         planned=jnp.int32(NOWHERE),
         **asked,
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmem.arena.arena import NEVER, NOWHERE
-from jaxmem.export.holes import Holes
+from jaxmem.export.holes import HolesSeen
 from jaxmem.recordings import alignment_of, load_library
 from jaxmem.recordings.class_rule import CLASS_FITS, LONG, SMALL, RuleNumbers, class_rule
 from jaxmem.recordings.hole_scorer import SURE, TINY, HoleScorer
@@ -15,10 +15,10 @@ from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.profile import UNFORETOLD
 from jaxmem.recordings.replay import ReplayEvents, events_of, replay
 
-ARENA = 1.05  # times peak live
+APPROXIMATED_IN = 1.05  # times peak live
 LEARNED_FROM = ("torch_cpu_convnet", "torch_cpu_unet", "torch_cpu_mlp_train")
 JUDGED_BY = ("torch_cpu_autoencoder", "torch_cpu_experts", "torch_cpu_graph", "torch_cpu_writer")
-CLASSES = 4
+SIZE_CLASSES = 4
 
 
 class Cost(NamedTuple):
@@ -39,7 +39,7 @@ class Approximation(NamedTuple):
     costs: list[Cost]
 
 
-class Seen(NamedTuple):
+class SeenPlacements(NamedTuple):
     """The placements of a scorer by its weights: N of them."""
 
     expected: np.ndarray  # int32[N]  requests, of lifetime
@@ -49,8 +49,8 @@ class Seen(NamedTuple):
 
 def approximate(scorer: HoleScorer) -> Approximation:
     """Finds the rule on some recordings of the library, and plays it on others."""
-    seen = [_seen(scorer, name) for name in LEARNED_FROM]
-    rule, agrees = _nearest(Seen(*map(np.concatenate, zip(*seen, strict=True))))
+    seen = [_seen_placements(scorer, name) for name in LEARNED_FROM]
+    rule, agrees = _nearest(SeenPlacements(*map(np.concatenate, zip(*seen, strict=True))))
     return Approximation(rule, agrees, [_cost(scorer, rule, name) for name in JUDGED_BY])
 
 
@@ -77,15 +77,15 @@ def expected_lifetimes(scorer: HoleScorer, events: ReplayEvents, cells: int) -> 
 def _played(name: str) -> tuple[ReplayEvents, int]:
     recording = load_library(name)
     events = events_of(recording, alignment_of(recording))
-    return events, int(ARENA * events.peak_live)
+    return events, int(APPROXIMATED_IN * events.peak_live)
 
 
-def _seen(scorer: HoleScorer, name: str) -> Seen:
+def _seen_placements(scorer: HoleScorer, name: str) -> SeenPlacements:
     """Follows a scorer through a recording."""
     events, cells = _played(name)
     expected = expected_lifetimes(scorer, events, cells)
     start = replay(events, cells, scorer).start
-    holes, size = Holes(cells, len(start) + 1), events.units.tolist()
+    holes, size = HolesSeen(cells, len(start) + 1), events.units.tolist()
     same = np.zeros((len(start), len(CLASS_FITS)), bool)
     for frees, now in zip(events.frees.tolist(), events.request.tolist(), strict=True):
         low, high = int(start[now]), int(start[now]) + size[now]
@@ -97,7 +97,7 @@ def _seen(scorer: HoleScorer, name: str) -> Seen:
             same[now] = low == _by_fits(holes.all, size[now])
             holes.take(low, high)
     scored = (start != NOWHERE) & (expected != UNFORETOLD)
-    return Seen(expected[scored], events.units[scored] / cells, same[scored])
+    return SeenPlacements(expected[scored], events.units[scored] / cells, same[scored])
 
 
 def _by_fits(holes: np.ndarray, size: int) -> np.ndarray:
@@ -107,12 +107,12 @@ def _by_fits(holes: np.ndarray, size: int) -> np.ndarray:
     return np.array([low[0], high[-1] - size, low[best], high[best] - size])
 
 
-def _nearest(seen: Seen) -> tuple[RuleNumbers, float]:
+def _nearest(seen: SeenPlacements) -> tuple[RuleNumbers, float]:
     """Returns the rule with the most placements that are the same, and their share."""
 
     def of(long: int, parts: int) -> tuple[float, RuleNumbers]:
         kind = 2 * (seen.expected > long) + (seen.share > 1 / parts)
-        counts = [seen.same[kind == number].sum(0) for number in range(CLASSES)]
+        counts = [seen.same[kind == number].sum(0) for number in range(SIZE_CLASSES)]
         # Of long lifetimes that do not come, nothing is known but the size.
         own = [counts[number] if counts[number].any() else counts[number - 2] for number in (2, 3)]
         first, second, third, fourth = (int(np.argmax(count)) for count in (*counts[:2], *own))

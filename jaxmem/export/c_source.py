@@ -63,7 +63,9 @@ def c_source(exported: Exported) -> str:
         f"const unsigned jaxmem_policy_needs = {needs};\n",
         *numbers,
     )
-    return "\n".join((*head, *_kept((_PARTS / SOURCE).read_text().splitlines(), parts))) + "\n"
+    return (
+        "\n".join((*head, *_kept_words((_PARTS / SOURCE).read_text().splitlines(), parts))) + "\n"
+    )
 
 
 def _numbers(
@@ -123,7 +125,7 @@ def _profile_numbers(profile: Profile, exceptions: Sequence[tuple[int, int]]) ->
         "    uint32_t exception; /* counted from 1; 0: none */\n} PROFILE[] = {",
         *(f"    {{{_hex(at)}, {requests}, {number}}}," for at, requests, number in entries),
         f"}};\nenum {{ PROFILE_SHIFT = {shift} }};\nstatic const uint32_t PROFILE_RUN[] = {{",
-        *_rows(str(run) for run in runs.tolist()),
+        *_table_rows(str(run) for run in runs.tolist()),
         "};\n/* Call sites that a context has, asked in this order. */",
         f"static const uint32_t CONTEXT_LENGTH[3] = {{{', '.join(map(str, CONTEXTS))}}};",
         f"static const uint64_t FACTOR = {_hex(FACTOR)};",
@@ -166,14 +168,14 @@ def _hex(number: int) -> str:
     return f"UINT64_C(0x{number:016x})"
 
 
-def _rows(numbers: Iterable[str]) -> list[str]:
+def _table_rows(numbers: Iterable[str]) -> list[str]:
     """Returns lines of twelve numbers each."""
     given = list(numbers)
     rows = (given[at : at + 12] for at in range(0, len(given), 12))
     return [f"    {', '.join(row)}," for row in rows]
 
 
-def _kept(lines: Iterable[str], parts: set[str]) -> list[str]:
+def _kept_words(lines: Iterable[str], parts: set[str]) -> list[str]:
     """Returns lines without those between `#if PART` and `#endif` of parts that are not wanted."""
     kept, wanted = [], True
     for line in lines:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.export.c_source import COMPILER_OPTIONS, SOURCE
-from jaxmem.export.holes import Holes
+from jaxmem.export.holes import HolesSeen
 from jaxmem.native.build import c_compiler, compile_library
 from jaxmem.recordings import Recording
 from jaxmem.recordings.profile import CONTEXTS
@@ -48,7 +48,7 @@ _KIND = np.dtype([("site", "u8"), ("bytes", "u8"), ("lived", "f8"), ("died", "u8
 REQUEST: np.dtype = np.dtype(_Request)
 
 
-class Situation(NamedTuple):
+class CSituation(NamedTuple):
     """One that a policy chooses in: it can be given to it again."""
 
     request: np.ndarray  # of `REQUEST`
@@ -62,7 +62,7 @@ class Followed(NamedTuple):
     choice: np.ndarray  # int64[R]  the start of the block, or NOWHERE; above all in one that grows
     fit: np.ndarray  # int32[R]  its fit, or BY_HOLES
     request: np.ndarray  # [R] of `REQUEST`  what is known of it
-    situations: list[Situation]  # those that were asked for
+    situations: list[CSituation]  # those that were asked for
 
 
 class CalledPolicy:
@@ -91,7 +91,7 @@ class CalledPolicy:
         self.kind = ctypes.c_int.in_dll(self.library, "jaxmem_policy_kind").value
         self.needs = ctypes.c_uint.in_dll(self.library, "jaxmem_policy_needs").value
 
-    def choose(self, situation: Situation) -> int:
+    def choose(self, situation: CSituation) -> int:
         """Returns the start of the block, or NOWHERE."""
         request = _Request.from_buffer_copy(situation.request.tobytes())
         arena, holes = _Arena(*situation.arena), np.ascontiguousarray(situation.holes, np.int32)
@@ -118,12 +118,12 @@ class CalledPolicy:
         recording, kept = events.recording, set(keep)
         block, request = _Block(), _Request()
         state, kinds = new_memory(recording.requests, room)
-        site, sites = columns_of(recording)
+        site, sites = request_columns(recording)
         self.library.jaxmem_begin(
             ctypes.byref(state), events.alignment, sites, pointer(kinds), len(kinds)
         )
         size, units = recording.size.tolist(), events.units.tolist()
-        holes, arena = Holes(cells, recording.requests + 1), _Arena(cells, 0, 0, 0)
+        holes, arena = HolesSeen(cells, recording.requests + 1), _Arena(cells, 0, 0, 0)
         blocks: dict[int, tuple[int, int]] = {}
         choice = np.full(len(start), NOWHERE)
         fit, known = np.zeros(len(start), np.int32), np.zeros(len(start), REQUEST)
@@ -145,7 +145,7 @@ class CalledPolicy:
                 choice[now] = holes.above if chosen < 0 and not cells else chosen
                 if now in kept:
                     about = arena.units, arena.live_units, arena.live_blocks, arena.cursor
-                    situations.append(Situation(known[now].copy(), about, there.copy()))
+                    situations.append(CSituation(known[now].copy(), about, there.copy()))
                 if at >= 0:
                     holes.take(at, at + length)
                     arena.cursor = at + length
@@ -160,7 +160,7 @@ def new_memory(requests: int, room: int | None = None) -> tuple[ctypes.Structure
     return _State(), np.zeros(room or 2 ** (1 + requests.bit_length()), _KIND)
 
 
-def columns_of(recording: Recording) -> tuple[np.ndarray, bool]:
+def request_columns(recording: Recording) -> tuple[np.ndarray, bool]:
     """Returns the call site of each request as a policy takes it, uint64[R], and if it is a key."""
     if recording.site_key is not None:
         return recording.site_key.astype(np.uint64), True

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-class Holes:
+class HolesSeen:
     """The holes of an arena, by address; of one that grows, those between blocks."""
 
     def __init__(self, cells: int, most: int) -> None:

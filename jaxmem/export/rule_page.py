@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.export.approximation import (
-    ARENA,
+    APPROXIMATED_IN,
     JUDGED_BY,
     LEARNED_FROM,
     Approximation,
@@ -72,12 +72,12 @@ def rule_page(exported: Exported) -> str:
 
 def _of_size_rule(policy: SizeRule) -> list[str]:
     rule, (small, large) = RULES[policy.name], policy.places
-    code = [f"take {_where(small)}"]
+    code = [f"take {_where_words(small)}"]
     if small != large:
         code = [
             f"if size <= {policy.threshold} units:",
-            f"    take {_where(small)}",
-            f"else: take {_where(large)}",
+            f"    take {_where_words(small)}",
+            f"else: take {_where_words(large)}",
         ]
     return [
         rule.words,
@@ -113,7 +113,11 @@ def _of_class_rule(policy: ProfiledPolicy) -> list[str]:
             [
                 *(["if a context is excepted: take its place"] if rule.exceptions else []),
                 "lifetime = foretold(call sites of the last requests)",
-                *("if there is none:", f"    take {_where(Place('best'))}", *_class_code(rule)),
+                *(
+                    "if there is none:",
+                    f"    take {_where_words(Place('best'))}",
+                    *_class_code(rule),
+                ),
             ]
         ),
         "## What earlier runs foretell",
@@ -129,7 +133,7 @@ def _of_scorer(policy: HoleScorer, near: Approximation) -> list[str]:
     weights = np.asarray(policy.weights)
     largest = np.argsort(-np.abs(weights), kind="stable")[:TERMS]
     rows = [
-        markdown_row([f"{weights[number]:+.2f}", _words(HOLE_FEATURES[number])])
+        markdown_row([f"{weights[number]:+.2f}", _rule_words(HOLE_FEATURES[number])])
         for number in largest
     ]
     failed = [
@@ -145,7 +149,7 @@ def _of_scorer(policy: HoleScorer, near: Approximation) -> list[str]:
     total = np.sum([cost[2:] for cost in near.costs], axis=0)
     code = [
         f"if live units < U / {1 / TINY:.0f} * live blocks:",
-        f"    take {_where(Place('best'))}    # blocks are tiny: nothing to gain",
+        f"    take {_where_words(Place('best'))}    # blocks are tiny: nothing to gain",
         *([] if _by_size(near.rule) else _lifetime_code(policy)),
         *_class_code(near.rule),
     ]
@@ -158,7 +162,7 @@ def _of_scorer(policy: HoleScorer, near: Approximation) -> list[str]:
         "## What the rule costs",
         f"It places {100 * near.agrees:.0f} % of the blocks of {', '.join(LEARNED_FROM)} where the "
         f"scores would, from which its numbers are. Failed requests of {len(JUDGED_BY)} others, in "
-        f"arenas of {ARENA} x peak live:",
+        f"arenas of {APPROXIMATED_IN} x peak live:",
         "\n".join(
             [
                 markdown_row(["recording", "requests", "scores", "this rule", "best fit"]),
@@ -188,7 +192,7 @@ def _lifetime_code(policy: HoleScorer) -> list[str]:
 def _exceptions(policy: ProfiledPolicy) -> list[str]:
     """Returns the contexts that are excepted from a rule, with where their requests go."""
     rows = [
-        markdown_row([f"0x{int(policy.profile.key[at]):016x}", _where(_CLASS_PLACES[fit])])
+        markdown_row([f"0x{int(policy.profile.key[at]):016x}", _where_words(_CLASS_PLACES[fit])])
         for at, fit in policy.rule.exceptions
     ]
     head = [markdown_row(["context", "goes to"]), markdown_row(["---"] * 2)]
@@ -204,13 +208,13 @@ def _class_table(rule: RuleNumbers) -> str:
         size = f"size {'>' if number % 2 else '<='} U / {rule.parts}"
         words = [size] if _by_size(rule) else [_lives(rule, long=number >= 2), size]
         name = name.removeprefix("short and ") if _by_size(rule) else name
-        where = _where(_CLASS_PLACES[rule.fits[number]])
+        where = _where_words(_CLASS_PLACES[rule.fits[number]])
         lines.append(markdown_row([name, ", ".join(words), where]))
     return "\n".join(lines)
 
 
 def _class_code(rule: RuleNumbers) -> list[str]:
-    places = [_where(_CLASS_PLACES[fit]) for fit in rule.fits]
+    places = [_where_words(_CLASS_PLACES[fit]) for fit in rule.fits]
     small = f"if size <= U / {rule.parts}: take"
     if _by_size(rule):
         return [f"{small} {places[0]}", f"else: take {places[1]}"]
@@ -233,13 +237,13 @@ def _lives(rule: RuleNumbers, *, long: bool) -> str:
     return f"lifetime {'>' if long else '<='} {rule.long} requests"
 
 
-def _where(place: Place) -> str:
+def _where_words(place: Place) -> str:
     if place.hole == "next":
         return _HOLES["next"]
     return f"{_HOLES[place.hole]}, at its {'high' if place.high else 'low'} end"
 
 
-def _words(feature: str) -> str:
+def _rule_words(feature: str) -> str:
     base, _, factor = feature.partition("*")
     return f"{_FEATURES[base]}, {_FACTORS[factor]}" if factor else _FEATURES[base]
 

@@ -21,7 +21,7 @@ from jaxmem.policies.q_functions import AddressQ, CandidateQ, Cells
 from jaxmem.policies.scoring import score_every_row
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import new_hole_table
-from jaxmem.recordings.profile import CONTEXTS, UNFORETOLD, UNKNOWN
+from jaxmem.recordings.profile import CONTEXTS, UNFORETOLD, UNKNOWN_CONTEXT
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 
 PROGRAM, CARD = "policy.stablehlo", "card.json"
@@ -38,7 +38,7 @@ class Input(NamedTuple):
     meaning: str
 
 
-class Program(NamedTuple):
+class ExportedProgram(NamedTuple):
     """A program, and what it takes and gives."""
 
     serialized: bytes
@@ -74,7 +74,7 @@ _HISTORY = {
 }
 
 
-def program_of(exported: Exported, holes: int) -> Program:
+def program_of(exported: Exported, holes: int) -> ExportedProgram:
     """Makes the program of a policy.
 
     Args:
@@ -89,7 +89,7 @@ def program_of(exported: Exported, holes: int) -> Program:
     return _byte_program(exported.policy, holes)
 
 
-def card_text(exported: Exported, program: Program) -> str:
+def card_text(exported: Exported, program: ExportedProgram) -> str:
     """Returns what the program takes and gives, as JSON."""
     policy = exported.policy
     card = {
@@ -117,7 +117,7 @@ def _described(name: str, of: Input) -> dict[str, object]:
     return {"name": name, "shape": shape, "dtype": jnp.dtype(of.dtype).name, "meaning": of.meaning}
 
 
-def _byte_program(policy: SizeRule | ProfiledPolicy | HoleScorer, holes: int) -> Program:
+def _byte_program(policy: SizeRule | ProfiledPolicy | HoleScorer, holes: int) -> ExportedProgram:
     places = Input((holes,), jnp.int32, "where each hole begins; in a spare entry equal to high")
     ends = Input((holes,), jnp.int32, "where it ends")
     inputs = {"low": places, "high": ends, **_REQUEST}
@@ -145,7 +145,7 @@ def _byte_program(policy: SizeRule | ProfiledPolicy | HoleScorer, holes: int) ->
             usual=given.get("usual", unknown),
             given=nothing > 0,
             foretold=given.get("foretold", nothing + UNFORETOLD),
-            contexts=given.get("contexts", jnp.full(len(CONTEXTS), UNKNOWN, jnp.int32)),
+            contexts=given.get("contexts", jnp.full(len(CONTEXTS), UNKNOWN_CONTEXT, jnp.int32)),
             planned=nothing + NOWHERE,
         )
         live = Live(given.get("live_units", nothing), given.get("live_blocks", nothing))
@@ -155,7 +155,7 @@ def _byte_program(policy: SizeRule | ProfiledPolicy | HoleScorer, holes: int) ->
     return _exported(start, inputs, _START)
 
 
-def _cell_program(policy: CellPolicy) -> Program:
+def _cell_program(policy: CellPolicy) -> ExportedProgram:
     q = policy.card.q
     if isinstance(q, AddressQ):
         actions = q.cells + 1
@@ -198,7 +198,7 @@ def _cell_program(policy: CellPolicy) -> Program:
 
 def _exported(
     choose: Callable[[Columns], jax.Array], inputs: Mapping[str, Input], output: Input
-) -> Program:
+) -> ExportedProgram:
     """Exports what is done in one situation for any number of them."""
     (batch,) = export.symbolic_shape("batch")
     shapes = [jax.ShapeDtypeStruct((batch, *each.shape), each.dtype) for each in inputs.values()]
@@ -207,4 +207,4 @@ def _exported(
         return jax.vmap(choose)(dict(zip(inputs, columns, strict=True)))
 
     done = export.export(jax.jit(program), platforms=PLATFORMS)(*shapes)
-    return Program(bytes(done.serialize()), inputs, output)
+    return ExportedProgram(bytes(done.serialize()), inputs, output)

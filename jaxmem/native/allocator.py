@@ -13,7 +13,7 @@ _OPTIONS = ("-fno-math-errno",)
 
 
 @dataclass(frozen=True)
-class Arena:
+class LiveArena:
     """Where a program's blocks are placed."""
 
     units: int  # 0: it grows
@@ -22,7 +22,7 @@ class Arena:
 
 
 def allocator_words(
-    log: str, policy: str, kept: int, arena: Arena, command: Sequence[str], depth: int
+    log: str, policy: str, kept: int, arena: LiveArena, command: Sequence[str], depth: int
 ) -> list[str]:
     """Returns the command line that runs a command under a policy.
 

@@ -17,14 +17,14 @@ from flax import struct
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings.hole_scorer import Known, Live
 from jaxmem.recordings.hole_table import HoleTable, Order
-from jaxmem.recordings.profile import UNFORETOLD, UNKNOWN
+from jaxmem.recordings.profile import UNFORETOLD, UNKNOWN_CONTEXT
 
 LONG = (30, 100, 300, 1000, NEVER - 1)  # requests, above which a block is long-lived
 SMALL = (16, 32, 64, 128)  # parts of the arena, up to one of which a block is small
 REQUEST_CLASSES = ("short and small", "short and large", "long and small", "long and large")
 CLASS_FITS = ("first, low end", "last, high end", "best, low end", "best, high end")
 
-NO_CONTEXT = UNKNOWN - 1  # which no request has
+NO_CONTEXT = UNKNOWN_CONTEXT - 1  # which no request has
 BEST_LOW = CLASS_FITS.index("best, low end")
 
 
@@ -53,8 +53,8 @@ class ClassRule(struct.PyTreeNode):
         count = self.excepted.shape[-1]
         if count:
             here = jnp.any(known.contexts == self.excepted[:, None], axis=1)
-            last = jnp.max(jnp.where(here, jnp.arange(count), UNKNOWN))
-            fit = jnp.where(last == UNKNOWN, fit, self.there[last])
+            last = jnp.max(jnp.where(here, jnp.arange(count), UNKNOWN_CONTEXT))
+            fit = jnp.where(last == UNKNOWN_CONTEXT, fit, self.there[last])
         return fit
 
     def order(self, cells: jax.Array, known: Known) -> Order:

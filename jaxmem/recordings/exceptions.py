@@ -24,7 +24,7 @@ from jaxmem.recordings.class_rule import (
     RuleNumbers,
     class_rule,
 )
-from jaxmem.recordings.profile import CONTEXTS, UNKNOWN
+from jaxmem.recordings.profile import CONTEXTS, UNKNOWN_CONTEXT
 from jaxmem.recordings.replay import ReplayEvents
 from jaxmem.recordings.rollouts import units_lost_by_fit
 from jaxmem.recordings.rule_search import (
@@ -40,22 +40,22 @@ from jaxmem.recordings.rule_search import (
 from jaxmem.recordings.side_by_side import side_by_side
 from jaxmem.settings.learner import RuleSearchConfig
 
-RUNS = 4  # that are played; where there are fewer, with other sizes
+LEAST_RUNS = 4  # that are played; where there are fewer, with other sizes
 TIGHTEST = 1.003  # arena / peak live, the smallest in which losses are counted
-ARENAS = 8  # in which they are, from there up to what the class rule needs
+TIGHT_ARENAS = 8  # in which they are, from there up to what the class rule needs
 BELOW = (0.001, 0.01)  # of peak live: what an arena needed lacks where requests are branched
-ALIKE = 3e-4  # of peak live: arenas needed that differ by less are level
+SAME_NEED = 3e-4  # of peak live: arenas needed that differ by less are level
 GROWTH = 1e-3  # of the arena needed, that fewer losses may cost on the way
 NO_LOSS = 1e-6  # arenas
 WORSE = 1.05  # times what is lost of a run; what loses more is worse there
 MOST_WORSE = 0.25  # of the runs
 WORTH = 0.3  # arenas needed / peak live that a loss of one arena is worth
 PLAYED = 16  # candidates of which the arena needed is found
-SEED = 0  # of the candidates that branching does not name
+CANDIDATE_SEED = 0  # of the candidates that branching does not name
 
 
 @dataclass(frozen=True)
-class Judged:
+class ExceptedRule:
     """A rule with exceptions, on D runs."""
 
     rule: RuleNumbers
@@ -86,9 +86,9 @@ def find_exceptions(
     """
     varied = [
         sizes_varied(streams[number % len(streams)], config.sizes_vary, number)
-        for number in range(RUNS - len(streams))
+        for number in range(LEAST_RUNS - len(streams))
     ]
-    search = _Search([*streams, *varied], rule, config)
+    search = _ExceptionSearch([*streams, *varied], rule, config)
     now = found = search.begun
     for number in range(1, config.exceptions + 1):
         report(f"exceptions to the rule, {number} of at most {config.exceptions}")
@@ -96,12 +96,12 @@ def find_exceptions(
         if better is None:
             break
         now = better
-        if now.mean < found.mean - ALIKE:
+        if now.mean < found.mean - SAME_NEED:
             found = now
     return found.rule
 
 
-class _Search:
+class _ExceptionSearch:
     """The runs, cut to what is near their peaks, and the arenas that they are played in."""
 
     def __init__(
@@ -112,11 +112,11 @@ class _Search:
         self.slots = min(config.most_slots, max(map(slots_of_run, self.runs)))
         self.chunks, self.blocks = side_by_side(self.runs)
         self.peak = np.array([events.peak_live for events in self.runs])
-        self.generator = np.random.default_rng(SEED)
+        self.generator = np.random.default_rng(CANDIDATE_SEED)
         needed = self._needed([rule])[0]
-        factors = np.linspace(TIGHTEST, needed, ARENAS + 1)[:-1].T
+        factors = np.linspace(TIGHTEST, needed, TIGHT_ARENAS + 1)[:-1].T
         self.tight = (factors * self.peak[:, None]).astype(np.int64)
-        self.begun = Judged(rule, needed, self._lost([rule])[0])
+        self.begun = ExceptedRule(rule, needed, self._lost([rule])[0])
 
     def _needed(self, rules: Sequence[RuleNumbers]) -> np.ndarray:
         """Finds the arenas needed: float64[P, D], over peak live."""
@@ -142,7 +142,7 @@ class _Search:
             for rule in rules
         ]
 
-    def candidates(self, now: Judged) -> list[tuple[int, int]]:
+    def candidates(self, now: ExceptedRule) -> list[tuple[int, int]]:
         """Lists exceptions to try, those that a branch speaks for first: contexts, and a fit."""
         votes: dict[tuple[int, int], float] = {}
         seen: set[int] = set()
@@ -159,7 +159,7 @@ class _Search:
         self.generator.shuffle(others)
         others.sort(key=lambda each: each[0] not in self.call_sites)
         tried = dict.fromkeys([*named, *others])
-        return [each for each in tried if each[0] != UNKNOWN][: self.config.candidates]
+        return [each for each in tried if each[0] != UNKNOWN_CONTEXT][: self.config.candidates]
 
     @cached_property
     def call_sites(self) -> set[int]:
@@ -171,7 +171,7 @@ class _Search:
         ]
         return {*np.unique(np.concatenate(columns)).tolist()}
 
-    def _before_failures(self, now: Judged) -> dict[int, np.ndarray]:
+    def _before_failures(self, now: ExceptedRule) -> dict[int, np.ndarray]:
         """Lists requests up to the first that fails where a little is lacking, by run: int64[T]."""
         cells = ((now.needed - BELOW[0]) * self.peak).astype(np.int64)[:, None]
         served = shares_served(
@@ -192,7 +192,7 @@ class _Search:
                 asked[number] = np.arange(first, first + count)
         return asked
 
-    def _advantage(self, now: Judged, number: int, asked: np.ndarray) -> np.ndarray:
+    def _advantage(self, now: ExceptedRule, number: int, asked: np.ndarray) -> np.ndarray:
         """Says how each fit compares with the rule's, for T requests of a run: float64[T, 4].
 
         Returns:
@@ -201,7 +201,7 @@ class _Search:
         events, peak = self.runs[number], self.peak[number]
         allocations = np.flatnonzero(~events.frees)[asked]
         lacking = [(now.needed[number] - share) * peak for share in BELOW]
-        cells = np.array([*lacking, *self.tight[number, ARENAS // 2 :: 2]])
+        cells = np.array([*lacking, *self.tight[number, TIGHT_ARENAS // 2 :: 2]])
         horizon = self.config.horizon
         length = self.chunks.frees.shape[1] + horizon
         (rule,) = self._filled([now.rule])
@@ -217,7 +217,9 @@ class _Search:
         lost, ruled = np.asarray(lost), np.asarray(ruled)
         return np.sign(np.take_along_axis(lost, ruled[..., None], 2) - lost).mean(axis=1)
 
-    def best_of(self, now: Judged, candidates: Sequence[tuple[int, int]]) -> Judged | None:
+    def best_of(
+        self, now: ExceptedRule, candidates: Sequence[tuple[int, int]]
+    ) -> ExceptedRule | None:
         """Returns the rule with the best further exception; None if none is better."""
         rules = [now.rule._replace(exceptions=(*now.rule.exceptions, each)) for each in candidates]
         if not rules:
@@ -228,15 +230,15 @@ class _Search:
         played = [rules[at] for at in least]
         needed = self._needed([*played, *played[:1] * (PLAYED - len(played))])
         judged = [
-            Judged(rule, of, lost[at])
+            ExceptedRule(rule, of, lost[at])
             for rule, of, at in zip(played, needed, least, strict=False)
             if self._is_better(now, of, lost[at])
         ]
         return min(judged, key=lambda each: each.mean + WORTH * each.lost.mean(), default=None)
 
-    def _is_better(self, now: Judged, needed: np.ndarray, lost: np.ndarray) -> bool:
+    def _is_better(self, now: ExceptedRule, needed: np.ndarray, lost: np.ndarray) -> bool:
         """Tells whether runs lose less or need less, and hardly any loses more."""
         mean = float(geometric_mean(needed))
         worse = float(np.mean(lost > WORSE * now.lost + GROWTH))
-        less = float(np.mean(now.lost - lost)) > NO_LOSS or mean < now.mean - ALIKE
+        less = float(np.mean(now.lost - lost)) > NO_LOSS or mean < now.mean - SAME_NEED
         return less and mean <= now.mean * (1 + GROWTH) and worse <= MOST_WORSE

@@ -32,10 +32,10 @@ ROUNDING = 1e-6  # units, that a product of sizes and ratios may be off
 MOST_ADDRESS = 2**31 - 2  # units
 PACKED_EACH = 4  # times more for each length of the forecast that the run goes on
 OUTLIVES = 16  # requests, that a block is to stay when it should be gone just now
-BEGINNING = 0.25  # of the forecast; what is never freed from then on lies at the bottom
+EARLY_SHARE = 0.25  # of the forecast; what is never freed from then on lies at the bottom
 
 
-class Plan(NamedTuple):
+class ForecastPlan(NamedTuple):
     """The slots of a forecast of F requests."""
 
     context: np.ndarray  # uint64[C, F]  of each request, by `CONTEXTS`
@@ -98,7 +98,7 @@ class _Held(NamedTuple):
 class _Slots:
     """The slots as they are in a run so far, in units: those from some place of the forecast on."""
 
-    def __init__(self, plan: Plan, alignment: int) -> None:
+    def __init__(self, plan: ForecastPlan, alignment: int) -> None:
         self.plan, self.alignment = plan, alignment
         self.ratio = np.ones(int(plan.group.max()) + 1)  # over the forecast, by group
         self.held: list[_Held] = []
@@ -189,7 +189,7 @@ def stacked(
     death = np.minimum(np.concatenate([stay, birth[blocks:] + lifetime]), count)
     size = np.concatenate([held[:, 1], length])
     pinned = np.concatenate([held[:, 0], np.full(count, NOWHERE)])
-    stays = (death == count) & (birth < BEGINNING * count)
+    stays = (death == count) & (birth < EARLY_SHARE * count)
     found = []
     for first in (size, size * (death - birth)):
         order = np.lexsort([np.where(stays, birth, -first), ~stays, pinned < 0])

@@ -38,7 +38,7 @@ class Known(struct.PyTreeNode):
     usual: jax.Array  # float32[]  of sizes in units
     given: jax.Array  # bool[]  best fit places it, whatever the weights
     foretold: jax.Array  # int32[]  requests, the lifetime by a profile; UNFORETOLD: none
-    contexts: jax.Array  # int32[N]  its contexts, as places in a profile; UNKNOWN: none
+    contexts: jax.Array  # int32[N]  its contexts, as places in a profile; UNKNOWN_CONTEXT: none
     planned: jax.Array  # int32[]  units, where its slot in a plan starts; NOWHERE: it has none
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.carded_file import PolicyFileError
-from jaxmem.recordings.forecast import FIXED, Plan
+from jaxmem.recordings.forecast import FIXED, ForecastPlan
 from jaxmem.recordings.profile import CONTEXTS
 from jaxmem.recordings.recording import LARGEST_SIZE
 
@@ -21,17 +21,19 @@ _KINDS = {
 }
 
 
-def plan_arrays(plan: Plan) -> dict[str, np.ndarray]:
+def plan_arrays(plan: ForecastPlan) -> dict[str, np.ndarray]:
     """Returns the arrays of a plan, by their names in a file."""
     return {_PREFIX + name: getattr(plan, name) for name in _KINDS}
 
 
-def plan_card(plan: Plan) -> dict[str, int | float]:
+def plan_card(plan: ForecastPlan) -> dict[str, int | float]:
     """Returns what the card says of a plan."""
     return {"alignment": plan.alignment, "margin": plan.margin}
 
 
-def plan_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object) -> Plan:
+def plan_of_arrays(
+    path: Path | str, arrays: Mapping[str, np.ndarray], card: object
+) -> ForecastPlan:
     """Makes the plan of what a file holds.
 
     Raises:
@@ -49,7 +51,7 @@ def plan_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object) ->
         array, shape = found[name], (len(CONTEXTS), length) if name == "context" else (length,)
         if array is None or array.dtype != kind or array.shape != shape or not length:
             raise PolicyFileError(f"{path}: {_PREFIX}{name} is no {kind.__name__} for each place")
-    plan = Plan(**found, alignment=alignment, margin=float(margin))  # pyright: ignore
+    plan = ForecastPlan(**found, alignment=alignment, margin=float(margin))  # pyright: ignore
     for name, least, most in (
         ("size", 1, LARGEST_SIZE),
         ("lifetime", 1, NEVER),

@@ -15,7 +15,7 @@ import numpy as np
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings.capacity_search import SEARCH_NAME
 from jaxmem.recordings.class_rule import RuleNumbers, class_rule
-from jaxmem.recordings.forecast import FIXED, MOST_MISSED, Plan, slot_lengths, stacked
+from jaxmem.recordings.forecast import FIXED, MOST_MISSED, ForecastPlan, slot_lengths, stacked
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.offline_packing import MOST_STACKED
 from jaxmem.recordings.plan_task import UNPINNED, PlanTask
@@ -29,7 +29,7 @@ from jaxmem.settings.learner import RuleSearchConfig
 
 LEAD = 0.99  # most that a plan may need, over what the class rule needs
 MOST_GROUPS = 20  # of places; sizes that differ in more ways vary within runs too
-ALIKE = 0.002  # of the logarithms of sizes that have the same ratio to the forecast's
+SAME_RATIO = 0.002  # of the logarithms of sizes that have the same ratio to the forecast's
 ALL_FIT = 0.001  # share of requests without a slot, up to which no larger margin is tried
 PACKING_SECONDS = 3.0  # at most, for the slots of one margin
 VARIATIONS = 4  # of a run that is alone
@@ -38,7 +38,7 @@ VARIATIONS = 4  # of a run that is alone
 class FoundPlan(NamedTuple):
     """The plan, and the arena that it needs over peak live, on each run learned from."""
 
-    plan: Plan
+    plan: ForecastPlan
     needed: list[float]
 
 
@@ -62,28 +62,28 @@ def find_plan(
     """
     runs = [events.recording for events in streams]
     too_long = max(run.requests for run in runs) > MOST_STACKED
-    if not config.margins or too_long or _mean(by_rule) * LEAD <= 1:
+    if not config.margins or too_long or _mean_needed(by_rule) * LEAD <= 1:
         return None
     report("following the runs")
     if len(streams) == 1:
         judges = [sizes_varied(streams[0], config.sizes_vary, seed) for seed in range(VARIATIONS)]
         rule_needs = [_needed(events, rule, None) for events in judges]
-        drawn, forecast = unpacked(runs[0], [], streams[0].alignment), 0
+        drawn, forecast = unpacked_plan(runs[0], [], streams[0].alignment), 0
     else:
         drawn, forecast = _best_forecast(streams)
         judges = [events for number, events in enumerate(streams) if number != forecast]
         rule_needs = [of for number, of in enumerate(by_rule) if number != forecast]
-    best, least = None, _mean(rule_needs) * LEAD
+    best, least = None, _mean_needed(rule_needs) * LEAD
     for margin in sorted(config.margins):
         report(f"packing slots that are {margin:.0%} longer")
-        planned = packed(drawn, margin)
+        planned = packed_plan(drawn, margin)
         missed = [
             float((planned.planned(events.recording, events.alignment) < 0).mean())
             for events in judges
         ]
         if max(missed) <= MOST_MISSED:
             report(f"playing slots that are {margin:.0%} longer")
-            needs = _mean([_needed(events, rule, planned) for events in judges])
+            needs = _mean_needed([_needed(events, rule, planned) for events in judges])
             if needs < least:
                 best, least = planned, needs
         if max(missed) <= ALL_FIT:
@@ -94,7 +94,7 @@ def find_plan(
     return FoundPlan(best, needed) if needed[forecast] < by_rule[forecast] else None
 
 
-def unpacked(base: Recording, others: Sequence[Recording], alignment: int) -> Plan:
+def unpacked_plan(base: Recording, others: Sequence[Recording], alignment: int) -> ForecastPlan:
     """Makes a plan of a forecast, whose slots are still to be packed.
 
     Args:
@@ -106,11 +106,13 @@ def unpacked(base: Recording, others: Sequence[Recording], alignment: int) -> Pl
     usual = profile_of([base]).foretold(base)
     lifetime = np.where(base.lifetime == NEVER, usual, base.lifetime).astype(np.int32)
     group = np.full(base.requests, FIXED, np.int32)
-    drawn = Plan(np.stack(contexts_of(base)), base.size, lifetime, group, nothing, alignment, 0.0)
-    return drawn._replace(group=_groups(drawn, others)) if others else drawn
+    drawn = ForecastPlan(
+        np.stack(contexts_of(base)), base.size, lifetime, group, nothing, alignment, 0.0
+    )
+    return drawn._replace(group=_size_groups(drawn, others)) if others else drawn
 
 
-def packed(drawn: Plan, margin: float) -> Plan:
+def packed_plan(drawn: ForecastPlan, margin: float) -> ForecastPlan:
     """Packs the slots, which are longer by a margin than what is foretold."""
     length = slot_lengths(drawn.size, margin, drawn.alignment)
     if np.any(drawn.group != FIXED):  # packed like this anew as soon as a run shows its sizes
@@ -127,14 +129,14 @@ def packed(drawn: Plan, margin: float) -> Plan:
     return drawn._replace(start=start * drawn.alignment, margin=margin)
 
 
-def _best_forecast(streams: Sequence[ReplayEvents]) -> tuple[Plan, int]:
+def _best_forecast(streams: Sequence[ReplayEvents]) -> tuple[ForecastPlan, int]:
     """Finds the run by which the slots of the others come least high, and its number."""
     runs, alignment = [events.recording for events in streams], streams[0].alignment
     least, best = np.inf, None
     for number, base in enumerate(runs):
         others = [*runs[:number], *runs[number + 1 :]]
-        drawn = unpacked(base, others, alignment)
-        tried = packed(drawn, 0.0) if np.any(drawn.group != FIXED) else drawn
+        drawn = unpacked_plan(base, others, alignment)
+        tried = packed_plan(drawn, 0.0) if np.any(drawn.group != FIXED) else drawn
         total = 0.0  # of the logarithms of heights, none of which is below 0
         for events in [*streams[:number], *streams[number + 1 :]]:
             planned = tried.planned(events.recording, alignment)
@@ -149,7 +151,7 @@ def _best_forecast(streams: Sequence[ReplayEvents]) -> tuple[Plan, int]:
     return best
 
 
-def _groups(drawn: Plan, others: Sequence[Recording]) -> np.ndarray:
+def _size_groups(drawn: ForecastPlan, others: Sequence[Recording]) -> np.ndarray:
     """Groups places by the ratios of their sizes to the forecast's, one from each run: int32[F].
 
     All are `FIXED` where there would be too many groups.
@@ -158,7 +160,7 @@ def _groups(drawn: Plan, others: Sequence[Recording]) -> np.ndarray:
     for number, run in enumerate(others):
         place = drawn.places(run)
         there, place = place >= 0, place[place >= 0]
-        ratio = np.rint(np.log(run.size[there] / drawn.size[place]) / ALIKE)
+        ratio = np.rint(np.log(run.size[there] / drawn.size[place]) / SAME_RATIO)
         # A shorter run has not come to all places, but to others in the same context.
         _, alike = np.unique(drawn.context[0], return_inverse=True)
         for kind in (alike, np.arange(len(alike))):
@@ -179,7 +181,7 @@ def _medians(kind: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return known, value[order][first + (count - 1) // 2]
 
 
-def _needed(events: ReplayEvents, rule: RuleNumbers, planned: Plan | None) -> float:
+def _needed(events: ReplayEvents, rule: RuleNumbers, planned: ForecastPlan | None) -> float:
     """Finds the arena needed, over peak live."""
     player = class_rule(rule)
     if planned is None:
@@ -188,6 +190,6 @@ def _needed(events: ReplayEvents, rule: RuleNumbers, planned: Plan | None) -> fl
     return units_needed(slots, PlannedRule(player)) / events.peak_live
 
 
-def _mean(needed: Sequence[float]) -> float:
+def _mean_needed(needed: Sequence[float]) -> float:
     """Averages geometrically."""
     return float(np.exp(np.log(needed).mean()))

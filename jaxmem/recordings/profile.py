@@ -15,7 +15,7 @@ from jaxmem.recordings.recording import Recording
 
 CONTEXTS = (24, 6, 1)  # call sites that a context has, asked in this order
 UNFORETOLD = 0  # in place of a lifetime
-UNKNOWN = -1  # in place of a context's place in a profile
+UNKNOWN_CONTEXT = -1  # in place of a context's place in a profile
 # A context is the sum of its keys times powers of this odd number, modulo 2^64, newest first.
 FACTOR = 0x9E3779B97F4A7C15
 SIZES_AN_OCTAVE = 4  # that stand for call sites where a recording has none
@@ -35,7 +35,7 @@ class Profile(NamedTuple):
         """
         found = np.full(recording.requests, UNFORETOLD, np.int32)
         for at in reversed(self.places(recording).T):
-            known = at != UNKNOWN
+            known = at != UNKNOWN_CONTEXT
             found[known] = self.lifetime[at[known]]
         return found
 
@@ -43,13 +43,13 @@ class Profile(NamedTuple):
         """Finds the contexts of each request of a run, as `CONTEXTS` has them.
 
         Returns:
-            int32[R, N], places in `key`; UNKNOWN where no run had the context.
+            int32[R, N], places in `key`; UNKNOWN_CONTEXT where no run had the context.
         """
         found = []
         for keys in contexts_of(recording):
             at = np.minimum(np.searchsorted(self.key, keys), max(0, len(self.key) - 1))
             known = self.key[at] == keys if len(self.key) else np.zeros(len(keys), bool)
-            found.append(np.where(known, at, UNKNOWN))
+            found.append(np.where(known, at, UNKNOWN_CONTEXT))
         return np.stack(found, axis=1).astype(np.int32)
 
 

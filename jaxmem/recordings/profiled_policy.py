@@ -21,8 +21,8 @@ from jaxmem.recordings.class_rule import (
     RuleNumbers,
     class_rule,
 )
-from jaxmem.recordings.forecast import Plan
-from jaxmem.recordings.plan_arrays import plan_arrays, plan_card, plan_of
+from jaxmem.recordings.forecast import ForecastPlan
+from jaxmem.recordings.plan_arrays import plan_arrays, plan_card, plan_of_arrays
 from jaxmem.recordings.planned_rule import PlannedRule
 from jaxmem.recordings.profile import CONTEXTS, Profile
 from jaxmem.recordings.replay import ReplayEvents
@@ -38,7 +38,7 @@ class ProfiledPolicy:
     profile: Profile
     rule: RuleNumbers
     training: Mapping[str, object] = field(default_factory=dict)  # runs, settings, arenas needed
-    plan: Plan | None = None  # None: all goes by the rule
+    plan: ForecastPlan | None = None  # None: all goes by the rule
 
     @property
     def player(self) -> ClassRule | PlannedRule:
@@ -109,7 +109,7 @@ def profiled_of(path: Path | str, arrays: Mapping[str, np.ndarray], card: object
         Profile(key, lifetime),
         rule._replace(exceptions=exceptions),
         training if isinstance(training, dict) else {},
-        plan_of(path, arrays, card["plan"]) if "plan" in card else None,
+        plan_of_arrays(path, arrays, card["plan"]) if "plan" in card else None,
     )
 
 

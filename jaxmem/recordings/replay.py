@@ -24,7 +24,7 @@ from jaxmem.recordings.history import history_of
 from jaxmem.recordings.hole_scorer import HoleScorer, Known, Live
 from jaxmem.recordings.hole_table import BEYOND, HoleTable, Order, new_hole_table
 from jaxmem.recordings.planned_rule import PlannedRule
-from jaxmem.recordings.profile import CONTEXTS, UNFORETOLD, UNKNOWN
+from jaxmem.recordings.profile import CONTEXTS, UNFORETOLD, UNKNOWN_CONTEXT
 
 EVENTS_PER_CHUNK = 2048  # events
 LEAST_SLOTS = 64
@@ -106,7 +106,7 @@ class ReplayEvents:
             "foretold": np.full(len(self.units), UNFORETOLD, np.int32)
             if self.foretold is None
             else self.foretold,
-            "contexts": np.full((len(self.units), len(CONTEXTS)), UNKNOWN, np.int32)
+            "contexts": np.full((len(self.units), len(CONTEXTS)), UNKNOWN_CONTEXT, np.int32)
             if self.contexts is None
             else self.contexts,
             "planned": np.full(len(self.units), NOWHERE, np.int32)

@@ -100,7 +100,7 @@ def byte_markdown(results: ByteResults) -> str:
 
 def draw_byte_map(path: Target, played: BytePlay, requests: int) -> Figure:
     """Draws memory.png: address over time, of so many requests around the tightest moment."""
-    size, lifetime, first, last = _shown(played, requests)
+    size, lifetime, first, last = _shown_window(played, requests)
     return draw_memory_map(
         path,
         {name: start[:last] for name, start in played.starts.items()},
@@ -108,31 +108,31 @@ def draw_byte_map(path: Target, played: BytePlay, requests: int) -> Figure:
         lifetime,
         played.arena,
         first=first,
-        title=_title(played, first, last),
+        title=_byte_title(played, first, last),
         unit="bytes",
     )
 
 
 def byte_frames(played: BytePlay, requests: int) -> list[Image]:
     """Draws the frames of a race of the same requests."""
-    size, lifetime, first, last = _shown(played, requests)
+    size, lifetime, first, last = _shown_window(played, requests)
     return draw_frames(
         {name: start[:last] for name, start in played.starts.items()},
         size,
         lifetime,
         played.arena,
-        title=_title(played, first, last),
+        title=_byte_title(played, first, last),
         first=first,
     )
 
 
-def _shown(played: BytePlay, requests: int) -> tuple[np.ndarray, np.ndarray, int, int]:
+def _shown_window(played: BytePlay, requests: int) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Returns sizes and lifetimes up to the last request shown; first and last + 1 of those."""
     first = first_around(played.tightest, played.recording.requests, requests)
     last = min(first + requests, played.recording.requests)
     return played.size[:last], played.recording.lifetime[:last], first, last
 
 
-def _title(played: BytePlay, first: int, last: int) -> str:
+def _byte_title(played: BytePlay, first: int, last: int) -> str:
     which = f"requests {first + 1:,} to {last:,}" if first else count(last, "request")
     return f"{played.recording.name}: {which} in {short_bytes(played.arena)}"

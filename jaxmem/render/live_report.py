@@ -45,19 +45,19 @@ LIVE_HEADER = ("placed by", "peak live", "high-water mark", "over peak", "failed
 
 def live_table(results: LiveResults) -> Table:
     """Makes the table for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, title=_title(results))
+    table = Table(box=box.SIMPLE_HEAD, title=_live_title(results))
     for name in LIVE_HEADER:
         table.add_column(name, justify="left" if name == LIVE_HEADER[0] else "right")
-    for row in _rows(results):
+    for row in _live_rows(results):
         table.add_row(*row)
     return table
 
 
 def live_markdown(results: LiveResults) -> str:
     """Writes table.md."""
-    lines = [f"# {_title(results)}", "", markdown_row(LIVE_HEADER)]
+    lines = [f"# {_live_title(results)}", "", markdown_row(LIVE_HEADER)]
     lines += ["|:--" + "|--:" * (len(LIVE_HEADER) - 1) + "|"]
-    lines += [markdown_row(row) for row in _rows(results)]
+    lines += [markdown_row(row) for row in _live_rows(results)]
     told = [results["verdict"], *results["differences"], *results["notes"]]
     lines += ["", *(f"{line}\n" for line in told)]
     return "\n".join([*lines, f"`{results['command']}`"]) + "\n"
@@ -75,12 +75,12 @@ def live_verdict(results: LiveResults) -> str:
     return f"All {many} and every figure of the live run are those of its replay{told}."
 
 
-def _title(results: LiveResults) -> str:
+def _live_title(results: LiveResults) -> str:
     arena = f"{results['arena']:,} bytes" if results["arena"] else "an arena that grows"
     return f"{results['program']} in {arena}, under {results['policy']}"
 
 
-def _rows(results: LiveResults) -> list[list[str]]:
+def _live_rows(results: LiveResults) -> list[list[str]]:
     rows = {"the program": results["live"]}
     rows |= {f"replay, {name}": row for name, row in results["replayed"].items()}
     return [

@@ -13,7 +13,7 @@ from jaxmem.render.report import markdown_row
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 from jaxmem.rules import RULES
 
-COLOURS = {
+RUN_COLOURS = {
     "best-fit": RULES["best"].colour,
     "class rule": "#d55e00",
     "class rule with exceptions": "#882255",
@@ -123,7 +123,7 @@ def draw_runs(path: Target, results: RunsResults) -> Figure:
         for number, name in enumerate(policies):
             excess = [100 * (row["needed"].get(name, np.nan) - 1) for row in rows]
             at = place + (number - (len(policies) - 1) / 2) * thick
-            drawn = axes.barh(at, excess, 0.9 * thick, color=COLOURS[name], label=name)
+            drawn = axes.barh(at, excess, 0.9 * thick, color=RUN_COLOURS[name], label=name)
             axes.bar_label(drawn, fmt="{:.1f} %", padding=3, fontsize=9)
         labels = [row["run"] + (" (held out)" if row["held_out"] else "") for row in rows]
         axes.set_yticks(place, labels)

@@ -10,7 +10,7 @@ import pytest
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.export.agreement import agreement
 from jaxmem.export.c_source import HEADER, SOURCE, c_source, header, write_c
-from jaxmem.export.calling import BY_HOLES, REQUEST, CalledPolicy, Situation
+from jaxmem.export.calling import BY_HOLES, REQUEST, CalledPolicy, CSituation
 from jaxmem.export.exported import Exported, SizeRule, read_exported
 from jaxmem.recordings import Recording, alignment_of, family, library_names, load_library
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, CLASS_FITS, RuleNumbers
@@ -125,10 +125,10 @@ def zero_scorer(**weights: float) -> Exported:
     return Exported("made", HoleScorer(jnp.array(given), jnp.zeros(len(PRIOR))))
 
 
-def situation(*holes, size: int = 4, cells: int = 100) -> Situation:
+def situation(*holes, size: int = 4, cells: int = 100) -> CSituation:
     request = np.zeros((), REQUEST)
     request["size"] = size
-    return Situation(request, (cells, cells // 2, 1, 0), np.array(holes, np.int32))
+    return CSituation(request, (cells, cells // 2, 1, 0), np.array(holes, np.int32))
 
 
 def test_of_starts_worth_the_same_the_lowest_is_taken_in_whatever_order_holes_come(tmp_path):

@@ -18,7 +18,7 @@ from test_table import BEST_LOW, SlowTable
 from jaxmem.arena.arena import NEVER, NOWHERE
 from jaxmem.export.c_source import c_source
 from jaxmem.export.exported import read_exported
-from jaxmem.native.allocator import BY_LENGTH, Arena, allocator_words
+from jaxmem.native.allocator import BY_LENGTH, LiveArena, allocator_words
 from jaxmem.native.recorder import recorder_words
 from jaxmem.recordings import read_trace
 from jaxmem.recordings.live_log import LiveLogError, LiveRun, read_live
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.skipif(
     reason="the allocator needs Linux on x86-64 and a C compiler",
 )
 
-GROWS = Arena(units=0, unit=16, least=0)
+GROWS = LiveArena(units=0, unit=16, least=0)
 
 
-def bounded(units: int, least: int = 0) -> Arena:
-    return Arena(units, 16, least)
+def bounded(units: int, least: int = 0) -> LiveArena:
+    return LiveArena(units, 16, least)
 
 
 def words_of(log: Path, *command: str, arena=GROWS, depth: int = 0):
@@ -165,7 +165,7 @@ def test_what_32_threads_write_stays_and_every_block_is_best_fits(compiled, tmp_
 
 
 def test_small_blocks_are_left_to_the_library(compiled, tmp_path):
-    found = played(tmp_path, threaded(compiled, 2, 800), arena=Arena(0, 64, 5000))
+    found = played(tmp_path, threaded(compiled, 2, 800), arena=LiveArena(0, 64, 5000))
     assert found.recording.size.min() >= 5000
     assert found.unit == 64
     assert found.recording.requests > 100

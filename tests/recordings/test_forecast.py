@@ -8,16 +8,18 @@ from program_runs import batches_run
 
 from jaxmem.arena.arena import NEVER, NOWHERE
 from jaxmem.recordings import Recording
-from jaxmem.recordings.forecast import MOST_MISSED, Plan
+from jaxmem.recordings.forecast import MOST_MISSED, ForecastPlan
 from jaxmem.recordings.packing import check_packing, deaths_of
-from jaxmem.recordings.plan_search import packed, unpacked
+from jaxmem.recordings.plan_search import packed_plan, unpacked_plan
 from jaxmem.recordings.planned_rule import MISSED
 from jaxmem.recordings.replay import units_of
 from jaxmem.recordings.sites import CallSites
 
 
-def plan_of(base: Recording, *others: Recording, margin: float = 0.0, alignment: int = 1) -> Plan:
-    return packed(unpacked(base, others, alignment), margin)
+def plan_of(
+    base: Recording, *others: Recording, margin: float = 0.0, alignment: int = 1
+) -> ForecastPlan:
+    return packed_plan(unpacked_plan(base, others, alignment), margin)
 
 
 def buffers(seed: int, count: int = 60) -> Recording:

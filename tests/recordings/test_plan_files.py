@@ -10,15 +10,15 @@ from safetensors.numpy import save_file
 
 from jaxmem.carded_file import PolicyFileError, read_policy_file
 from jaxmem.recordings.class_rule import RuleNumbers
-from jaxmem.recordings.forecast import Plan
-from jaxmem.recordings.plan_search import packed, unpacked
+from jaxmem.recordings.forecast import ForecastPlan
+from jaxmem.recordings.plan_search import packed_plan, unpacked_plan
 from jaxmem.recordings.policy_file import load_byte_policy
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy, save_profiled
 from jaxmem.recordings.replay import events_of
 
 BASE, OTHER = batches_run(8, 3), batches_run(13, 2)
-PLAN = packed(unpacked(BASE, [OTHER], 64), 0.03)
+PLAN = packed_plan(unpacked_plan(BASE, [OTHER], 64), 0.03)
 POLICY = ProfiledPolicy(profile_of([BASE, OTHER]), RuleNumbers(300, 64, (0, 1, 2, 3)), plan=PLAN)
 
 
@@ -32,7 +32,7 @@ def test_a_plan_comes_back_exactly_and_plans_the_same(path):
     found = load_byte_policy(str(path))
     assert isinstance(found, ProfiledPolicy)
     assert found.plan is not None
-    for name in Plan._fields:
+    for name in ForecastPlan._fields:
         mine, yours = getattr(found.plan, name), getattr(PLAN, name)
         np.testing.assert_array_equal(mine, yours)
         assert np.asarray(mine).dtype == np.asarray(yours).dtype
