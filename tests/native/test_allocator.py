@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_table import BEST_LOW, SlowTable
+from test_native_table import BEST_LOW, SlowTable
 
 from jaxmem.arena.arena import NEVER, NOWHERE
 from jaxmem.export.c_source import c_source
