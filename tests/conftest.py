@@ -41,6 +41,10 @@ def pytest_configure(config):
     user stay as they are); so too what Python compiles, where it may not lie beside the sources.
     Slow tests run much, and play with XLA as users have it.
     """
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # as shells start what is in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):  # it has all this of the process that started it
         return
     folder = tempfile.TemporaryDirectory(prefix="jaxmem-compiled-")

@@ -7,13 +7,12 @@ from io import BytesIO
 from jaxmem.app.asked import JudgedInBytes, Recorded, Uploaded
 from jaxmem.app.judging import MOST_SECONDS, judged_recording
 from jaxmem.app.worker import Watched
-from jaxmem.recordings.byte_play import events_in_bytes, play_in_bytes
+from jaxmem.recordings.byte_play import byte_results, events_in_bytes, play_in_bytes
 from jaxmem.render import web_table
 from jaxmem.render.byte_play import (
     BYTE_HEADER,
     ByteResults,
     byte_markdown,
-    byte_results,
     byte_rows,
     byte_subject,
     draw_byte_map,
@@ -40,7 +39,7 @@ def judge_in_bytes(
     watched.report("drawing …", 0.97)
     results = byte_results(played, events.alignment, COMMAND, notes)
     memory = BytesIO()
-    draw_byte_map(memory, played, SHOWN_IN_BYTES)
+    draw_byte_map(memory, played.shown(SHOWN_IN_BYTES))
     return JudgedInBytes(
         _table(results),
         memory.getvalue(),

@@ -7,11 +7,10 @@ from jaxmem.commands.byte_policies import check_byte_policies
 from jaxmem.configuration import UsageError
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.recordings import load_library, read_trace
-from jaxmem.recordings.byte_play import events_in_bytes, play_in_bytes
+from jaxmem.recordings.byte_play import byte_results, events_in_bytes, play_in_bytes
 from jaxmem.render.byte_play import (
     byte_frames,
     byte_markdown,
-    byte_results,
     byte_table,
     draw_byte_map,
 )
@@ -44,9 +43,10 @@ def run(settings: RenderSettings, command: str, by: str) -> int:
         console.print(byte_table(results))
         with StagesDisplay(console) as display:
             display.report("drawing")
-            draw_byte_map(folder.file("memory.png"), played, settings.requests)
+            shown = played.shown(settings.requests)
+            draw_byte_map(folder.file("memory.png"), shown)
             made = ["memory.png"]
-            frames = byte_frames(played, settings.requests) if settings.gif or settings.mp4 else []
+            frames = byte_frames(shown) if settings.gif or settings.mp4 else []
             if settings.gif:
                 save_gif(folder.file("race.gif"), frames, settings.seconds)
                 made.append("race.gif")

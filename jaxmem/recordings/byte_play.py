@@ -17,9 +17,9 @@ from jaxmem.recordings.replay import (
     least_alignment,
     replay,
 )
+from jaxmem.recordings.variations import first_around
+from jaxmem.render.byte_play import ByteResults, BytesShown
 from jaxmem.settings.recordings import MOST_ALIGNMENT
-
-BEFORE_THE_PEAK = 0.75  # of a part of a recording, that comes before its tightest moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,38 @@ class BytePlay:
             }
             for name, start in self.starts.items()
         }
+
+    def shown(self, requests: int) -> BytesShown:
+        """Returns so many requests around the tightest moment, and all before them."""
+        first = first_around(self.tightest, self.recording.requests, requests)
+        last = min(first + requests, self.recording.requests)
+        return BytesShown(
+            self.recording.name,
+            self.size[:last],
+            self.recording.lifetime[:last],
+            {name: start[:last] for name, start in self.starts.items()},
+            self.arena,
+            first,
+        )
+
+
+def byte_results(
+    played: BytePlay, alignment: int, command: str, notes: Sequence[str]
+) -> ByteResults:
+    """Makes the results of a play."""
+    return {
+        "command": command,
+        "trace": played.recording.name,
+        "requests": played.recording.requests,
+        "alignment": alignment,
+        "peak_live": played.peak_live,
+        "arena": played.arena,
+        "played": {
+            name: {"arena_needed": needed, **played.failed[name]}
+            for name, needed in played.needed.items()
+        },
+        "notes": list(notes),
+    }
 
 
 def events_in_bytes(recording: Recording, alignment: int | None) -> tuple[ReplayEvents, list[str]]:
@@ -116,8 +148,3 @@ def play_in_bytes(
         starts=starts,
         needed=needed,
     )
-
-
-def first_around(tightest: int, requests: int, shown: int) -> int:
-    """Returns the first of so many requests around the tightest moment, of R = `requests`."""
-    return min(max(tightest - int(BEFORE_THE_PEAK * shown), 0), max(requests - shown, 0))

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.recordings.byte_play import first_around
 from jaxmem.recordings.class_rule import (
     BEST_FIT_RULE,
     ClassRule,
@@ -35,7 +34,7 @@ from jaxmem.recordings.replay import (
     replay,
 )
 from jaxmem.recordings.side_by_side import arenas_of, events_served, side_by_side, units_lost
-from jaxmem.recordings.variations import Variety, live_at, varied, window
+from jaxmem.recordings.variations import Variety, first_around, live_at, varied, window
 from jaxmem.settings.learner import RuleSearchConfig
 
 ReportStage = Callable[[str], None]

@@ -8,6 +8,8 @@ import numpy as np
 from jaxmem.arena.arena import NEVER
 from jaxmem.recordings.recording import Recording
 
+BEFORE_THE_PEAK = 0.75  # of a part of a recording, that comes before its tightest moment
+
 
 class Variety(NamedTuple):
     """The limits on how far a varied recording may lie from the true one."""
@@ -84,3 +86,8 @@ def _recording_of(
     """Makes a recording, in which what outlives it is never freed."""
     outlives = np.arange(len(size)) + lifetime >= len(size)
     return Recording(name, size, np.where(outlives, NEVER, lifetime), site)
+
+
+def first_around(tightest: int, requests: int, shown: int) -> int:
+    """Returns the first of so many requests around the tightest moment, of R = `requests`."""
+    return min(max(tightest - int(BEFORE_THE_PEAK * shown), 0), max(requests - shown, 0))

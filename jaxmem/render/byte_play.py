@@ -1,7 +1,6 @@
 """What policies make of a recording in bytes in one arena: a table, the memory, and the race."""
 
-from collections.abc import Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,7 +9,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jaxmem.recordings.byte_play import BytePlay, first_around
 from jaxmem.render.animation import draw_frames
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.memory_map import draw_memory_map
@@ -34,23 +32,22 @@ class ByteResults(TypedDict):
     notes: list[str]
 
 
-def byte_results(
-    played: BytePlay, alignment: int, command: str, notes: Sequence[str]
-) -> ByteResults:
-    """Makes the results of a play."""
-    return {
-        "command": command,
-        "trace": played.recording.name,
-        "requests": played.recording.requests,
-        "alignment": alignment,
-        "peak_live": played.peak_live,
-        "arena": played.arena,
-        "played": {
-            name: {"arena_needed": needed, **played.failed[name]}
-            for name, needed in played.needed.items()
-        },
-        "notes": list(notes),
-    }
+class BytesShown(NamedTuple):
+    """The requests up to the last that is shown, R of them; addresses and amounts are bytes."""
+
+    name: str  # of the recording
+    size: np.ndarray  # int64[R]
+    lifetime: np.ndarray  # int64[R]  requests
+    starts: dict[str, np.ndarray]  # int64[R] by policy, below 0: the request failed
+    arena: int
+    first: int  # request that is shown
+
+    @property
+    def title(self) -> str:
+        """Says what is shown."""
+        last = len(self.size)
+        which = f"requests {self.first + 1:,} to {last:,}" if self.first else count(last, "request")
+        return f"{self.name}: {which} in {short_bytes(self.arena)}"
 
 
 def byte_rows(results: ByteResults) -> list[tuple[str, list[str]]]:
@@ -98,41 +95,27 @@ def byte_markdown(results: ByteResults) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw_byte_map(path: Target, played: BytePlay, requests: int) -> Figure:
-    """Draws memory.png: address over time, of so many requests around the tightest moment."""
-    size, lifetime, first, last = _shown_window(played, requests)
+def draw_byte_map(path: Target, shown: BytesShown) -> Figure:
+    """Draws memory.png: address over time."""
     return draw_memory_map(
         path,
-        {name: start[:last] for name, start in played.starts.items()},
-        size,
-        lifetime,
-        played.arena,
-        first=first,
-        title=_byte_title(played, first, last),
+        shown.starts,
+        shown.size,
+        shown.lifetime,
+        shown.arena,
+        first=shown.first,
+        title=shown.title,
         unit="bytes",
     )
 
 
-def byte_frames(played: BytePlay, requests: int) -> list[Image]:
-    """Draws the frames of a race of the same requests."""
-    size, lifetime, first, last = _shown_window(played, requests)
+def byte_frames(shown: BytesShown) -> list[Image]:
+    """Draws the frames of a race."""
     return draw_frames(
-        {name: start[:last] for name, start in played.starts.items()},
-        size,
-        lifetime,
-        played.arena,
-        title=_byte_title(played, first, last),
-        first=first,
+        shown.starts,
+        shown.size,
+        shown.lifetime,
+        shown.arena,
+        title=shown.title,
+        first=shown.first,
     )
-
-
-def _shown_window(played: BytePlay, requests: int) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Returns sizes and lifetimes up to the last request shown; first and last + 1 of those."""
-    first = first_around(played.tightest, played.recording.requests, requests)
-    last = min(first + requests, played.recording.requests)
-    return played.size[:last], played.recording.lifetime[:last], first, last
-
-
-def _byte_title(played: BytePlay, first: int, last: int) -> str:
-    which = f"requests {first + 1:,} to {last:,}" if first else count(last, "request")
-    return f"{played.recording.name}: {which} in {short_bytes(played.arena)}"
