@@ -4,6 +4,7 @@ import json
 
 import pytest
 from program_runs import mixed_run, write_learned
+from repetition import slow
 
 from jaxmem.cli import main
 from jaxmem.recordings.store import write_store
@@ -39,7 +40,7 @@ def test_a_recording_is_drawn_in_bytes_under_what_was_learned_from_earlier_runs(
         assert ratio == played[name]["arena_needed"] / peak
 
 
-@pytest.mark.parametrize("verb", ["trace info", "render", "compare"])
+@pytest.mark.parametrize("verb", ["trace info", *slow("render", "compare")])
 def test_a_folder_that_bears_a_name_of_the_package_is_told(folder, capsys, verb):
     write_learned(folder / "best")
     words = {

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
+from repetition import slow
 
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.environment.observations import BINS, OVERVIEW, Packed
@@ -72,10 +73,9 @@ def chosen(policy, given: dict[str, np.ndarray], at: int) -> int:
 @pytest.mark.parametrize(
     "exported",
     [
-        read_exported("next"),
-        read_exported("two_ended", 90),
         Exported("classes", RULE),
         read_exported("learned"),
+        *slow(read_exported("next"), read_exported("two_ended", 90)),
     ],
     ids=lambda exported: exported.name,
 )
