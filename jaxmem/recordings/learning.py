@@ -25,7 +25,7 @@ LITTLE_KNOWN = 0.5  # of a run's requests; below it, runs are hardly of one prog
 
 
 BEST_FIT, CLASS_RULE, PLAN = "best-fit", "class rule", "plan"
-EXCEPTIONS = "class rule with exceptions"
+EXCEPTIONS = "exceptions"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.palette import GRID
 from jaxmem.render.report import markdown_row
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
@@ -16,7 +17,7 @@ from jaxmem.rules import RULES
 RUN_COLOURS = {
     "best-fit": RULES["best"].colour,
     "class rule": "#d55e00",
-    "class rule with exceptions": "#882255",
+    "exceptions": "#882255",
     "plan": "#44aa99",
 }
 BAR = 0.22  # inches
@@ -50,14 +51,15 @@ class RunsResults(TypedDict):
     versions: NotRequired[dict[str, str]]
 
 
-RUN_HEADER = ("run", "requests", "peak live", "foretold")
+RUN_HEADER = ("run", "requests", "peak", "foretold")
 
 
 def runs_table(results: RunsResults) -> Table:
     """Makes the table for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, title="arena needed / peak live")
+    table = Table(box=box.SIMPLE_HEAD, title="arena needed / peak live", padding=(0, 1, 0, 0))
     for name in _header(results):
-        table.add_column(name, justify="left" if name in ("run", "") else "right")
+        is_run = name == "run"
+        table.add_column(name, justify="left" if is_run else "right", no_wrap=not is_run)
     for row in _run_rows(results):
         table.add_row(*row)
     return table
@@ -108,7 +110,8 @@ def verdict_of(results: RunsResults) -> str:
     if results["chosen"] == "best-fit":
         return f"{head}, and the policy is best-fit: {results['why']}."
     share = (best - learned) / (best - 1) if best > 1 else 0.0
-    return f"{head}, the {results['chosen']} {learned:.3f}: {share:.0%} of the excess is gone."
+    chosen = f"the policy ({results['chosen']}) {learned:.3f}"
+    return f"{head}, {chosen}: {share:.0%} of the excess is gone."
 
 
 def draw_runs(path: Target, results: RunsResults) -> Figure:
@@ -125,18 +128,17 @@ def draw_runs(path: Target, results: RunsResults) -> Figure:
             at = place + (number - (len(policies) - 1) / 2) * thick
             drawn = axes.barh(at, excess, 0.9 * thick, color=RUN_COLOURS[name], label=name)
             axes.bar_label(drawn, fmt="{:.1f} %", padding=3, fontsize=9)
-        labels = [row["run"] + (" (held out)" if row["held_out"] else "") for row in rows]
-        axes.set_yticks(place, labels)
+        axes.set_yticks(place, [_run_label(row) for row in rows])
         axes.set(xlabel="memory beyond peak live (%)", ylim=(len(rows) - 0.5, -0.5))
         axes.margins(x=0.12)
         axes.grid(axis="x", color=GRID, lw=0.8)
         axes.set_axisbelow(True)
-        figure.legend(loc="upper right", ncols=2)
+        figure.legend(loc="upper right", ncols=len(policies))
         return save_figure(figure, path)
 
 
 def _header(results: RunsResults) -> list[str]:
-    return [*RUN_HEADER, *_policies(results), ""]
+    return [*RUN_HEADER, *_policies(results)]
 
 
 def _policies(results: RunsResults) -> list[str]:
@@ -148,15 +150,18 @@ def _run_rows(results: RunsResults) -> list[list[str]]:
     policies = _policies(results)
     return [
         [
-            row["run"],
+            _run_label(row),
             f"{row['requests']:,}",
-            f"{row['peak_live']:,}",
+            short_bytes(row["peak_live"]),
             f"{row['foretold']:.1%}",
             *(f"{row['needed'][name]:.3f}" if name in row["needed"] else "" for name in policies),
-            "held out" if row["held_out"] else "",
         ]
         for row in results["runs"]
     ]
+
+
+def _run_label(row: RunRow) -> str:
+    return row["run"] + (" (held out)" if row["held_out"] else "")
 
 
 def _geometric_mean_of(ratios: Sequence[float]) -> float:
