@@ -19,31 +19,19 @@
  *     JAXMEM_DEPTH       return addresses of a call site, 0 .. 32
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <stdalign.h>
-#include <sys/resource.h>
 #include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <x86intrin.h>
 
 #include "table.c"
-#include "unwinder.h"
+#include "preloaded.h"
 #include "site_key.h"
 #include "live_log.h"
 #include "jaxmem_policy.c" /* of the policy that is played */
-
-#if !defined(__x86_64__) || !defined(__linux__) || !defined(__GLIBC__)
-#error "the allocator is for Linux with glibc on x86-64"
-#endif
-
-#define PUBLIC __attribute__((visibility("default")))
-#define LOCAL_THREAD static __thread __attribute__((tls_model("initial-exec")))
 
 enum { PATH_MOST = 3000, SITES = 1 << 20, SITE_TRIES = 16, KINDS = 1 << 20 };
 enum { TIMED = 64, INTERRUPTED = 30000 }; /* operations; ticks, of about 10 us */
@@ -91,31 +79,6 @@ static size_t least;                 /* bytes; before it has begun, any */
 static uintptr_t arena_low, arena_bytes;
 LOCAL_THREAD bool busy;              /* it is just beginning */
 LOCAL_THREAD uint32_t operation;
-
-static void *(*real_malloc)(size_t);
-static void *(*real_calloc)(size_t, size_t);
-static void *(*real_realloc)(void *, size_t);
-static void (*real_free)(void *);
-static int (*real_posix_memalign)(void **, size_t, size_t);
-static void *(*real_aligned_alloc)(size_t, size_t);
-static void *(*real_memalign)(size_t, size_t);
-static size_t (*real_usable)(void *);
-static int (*real_dlclose)(void *);
-
-/* Until the real functions are known: dlsym itself may call calloc. */
-static alignas(16) char pool[64 * 1024];
-static _Atomic size_t pool_used;
-
-static void *from_pool(size_t bytes)
-{
-    size_t at = atomic_fetch_add(&pool_used, (bytes + 15) & ~(size_t)15);
-    return at + bytes <= sizeof pool ? pool + at : NULL;
-}
-
-static bool in_pool(const void *block)
-{
-    return (const char *)block >= pool && (const char *)block < pool + sizeof pool;
-}
 
 static inline bool in_arena(const void *block)
 {
@@ -170,28 +133,6 @@ static void in_child(void)
 
 /* ---- The log ---- */
 
-/* The file is opened for a moment only: programs close what they do not know. */
-static void *log_part(uint64_t at, size_t bytes)
-{
-    struct rlimit most;
-    if (getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur < at + bytes) {
-        errno = EFBIG; /* the kernel would send a signal */
-        return NULL;
-    }
-    int file = open(live.path, O_RDWR | O_CLOEXEC);
-    if (file < 0)
-        return NULL;
-    void *part = NULL;
-    int error = posix_fallocate(file, (off_t)at, (off_t)bytes);
-    if (error == 0) {
-        part = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, (off_t)at);
-        error = part == MAP_FAILED ? errno : 0;
-    }
-    close(file);
-    errno = error;
-    return error ? NULL : part;
-}
-
 static uint64_t nanoseconds(void)
 {
     struct timespec now;
@@ -225,7 +166,7 @@ static bool new_part(void)
     int error = errno;
     if (live.part)
         munmap(live.part, LOG_PART);
-    live.part = log_part(live.log_bytes, LOG_PART);
+    live.part = mapped_part(live.path, live.log_bytes, LOG_PART);
     if (live.part) {
         live.log_bytes += LOG_PART;
         live.part_at = 0;
@@ -272,7 +213,7 @@ static bool begin_log(void)
     if (file < 0)
         return false;
     close(file);
-    live.head = log_part(0, LOG_PAGE);
+    live.head = mapped_part(live.path, 0, LOG_PAGE);
     if (!live.head)
         return false;
     live.log_bytes = LOG_PAGE;
@@ -343,22 +284,6 @@ static bool begin_policy(void)
     live.program[many > 0 ? many : 0] = 0;
     jaxmem_begin(&live.policy, live.head->unit, live.depth > 0, kinds, kinds ? KINDS : 0);
     return true;
-}
-
-#define REAL(name, symbol) name = (__typeof__(name))dlsym(RTLD_NEXT, symbol)
-
-static void resolve(void)
-{
-    REAL(real_calloc, "calloc");
-    REAL(real_malloc, "malloc");
-    REAL(real_realloc, "realloc");
-    REAL(real_posix_memalign, "posix_memalign");
-    REAL(real_aligned_alloc, "aligned_alloc");
-    REAL(real_memalign, "memalign");
-    REAL(real_usable, "malloc_usable_size");
-    REAL(real_dlclose, "dlclose");
-    REAL(find_object, "_dl_find_object");
-    REAL(real_free, "free");
 }
 
 /* Whether what calls malloc calls another one than ours, that of the program itself. */

@@ -25,33 +25,14 @@
  *     JAXMEM_DEPTH       return addresses of a call site, 0 .. 32
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <link.h>
 #include <pthread.h>
-#include <stdalign.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
-#include "unwinder.h"
-
-#if !defined(__x86_64__) || !defined(__linux__) || !defined(__GLIBC__)
-#error "the recorder is for Linux with glibc on x86-64"
-#endif
-
-#define PUBLIC __attribute__((visibility("default")))
-#define LOCAL_THREAD static __thread __attribute__((tls_model("initial-exec")))
+#include "preloaded.h"
 
 enum { ALLOCATED, FREED, MOVED_FROM, MOVED_TO };
 enum { EVENTS = 1, SITES = 2, MODULES = 3 };
@@ -125,30 +106,6 @@ LOCAL_THREAD bool busy;         /* inside the recorder */
 static pthread_key_t ending;
 static _Atomic int ending_made;
 
-static void *(*real_malloc)(size_t);
-static void *(*real_calloc)(size_t, size_t);
-static void *(*real_realloc)(void *, size_t);
-static void (*real_free)(void *);
-static int (*real_posix_memalign)(void **, size_t, size_t);
-static void *(*real_aligned_alloc)(size_t, size_t);
-static void *(*real_memalign)(size_t, size_t);
-static int (*real_dlclose)(void *);
-
-/* Until the real functions are known: dlsym itself may call calloc. */
-static alignas(16) char pool[64 * 1024];
-static _Atomic size_t pool_used;
-
-static void *from_pool(size_t bytes)
-{
-    size_t at = atomic_fetch_add(&pool_used, (bytes + 15) & ~(size_t)15);
-    return at + bytes <= sizeof pool ? pool + at : NULL;
-}
-
-static bool in_pool(const void *block)
-{
-    return (const char *)block >= pool && (const char *)block < pool + sizeof pool;
-}
-
 static void stop(int error)
 {
     if (state->head)
@@ -156,36 +113,19 @@ static void stop(int error)
     atomic_store(&begun, 3);
 }
 
-/* The file is opened for a moment only: programs close what they do not know. */
-static void *mapped_part(uint64_t at, size_t bytes)
+/* A child that is forked has nothing of it. */
+static void *own_part(uint64_t at, size_t bytes)
 {
-    struct rlimit most;
-    if (getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur < at + bytes) {
-        errno = EFBIG; /* the kernel would send a signal */
-        return NULL;
-    }
-    int file = open(state->path, O_RDWR | O_CLOEXEC);
-    if (file < 0)
-        return NULL;
-    void *part = NULL;
-    int error = posix_fallocate(file, (off_t)at, (off_t)bytes);
-    if (error == 0) {
-        part = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, (off_t)at);
-        error = part == MAP_FAILED ? errno : 0;
-    }
-    close(file);
-    if (error) {
-        errno = error;
-        return NULL;
-    }
-    madvise(part, bytes, MADV_DONTFORK);
+    void *part = mapped_part(state->path, at, bytes);
+    if (part)
+        madvise(part, bytes, MADV_DONTFORK);
     return part;
 }
 
 /* With the lock held. */
 static struct chunk *new_chunk(uint32_t kind)
 {
-    struct chunk *new = mapped_part(state->file_bytes, CHUNK);
+    struct chunk *new = own_part(state->file_bytes, CHUNK);
     if (!new) {
         stop(errno);
         return NULL;
@@ -237,7 +177,7 @@ static bool begin_log(void)
         return false;
     close(file);
     state->head = NULL;
-    struct head *head = mapped_part(0, PAGE);
+    struct head *head = own_part(0, PAGE);
     if (!head)
         return false;
     state->file_bytes = PAGE;
@@ -252,19 +192,6 @@ static bool begin_log(void)
     state->head = head;
     atomic_store(&state->alive, (uint64_t)me);
     return true;
-}
-
-static void resolve(void)
-{
-    real_calloc = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
-    real_malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
-    real_realloc = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
-    real_posix_memalign = (int (*)(void **, size_t, size_t))dlsym(RTLD_NEXT, "posix_memalign");
-    real_aligned_alloc = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "aligned_alloc");
-    real_memalign = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "memalign");
-    real_dlclose = (int (*)(void *))dlsym(RTLD_NEXT, "dlclose");
-    find_object = (int (*)(void *, struct object *))dlsym(RTLD_NEXT, "_dl_find_object");
-    real_free = (void (*)(void *))dlsym(RTLD_NEXT, "free");
 }
 
 /* Begins once for the program, and again in a child that was forked; whether to record. */

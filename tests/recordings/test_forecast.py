@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from program_runs import batches_run
+from program_runs import batches_run, buffers_run
 
-from jaxmem.arena.arena import NEVER, NOWHERE
+from jaxmem.arena.arena import NOWHERE
 from jaxmem.recordings import Recording
 from jaxmem.recordings.forecast import MOST_MISSED, ForecastPlan
 from jaxmem.recordings.packing import check_packing, deaths_of
@@ -22,17 +22,8 @@ def plan_of(
     return packed_plan(unpacked_plan(base, others, alignment), margin)
 
 
-def buffers(seed: int, count: int = 60) -> Recording:
-    """Buffers each of which is its own call site."""
-    random = np.random.default_rng(seed)
-    lifetime = np.where(random.random(count) < 0.1, NEVER, random.integers(1, 12, count))
-    keys = CallSites(random.integers(1, 2**63, count).astype(np.uint64))
-    sites = np.arange(count, dtype=np.int32)
-    return Recording("buffers", random.integers(100, 2000, count), lifetime, sites, call_sites=keys)
-
-
 def test_buffers_that_are_their_own_call_site_are_followed_exactly():
-    base = buffers(1)
+    base = buffers_run(1)
     later = replace(base, size=base.size + 7)
     np.testing.assert_array_equal(plan_of(base).places(later), np.arange(base.requests))
     new = replace(base, call_sites=CallSites(base.call_sites.key + np.uint64(1)))
@@ -48,7 +39,7 @@ def test_a_program_that_goes_on_longer_comes_round_again():
 
 
 def test_a_place_that_is_left_out_is_passed_over():
-    base = buffers(2)
+    base = buffers_run(2)
     kept = np.delete(np.arange(base.requests), [20, 21, 40])
     later = Recording("less", base.size[kept], base.lifetime[kept], base.site[kept],
                       call_sites=base.call_sites)  # fmt: skip
@@ -58,7 +49,7 @@ def test_a_place_that_is_left_out_is_passed_over():
 @pytest.mark.parametrize("alignment", [1, 64])
 @pytest.mark.parametrize("margin", [0.0, 0.06])
 def test_slots_do_not_overlap_and_have_room_for_the_margin(alignment, margin):
-    base = buffers(3)
+    base = buffers_run(3)
     plan = plan_of(base, margin=margin, alignment=alignment)
     larger = replace(base, size=(base.size * (1 + margin)).astype(np.int64))
     planned = plan.planned(larger, alignment)
@@ -68,14 +59,14 @@ def test_slots_do_not_overlap_and_have_room_for_the_margin(alignment, margin):
 
 @pytest.mark.parametrize("alignment", [16, 256])
 def test_a_plan_can_be_played_in_other_units(alignment):
-    base = buffers(4)
+    base = buffers_run(4)
     planned = plan_of(base, margin=0.03, alignment=64).planned(base, alignment)
     assert planned.min() >= 0
     check_packing(planned.astype(np.int64), units_of(base, alignment), deaths_of(base))
 
 
 def test_what_is_known_of_a_request_does_not_depend_on_those_after_it():
-    base = buffers(5)
+    base = buffers_run(5)
     random = np.random.default_rng(5)
     later = replace(
         base,
@@ -105,7 +96,7 @@ def test_sizes_that_change_together_are_foretold_from_the_first_of_them():
 
 
 def test_after_too_many_misses_the_plan_is_dropped_for_good():
-    base = buffers(6, count=200)
+    base = buffers_run(6, 200)
     plan, allowed = plan_of(base), int(MOST_MISSED * 200)
     for missed, dropped in ((allowed, False), (allowed + 1, True)):
         size = base.size.copy()
@@ -119,7 +110,7 @@ def test_after_too_many_misses_the_plan_is_dropped_for_good():
 
 @pytest.mark.parametrize("seed", [7, 8])
 def test_no_slot_is_where_a_block_still_is_that_stays_for_longer_than_foretold(seed):
-    base = buffers(seed, count=120)
+    base = buffers_run(seed, 120)
     mortal = np.flatnonzero(base.lifetime < 20)
     stay = np.random.default_rng(seed).choice(mortal, 4, replace=False)
     lifetime = base.lifetime.copy()

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from program_runs import batches_run, mixed_run
+from program_runs import batches_run, buffers_run, mixed_run
 
-from jaxmem.arena.arena import NEVER
 from jaxmem.recordings import Recording
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, class_rule
 from jaxmem.recordings.headroom import units_needed
@@ -16,7 +15,6 @@ from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import events_of
 from jaxmem.recordings.rule_search import foretold_by_others
-from jaxmem.recordings.sites import CallSites
 from jaxmem.settings.learner import RuleSearchConfig
 
 CONFIG = RuleSearchConfig(margins=(0.0, 0.08))
@@ -39,17 +37,8 @@ def test_a_program_whose_batch_differs_from_run_to_run_is_planned():
     assert np.unique(found.plan.group).size == 2
 
 
-def buffers(seed: int) -> Recording:
-    random = np.random.default_rng(seed)
-    count = 80
-    lifetime = np.where(random.random(count) < 0.1, NEVER, random.integers(1, 20, count))
-    keys = CallSites(random.integers(1, 2**63, count).astype(np.uint64))
-    sites = np.arange(count, dtype=np.int32)
-    return Recording("buffers", random.integers(99, 2000, count), lifetime, sites, call_sites=keys)
-
-
 def test_a_run_that_is_alone_is_given_the_margin_that_its_variations_need():
-    run = buffers(3)
+    run = buffers_run(3, 80, 20)
     found, _ = found_for([run])
     assert found is not None
     assert found.plan.margin == 0.08

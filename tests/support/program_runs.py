@@ -53,3 +53,12 @@ def batches_run(batch: int, steps: int) -> Recording:
     site, size, lifetime = map(np.array, zip(*rows, strict=True))
     keys = CallSites(np.arange(1, 20).astype(np.uint64))
     return Recording(f"batch {batch}", size, lifetime, site.astype(np.int32), call_sites=keys)
+
+
+def buffers_run(seed: int, count: int = 60, longest: int = 12) -> Recording:
+    """Buffers each of which is its own call site; one in ten stays, others go before `longest`."""
+    random = np.random.default_rng(seed)
+    lifetime = np.where(random.random(count) < 0.1, NEVER, random.integers(1, longest, count))
+    keys = CallSites(random.integers(1, 2**63, count).astype(np.uint64))
+    sites = np.arange(count, dtype=np.int32)
+    return Recording("buffers", random.integers(99, 2000, count), lifetime, sites, call_sites=keys)
