@@ -223,7 +223,7 @@ def _read_log(log: Path, name: str, program: str) -> "LiveRun | str":
 
 
 def _live_results(
-    found: "LiveRun",
+    run: "LiveRun",
     exported: "Exported",
     arena: LiveArena,
     command: str,
@@ -238,7 +238,6 @@ def _live_results(
     from jaxmem.render.live_report import live_verdict
     from jaxmem.render.progress import StagesDisplay
 
-    run = found
     results: LiveResults = {
         "command": command,
         "program": run.recording.about.program,

@@ -232,13 +232,19 @@ class _ExceptionSearch:
         judged = [
             ExceptedRule(rule, of, lost[at])
             for rule, of, at in zip(played, needed, least, strict=False)
-            if self._is_better(now, of, lost[at])
+            if is_better(now, of, lost[at])
         ]
         return min(judged, key=lambda each: each.mean + WORTH * each.lost.mean(), default=None)
 
-    def _is_better(self, now: ExceptedRule, needed: np.ndarray, lost: np.ndarray) -> bool:
-        """Tells whether runs lose less or need less, and hardly any loses more."""
-        mean = float(geometric_mean(needed))
-        worse = float(np.mean(lost > WORSE * now.lost + GROWTH))
-        less = float(np.mean(now.lost - lost)) > NO_LOSS or mean < now.mean - SAME_NEED
-        return less and mean <= now.mean * (1 + GROWTH) and worse <= MOST_WORSE
+
+def is_better(now: ExceptedRule, needed: np.ndarray, lost: np.ndarray) -> bool:
+    """Tells whether D runs lose less or need less, and hardly any loses more.
+
+    Args:
+        needed: float64[D]  arena / peak live, with a further exception.
+        lost: float64[D]  arenas that fail in the tight ones, likewise.
+    """
+    mean = float(geometric_mean(needed))
+    worse = float(np.mean(lost > WORSE * now.lost + GROWTH))
+    less = float(np.mean(now.lost - lost)) > NO_LOSS or mean < now.mean - SAME_NEED
+    return less and mean <= now.mean * (1 + GROWTH) and worse <= MOST_WORSE

@@ -34,7 +34,7 @@ def units_lost_by_fit(
         Units that fail, as a share of the arena, by fit: float32[T, C, 4]; and the fit that the
         rule takes: int32[T, C].
     """
-    fits = jnp.arange(len(CLASS_FITS))
+    by_fit = jax.vmap(order_of_fit)(jnp.arange(len(CLASS_FITS)))
 
     def event(number: jax.Array) -> Chunk:
         return jax.tree.map(lambda column: column[number], events)
@@ -51,7 +51,6 @@ def units_lost_by_fit(
         )
         asked = event(here)
         ruled = jax.vmap(lambda state: rule.fit(state.cells, asked.known))(states)
-        by_fit = jax.vmap(order_of_fit)(fits)
 
         def tried(state: Played) -> tuple[Played, jax.Array]:
             return jax.vmap(lambda order: step(state, asked, order))(by_fit)
@@ -63,16 +62,15 @@ def units_lost_by_fit(
         def later(
             carry: tuple[Played, jax.Array], number: jax.Array
         ) -> tuple[tuple[Played, jax.Array], None]:
-            branches, lost = carry
-            of = event(number)
-            branches, failed = in_all(branches, of)
-            return (branches, lost + failed * of.known.size), None
+            branches, failed = in_all(carry[0], of := event(number))
+            return (branches, carry[1] + failed * of.known.size), None
 
         (branches, lost), _ = jax.lax.scan(
             later, (branches, failed * asked.known.size), here + 1 + jnp.arange(horizon)
         )
-        lost = jnp.where(branches.table.full, 0, lost / branches.cells)
-        lost = lost.reshape(len(cells), len(CLASS_FITS))
+        by_arena = len(cells), len(CLASS_FITS)
+        full = branches.table.full.reshape(by_arena).any(axis=1, keepdims=True)
+        lost = jnp.where(full, 0, (lost / branches.cells).reshape(by_arena))
         return (in_all(states, asked)[0], here + 1), (lost, ruled)
 
     begin = jax.vmap(lambda cells: Played.new(cells, slots, blocks))(cells)

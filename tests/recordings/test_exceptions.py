@@ -11,7 +11,7 @@ from slow_classes import slow_starts
 
 from jaxmem.recordings import Recording
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, CLASS_FITS, RuleNumbers, class_rule
-from jaxmem.recordings.exceptions import find_exceptions
+from jaxmem.recordings.exceptions import ExceptedRule, find_exceptions, is_better
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.replay import events_of
@@ -60,6 +60,46 @@ def test_a_branch_loses_what_the_oracle_loses_with_that_request_excepted(seed):
             ]
             np.testing.assert_allclose(of_arena, expected, rtol=1e-6)
             assert by_fit[int(fit_of_rule)] == slow_starts(rule, units, *columns)
+
+
+def test_where_a_branch_has_too_many_holes_all_fits_are_worth_the_same():
+    random = np.random.default_rng(1)
+    size, lifetime = random.integers(1, 9, 90), random.integers(1, 40, 90)
+    events = events_of(Recording("holes", size, lifetime), 1)
+    lost = {}
+    for slots in (SLOTS, 8):
+        lost[slots], _ = units_lost_by_fit(
+            class_rule(RuleNumbers(30, 16, (0, 1, 2, 3))),
+            jax.tree.map(jnp.asarray, events.padded(len(events.frees) + HORIZON, events.blocks)),
+            jnp.array([events.peak_live, int(1.1 * events.peak_live)], jnp.int32),
+            jnp.asarray(np.flatnonzero(~events.frees)[:80], jnp.int32),
+            horizon=HORIZON,
+            slots=slots,
+            blocks=events.blocks + 1,
+        )
+    same = (lost[8] == lost[SLOTS]).all(axis=-1)
+    nothing = (lost[8] == 0).all(axis=-1)
+    assert (same | nothing).all()
+    assert (~same).any()
+    assert (same & ~nothing).any()
+
+
+@pytest.mark.parametrize(
+    ("lost", "needed", "better"),
+    [
+        ([0.9, 0.9, 0.9, 0.9], 1.1, True),
+        ([1.0, 1.0, 1.0, 1.0], 1.1, False),
+        ([1.0, 1.0, 1.0, 1.0], 1.0995, True),
+        ([0.5, 0.5, 0.5, 1.2], 1.1, True),  # one of four runs may lose more
+        ([0.5, 0.5, 1.2, 1.2], 1.1, False),
+        ([0.5, 0.5, 1.04, 1.04], 1.1, True),  # so little more is none
+        ([0.5, 0.5, 0.5, 0.5], 1.102, False),  # fewer losses are worth no larger arena
+        ([0.5, 0.5, 0.5, 0.5], 1.1005, True),
+    ],
+)
+def test_a_further_exception_loses_less_or_needs_less_and_harms_few(lost, needed, better):
+    now = ExceptedRule(BEST_FIT_RULE, np.full(4, 1.1), np.ones(4))
+    assert is_better(now, np.full(4, needed), np.array(lost)) == better
 
 
 def placed(runs):
