@@ -30,8 +30,8 @@ from jaxmem.benchmark.timing import Timed, time_for
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.evaluation.run import failed_shares, run
 from jaxmem.learning.config import train_config
-from jaxmem.learning.devices import Program
 from jaxmem.learning.members import Members
+from jaxmem.learning.program import Program
 from jaxmem.policies import FITS, policy
 from jaxmem.policies.policy_file import load_policy
 from jaxmem.recordings import library_names, load_library
@@ -100,7 +100,7 @@ class Block:
 
     def __init__(self, members: Members, updates: int) -> None:
         params = members.params()
-        program = Program(members.init, members.train_block, params, devices=1, axes=members.axes)
+        program = Program(members.programs(), members.begin(), params, devices=1)
         self._train_block = program.compiled(params)
         self._state, self._params = program.start(params), params
         self._updates = np.int32(updates)

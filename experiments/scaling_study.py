@@ -6,7 +6,6 @@ side by side and one by one; then, with `runs=true`, 32 runs as one command and 
 are the fields of `Options`, as `devices=[1,8] rounds=1 out=DIR`.
 """
 
-import functools
 import json
 import os
 import subprocess
@@ -26,8 +25,8 @@ from study_options import read_options
 
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.learning.config import train_config
-from jaxmem.learning.devices import Program
 from jaxmem.learning.members import Members
+from jaxmem.learning.program import Program
 from jaxmem.render.scaling import draw_scaling
 
 WORKLOAD = "large-short-lived"
@@ -123,8 +122,7 @@ def _measured(
     group = Members(config, tuple(range(members)), (config.settings,), (None,) * members)
     params = group.params()
     begin = time.perf_counter()
-    train_block = functools.partial(group.train_block, vectorised=vectorised)
-    program = Program(group.init, train_block, params, devices, group.axes)
+    program = Program(group.programs(vectorised), group.begin(), params, devices)
     params = program.placed(params)
     go_on, learner = program.compiled(params), program.start(params)
     jax.block_until_ready(learner)

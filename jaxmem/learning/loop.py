@@ -24,10 +24,10 @@ from jaxmem.evaluation.run import failed_share
 from jaxmem.learning import hosts
 from jaxmem.learning.base_policies import BasePolicy
 from jaxmem.learning.checkpoint import Checkpointing
-from jaxmem.learning.devices import Program
 from jaxmem.learning.learner import LearnerState, Metrics
 from jaxmem.learning.member_state import MemberState, ValidationPoint
 from jaxmem.learning.members import Members
+from jaxmem.learning.program import Program
 from jaxmem.learning.result import TrainResult, policy_of, result_of
 from jaxmem.learning.stopping import Stop, Terminated
 from jaxmem.policies import CLASSICAL, policy
@@ -145,9 +145,7 @@ def _compile(members: Members, base_policies: list[list[BasePolicy]]) -> tuple[P
             for seed in members.seeds
         ]
         params = members.params()
-        devices = Program(
-            members.init, members.train_block, params, config.device_count, members.axes
-        )
+        devices = Program(members.programs(), members.begin(), params, config.device_count)
         params = devices.placed(params)
         validation = [drawn.result() for drawn in drawing]
         compiling = pool.submit(devices.compiled, params)

@@ -18,7 +18,8 @@ from jaxmem.environment.environment import Params
 from jaxmem.environment.tasks import params_of
 from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.hosts import Tree
-from jaxmem.learning.learner import ItsState, LearnerConfig, LearnerState, Metrics, train_block
+from jaxmem.learning.learner import LearnerConfig
+from jaxmem.learning.program import Begin, MemberPrograms
 from jaxmem.learning.settings import numbers_of
 from jaxmem.policies import Policy
 
@@ -65,38 +66,17 @@ class Members:
         ]
         return _stack(drawn) if self.axes else drawn[0]
 
-    def init(self, params: Params) -> LearnerState:
-        """Returns the states of all members before their first updates."""
-        learner = self.config.make_learner()
+    def programs(self, vectorised: bool | None = None) -> MemberPrograms:
+        """Returns what trains them: equal for members that differ in their seeds alone."""
+        return MemberPrograms(self.config.make_learner(), self.axes, vectorised)
+
+    def begin(self) -> Begin:
+        """Returns what tells them apart before their first updates."""
         keys = jax.vmap(jax.random.key)(jnp.array(self.seeds, jnp.uint32))
         numbers = [numbers_of(choice) for choice in self.choices]
         if not self.axes:
-            return learner.init(keys[0], params, self.base_policies[0], numbers[0])
-        init = jax.vmap(jax.vmap(learner.init, (None, None, None, 0)), (0, 0, 0, None))
-        return init(keys, params, _stack([*self.base_policies]), _stack(numbers))
-
-    def train_block(
-        self, state: ItsState, params: Params, updates: jax.Array, vectorised: bool | None = None
-    ) -> tuple[ItsState, Metrics]:
-        """Updates all members `updates` (int32[]) times.
-
-        Args:
-            vectorised: the members step side by side, under `vmap`, instead of one after another,
-                under `lax.map`; default: on an accelerator. A CPU is kept busy by one member, and
-                so each comes to the very bits of a run of its own (vmapped products round
-                otherwise), a third sooner than side by side.
-        """
-        learner = self.config.make_learner()
-        if not self.axes:
-            return train_block(learner, state, params, updates)
-        if vectorised is None:
-            vectorised = jax.default_backend() != "cpu"
-        along = jax.vmap if vectorised else _one_by_one
-
-        def of_seed(states: ItsState, params: Params) -> tuple[ItsState, Metrics]:
-            return along(lambda state: train_block(learner, state, params, updates))(states)
-
-        return along(of_seed)(state, params)
+            return keys[0], self.base_policies[0], numbers[0]
+        return keys, _stack([*self.base_policies]), _stack(numbers)
 
     def unstack(self, tree: Tree) -> list[Tree]:
         """Splits a tree with the axes of the members into the tree of each."""
@@ -141,11 +121,6 @@ def group_members(
         )
         for group in groups.values()
     ]
-
-
-def _one_by_one(function: Callable[..., Tree]) -> Callable[..., Tree]:
-    """Maps as `vmap` does, but one after another."""
-    return lambda *mapped: jax.lax.map(lambda given: function(*given), mapped)
 
 
 def _stack(trees: list[Tree]) -> Tree:

@@ -1,7 +1,6 @@
 """Members of a grid are the runs that they would be alone; programs are as few as can be."""
 
 import dataclasses
-import functools
 
 import jax
 import numpy as np
@@ -149,8 +148,9 @@ def test_side_by_side_members_learn_what_they_learn_one_by_one():
     params = members.params()
     ends = []
     for vectorised in (True, False):
-        block = functools.partial(members.train_block, vectorised=vectorised)
-        end, _ = jax.jit(block)(jax.jit(members.init)(params), params, np.int32(5))
+        programs = members.programs(vectorised)
+        begun = jax.jit(programs.init)(members.begin(), params)
+        end, _ = jax.jit(programs.train_block)(begun, params, np.int32(5))
         ends.append(members.unstack(jax.device_get(end.parameters)))
     for one, other in zip(*ends, strict=True):
         for leaf, alike in zip(*map(jax.tree.leaves, (one, other)), strict=True):
