@@ -214,7 +214,9 @@ request_steps = st.tuples(
 )
 
 
-@pytest.mark.parametrize("representation", ["unrolled", "table"])
+@pytest.mark.parametrize(
+    "representation", ["table", pytest.param("unrolled", marks=pytest.mark.slow)]
+)
 @settings(max_examples=50)
 @given(cells=st.integers(1, CAPACITY), steps=st.lists(request_steps, min_size=1, max_size=STEPS))
 def test_blocks_never_overlap_cells_are_conserved_and_exactly_the_mask_is_legal(

@@ -7,6 +7,7 @@ from importlib import metadata
 import numpy as np
 import pytest
 from oracle import SlowGame
+from repetition import slow
 
 from jaxmem.benchmark.references import REFERENCES, Unavailable, build
 
@@ -58,7 +59,7 @@ def built(name, size, lifetime, cells, arenas, observe):
         pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, *slow(1)])
 @pytest.mark.parametrize("cells", [1, 7, 33, 100, 257])
 @pytest.mark.parametrize("name", ALLOCATORS)
 def test_a_reference_fails_and_shows_what_the_oracle_does(name, cells, seed):

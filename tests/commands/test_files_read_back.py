@@ -227,13 +227,13 @@ def cases_of_studies(original: Path) -> Callable:
 
 SORTS = {
     "policies": (
-        20,
+        10,
         lambda _: cases_of_carded(_SHIPPED_POLICIES / "generalist.safetensors", load_policy),
     ),
-    "scorers": (10, lambda _: cases_of_carded(_SCORERS / f"{SCORERS[0]}.safetensors", load_scorer)),
-    "resumed trainings": (8, lambda _: cases_of_resume("train", train.check)),
+    "scorers": (6, lambda _: cases_of_carded(_SCORERS / f"{SCORERS[0]}.safetensors", load_scorer)),
+    "resumed trainings": (5, lambda _: cases_of_resume("train", train.check)),
     "resumed searches": (5, lambda _: cases_of_resume("search", search.check)),
-    "runs": (12, cases_of_runs),
+    "runs": (6, cases_of_runs),
     "checkpoints": (5, cases_of_checkpoints),
     "studies": (5, cases_of_studies),
 }

@@ -35,7 +35,7 @@ def installed(tmp_path_factory):
 def test_the_wheel_compares_policies_without_the_checkout(installed, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     out = tmp_path / "run"
-    command = [str(installed), "compare", "workload=scenario", "policies=[first,best]"]
+    command = [str(installed), "compare", "workload=scenario", "policies=[first]"]
     command.append(f"out={out}")
     subprocess.run(command, check=True, cwd=tmp_path, env=environment, capture_output=True)
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))

@@ -192,7 +192,16 @@ def replay(lane: Lane, actions: str, taken: list[int]):
         yield found | {"after": shown(game), "next": (game.sequence, game.arena.now)}
 
 
-@pytest.fixture(scope="module", params=ALLOWED, ids="-".join)
+def played_cases():
+    """Places in holes and a bitmap are each in other combinations too."""
+    again = ("holes", "bitmap")
+    return [
+        *(each for each in ALLOWED if each != again),
+        pytest.param(again, marks=pytest.mark.slow),
+    ]
+
+
+@pytest.fixture(scope="module", params=played_cases(), ids="-".join)
 def played(request, params) -> Played:
     actions, observation = request.param
     history = HISTORY if observation == "bitmap" else 0

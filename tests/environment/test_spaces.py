@@ -29,7 +29,13 @@ SETTINGS = {
     "bitmap, addresses": ("comb", {**WORD, "observation": "bitmap", "actions": "address"}),
     "bitmap, rules": ("mixed", {**WORD, "observation": "bitmap", "actions": "fit", "history": 2}),
 }
-AGAIN = ("candidates", "candidates, two holes", "bitmap", "bitmap, addresses")  # others in kind
+AGAIN = (
+    "candidates",
+    "candidates, large",
+    "candidates, two holes",
+    "bitmap",
+    "bitmap, addresses",
+)  # others in kind
 
 
 def seen(env: Environment, params):

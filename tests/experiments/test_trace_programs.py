@@ -53,6 +53,7 @@ def test_a_network_is_recorded_as_it_was(record, capsys):
     assert 0.8 < kept.peak_live / shipped.peak_live < 1.25
 
 
+@pytest.mark.slow
 def test_a_program_is_recorded_by_the_command(record):
     pytest.importorskip("memray", reason="memray is not here")
     record.main(["memray_python_tables"])
@@ -62,7 +63,8 @@ def test_a_program_is_recorded_by_the_command(record):
     assert 0.5 < kept.requests / shipped.requests < 2
 
 
-@pytest.mark.parametrize("program", ["sqlite3", pytest.param("perl", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["sqlite3", "perl"])
 def test_a_family_is_recorded_run_by_run_with_its_settings(program, record, capsys, monkeypatch):
     if sys.platform != "linux" or not all(map(shutil.which, ("cc", program))):
         pytest.skip(f"our recorder works on Linux with a C compiler, and this needs {program}")

@@ -60,10 +60,10 @@ def close(one, other):
 
 
 @pytest.mark.parametrize(
-    ("every", "alike"), [(3, close), pytest.param(1, same, marks=pytest.mark.slow)]
+    ("every", "alike"), [(7, close), pytest.param(1, same, marks=pytest.mark.slow)]
 )
 def test_each_member_is_the_run_that_it_would_be_alone(swept, every, alike):
-    """Every third has each rate, each number of arenas and each seed among them.
+    """The first and the last have another rate, number of arenas and seed.
 
     As XLA compiles for users they are the same to the last bit, which the fast settings of the
     other tests do not promise.

@@ -87,7 +87,7 @@ def test_checkpoints_change_nothing(whole, tmp_path):
     assert_the_same(run(tmp_path / "kept"), whole)
 
 
-@pytest.mark.parametrize("after", [1, 19, *slow(2, 7)])
+@pytest.mark.parametrize("after", [19, *slow(1, 2, 7)])
 def test_a_run_killed_at_a_report_goes_on_to_the_same_bits(whole, tmp_path, after):
     with pytest.raises(Killed):
         run(tmp_path, heard=Heard(after, kill))
@@ -99,12 +99,12 @@ def test_a_run_killed_at_a_report_goes_on_to_the_same_bits(whole, tmp_path, afte
 
 def test_a_run_killed_again_and_again_goes_on_to_the_same_bits(whole, tmp_path):
     deaths = 0
-    for after in [1, 1, 3, 7, 13, 19]:
+    for after in [1, 3, 13]:
         try:
             run(tmp_path, heard=Heard(after, kill))
         except Killed:
             deaths += 1
-    assert deaths == 6
+    assert deaths == 3
     assert_the_same(run(tmp_path), whole)
 
 

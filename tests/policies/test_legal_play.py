@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracle import NOWHERE, SlowArena
+from repetition import slow
 
 from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import run
@@ -37,7 +38,12 @@ def network():
     return Scorer(HIDDEN_SIZES).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
 
 
-@pytest.fixture(scope="module", params=TASKS)
+AGAIN = ("memoryless", "comb")  # the others have all of it
+
+
+@pytest.fixture(
+    scope="module", params=[*(name for name in TASKS if name not in AGAIN), *slow(*AGAIN)]
+)
 def task(request):
     return replace(TASKS[request.param], length=LENGTH)
 

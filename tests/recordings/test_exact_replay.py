@@ -46,7 +46,7 @@ def lists_of(recording) -> tuple[list[int], list[int]]:
     return recording.size.tolist(), recording.lifetime.tolist()
 
 
-@pytest.mark.parametrize("seed", [*range(12), *slow(*range(12, 40))])
+@pytest.mark.parametrize("seed", [*range(6), *slow(*range(6, 40))])
 def test_high_water_marks_are_those_of_the_oracle(seed):
     recording = random_recording(seed)
     for rule in GROWING:
@@ -55,7 +55,7 @@ def test_high_water_marks_are_those_of_the_oracle(seed):
         assert found.served
 
 
-@pytest.mark.parametrize("seed", [*range(12), *slow(*range(12, 40))])
+@pytest.mark.parametrize("seed", [*range(6), *slow(*range(6, 40))])
 def test_requests_fail_in_bounded_arenas_where_those_of_the_oracle_do(seed):
     recording = random_recording(seed)
     threshold = int(np.median(recording.size))

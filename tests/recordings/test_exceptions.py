@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from program_runs import mixed_run
+from repetition import slow
 from slow_classes import slow_starts
 
 from jaxmem.recordings import Recording
@@ -111,7 +112,7 @@ def placed(runs):
     ]
 
 
-@pytest.mark.parametrize("runs", [1, 2])
+@pytest.mark.parametrize("runs", [2, *slow(1)])
 def test_what_best_fit_cannot_do_alone_it_does_with_exceptions(runs):
     streams = placed([mixed_run(seed) for seed in range(runs)])
     rule = find_exceptions(streams, BEST_FIT_RULE, CONFIG)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from repetition import slow
 from slow_replay import failures, high_water
 
 from jaxmem.arena.arena import NEVER
@@ -23,7 +24,7 @@ def random_recording(seed: int, requests: int = 150) -> Recording:
     return Recording("made", size.astype(np.int64), lifetime.astype(np.int64))
 
 
-@pytest.fixture(scope="module", params=range(3))
+@pytest.fixture(scope="module", params=[0, *slow(1, 2)])
 def judged(request):
     """A recording, its sizes and lifetimes in units of 16 bytes, and its headroom."""
     recording = random_recording(request.param)

@@ -137,9 +137,9 @@ def test_an_image_of_many_blocks_shows_each_cell_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("count", "cells"),
     [
-        *[(1, 1), (1, 4096), (41, 112), (3000, 2)],
+        *[(1, 4096), (41, 112)],
         *slow(*[(1, 2), (1, 112), (41, 1), (41, 2), (41, 4096), (3000, 1), (3000, 112)]),
-        *slow((3000, 4096)),
+        *slow((1, 1), (3000, 2), (3000, 4096)),
     ],
 )
 def test_any_arena_and_any_length_is_drawn(tmp_path, cells, count):
@@ -150,7 +150,7 @@ def test_any_arena_and_any_length_is_drawn(tmp_path, cells, count):
     assert matplotlib.image.imread(path).shape[1] == 2000
 
 
-@pytest.mark.parametrize("count", [1, 2, 4, 9, *slow(3, 5, 6, 7, 8)])
+@pytest.mark.parametrize("count", [2, 9, *slow(1, 3, 4, 5, 6, 7, 8)])
 def test_one_to_nine_policies_have_a_panel_each(tmp_path, count):
     names = ["first", "second", "best", "worst", "next", "random", "two_ended", "hint_fit", "mine"]
     size, lifetime = random_requests(80, 9, 20)
