@@ -101,13 +101,13 @@ def test_a_person_places_beside_the_policies(visitor, shots):
     visitor.page.screenshot(path=shots / "yours.png")
 
 
-@pytest.mark.parametrize("text", ["", "0", "-3", "1000000000", "😀", "<script>alert(1)</script>"])
-def test_odd_inputs_get_a_friendly_sentence(visitor, text):
+def test_odd_inputs_get_a_friendly_sentence(visitor):
     visitor.figures()
-    visitor.type("Sizes (cells)", text)
-    visitor.page.get_by_role("alert").wait_for()
-    visitor.type("Sizes (cells)", "5")
-    visitor.says("Request 1 of 1 asks for 5 cells.")
+    for size, text in enumerate(["", "0", "-3", "1000000000", "😀", "<script>alert(1)</script>"], 1):
+        visitor.type("Sizes (cells)", text)
+        visitor.page.get_by_role("alert").wait_for()
+        visitor.type("Sizes (cells)", str(size))
+        visitor.says(f"Request 1 of 1 asks for {size} cell")
 
 
 def test_policies_race_and_the_film_can_be_taken_home(visitor, shots, tmp_path):
