@@ -103,7 +103,9 @@ def test_a_person_places_beside_the_policies(visitor, shots):
 
 def test_odd_inputs_get_a_friendly_sentence(visitor):
     visitor.figures()
-    for size, text in enumerate(["", "0", "-3", "1000000000", "😀", "<script>alert(1)</script>"], 1):
+    for size, text in enumerate(
+        ["", "0", "-3", "1000000000", "😀", "<script>alert(1)</script>"], 1
+    ):
         visitor.type("Sizes (cells)", text)
         visitor.page.get_by_role("alert").wait_for()
         visitor.type("Sizes (cells)", str(size))

@@ -358,15 +358,3 @@ def test_render_says_at_once_that_a_video_needs_ffmpeg(tmp_path, capsys, monkeyp
     assert main(["render", "--mp4", f"out={tmp_path / 'run'}"]) == 2
     assert "mp4=true needs ffmpeg" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_bench_reports_every_setting(tmp_path, capsys):
-    command = ["bench", "cells=[32,64]", "arenas=[64]", "rounds=2", "seconds=0.01"]
-    command += ["observation=[none]", "references=false", "training=false"]
-    assert main([*command, f"out={tmp_path}"]) == 0
-    rows = results_in(tmp_path)["environment"]
-    assert [(row["cells"], row["arenas"]) for row in rows] == [(32, 64), (64, 64)]
-    assert all(row["steps_per_second"]["median"] > 0 for row in rows)
-    shown = capsys.readouterr().out
-    assert "best-fit: environment steps" in shown
-    assert "references: not asked for: references is false" in shown

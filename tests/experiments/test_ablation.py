@@ -126,6 +126,7 @@ def test_a_study_that_was_stopped_goes_on_where_it_was(ablation, trainings, tmp_
     assert trainings == []
 
 
+@pytest.mark.slow
 def test_runs_with_other_settings_do_not_stand_in_one_table(ablation, trainings, tmp_path):
     ablation.main(arguments(tmp_path))
     kept = (tmp_path / "results.json").read_bytes()

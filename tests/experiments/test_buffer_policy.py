@@ -116,6 +116,7 @@ def test_a_fold_leaves_out_what_it_judges(study, evolved, monkeypatch, family, f
         assert load_scorer(study.OUT / f"{family}-{fold}.safetensors").weights[3] == fold + 1
 
 
+@pytest.mark.slow
 def test_a_second_start_goes_on_and_keeps_what_is_finished(study, evolved):
     evolved.ends_at = 4  # the second fold of the second seed
     with pytest.raises(KeyboardInterrupt):

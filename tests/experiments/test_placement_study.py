@@ -58,6 +58,7 @@ def run(study, config):
     study.main.__wrapped__(config)
 
 
+@pytest.mark.slow
 def test_finished_members_are_not_trained_again(study, config, monkeypatch):
     def trained(*_, **__):
         raise AssertionError("a finished member was trained again")
@@ -93,6 +94,7 @@ def test_the_report_says_what_the_members_did(reported):
         assert (out / picture).stat().st_size > 1_000
 
 
+@pytest.mark.slow
 def test_what_ends_at_a_failure_is_reported_by_its_return(reported):
     out = reported
     row = json.loads((out / "results.json").read_text(encoding="utf-8"))["rows"]["mixed"]
