@@ -99,7 +99,7 @@ _ALL = (
         words="Takes the second-lowest hole that is long enough, or the only one. It passes over "
         "the rests that first-fit would use up, so they stay. It is a yardstick of an earlier "
         "project, not an allocator that anybody uses.",
-        sources="the student project that this one goes on from; see README",
+        sources="the student project that this one goes on from",
         example=29,
         textbook=True,
         numbered=True,
@@ -149,7 +149,7 @@ _ALL = (
         words="Puts small requests at the low end of the memory and large ones at the high end. "
         "One threshold on the size decides, chosen on training sequences. Where size tells "
         "lifetime, blocks that die together lie together.",
-        sources="README; where size and lifetime go together is measured there",
+        sources="measured where size and lifetime go together: docs/results.md",
         example=59,
         order=(Place("first"), Place("last", high=True)),
         tuning=Tuning(asks="a threshold in cells", kinds={(): ""}, covered=True),
@@ -161,7 +161,7 @@ _ALL = (
         words="As two-ended, but it chooses the hole as first- or as best-fit does, and then the "
         "end of the hole. Small requests go to its low end, larger ones to its high end. It is the "
         "rule that learned policies most often start from.",
-        sources="README; the threshold and the holes are chosen on training sequences",
+        sources="measured in docs/results.md; threshold and holes are chosen on training sequences",
         example=51,
         order=(Place("best"), Place("best", high=True)),
         tuning=Tuning(

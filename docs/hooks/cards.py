@@ -47,8 +47,7 @@ def card(name: str, rows: dict, sequences: int) -> str:
     lines = [f"### {name}", f"*{first.removeprefix('# ').capitalize()}.* {_drawn(name)}", ""]
     env = Environment(cells=task.cells, horizon=task.length)
     actions = {kind: _with(env, actions=kind, observation="bitmap") for kind in ACTIONS}
-    lines += ["| | |", "|:--|:--|"]
-    lines.append(f"| arena | {task.cells} cells |")
+    lines += [f"| arena | {task.cells} cells |", "|:--|:--|"]
     shapes = [
         f"`{kind}`: float32{list(_with(env, observation=kind).observation_shape)}"
         for kind in OBSERVATIONS

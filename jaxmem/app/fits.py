@@ -23,7 +23,8 @@ LEARNED_RULE = Rule(
     "their ages, the request, the state of the memory. It was shown, for many placements, how "
     "many later requests fail after each of them. It takes the place that it thinks is worth "
     "most; Play shows what it thinks of the others.",
-    "Tesauro and Galperin 1996, On-line Policy Improvement using Monte-Carlo Search; README",
+    "Tesauro and Galperin 1996, On-line Policy Improvement using Monte-Carlo Search; "
+    "docs/how-it-works.md",
 )
 TOLD = (*(rule for rule in RULES.values() if rule.words), LEARNED_RULE)
 

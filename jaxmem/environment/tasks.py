@@ -36,10 +36,11 @@ def make(
 ) -> tuple[Environment, Params]:
     """Makes the environment and parameters of a task, on training sequences of its workload.
 
+    `actions`, `observation`, `reward`, `holes` and `history` are those of `Environment`.
+
     Args:
         on: a workload or its name; `cells` and `options` are then its own.
         sequences: P, training sequences drawn from `seed`; a fixed workload has one, its own.
-        actions, observation, reward, holes, history: of `Environment`.
         start: the request at which `reset` joins a sequence: "first", or "random", so that arenas
             side by side are not all in the same phase of the program.
         representation: how arenas store memory, of `new_arena`.

@@ -59,7 +59,8 @@ def draw_memory_map(
         lifetime: int[T], requests that each block is live for; 2**30 or more: never freed.
         cells: cells of the arena.
         layout: (start, size) of the blocks that are there from the beginning, for good.
-        first, last: show requests first .. last - 1 only (default: all).
+        first: the request from which on it is shown, from 0.
+        last: the request before which that ends (default: all are shown).
         title: above the panels; by default, what is shown.
         unit: what arena and sizes are in; or "bytes".
     Raises:

@@ -112,7 +112,7 @@ class StepsSettings(LearnerSettings):
 
 @dataclass(frozen=True)
 class PQNConfig(StepsSettings):
-    """Settings of PQN; the defaults are the recipe that won (see README)."""
+    """Settings of PQN; the defaults are the recipe that won."""
 
     steps: Steps = 6_000_000  # environment steps, over all arenas
     arenas: Count = 128  # E, played side by side
