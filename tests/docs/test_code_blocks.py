@@ -3,9 +3,13 @@
 import contextlib
 import functools
 import io
+import json
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
+from pathlib import Path
 
 import pages
 import pytest
@@ -13,6 +17,7 @@ import yaml
 
 from jaxmem.cli import main
 from jaxmem.commands.multirun.jobs import multirun_of
+from jaxmem.export.c_source import SOURCE
 from jaxmem.overrides import UsageError
 from jaxmem.policies.policy_file import SHIPPED
 from jaxmem.rules import NAMES
@@ -27,13 +32,14 @@ QUICK = (
 )
 SMALLER = ((r"\bstates=[\d_]+", "states=1_000"), (r"\bsequences=[\d_]+", "sequences=8"))
 SHELL = ("sh", "")
-UNRUN = ("bibtex",)
+UNRUN = ("bibtex", "c", "text")  # in C: a test of its own
 WITH_PYTHON = [
     page for page in pages.pages() if any(b.language == "python" for b in pages.blocks_of(page))
 ]
 PROJECT = tomllib.loads((pages.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Programs of others, or of the reader, whose words are not ours.
-PROGRAMS = ("mkdocs", "valgrind", "memray")
+PROGRAMS = ("mkdocs", "valgrind", "memray", "cc")
+FEW = (re.compile(r"range\(0,\d+\)"), "range(0,2)")  # of many jobs that differ in their seed
 INLINE = re.compile(r"`(jaxmem [^`]+)`")
 
 
@@ -90,6 +96,33 @@ def test_a_command_that_there_is_not_is_found(tmp_path, monkeypatch):
             check_line(line)
 
 
+def block_of(page, language):
+    """The one block of a page in a language."""
+    (block,) = [b for b in pages.blocks_of(pages.DOCS / page) if b.language == language]
+    return block
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_the_program_in_c_calls_the_exported_policy(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "best", "out=best"]) == 0
+    Path("main.c").write_text(block_of("your-program/export.md", "c").text, encoding="utf-8")
+    source = f"best/{SOURCE}"
+    built = ["cc", "-std=c99", "-Wall", "-Werror", "-Ibest", "main.c", source, "-lm", "-o", "main"]
+    subprocess.run(built, check=True)
+    said = subprocess.run(["./main"], check=True, capture_output=True, text=True).stdout
+    assert said.endswith("unit 100\n")
+
+
+def test_the_buffers_of_the_page_on_plans_are_planned(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    block = block_of("your-program/planning.md", "text")
+    assert block.title == 'title="buffers.csv"'
+    Path("buffers.csv").write_text(block.text, encoding="utf-8")
+    assert main(["plan", "buffers.csv", "seconds=5", "out=plan"]) == 0
+    assert json.loads(Path("plan/results.json").read_text(encoding="utf-8"))["proven"]
+
+
 @functools.cache
 def check_line(line):
     """Checks a line of shell: all that it runs, joined by && or |."""
@@ -144,7 +177,7 @@ def check_jaxmem(words):
         return
     at = words.index("--") if "--" in words else len(words)
     if "-m" in words[:at]:
-        verb, *overrides = [word for word in words if word != "-m"]
+        verb, *overrides = [FEW[0].sub(FEW[1], word) for word in words if word != "-m"]
         assert multirun_of(verb, overrides).jobs
         return
     said = io.StringIO()
