@@ -1,12 +1,12 @@
 """What can be set: files and dataclasses say the same, and no value of any kind is a traceback."""
 
-import copy
 import random
 import subprocess
 import sys
 
 import pytest
 import yaml
+from with_value import with_value
 
 from jaxmem.cli import main
 from jaxmem.commands import (
@@ -24,7 +24,7 @@ from jaxmem.commands.render import rendered_policies
 from jaxmem.configuration import composed, settings_of
 from jaxmem.evaluation import beam, tuning
 from jaxmem.evaluation.question import question_of
-from jaxmem.overrides import UsageError, parsed
+from jaxmem.overrides import UsageError
 from jaxmem.settings.fields import Settings
 from jaxmem.settings.learner import LEARNERS, EvaluationConfig
 from jaxmem.verbs import VERBS
@@ -101,21 +101,6 @@ def keys_of(config: dict, above: str = "") -> list[str]:
             *(keys_of(value, f"{above}{key}.") if value.__class__ is dict else []),
         ]
     return found
-
-
-def with_value(config: dict, word: str) -> dict | None:
-    """Sets what a word says, as Hydra would; None: it stands for several values."""
-    (override,) = parsed([word])
-    if override.is_sweep_override():
-        return None
-    given, value = copy.deepcopy(config), override.value()
-    node = given
-    *above, last = override.key_or_group.split(".")
-    for key in above:
-        node = node[key]
-    both = isinstance(value, dict) and isinstance(node[last], dict)
-    node[last] = {**node[last], **value} if both else value
-    return given
 
 
 @pytest.fixture(scope="module")
