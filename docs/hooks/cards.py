@@ -4,11 +4,14 @@ import inspect
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jaxmem
+from jaxmem.environment.actions import ACTION_SPACES
 from jaxmem.environment.environment import Environment
+from jaxmem.environment.rewards import REWARDS
 from jaxmem.rules import RULES
 from jaxmem.workloads import registry
 
@@ -19,8 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STUDY = "experiments/results/placement_study"
 MARK = "<!-- cards -->"  # in tasks.md, where they go
 SETTING = re.compile(r"^(?P<name>\w+): (?P<usual>\S+)  # (?P<words>.*)$", re.M)
-ACTIONS = ("holes", "address", "fit")
-OBSERVATIONS = ("candidates", "bitmap")
+SHAPED = ("candidates", "bitmap")  # observations that are one array
 
 
 def on_page_markdown(markdown: str, page: "Page", **_: object) -> str | None:
@@ -29,10 +31,10 @@ def on_page_markdown(markdown: str, page: "Page", **_: object) -> str | None:
 
 
 def cards() -> str:
-    """Returns a section for every task, in the order of the registry."""
+    """Returns what all tasks share, and a section for every one, in the order of the registry."""
     study = json.loads((ROOT / STUDY / "results.json").read_text(encoding="utf-8"))
     parts = [card(name, study["rows"], study["study"]["sequences"]) for name in jaxmem.tasks()]
-    return "\n\n".join(parts)
+    return "\n\n".join([f"Rewards, of every task: {_rewards()}.", *parts])
 
 
 def card(name: str, rows: dict, sequences: int) -> str:
@@ -44,32 +46,32 @@ def card(name: str, rows: dict, sequences: int) -> str:
     """
     task = registry.workload(name)
     first, *settings = (ROOT / f"conf/workload/{name}.yaml").read_text("utf-8").splitlines()
-    lines = [f"### {name}", f"*{first.removeprefix('# ').capitalize()}.* {_drawn(name)}", ""]
+    about = first.removeprefix("# ")
+    lines = [f"### {name}", "", f"*{about[0].upper()}{about[1:]}.* {_drawn(name)}", ""]
     env = Environment(cells=task.cells, horizon=task.length)
-    actions = {kind: _with(env, actions=kind, observation="bitmap") for kind in ACTIONS}
+    actions = {kind: replace(env, actions=kind, observation="bitmap") for kind in ACTION_SPACES}
     lines += [f"| arena | {task.cells} cells |", "|:--|:--|"]
     shapes = [
-        f"`{kind}`: float32{list(_with(env, observation=kind).observation_shape)}"
-        for kind in OBSERVATIONS
+        f"`{kind}`: float32{list(replace(env, observation=kind).observation_shape)}"
+        for kind in SHAPED
     ]
     lines.append(f"| observation | {', '.join(shapes)} |")
     counted = [f"`{kind}`: {env.num_actions}" for kind, env in actions.items()]
     lines.append(f"| actions | {', '.join(counted)}, the last of them *refuse* |")
-    lines.append(f"| reward | `failures`: -1 a failed request, else 0; or {_other_rewards()} |")
+    lines.append(f"| reward | {', '.join(f'`{name}`' for name in REWARDS)} |")
     lines.append(f"| end | {_ending(task)} |")
     for option in SETTING.finditer("\n".join(settings)):
-        lines.append(f"| `workload.{option['name']}` | `{option['usual']}`: {option['words']} |")
+        lines.append(
+            f"| `workload.{option['name']}` | default `{option['usual']}`; {option['words']} |"
+        )
     found = [(key, row) for key, row in rows.items() if _is_of(name, key)]
     return "\n".join([*lines, *_scores(found, sequences)])
 
 
-def _with(env: Environment, **changes: str) -> Environment:
-    return Environment(cells=env.cells, horizon=env.horizon, **changes)
-
-
-def _other_rewards() -> str:
-    known = inspect.getdoc(Environment) or ""
-    return " or ".join(f"`{name}`" for name in ("bytes", "classic") if f"- `{name}`" in known)
+def _rewards() -> str:
+    """Returns the rewards by name, each as its docstring has it."""
+    said = {name: (inspect.getdoc(reward) or "") for name, reward in REWARDS.items()}
+    return "; ".join(f"`{name}`: {of.removeprefix('Gives ')[:-1]}" for name, of in said.items())
 
 
 def _drawn(name: str) -> str:
@@ -86,7 +88,8 @@ def _ending(task: registry.Workload) -> str:
     if task.stop_at_failure:
         words.append("terminated by the first request that fails")
     if task.stop_above < math.inf:
-        words.append(f"terminated when more than {task.stop_above:.0%} of the arena is live")
+        most = f"{100 * task.stop_above:.0f} %"
+        words.append(f"terminated when more than {most} of the arena is live")
     if task.warmup:
         words.append(f"measures leave the first {task.warmup} requests out")
     return "; ".join(words)
