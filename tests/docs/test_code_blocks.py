@@ -30,7 +30,6 @@ QUICK = (
     "docs/how-to/own-reward.md",
     "docs/how-to/gpu.md",
     "docs/your-program/recording.md",
-    "docs/notebooks/one_memory.ipynb",
 )
 SMALLER = ((r"\bstates=[\d_]+", "states=1_000"), (r"\bsequences=[\d_]+", "sequences=8"))
 SHELL = ("sh", "")
