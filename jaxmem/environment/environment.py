@@ -22,7 +22,7 @@ from jaxmem.environment.playing import Ending
 from jaxmem.environment.rewards import REWARDS, Outcome
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.environment.spaces import Box, Discrete, bitmap_space, candidates_space, packed_space
-from jaxmem.render.memory import free_words, stretches_of
+from jaxmem.render.memory import Stretch, free_words, stretches_of
 from jaxmem.render.palette import count
 from jaxmem.render.terminal import as_string, in_colours, memory_text
 from jaxmem.workloads.requests import Requests
@@ -255,6 +255,10 @@ class Environment:
             after = after.replace(last_observation=observation)
         return observation, after, reward, terminated, truncated, info
 
+    def observe(self, state: State, params: Params) -> Observation:
+        """Returns what is seen of a state."""
+        return self._decide(state.arena, state.sequence, params)[0]
+
     def render(self, state: State, width: int = 80, colour: bool | None = None) -> str:
         """Shows the memory and the request that waits, for a terminal; of one state, not of many.
 
@@ -267,6 +271,14 @@ class Environment:
         Raises:
             ValueError: the state is of many arenas, or its arena has more than 4096 cells.
         """
+        blocks, arena = self.memory(state), state.arena
+        text = memory_text(blocks, width, requests=int(arena.live_blocks()))
+        time, size = int(arena.now), int(state.situation.size)
+        text.append(f"\nrequest {time + 1}: {count(size, 'cell')}; {free_words(blocks)}")
+        return as_string(text, width, in_colours() if colour is None else colour)
+
+    def memory(self, state: State) -> list[Stretch]:
+        """Lists the blocks and holes of one state, in address order; raises as `render`."""
         arena = state.arena
         if jnp.ndim(arena.now) or self.cells > BITMAP_CELLS:
             raise ValueError(
@@ -274,11 +286,7 @@ class Environment:
                 f"{jnp.size(arena.now)} of {self.cells}"
             )
         cells = int(arena.cells)
-        blocks = stretches_of(np.asarray(arena.taken(cells)), np.asarray(arena.begins(cells)))
-        text = memory_text(blocks, width, requests=int(arena.live_blocks()))
-        time, size = int(arena.now), int(state.situation.size)
-        text.append(f"\nrequest {time + 1}: {count(size, 'cell')}; {free_words(blocks)}")
-        return as_string(text, width, in_colours() if colour is None else colour)
+        return stretches_of(np.asarray(arena.taken(cells)), np.asarray(arena.begins(cells)))
 
     def _start_of(self, state: State, action: jax.Array) -> jax.Array:
         return Choices(state.starts, state.mask).start_of(state.situation, action)

@@ -1,0 +1,1 @@
+"""The environment as other people's trainers expect it; each module needs the extra of its name."""

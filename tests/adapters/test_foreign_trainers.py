@@ -1,0 +1,59 @@
+"""Trainers of others, their files unchanged, on the game: run as
+
+uv run --extra test --extra trainers pytest -m slow tests/adapters/test_foreign_trainers.py
+"""
+
+import jax
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+STEPS = 200_000
+TASK = "large-short-lived"
+
+
+def failed_at_random(env, params):
+    """Measures what placements at random fail in 128 episodes, in %."""
+    from rejax.evaluate import evaluate
+
+    def act(seen, key):
+        del seen
+        return jax.random.randint(key, (), 0, env.num_actions)
+
+    return failed(evaluate(act, jax.random.key(1), env, params, 128))
+
+
+def failed(evaluated):
+    lengths, returns = evaluated
+    return -100 * float(np.sum(returns) / np.sum(lengths))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        (
+            "pqn",
+            {"num_envs": 64, "num_steps": 32, "num_epochs": 2, "exploration_fraction": 0.5,
+             "learning_rate": 5e-4, "max_grad_norm": 10.0},
+        ),
+        (
+            "dqn",
+            {"num_envs": 32, "buffer_size": 50_000, "batch_size": 128, "num_epochs": 4,
+             "exploration_fraction": 0.5, "target_update_freq": 2000, "polyak": 0.0,
+             "learning_rate": 5e-4},
+        ),
+    ],
+)  # fmt: skip
+def test_rejax_learns_to_fail_less_than_random_placement(algorithm, settings):
+    rejax = pytest.importorskip("rejax", reason="needs the extra trainers")
+    from jaxmem.adapters.five_values import make
+
+    env, params = make(TASK)
+    trainer = rejax.get_algo(algorithm).create(
+        env=env, env_params=params, total_timesteps=STEPS, eval_freq=STEPS, **settings
+    )
+    _, evaluated = jax.jit(trainer.train)(jax.random.key(0))
+    learned = failed([of[-1] for of in evaluated])
+    at_random = failed_at_random(env, params)
+    print(f"rejax {algorithm}: {learned:.2f} % failed, random {at_random:.2f} %")
+    assert learned < at_random

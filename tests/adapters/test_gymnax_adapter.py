@@ -1,0 +1,142 @@
+"""The game as a gymnax 1.x environment: its own smoke test, an auto-reset, and its wrappers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmem
+
+gymnax = pytest.importorskip("gymnax", reason="needs the extra gymnax")
+if not hasattr(gymnax, "register"):
+    pytest.skip("needs gymnax 1", allow_module_level=True)
+from gymnax import wrappers  # noqa: E402
+from gymnax.experimental.rollout import RolloutWrapper  # noqa: E402
+
+from jaxmem.adapters.gymnax import MemoryPlacement  # noqa: E402
+
+SMALL = {"cells": 12, "sequences": 3, "observation": "bitmap", "actions": "fit"}
+KEYS = jax.random.split(jax.random.key(5), 4)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A game with little to compile."""
+    return gymnax.make("memoryless-jaxmem", **SMALL)
+
+
+def check_smoke(env, params):
+    """Resets and steps as gymnax's own matrix of registered environments does."""
+    assert isinstance(env, gymnax.environments.environment.Environment)
+    observation, state = jax.jit(env.reset)(KEYS[0], params)
+    action = env.action_space(params).sample(KEYS[1])
+    step = jax.jit(env.step)
+    after, _, reward, terminated, truncated, info = step(KEYS[2], state, action, params)
+    space = env.observation_space(params)
+    assert observation.shape == after.shape == info["final_observation"].shape == space.shape
+    assert observation.dtype == after.dtype == space.dtype
+    assert space.contains(observation)
+    assert space.contains(after)
+    assert (reward.shape, reward.dtype) == ((), jnp.float32)
+    assert terminated.shape == truncated.shape == ()
+    assert info["terminated"] == terminated
+    assert info["truncated"] == truncated
+    assert env.num_actions == env.action_space(params).n == state.mask.size
+
+
+def test_every_task_has_a_name():
+    assert {f"{name}-jaxmem" for name in jaxmem.tasks()} <= set(gymnax.registered_envs)
+
+
+def test_a_small_game_passes_gymnax_own_smoke_test(small):
+    check_smoke(*small)
+    assert small[0].name == "memoryless"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", jaxmem.tasks())
+def test_every_registered_task_passes_gymnax_own_smoke_test(name):
+    check_smoke(*gymnax.make(f"{name}-jaxmem"))
+
+
+def test_an_episode_that_ends_is_followed_by_another_and_keeps_its_last_observation(small):
+    env, params = small
+    params = params.replace(max_steps_in_episode=2)
+    every = (0, 0, 0, None)
+    step = jax.jit(jax.vmap(env.step, in_axes=every))
+    step_env = jax.jit(jax.vmap(env.step_env, in_axes=every))
+    observe = jax.jit(jax.vmap(env.observe, in_axes=(0, 0, None, None)))
+    _, state = jax.jit(jax.vmap(env.reset, in_axes=(0, None)))(KEYS, params)
+    for ended in (False, True, False, True):
+        action = state.mask.argmax(-1)
+        alone = step_env(KEYS, state, action, params)
+        observation, state, reward, terminated, truncated, info = step(KEYS, state, action, params)
+        np.testing.assert_array_equal(info["final_observation"], alone[0])
+        np.testing.assert_array_equal(reward, alone[2])
+        np.testing.assert_array_equal(observation, observe(KEYS, state, 0, params))
+        assert not terminated.any()
+        assert (truncated == ended).all()
+        assert (state.time == (0 if ended else alone[1].time)).all()
+        assert (observation == alone[0]).all() != ended
+
+
+def test_a_failure_that_ends_episodes_terminates_them():
+    env = MemoryPlacement("best-fit-good", **{**SMALL, "cells": 256})
+    _, state = jax.jit(env.reset_env)(KEYS[0], env.default_params)
+    refused = env.num_actions - 1  # not legal: the request fits, so it has failed
+    _, after, reward, terminated, _ = jax.jit(env.step_env)(
+        KEYS[0], state, refused, env.default_params
+    )
+    assert terminated
+    assert reward == -1.0
+    assert env.is_terminated(after, env.default_params)
+    assert not env.is_terminated(state, env.default_params)
+
+
+def in_gym(env, params):
+    game = wrappers.GymnaxToGymWrapper(env, params)
+    return game.reset(seed=1)[0], game.step(0)[0], game.observation_space.shape
+
+
+def in_vector_gym(env, params):
+    game = wrappers.GymnaxToVectorGymWrapper(env, 2, params)
+    return game.reset(seed=1)[0], game.step(np.zeros(2, int))[0], game.observation_space.shape
+
+
+def in_dm_env(env, params):
+    game = wrappers.GymnaxToDmEnvWrapper(env)
+    begun = game.reset(KEYS[0], params)
+    return begun.observation, game.step(KEYS[1], begun, 0, params).observation, (13,)
+
+
+def in_a_rollout(env, params):
+    seen, _, _, after, *_ = RolloutWrapper(env=env, num_env_steps=3).batch_rollout(KEYS[:2], None)
+    return seen, after, (2, 3, 13)
+
+
+def pure(*kinds):
+    def run(env, params):
+        for kind in kinds:
+            env = kind(env)
+        begun, state = env.reset(KEYS[0], params)
+        return begun, env.step(KEYS[1], state, 0, params)[0], (13,)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        pure(wrappers.FlattenObservationWrapper, wrappers.LogWrapper),
+        pytest.param(pure(wrappers.StickyActionWrapper), marks=pytest.mark.slow),
+        pytest.param(pure(wrappers.LegacyStepAPIWrapper), marks=pytest.mark.slow),
+        pytest.param(in_dm_env, marks=pytest.mark.slow),
+        pytest.param(in_gym, marks=pytest.mark.slow),
+        in_vector_gym,
+        pytest.param(in_a_rollout, marks=pytest.mark.slow),
+    ],
+)
+def test_every_wrapper_of_gymnax_works(run, small):
+    begun, after, shape = run(*small)
+    assert begun.shape == after.shape == shape
+    assert (np.asarray(begun) != np.asarray(after)).any()
