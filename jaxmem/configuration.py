@@ -8,11 +8,13 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from jaxmem import extensions
 from jaxmem.extras import PACKAGE, is_clone
 from jaxmem.names import nearest
 from jaxmem.overrides import OPEN, brief, parsed, shortened
@@ -29,9 +31,14 @@ def configuration_folder() -> Path:
 
 
 def choices_of(folder: Path, group: str) -> list[str]:
-    """Lists the choices of a group; one in a subfolder is called by its path, as dqn/classic."""
+    """Lists the choices of a group, with those that others have registered.
+
+    One in a subfolder is called by its path, as dqn/classic.
+    """
     files = (folder / group).rglob("*.yaml")
-    return sorted(file.relative_to(folder / group).with_suffix("").as_posix() for file in files)
+    names = {file.relative_to(folder / group).with_suffix("").as_posix() for file in files}
+    extensions.load()
+    return sorted(names.union(extensions.choices(group)))
 
 
 def configure(verb: str, overrides: Sequence[str], **words: object) -> Settings:
@@ -56,6 +63,7 @@ def settings_of(verb: str, given: Mapping[str, object]) -> Settings:
     Raises:
         UsageError: it is none; says what is allowed.
     """
+    extensions.load()
     try:
         return VERBS[verb].settings.read(given)
     except ValueError as error:
@@ -111,6 +119,9 @@ def file_of(verb: str) -> str:
 @contextmanager
 def _configurations(overrides: Sequence[str]) -> Iterator[None]:
     """Lets Hydra find the configurations while it lasts; what it refuses is a UsageError."""
+    extensions.load()
+    for (group, name), node in extensions.NODES.items():
+        ConfigStore.instance().store(name, node, group)
     try:
         with initialize_config_dir(config_dir=str(configuration_folder()), version_base="1.3"):
             yield

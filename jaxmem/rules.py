@@ -6,9 +6,9 @@ rule with an `order` needs no code of its own, another one a function with its n
 `jaxmem.policies.fits`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Place(NamedTuple):
@@ -56,6 +56,7 @@ class Rule:
     rival: bool = True  # learned policies are judged beside it, and may start from it
     needs_hints: bool = False  # it applies where lifetimes are predicted
     needs_ages: bool = False  # it asks when a neighbour was placed, or will die
+    play: Callable[..., Any] | None = None  # how it chooses, where it was registered from outside
 
     @property
     def parts_by_size(self) -> bool:
@@ -190,7 +191,7 @@ _ALL = (
     Rule(name="random", title="random", colour="#666666", by_default=False, rival=False),
 )
 RULES: dict[str, Rule] = {rule.name: rule for rule in _ALL}
-NAMES = tuple(RULES)
+NAMES = RULES.keys()  # with those that are registered later
 CLASSICAL = tuple(rule.name for rule in _ALL if rule.textbook)  # the four of every textbook
 FITS = tuple(rule.name for rule in _ALL if rule.numbered)
 TUNED = {rule.name: rule.tuning.count for rule in _ALL if rule.tuning}  # and how many numbers
@@ -211,7 +212,9 @@ def default_rules(has_hints: bool) -> list[Rule]:
     Args:
         has_hints: requests come with predicted lifetimes.
     """
-    return [rule for rule in _ALL if rule.by_default and (has_hints or not rule.needs_hints)]
+    return [
+        rule for rule in RULES.values() if rule.by_default and (has_hints or not rule.needs_hints)
+    ]
 
 
 def rivals(has_hints: bool) -> list[Rule]:

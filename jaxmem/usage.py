@@ -74,7 +74,10 @@ def _verb_lines(verbs: list[str]) -> str:
 
 def _about(group: Path, choice: str) -> str:
     """Returns the comment that the file of a choice begins with, after Hydra's own."""
-    lines = (group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines()
+    file = group / f"{choice}.yaml"
+    if not file.exists():
+        return "registered from outside"
+    lines = file.read_text(encoding="utf-8").splitlines()
     return next(line for line in lines if not line.startswith("# @")).removeprefix("# ")
 
 
@@ -93,7 +96,10 @@ def _settings(group: Path, choice: str, values: Mapping[str, object]) -> str:
 
 def _comments(group: Path, choice: str) -> dict[str, str]:
     """Collects what the files that a choice is made of say of each setting."""
-    text = (group / f"{choice}.yaml").read_text(encoding="utf-8")
+    file = group / f"{choice}.yaml"
+    if not file.exists():  # registered from outside
+        return {}
+    text = file.read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for base in yaml.safe_load(text).get("defaults", []):
         if base in choices_of(group.parent, group.name):

@@ -1,5 +1,6 @@
 """What all tests share: how programs are compiled, how hypothesis searches, and golden files."""
 
+import copy
 import gc
 import itertools
 import mmap
@@ -146,3 +147,31 @@ def _forgetful():
     if next(FILES) % TOGETHER == 0 and "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def _as_before(monkeypatch):
+    """Lets a test register what it likes, and forgets it."""
+    from hydra.core.config_store import ConfigStore
+
+    from jaxmem import extensions
+    from jaxmem.environment.environment import OBSERVES
+    from jaxmem.environment.rewards import REWARDS
+    from jaxmem.learning.learners import LEARNERS
+    from jaxmem.policies.networks import SCORERS
+    from jaxmem.recordings.formats import FORMATS
+    from jaxmem.rules import RULES
+    from jaxmem.settings import learner, workload
+    from jaxmem.workloads.registry import REGISTERED
+
+    tables = (
+        *(workload.WORKLOADS, REGISTERED, RULES, REWARDS, OBSERVES, SCORERS, learner.LEARNERS),
+        *(LEARNERS, FORMATS, extensions.NODES),
+    )
+    before, scoring = [dict(table) for table in tables], list(learner.SCORING)
+    monkeypatch.setattr(ConfigStore.instance(), "repo", copy.deepcopy(ConfigStore.instance().repo))
+    yield
+    for table, old in zip(tables, before, strict=True):
+        table.clear()
+        table.update(old)
+    learner.SCORING[:] = scoring

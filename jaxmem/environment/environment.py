@@ -6,6 +6,7 @@ placement never changes what is asked for; the key only chooses the first row, a
 "random" the request of it at which the arena joins.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -13,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxmem.arena.arena import Arena
+from jaxmem.arena.arena import Arena, Holes
 from jaxmem.arena.compute_once import compute_once, itself
-from jaxmem.arena.making import BITMAP_CELLS, check_shape
+from jaxmem.arena.making import BITMAP_CELLS, check_shape, new_arena
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
 from jaxmem.environment.playing import Ending
-from jaxmem.environment.rewards import REWARDS, Outcome
+from jaxmem.environment.rewards import REWARDS, Outcome, Reward, reward_of
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.environment.spaces import Box, Discrete, bitmap_space, candidates_space, packed_space
 from jaxmem.render.memory import Stretch, free_words, stretches_of
@@ -28,6 +29,9 @@ from jaxmem.render.terminal import as_string, in_colours, memory_text
 from jaxmem.workloads.requests import Requests
 
 OBSERVATIONS = ("candidates", "packed", "bitmap")
+# From a situation, and the holes of it that are offered, to one array of a fixed shape.
+Observe = Callable[[Situation, Holes], jax.Array]
+OBSERVES: dict[str, Observe] = {}  # those that were registered from outside
 STARTS = ("first", "random")
 Observation = jax.Array | observations.Packed
 # Observation, state, reward, terminated, truncated, and info.
@@ -84,6 +88,8 @@ class Environment:
     | has_hint, free, largest_hole, fitting_holes, *_live, *_blocks | 0 .. 1 | flag, shares |
     | holes | 0 .. 8 | number / 16 |
 
+    Or a function of your own, from a `Situation` and the K `Holes` to one array.
+
     Action (`actions`), int32[] in 0 .. A - 1; the last one, *refuse*, is legal where no other is:
 
     - `holes`: the low and the high end of each of the first K holes that fit, A = 2 K + 1;
@@ -94,7 +100,8 @@ class Environment:
 
     - `failures`: 0, or -1;
     - `bytes`: 0, or minus its size over the arena;
-    - `classic`: 0.1, or -1; and 0.5 less where the arena is now too full to go on.
+    - `classic`: 0.1, or -1; and 0.5 less where the arena is now too full to go on;
+    - or a function of your own, from an `Outcome` to float32[].
 
     End: terminated by `Params.ending`, a failure or a live share that is too large; truncated at
     the end of the sequence.
@@ -115,8 +122,8 @@ class Environment:
     cells: int  # 1 .. 2^31 - 1, the largest arena that this environment holds
     horizon: int  # T, requests in an episode
     actions: str = "holes"  # holes, address or fit
-    observation: str = "candidates"  # candidates, packed or bitmap
-    reward: str = "failures"  # failures, bytes or classic
+    observation: str | Observe = "candidates"  # candidates, packed, bitmap, or a function
+    reward: str | Reward = "failures"  # failures, bytes, classic, or a function
     holes: int = 8  # K, the holes that are offered
     history: int = 0  # earlier request sizes in the bitmap observation
     keep_last: bool = True  # keep the last observation of an episode; without, a step costs half
@@ -125,13 +132,14 @@ class Environment:
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("actions", self.actions, ACTION_SPACES),
-            ("observation", self.observation, OBSERVATIONS),
+            ("observation", self.observation, (*OBSERVATIONS, *OBSERVES)),
             ("reward", self.reward, REWARDS),
             ("start", self.start, STARTS),
         ):
-            if str(value) not in allowed:
+            own = name in ("observation", "reward") and callable(value)
+            if not own and str(value) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-        if self.observation != "bitmap" and self.actions != "holes":
+        if self.observation in ("candidates", "packed") and self.actions != "holes":
             raise ValueError(
                 f"the {self.observation} observation describes the actions 'holes'; "
                 f"with actions {self.actions!r} use observation 'bitmap'"
@@ -168,10 +176,12 @@ class Environment:
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
-        """[A, F] for candidates, packed or not; [N + 1 + H] for the bitmap."""
-        if self.observation != "bitmap":
+        """[A, F] for candidates, packed or not; [N + 1 + H] for the bitmap; or the function's."""
+        if self.observation in ("candidates", "packed"):
             return (self.num_actions, len(observations.FEATURES))
-        return (self.cells + 1 + self.history,)
+        if self.observation == "bitmap":
+            return (self.cells + 1 + self.history,)
+        return self._own_space().shape
 
     @property
     def action_space(self) -> Discrete:
@@ -183,6 +193,8 @@ class Environment:
         """Bounds observations, where they are packed each field of them by its name."""
         if self.observation == "bitmap":
             return bitmap_space(self.cells, self.history)
+        if self.observation not in ("candidates", "packed"):
+            return self._own_space()
         space = packed_space if self.observation == "packed" else candidates_space
         return space(self.cells, self.horizon, self.holes)
 
@@ -305,7 +317,7 @@ class Environment:
             "high_water_mark": arena.high_water,
         }
         outcome = Outcome(placed, situation.size, arena.cells, ended.full)
-        reward = REWARDS[self.reward](outcome).astype(jnp.float32)
+        reward = reward_of(self.reward)(outcome).astype(jnp.float32)
         terminated = ended.full | ended.lost
         truncated = arena.now >= params.requests.length
         return arena, reward, terminated, truncated, info
@@ -315,15 +327,18 @@ class Environment:
     ) -> tuple[Observation, State]:
         """Returns what is seen when the next request waits, and the state in which it does."""
         situation = situation_at(arena, params.requests, sequence)
-        if self.observation == "bitmap":
-            choices = ACTION_SPACES[self.actions](situation, self.holes, self.cells)
-            observation = self._bitmap(situation, sequence, params)
-        else:
+        if self.observation in ("candidates", "packed"):
             found = situation.holes(self.holes)
             choices = ends_of(found)
             observation = observations.pack(situation, found)
             if self.observation == "candidates":
                 observation = observations.candidates(observation)
+        else:
+            choices = ACTION_SPACES[self.actions](situation, self.holes, self.cells)
+            if self.observation == "bitmap":
+                observation = self._bitmap(situation, sequence, params)
+            else:
+                observation = self._observe(situation, situation.holes(self.holes))
         state = State(
             situation=situation,
             sequence=jnp.asarray(sequence, jnp.int32),
@@ -332,6 +347,19 @@ class Environment:
             last_observation=jax.tree.map(jnp.zeros_like, observation) if self.keep_last else None,
         )
         return observation, state
+
+    @property
+    def _observe(self) -> Observe:
+        given = self.observation
+        return OBSERVES[given] if isinstance(given, str) else given
+
+    def _own_space(self) -> Box:
+        """Returns the space of an observation from outside, whose numbers have no bounds."""
+        arena = new_arena(self.cells, self.cells, self.horizon, "auto", 1, self.needs_ages)
+        none = jnp.int32(0)
+        situation = Situation(arena=arena, size=none + 1, hint=jnp.float32(0), kind=none)
+        seen = jax.eval_shape(lambda of: self._observe(of, of.holes(self.holes)), situation)
+        return Box(seen.shape, seen.dtype, -np.inf, np.inf)
 
     def _bitmap(self, situation: Situation, sequence: jax.Array, params: Params) -> jax.Array:
         before = situation.arena.now - 1 - jnp.arange(self.history)

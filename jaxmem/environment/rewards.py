@@ -31,9 +31,14 @@ def classic(outcome: Outcome) -> jax.Array:
     return jnp.where(outcome.placed, 0.1, -1.0) - jnp.where(outcome.full, 0.5, 0.0)
 
 
-# Each returns float32[].
-REWARDS: dict[str, Callable[[Outcome], jax.Array]] = {
+Reward = Callable[[Outcome], jax.Array]  # returns float32[]
+REWARDS: dict[str, Reward] = {
     "failures": failures,
     "bytes": bytes_lost,
     "classic": classic,
 }
+
+
+def reward_of(reward: str | Reward) -> Reward:
+    """Returns the function itself, or the one of `REWARDS` with this name."""
+    return REWARDS[reward] if isinstance(reward, str) else reward

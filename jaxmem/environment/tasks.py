@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from jaxmem.arena.arena import NEVER, NOWHERE, Arena
 from jaxmem.arena.making import BITMAP_CELLS, new_arena
-from jaxmem.environment.environment import Environment, Params
+from jaxmem.environment.environment import Environment, Observe, Params
 from jaxmem.environment.playing import ending_of
+from jaxmem.environment.rewards import Reward
 from jaxmem.settings.workload import WORKLOADS
 from jaxmem.workloads.peaks import peak_blocks
 from jaxmem.workloads.registry import Workload, workload_from
@@ -26,8 +27,8 @@ def make(
     sequences: int = TASK_SEQUENCES,
     seed: int = 0,
     actions: str = "holes",
-    observation: str = "candidates",
-    reward: str = "failures",
+    observation: str | Observe = "candidates",
+    reward: str | Reward = "failures",
     holes: int = 8,
     history: int = 0,
     start: str = "first",
@@ -36,7 +37,8 @@ def make(
 ) -> tuple[Environment, Params]:
     """Makes the environment and parameters of a task, on training sequences of its workload.
 
-    `actions`, `observation`, `reward`, `holes` and `history` are those of `Environment`.
+    `actions`, `observation`, `reward`, `holes` and `history` are those of `Environment`; an
+    observation or a reward may be a function.
 
     Args:
         on: a workload or its name; `cells` and `options` are then its own.

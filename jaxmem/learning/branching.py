@@ -75,8 +75,9 @@ class Branching:
     @property
     def q(self) -> CandidateQ:
         """The Q-function that is learnt."""
+        of = self.config
         return CandidateQ(
-            self.env.holes, self.config.hidden_sizes, self.config.hidden_feature_groups
+            self.env.holes, of.hidden_sizes, of.hidden_feature_groups, scorer=of.network
         )
 
     def init(

@@ -41,6 +41,7 @@ class TrainConfig:
                 f"workload {self.task.name} is one fixed sequence: nothing to train on"
             )
         check("seed", self.seed, Seed)
+        check("environment.reward", self.reward, str)  # it stands in files: functions have no name
         check("network.hidden_feature_groups", self.settings.hidden_feature_groups, Blind)
         _ = self.env, self.device_count  # raise ValueError for what they cannot be
 

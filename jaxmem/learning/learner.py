@@ -4,8 +4,8 @@
     state, metrics = learner.update(state, params)        # as often as config.updates
 
 Both are jitted, vmapped over members of a grid and sharded over devices by whoever trains: see
-`jaxmem.learning.loop`. A new algorithm is a module with a class like `jaxmem.learning.pqn.PQN`, a
-line in `jaxmem.learning.learners`, and its settings in `jaxmem.settings.learner`.
+`jaxmem.learning.loop`. A new algorithm is a class like `jaxmem.learning.pqn.PQN` with its settings
+as `Config`, made known by `jaxmem.register_learner`.
 """
 
 from dataclasses import Field
@@ -30,7 +30,7 @@ class LearnerConfig(Protocol):
     NUMBERS: ClassVar[tuple[str, ...]]  # settings that change no shape: axes of a grid's program
 
     @property
-    def network(self) -> str: ...  # of `jaxmem.policies.q_functions.NETWORKS`
+    def network(self) -> str: ...  # of `jaxmem.policies.networks.SCORERS`, or mlp
     @property
     def hidden_sizes(self) -> tuple[int, ...]: ...  # hidden layers
     @property

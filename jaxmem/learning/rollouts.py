@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import FEATURES, rows
 from jaxmem.environment.playing import play
-from jaxmem.environment.rewards import REWARDS, Outcome
+from jaxmem.environment.rewards import Outcome, reward_of
 from jaxmem.environment.situation import Situation, serve
 from jaxmem.learning.collect import Arenas
 from jaxmem.learning.devices import FIRST, SECOND, by_device
@@ -93,7 +93,7 @@ def follow(
 ) -> jax.Array:
     """The reward of a placement and of the H - 1 requests after it: float32[]."""
     requests, arena = params.requests, situation.arena
-    reward_of, nothing = REWARDS[env.reward], jnp.bool_(False)
+    given_for, nothing = reward_of(env.reward), jnp.bool_(False)
 
     def score(carry, situation: Situation, start: jax.Array):
         (lost, full, total), arena = carry, situation.arena
@@ -102,8 +102,8 @@ def follow(
         # What an episode that a failure ended would still have asked for has failed too.
         reward = jnp.where(
             lost,
-            reward_of(outcome._replace(placed=nothing, full=nothing)),
-            reward_of(outcome),
+            given_for(outcome._replace(placed=nothing, full=nothing)),
+            given_for(outcome),
         )
         asked = (arena.now < requests.length) & ~full
         lost |= asked & ended.lost

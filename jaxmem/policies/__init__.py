@@ -73,7 +73,7 @@ def policy(name: str, parameters: jax.typing.ArrayLike | None = None) -> Policy:
         raise ValueError(f"{name} needs {tuning.asks}")
     if name in FITS:
         parameters = np.int32(FITS.index(name))
-    return Policy(parameters=parameters, name=name, rule=_function_of(name))
+    return Policy(parameters=parameters, name=name, rule=RULES[name].play or _function_of(name))
 
 
 @functools.cache

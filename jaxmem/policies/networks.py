@@ -35,6 +35,10 @@ class Scorer(nn.Module):
         return nn.Dense(1)(hidden)[..., 0]
 
 
+# The networks that score candidates, by name; more can be registered.
+SCORERS: dict[str, type[Scorer]] = {"scorer": Scorer}
+
+
 def _seen(columns: tuple[str, ...], hidden_feature_groups: tuple[str, ...]) -> np.ndarray:
     """Returns 1 for a column in none of these groups, 0 for the others: float32[F]."""
     unseen = {name for group in hidden_feature_groups for name in GROUPS[group]}

@@ -16,8 +16,8 @@ from jaxmem.carded_file import read_policy_file, write_policy_file
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import BaseRule, greedy
-from jaxmem.policies.networks import Weights
-from jaxmem.policies.q_functions import NETWORKS, QFunction, q_function
+from jaxmem.policies.networks import SCORERS, Weights
+from jaxmem.policies.q_functions import QFunction, q_function
 from jaxmem.read_back import brief, is_finite_number
 from jaxmem.rules import NAMES, TUNED
 from jaxmem.settings.learner import LAYERS, MOST
@@ -146,9 +146,10 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
             f"{path}: its card says {brief(holes)} holes, sizes {brief(hidden_sizes)}"
         )
     network, cells = found["network"], found["cells"]
-    if network not in tuple(NETWORKS):
+    networks = (*SCORERS, "mlp")
+    if network not in networks:
         raise PolicyFileError(
-            f"{path}: its card says network {brief(network)}; one of {', '.join(NETWORKS)}"
+            f"{path}: its card says network {brief(network)}; one of {', '.join(networks)}"
         )
     known = type(cells) is int and 1 <= cells <= MOST
     if not known if network == "mlp" else cells is not None:
@@ -157,7 +158,7 @@ def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:
     grouped = isinstance(hidden, list | tuple) and all(name in tuple(GROUPS) for name in hidden)
     if not grouped or len(set(hidden)) < len(hidden):
         raise PolicyFileError(f"{path}: its card hides the features {brief(hidden)}")
-    if hidden and network != "scorer":
+    if hidden and network == "mlp":
         raise PolicyFileError(f"{path}: its card hides {brief(hidden)} from network {network}")
     rule, choice, margin = found["base_policy"], found["choice"], found["margin"]
     ruled = rule is None or rule in tuple(NAMES)

@@ -16,7 +16,7 @@ from jaxmem.environment.actions import Choices, addresses, ends_of
 from jaxmem.environment.environment import State
 from jaxmem.environment.observations import FEATURES, Packed, bitmap, pack, rows
 from jaxmem.environment.situation import Situation
-from jaxmem.policies.networks import MLP, Scorer, Weights, q_values
+from jaxmem.policies.networks import MLP, SCORERS, Scorer, Weights, q_values
 from jaxmem.policies.scoring import score_candidates
 
 Seen = TypeVar("Seen")
@@ -81,6 +81,7 @@ class CandidateQ:
     hidden_sizes: tuple[int, ...]
     hidden_feature_groups: tuple[str, ...] = ()  # groups of features that the network does not see
     columns: tuple[str, ...] = FEATURES  # the features that it reads, in this order
+    scorer: str = "scorer"  # the network, of `SCORERS`
     actions: ClassVar[str] = "holes"
     observation: ClassVar[str] = "packed"
 
@@ -91,7 +92,8 @@ class CandidateQ:
     @property
     def network(self) -> Scorer:
         """Shared by all candidates."""
-        return Scorer(self.hidden_sizes, self.hidden_feature_groups, self.columns)
+        kind = SCORERS[self.scorer]
+        return kind(self.hidden_sizes, self.hidden_feature_groups, self.columns)
 
     def init(self, key: jax.Array) -> Weights:
         return self.network.init(key, jnp.zeros((1, len(self.columns))))
@@ -181,9 +183,6 @@ class AddressQ:
         return jnp.argmax(up_to > number[:, None].astype(jnp.int32), axis=-1)
 
 
-NETWORKS = ("scorer", "mlp")
-
-
 @functools.cache
 def q_function(
     network: str,
@@ -193,15 +192,15 @@ def q_function(
     hidden_feature_groups: tuple[str, ...],
     columns: tuple[str, ...] = FEATURES,
 ) -> QFunction:
-    """Makes the Q-function of a network of `NETWORKS`: `scorer` for K holes, `mlp` for N cells.
+    """Makes the Q-function of a network: one of `SCORERS` for K holes, `mlp` for N cells.
 
     Args:
         hidden_feature_groups: groups of features that a scorer does not see; an mlp reads none.
         columns: the features that a scorer reads.
     """
-    if network == "scorer":
-        return CandidateQ(holes, hidden_sizes, hidden_feature_groups, columns)
-    return AddressQ(cells, hidden_sizes)
+    if network == "mlp":
+        return AddressQ(cells, hidden_sizes)
+    return CandidateQ(holes, hidden_sizes, hidden_feature_groups, columns, network)
 
 
 def random_candidate(drawn: jax.Array, packed: Packed) -> jax.Array:

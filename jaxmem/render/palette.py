@@ -23,8 +23,6 @@ POLICY_COLOURS = {**{rule.name: rule.colour for rule in RULES.values()}, "learne
 # Tol's "muted" scheme, less what would be taken for a colour above.
 OTHER_COLOURS = ("#44aa99", "#882255", "#999933", "#aa4499", "#117733")
 
-POLICY_TITLES = {**{rule.name: rule.title for rule in RULES.values()}, "learned": "learned"}
-
 SPAN = 40  # the dark end of the shades lives so many times as long as the pale one, at least
 UNTOLD = 0.55  # the shade of blocks that are all never freed
 # Pale green over blue to navy, evenly darker: ColorBrewer's YlGnBu without its palest part, which
@@ -37,6 +35,8 @@ SHADES = (
 
 def policy_colour(name: str) -> str:
     """Returns the colour of a policy, `#rrggbb`: the same in every picture, on every day."""
+    if name in RULES:
+        return RULES[name].colour
     if name in POLICY_COLOURS:
         return POLICY_COLOURS[name]
     return OTHER_COLOURS[zlib.crc32(name.encode()) % len(OTHER_COLOURS)]
@@ -44,7 +44,7 @@ def policy_colour(name: str) -> str:
 
 def policy_title(name: str) -> str:
     """Returns what people read for a policy: "best-fit" for `best`; an unknown name as it is."""
-    return POLICY_TITLES.get(name, name)
+    return RULES[name].title if name in RULES else name
 
 
 def count(many: int, noun: str) -> str:

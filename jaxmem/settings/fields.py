@@ -59,6 +59,20 @@ def one_of(*words: str) -> Limit:
     return Limit(f"one of {', '.join(words)}", lambda value: value in words)
 
 
+class OneOf(NamedTuple):
+    """Allows the words of a table as it is when it is asked; a `Limit`."""
+
+    allowed: Callable[[], tuple[str, ...]]
+
+    @property
+    def words(self) -> str:
+        return f"one of {', '.join(self.allowed())}"
+
+    def holds(self, value: object) -> bool:
+        """Tells whether the value is one of them."""
+        return value in self.allowed()
+
+
 def some(words: str) -> Limit:
     """Allows lists of at least one element, described by `words`."""
     return Limit(words, lambda value: len(value) > 0)

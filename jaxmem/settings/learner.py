@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from jaxmem.names import nearest
 from jaxmem.rules import NAMES
@@ -11,6 +11,7 @@ from jaxmem.settings.fields import (
     Count,
     Index,
     Limit,
+    OneOf,
     Positive,
     Settings,
     Share,
@@ -18,7 +19,6 @@ from jaxmem.settings.fields import (
     called,
     changed,
     hints_of,
-    one_of,
     shown,
     some,
     whole,
@@ -29,7 +29,7 @@ ALONE = 1e6  # a margin beyond every advantage: the base policy plays alone
 LAYERS = 64  # of a network: more is a mistake, or an attempt on the memory
 MOST = 4096  # likewise: holes, cells, or units of a layer
 
-BaseRule = Annotated[str, one_of(STRONGEST, *(name for name in NAMES if name != "random"))]
+BaseRule = Annotated[str, OneOf(lambda: (STRONGEST, *(name for name in NAMES if name != "random")))]
 Widths = Annotated[
     tuple[Annotated[int, whole(1, MOST)], ...],
     Limit(
@@ -39,6 +39,7 @@ Widths = Annotated[
 ]
 Blind = Annotated[tuple[str, ...], called("a list of groups of features, as [place]")]
 SCORER = "scorer"  # a network that reads features of candidates
+SCORING = [SCORER]  # all that do, with those that are registered from outside
 
 
 class LearnerSettings(Settings):
@@ -60,7 +61,7 @@ class LearnerSettings(Settings):
     @property
     def name(self) -> str:
         """The learner that has such settings."""
-        return next(name for name, kind in LEARNERS.items() if isinstance(self, kind))
+        return next(name for name, kind in LEARNERS.items() if type(self) is kind)
 
     def plain(self) -> dict[str, Any]:
         """Writes them as a configuration file has them, with the name of the learner."""
@@ -68,10 +69,11 @@ class LearnerSettings(Settings):
 
     def check_network(self, network: str, hidden_feature_groups: tuple[str, ...]) -> None:
         """Raises ValueError where the learner cannot train such a network."""
-        if network not in self.NETWORKS:
-            allowed = " or ".join(self.NETWORKS)
+        known = dict.fromkeys((*self.NETWORKS, *SCORING))
+        if network not in known:
+            allowed = " or ".join(known)
             raise ValueError(f"network.name is {network!r}; this learner trains {allowed}")
-        if hidden_feature_groups and network != SCORER:
+        if hidden_feature_groups and network not in SCORING:
             raise ValueError(
                 f"network.hidden_feature_groups is {shown(hidden_feature_groups)}; only a scorer "
                 f"reads features, of network {network} it must be []"
@@ -265,7 +267,13 @@ class BranchingConfig(LearnerSettings):
         return max(1, round(self.epochs * 4 * self.arenas / self.minibatch))
 
 
-AnyConfig = PQNConfig | DQNConfig | BranchingConfig
+if TYPE_CHECKING:
+    AnyConfig = PQNConfig | DQNConfig | BranchingConfig
+else:
+    # With those that are registered from outside.
+    AnyConfig = Annotated[
+        object, Limit("settings of a learner", lambda of: isinstance(of, LearnerSettings))
+    ]
 LEARNERS: dict[str, type[AnyConfig]] = {
     "pqn": PQNConfig,
     "dqn": DQNConfig,

@@ -20,7 +20,7 @@ from jaxmem.settings.fields import (
     whole,
 )
 from jaxmem.settings.learner import (
-    SCORER,
+    SCORING,
     STRONGEST,
     AnyConfig,
     BranchingConfig,
@@ -133,7 +133,7 @@ class TrainingSettings(Settings):
         name, kind = learner["name"], network["name"]
         own = {key: of for key, of in learner.items() if key != "name"}
         of_network = {key: of for key, of in network.items() if key != "name"}
-        known = {"hidden_sizes", "hidden_feature_groups"} if kind == SCORER else {"hidden_sizes"}
+        known = {"hidden_sizes", "hidden_feature_groups"} if kind in SCORING else {"hidden_sizes"}
         if set(of_network) != known:
             raise ValueError(f"network is {shown(network)}; it has name, {', '.join(known)}")
         if hidden := own.keys() & LearnerSettings.NETWORK:
@@ -150,7 +150,7 @@ class TrainingSettings(Settings):
         learner = found["learner"]
         network = {"name": learner.pop("network"), "hidden_sizes": learner.pop("hidden_sizes")}
         hidden_feature_groups = learner.pop("hidden_feature_groups")
-        if network["name"] == SCORER:
+        if network["name"] in SCORING:
             network["hidden_feature_groups"] = hidden_feature_groups
         groups = {name: found[name] for name in ("workload", "environment")}
         return {**groups, "network": network, **found}

@@ -8,7 +8,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 import jax
@@ -125,6 +125,10 @@ _GENERATORS = {
 }
 
 
+# Those that were registered from outside, by name.
+REGISTERED: dict[str, Workload] = {}
+
+
 def workload(name: str, cells: int | None = None, /, **options: object) -> Workload:
     """Makes the workload of this name, in an arena of `cells` cells (default: its standard size).
 
@@ -145,6 +149,9 @@ def workload_of(settings: WorkloadSettings, cells: int | None) -> Workload:
         return _scenario(settings, cells or 100)
     if isinstance(settings, TraceSettings):
         return _trace(settings, cells)
+    if settings.source in REGISTERED:
+        registered = REGISTERED[settings.source]
+        return replace(registered, cells=cells or registered.cells)
     return _random(settings, cells)
 
 

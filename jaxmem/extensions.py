@@ -1,0 +1,207 @@
+"""What others add from outside the package, each by a call or by an entry point of the same name.
+
+    jaxmem.register_rule("apart", apart)
+
+does in a program what
+
+    [project.entry-points."jaxmem.register_rule"]
+    apart = "my_rules:apart"
+
+does in the `pyproject.toml` of a package, for every command too.
+"""
+
+import functools
+import re
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from jaxmem.rules import RULES, Rule
+
+if TYPE_CHECKING:
+    from jaxmem.environment.environment import Observe
+    from jaxmem.environment.rewards import Reward
+    from jaxmem.learning.learner import Learner
+    from jaxmem.policies import Chooses
+    from jaxmem.policies.networks import Scorer
+    from jaxmem.recordings.formats import Format
+    from jaxmem.workloads.registry import Workload
+
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
+GREY = "#8c564b"  # of rules that have chosen no colour
+# Of what is a choice in configurations, what is composed for it: by group and name.
+NODES: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def register_workload(name: str, workload: "Workload") -> None:
+    """Makes a workload known by a name; `cells` of a command or of `make` change its arena.
+
+    Raises:
+        ValueError: the name is taken or is none, or this is no workload.
+    """
+    from jaxmem.settings.workload import ALIASES, WORKLOADS, WorkloadSettings
+    from jaxmem.workloads.registry import REGISTERED, Workload
+
+    _check("workload", name, (*WORKLOADS, *ALIASES), isinstance(workload, Workload), "a Workload")
+    REGISTERED[name] = replace(workload, name=name)
+    WORKLOADS[name] = WorkloadSettings(name)
+    NODES["workload", name] = WORKLOADS[name].plain()
+
+
+def register_rule(
+    name: str,
+    rule: "Chooses",
+    *,
+    title: str | None = None,
+    colour: str = GREY,
+    words: str = "",
+    sources: str = "",
+    needs_hints: bool = False,
+    needs_ages: bool = False,
+    rival: bool = True,
+) -> None:
+    """Makes a placement rule known by a name.
+
+    Args:
+        rule: from parameters (None), key and situation to the start, int32[], or NOWHERE.
+        title: what people read (default: the name).
+        colour: `#rrggbb`, in every picture.
+        words: three sentences for the page's About; "": it is not told there.
+        sources: where it is from.
+        needs_hints: it applies where lifetimes are predicted.
+        needs_ages: it asks when a neighbour was placed, or will die.
+        rival: learned policies are judged beside it, and may start from it.
+
+    Raises:
+        ValueError: the name is taken or is none, or this is no function.
+    """
+    from jaxmem.policies.policy_file import SHIPPED
+
+    taken = (*RULES, *SHIPPED, "learned", "strongest")
+    _check("rule", name, taken, callable(rule), "a function of parameters, key and situation")
+    if not re.fullmatch("#[0-9a-f]{6}", colour):
+        raise ValueError(f"colour of rule {name} is {colour!r}; #rrggbb, as #8c564b")
+    RULES[name] = Rule(
+        name=name,
+        title=title or name,
+        colour=colour,
+        words=words,
+        sources=sources,
+        needs_hints=needs_hints,
+        needs_ages=needs_ages,
+        rival=rival,
+        play=rule,
+    )
+
+
+def register_reward(name: str, reward: "Reward") -> None:
+    """Makes a reward known by a name: from an `Outcome` to float32[].
+
+    Raises:
+        ValueError: the name is taken or is none, or this is no function.
+    """
+    from jaxmem.environment.rewards import REWARDS
+
+    _check("reward", name, REWARDS, callable(reward), "a function of an Outcome")
+    REWARDS[name] = reward
+
+
+def register_observation(name: str, observe: "Observe") -> None:
+    """Makes an observation known by a name: from situation and holes to one array.
+
+    Raises:
+        ValueError: the name is taken or is none, or this is no function.
+    """
+    from jaxmem.environment.environment import OBSERVATIONS, OBSERVES
+
+    taken = (*OBSERVATIONS, *OBSERVES)
+    _check("observation", name, taken, callable(observe), "a function of a Situation and Holes")
+    OBSERVES[name] = observe
+
+
+def register_network(name: str, network: "type[Scorer]") -> None:
+    """Makes a network known by a name: a flax module with the fields of `Scorer`.
+
+    Raises:
+        ValueError: the name is taken or is none, or this is no such class.
+    """
+    from jaxmem.policies.networks import SCORERS, Scorer
+    from jaxmem.settings.learner import SCORING
+
+    known = isinstance(network, type) and issubclass(network, Scorer)
+    _check("network", name, (*SCORERS, "mlp"), known, "a subclass of Scorer")
+    SCORERS[name] = network
+    SCORING.append(name)
+    NODES["network", name] = {"name": name, "hidden_sizes": [64, 64], "hidden_feature_groups": []}
+
+
+def register_learner(name: str, learner: "type[Learner]") -> None:
+    """Makes a learner known by a name: a class of the protocol `Learner`.
+
+    Its `Config` has its settings: a frozen dataclass, of `LearnerSettings` or one of its kinds.
+
+    Raises:
+        ValueError: the name is taken or is none, or this is no such class.
+    """
+    from jaxmem.learning.learners import LEARNERS
+    from jaxmem.settings import learner as settings
+
+    config = getattr(learner, "Config", None)
+    known = isinstance(config, type) and issubclass(config, settings.LearnerSettings)
+    _check("learner", name, LEARNERS, known, "a class with its settings as Config")
+    LEARNERS[name], settings.LEARNERS[name] = learner, config
+    plain = config().plain()
+    NODES["learner", name] = {key: of for key, of in plain.items() if key not in config.NETWORK}
+
+
+def register_format(name: str, format: "Format") -> None:
+    """Makes a format of trace files known by a name; it is tried after those of the package.
+
+    Raises:
+        ValueError: the name is taken or is none, or this is no format.
+    """
+    from jaxmem.recordings.formats import FORMATS, Format
+
+    _check("format", name, FORMATS, isinstance(format, Format), "a Format")
+    FORMATS[name] = format._replace(name=name)
+
+
+REGISTER: dict[str, Callable[[str, Any], None]] = {
+    of.__name__: of
+    for of in (
+        *(register_workload, register_rule, register_reward, register_observation),
+        *(register_network, register_learner, register_format),
+    )
+}
+
+
+@functools.cache
+def load() -> None:
+    """Registers what installed packages offer by entry points; one that cannot be is a warning."""
+    found = entry_points()
+    for kind, register in REGISTER.items():
+        for point in found.select(group=f"jaxmem.{kind}"):
+            try:
+                register(point.name, point.load())
+            except Exception as error:  # whatever a stranger's module raises
+                where = f"entry point {point.name} = {point.value} of jaxmem.{kind}"
+                said = " ".join(f"{type(error).__name__}: {error}".split())
+                warnings.warn(f"{where} is left out: {said}", stacklevel=2)
+
+
+def choices(group: str) -> list[str]:
+    """Lists what was registered among the choices of a group of configurations."""
+    return [name for kind, name in NODES if kind == group]
+
+
+def _check(kind: str, name: object, taken: Collection[str], good: bool, what: str) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(
+            f"{kind} name {name!r}: small letters, digits, - and _, with a letter first"
+        )
+    if name in taken:
+        raise ValueError(f"{kind} {name!r} is there already: choose another name")
+    if not good:
+        raise ValueError(f"{kind} {name!r} must be {what}")
