@@ -148,12 +148,12 @@ def register_learner(name: str, learner: "type[Learner]") -> None:
     from jaxmem.learning.learners import LEARNERS
     from jaxmem.settings import learner as settings
 
-    config = getattr(learner, "Config", None)
+    config: Any = getattr(learner, "Config", None)
     known = isinstance(config, type) and issubclass(config, settings.LearnerSettings)
     _check("learner", name, LEARNERS, known, "a class with its settings as Config")
     LEARNERS[name], settings.LEARNERS[name] = learner, config
-    plain = config().plain()
-    NODES["learner", name] = {key: of for key, of in plain.items() if key not in config.NETWORK}
+    own = config().plain().items()
+    NODES["learner", name] = {key: of for key, of in own if key not in config.NETWORK}
 
 
 def register_format(name: str, format: "Format") -> None:

@@ -69,8 +69,9 @@ class MemoryPlacement(environment.Environment):
     ) -> tuple[jax.Array, EpisodeState, jax.Array, jax.Array, Info]:
         """Answers one request, without a reset; the key is not used."""
         del key
-        observation, after, *rest = self.episode.step(state, action, params)
-        return (*self._apply_transition_gradient_policy(observation, after), *rest)
+        observation, after, reward, terminated, info = self.episode.step(state, action, params)
+        observation, after = self._apply_transition_gradient_policy(observation, after)
+        return observation, after, reward, terminated, info
 
     def observe(
         self, key: jax.Array, state: EpisodeState, action: Any, params: EpisodeParams

@@ -33,7 +33,7 @@ QUICK = (
 )
 SMALLER = ((r"\bstates=[\d_]+", "states=1_000"), (r"\bsequences=[\d_]+", "sequences=8"))
 SHELL = ("sh", "")
-UNRUN = ("bibtex", "c", "text")  # in C: a test of its own
+UNRUN = ("bibtex", "c", "text", "toml")  # in C: a test of its own
 WITH_PYTHON = [
     page for page in pages.pages() if any(b.language == "python" for b in pages.blocks_of(page))
 ]
@@ -52,8 +52,8 @@ def run_blocks(page, monkeypatch, folder, *, smaller):
     for block in pages.blocks_of(page):
         if block.language != "python":
             continue
-        if block.title == 'title="needs torch"':
-            pytest.importorskip("torch")
+        if needs := re.fullmatch(r'title="needs (\w+)"', block.title):
+            pytest.importorskip(needs[1])
         text = block.text
         for pattern, number in SMALLER if smaller else ():
             text = re.sub(pattern, number, text)
@@ -61,12 +61,14 @@ def run_blocks(page, monkeypatch, folder, *, smaller):
         exec(compile(lines + text, str(page), "exec"), namespace)
 
 
+@pytest.mark.usefixtures("_as_before")
 @pytest.mark.parametrize("name", QUICK)
 def test_the_python_of_a_page_runs(name, monkeypatch, tmp_path):
     run_blocks(pages.ROOT / name, monkeypatch, tmp_path, smaller=True)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_as_before")
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=pages.name_of)
 def test_the_python_of_a_page_runs_as_it_stands(page, monkeypatch, tmp_path):
     run_blocks(page, monkeypatch, tmp_path, smaller=False)
