@@ -149,7 +149,7 @@ def register_learner(name: str, learner: "type[Learner]") -> None:
     from jaxmem.settings import learner as settings
 
     config: Any = getattr(learner, "Config", None)
-    known = isinstance(config, type) and issubclass(config, settings.LearnerSettings)
+    known = settings.LearnerSettings in getattr(config, "__mro__", ())
     _check("learner", name, LEARNERS, known, "a class with its settings as Config")
     LEARNERS[name], settings.LEARNERS[name] = learner, config
     own = config().plain().items()

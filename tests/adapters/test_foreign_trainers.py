@@ -10,6 +10,7 @@ import pytest
 pytestmark = pytest.mark.slow
 STEPS = 200_000
 TASK = "large-short-lived"
+SB3_STEPS, SB3_TEST = 40_960, 9600  # one arena at a time
 
 
 def failed_at_random(env, params):
@@ -56,4 +57,33 @@ def test_rejax_learns_to_fail_less_than_random_placement(algorithm, settings):
     learned = failed([of[-1] for of in evaluated])
     at_random = failed_at_random(env, params)
     print(f"rejax {algorithm}: {learned:.2f} % failed, random {at_random:.2f} %")
+    assert learned < at_random
+
+
+def test_maskable_ppo_learns_to_fail_less_than_random_placement():
+    gymnasium = pytest.importorskip("gymnasium", reason="needs the extra gymnasium")
+    contrib = pytest.importorskip("sb3_contrib", reason="needs the extra trainers, and torch")
+    import jaxmem.adapters.gymnasium  # noqa: F401
+
+    env = gymnasium.make(f"jaxmem/{TASK}-v0")
+    model = contrib.MaskablePPO(
+        "MlpPolicy", env, n_steps=1280, batch_size=256, gamma=0.97, seed=0, device="cpu"
+    )
+
+    def share_failed(choose):
+        seen, _ = env.reset(seed=1)
+        failed = 0
+        for _ in range(SB3_TEST):
+            mask = env.unwrapped.action_masks()
+            seen, reward, terminated, truncated, _ = env.step(choose(seen, mask))
+            failed -= reward
+            if terminated or truncated:
+                seen, _ = env.reset()
+        return 100 * failed / SB3_TEST
+
+    draw = np.random.default_rng(0)
+    at_random = share_failed(lambda seen, mask: int(draw.choice(np.flatnonzero(mask))))
+    model.learn(SB3_STEPS)
+    learned = share_failed(lambda seen, mask: int(model.predict(seen, action_masks=mask)[0]))
+    print(f"MaskablePPO: {learned:.2f} % failed, random {at_random:.2f} %")
     assert learned < at_random
