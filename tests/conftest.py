@@ -1,6 +1,5 @@
 """What all tests share: how programs are compiled, how hypothesis searches, and golden files."""
 
-import copy
 import gc
 import itertools
 import mmap
@@ -150,7 +149,7 @@ def _forgetful():
 
 
 @pytest.fixture
-def _as_before(monkeypatch):
+def _as_before():
     """Lets a test register what it likes, and forgets it."""
     from hydra.core.config_store import ConfigStore
 
@@ -169,8 +168,9 @@ def _as_before(monkeypatch):
         *(LEARNERS, FORMATS, extensions.NODES),
     )
     before, scoring = [dict(table) for table in tables], list(learner.SCORING)
-    monkeypatch.setattr(ConfigStore.instance(), "repo", copy.deepcopy(ConfigStore.instance().repo))
     yield
+    for group, name in extensions.NODES:
+        ConfigStore.instance().repo.get(group, {}).pop(f"{name}.yaml", None)
     for table, old in zip(tables, before, strict=True):
         table.clear()
         table.update(old)

@@ -1,10 +1,12 @@
 """What a stranger registers is known to Python, to every command and to the page."""
 
 import sys
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import pytest
+from toy_learner import SETTINGS, TASK, ToyLearner
 
 import jaxmem
 from jaxmem import extensions
@@ -14,9 +16,11 @@ from jaxmem.environment.rewards import failures
 from jaxmem.policies import policy
 from jaxmem.policies.fits import random
 from jaxmem.policies.networks import Scorer
+from jaxmem.policies.policy_file import load_policy, save_policy
 from jaxmem.recordings import read_trace
 from jaxmem.recordings.formats import Format
 from jaxmem.render.palette import policy_colour, policy_title
+from jaxmem.settings.learner import PQNConfig, learner_settings
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import requests_of
 
@@ -137,6 +141,37 @@ def test_rewards_and_observations_are_functions_or_their_names(named):
     assert env.observation_space.contains(seen)
     refuse = env.num_actions - 1
     assert jax.jit(env.step)(None, state, refuse, params)[2] == -2.0
+
+
+class Like(Scorer):
+    """The usual network by another name."""
+
+
+@dataclass(frozen=True)
+class Wandering(ToyLearner):
+    """A learner with settings of its own."""
+
+    @dataclass(frozen=True)
+    class Config(PQNConfig):
+        steps: int = 5_000
+
+
+def test_a_registered_learner_trains_a_registered_network(tmp_path, capsys):
+    jaxmem.register_network("like", Like)
+    jaxmem.register_learner("wandering", Wandering)
+    result = jaxmem.train(TASK, learner="wandering", network="like", **SETTINGS)
+    assert (result.card.network, result.card.training["learner"]) == ("like", "wandering")
+    assert isinstance(result.card.q.network, Like)
+    path = tmp_path / "mine.safetensors"
+    save_policy(path, result.policy.parameters.network, result.card)
+    assert load_policy(path).name == "learned"
+    words = ["learner=wandering", "network=like", "network.hidden_sizes=[5]", "--cfg", "job"]
+    assert main(["train", *words]) == 0
+    said = capsys.readouterr().out
+    assert "name: wandering" in said
+    assert "steps: 5000" in said
+    assert "name: like" in said
+    assert learner_settings("wandering", {}).name == "wandering"
 
 
 def test_a_registered_format_is_told_and_read(tmp_path):

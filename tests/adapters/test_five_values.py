@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toy_learner import TASK
 
 from jaxmem.adapters.episode import Episode, legal_action
 
 KEYS = jax.random.split(jax.random.key(5), 4)
-SMALL = {"cells": 32, "sequences": 3, "observation": "bitmap", "actions": "fit"}
+SMALL = {"sequences": 3, "observation": "bitmap", "actions": "fit"}
 REFUSE = 5  # the last action, not legal where the request fits
 
 
@@ -23,12 +24,12 @@ def test_an_illegal_action_counts_as_the_legal_one_of_its_number():
     [
         ({"illegal": "dies"}, "illegal must be one of fails, wraps, not 'dies'"),
         ({"observation": "packed", "sequences": 1}, "observation 'packed' is no array"),
-        ({"cells": 0}, "cells is 0"),
+        ({"reward": "none"}, "reward must be one of"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(options, said):
     with pytest.raises(ValueError, match=said) as error:
-        Episode("memoryless", **options)
+        Episode(TASK, **options)
     assert "\n" not in str(error.value)
 
 
@@ -37,14 +38,14 @@ def game():
     pytest.importorskip("gymnax", reason="needs the extra gymnax")
     from jaxmem.adapters.five_values import make
 
-    return make("memoryless", **SMALL)
+    return make(TASK, **SMALL)
 
 
 def test_a_step_has_five_values_and_begins_the_next_episode(game):
     env, params = game
     params = params.replace(max_steps_in_episode=2)
     seen, state = jax.jit(jax.vmap(env.reset, in_axes=(0, None)))(KEYS, params)
-    assert seen.shape[1:] == env.observation_space(params).shape == (33,)
+    assert seen.shape[1:] == env.observation_space(params).shape == (TASK.cells + 1,)
     assert seen.dtype == jnp.float32
     step = jax.jit(jax.vmap(env.step, in_axes=(0, 0, 0, None)))
     for ended in (False, True, False):
@@ -59,7 +60,7 @@ def test_a_step_has_five_values_and_begins_the_next_episode(game):
 def test_an_illegal_action_fails_where_that_is_asked_for(game):
     env, params = game
     _, state = jax.jit(env.reset)(KEYS[0], params)
-    strict = Episode("memoryless", illegal="fails", **SMALL)
+    strict = Episode(TASK, illegal="fails", **SMALL)
     _, _, reward, _, info = jax.jit(strict.step)(state, jnp.int32(REFUSE), params)
     assert reward == -1.0
     assert not info["placed"]

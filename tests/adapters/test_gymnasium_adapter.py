@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from toy_learner import TASK
 
 import jaxmem
 
@@ -12,7 +13,7 @@ from gymnasium.utils.env_checker import check_env  # noqa: E402
 
 import jaxmem.adapters.gymnasium  # noqa: E402
 
-SMALL = {"cells": 12, "sequences": 3, "observation": "bitmap", "actions": "fit"}
+SMALL = {"on": TASK, "sequences": 3, "observation": "bitmap", "actions": "fit"}
 NAME = "jaxmem/memoryless-v0"
 
 
@@ -37,8 +38,8 @@ def test_gymnasium_finds_nothing_to_say_about_it():
 def test_an_arena_plays_to_the_end_of_its_sequence():
     env = gymnasium.make(NAME, render_mode="rgb_array", **SMALL)
     env.reset(seed=3)
-    ends = [env.step(first_legal(env))[2:4] for _ in range(320)]
-    assert ends == [(False, False)] * 319 + [(False, True)]
+    ends = [env.step(first_legal(env))[2:4] for _ in range(31)]
+    assert ends == [(False, False)] * 30 + [(False, True)]
     picture = env.render()
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
@@ -50,17 +51,17 @@ def test_many_arenas_step_at_once_and_begin_anew():
     seen, _ = many.reset(seed=3)
     again, _ = many.reset(seed=3)
     np.testing.assert_array_equal(seen, again)
-    assert seen.shape == many.observation_space.shape == (1000, 13)
+    assert seen.shape == many.observation_space.shape == (1000, 25)
     assert many.observation_space.contains(seen)
-    for time in range(321):
+    for time in range(32):
         seen, reward, terminated, truncated, info = many.step(first_legal(many))
-        assert (truncated == (time == 319)).all()
+        assert (truncated == (time == 30)).all()
         assert not terminated.any()
-        assert ("final_obs" in info) == (time == 319)
-        if time == 319:
+        assert ("final_obs" in info) == (time == 30)
+        if time == 30:
             assert info["_final_obs"].all()
             assert (info["final_obs"] != seen).any()
-            assert (seen[:, :12] == 0).all(), "a fresh arena is empty"
+            assert (seen[:, :24] == 0).all(), "a fresh arena is empty"
     assert reward.shape == info["placed"].shape == (1000,)
 
 
@@ -68,4 +69,4 @@ def test_what_cannot_be_is_said_in_one_line():
     with pytest.raises(ValueError, match="render_mode must be one of rgb_array, ansi, or None"):
         jaxmem.adapters.gymnasium.MemoryPlacementEnv("memoryless", render_mode="human")
     with pytest.raises(gymnasium.error.ResetNeeded):
-        jaxmem.adapters.gymnasium.MemoryPlacementEnv("memoryless", **SMALL).step(0)
+        jaxmem.adapters.gymnasium.MemoryPlacementEnv(**SMALL).step(0)
