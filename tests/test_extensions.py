@@ -156,15 +156,14 @@ class Wandering(ToyLearner):
         steps: int = 5_000
 
 
-def test_a_registered_learner_trains_a_registered_network(tmp_path, capsys):
+@pytest.fixture
+def _wandering():
     jaxmem.register_network("like", Like)
     jaxmem.register_learner("wandering", Wandering)
-    result = jaxmem.train(TASK, learner="wandering", network="like", **SETTINGS)
-    assert (result.card.network, result.card.training["learner"]) == ("like", "wandering")
-    assert isinstance(result.card.q.network, Like)
-    path = tmp_path / "mine.safetensors"
-    save_policy(path, result.policy.parameters.network, result.card)
-    assert load_policy(path).name == "learned"
+
+
+@pytest.mark.usefixtures("_wandering")
+def test_a_registered_learner_and_network_are_choices(capsys):
     words = ["learner=wandering", "network=like", "network.hidden_sizes=[5]", "--cfg", "job"]
     assert main(["train", *words]) == 0
     said = capsys.readouterr().out
@@ -172,6 +171,19 @@ def test_a_registered_learner_trains_a_registered_network(tmp_path, capsys):
     assert "steps: 5000" in said
     assert "name: like" in said
     assert learner_settings("wandering", {}).name == "wandering"
+    assert main(["train", "network=likes", "--cfg", "job"]) == 2
+    assert "unknown network 'likes'; did you mean like?" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_wandering")
+def test_a_registered_learner_trains_a_registered_network(tmp_path):
+    result = jaxmem.train(TASK, learner="wandering", network="like", **SETTINGS)
+    assert (result.card.network, result.card.training["learner"]) == ("like", "wandering")
+    assert isinstance(result.card.q.network, Like)
+    path = tmp_path / "mine.safetensors"
+    save_policy(path, result.policy.parameters.network, result.card)
+    assert load_policy(path).name == "learned"
 
 
 def test_a_registered_format_is_told_and_read(tmp_path):
