@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.slow
+# What others warn of in their own files is not ours to mend.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 STEPS = 200_000
 TASK = "large-short-lived"
 SB3_STEPS, SB3_TEST = 40_960, 9600  # one arena at a time
