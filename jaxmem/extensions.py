@@ -18,6 +18,7 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from jaxmem.render.palette import policy_colour
 from jaxmem.rules import RULES, Rule
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from jaxmem.workloads.registry import Workload
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
-GREY = "#8c564b"  # of rules that have chosen no colour
 # Of what is a choice in configurations, what is composed for it: by group and name.
 NODES: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -55,7 +55,7 @@ def register_rule(
     rule: "Chooses",
     *,
     title: str | None = None,
-    colour: str = GREY,
+    colour: str | None = None,
     words: str = "",
     sources: str = "",
     needs_hints: bool = False,
@@ -67,7 +67,7 @@ def register_rule(
     Args:
         rule: from parameters (None), key and situation to the start, int32[], or NOWHERE.
         title: what people read (default: the name).
-        colour: `#rrggbb`, in every picture.
+        colour: `#rrggbb`, in every picture (default: one that goes with the others).
         words: three sentences for the page's About; "": it is not told there.
         sources: where it is from.
         needs_hints: it applies where lifetimes are predicted.
@@ -81,6 +81,7 @@ def register_rule(
 
     taken = (*RULES, *SHIPPED, "learned", "strongest")
     _check("rule", name, taken, callable(rule), "a function of parameters, key and situation")
+    colour = policy_colour(name) if colour is None else colour
     if not re.fullmatch("#[0-9a-f]{6}", colour):
         raise ValueError(f"colour of rule {name} is {colour!r}; #rrggbb, as #8c564b")
     RULES[name] = Rule(
