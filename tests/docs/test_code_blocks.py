@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pages
@@ -52,8 +53,9 @@ def run_blocks(page, monkeypatch, folder, *, smaller):
     for block in pages.blocks_of(page):
         if block.language != "python":
             continue
-        if needs := re.fullmatch(r'title="needs (\w+)"', block.title):
-            pytest.importorskip(needs[1])
+        needs = re.fullmatch(r'title="needs (\w+)"', block.title)
+        if needs and find_spec(needs[1]) is None:
+            continue
         text = block.text
         for pattern, number in SMALLER if smaller else ():
             text = re.sub(pattern, number, text)
