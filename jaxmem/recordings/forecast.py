@@ -31,6 +31,7 @@ AS_FORETOLD = 0.98  # least size of a block over what its group foretells
 ROUNDING = 1e-6  # units, that a product of sizes and ratios may be off
 MOST_ADDRESS = 2**31 - 2  # units
 PACKED_EACH = 4  # times more for each length of the forecast that the run goes on
+LOOKED_THROUGH = 32  # blocks held, at least
 OUTLIVES = 16  # requests, that a block is to stay when it should be gone just now
 EARLY_SHARE = 0.25  # of the forecast; what is never freed from then on lies at the bottom
 
@@ -102,6 +103,7 @@ class _Slots:
         self.plan, self.alignment = plan, alignment
         self.ratio = np.ones(int(plan.group.max()) + 1)  # over the forecast, by group
         self.held: list[_Held] = []
+        self.looked_through = LOOKED_THROUGH  # blocks held, when those that are gone are let go
         self.onward = 0  # place after the last
         self.packed = 0
         self.start, self.length = plan.start // alignment, self._lengths()
@@ -131,7 +133,14 @@ class _Slots:
             return MISSED
         start, lifetime = int(self.start[place]), int(plan.lifetime[place])
         self.held.append(_Held(death, number + lifetime, start, units))
+        if len(self.held) > self.looked_through:
+            self._let_go(number)
         return start
+
+    def _let_go(self, now: int) -> None:
+        """Keeps the blocks that are live."""
+        self.held = [block for block in self.held if block.death > now]
+        self.looked_through = LOOKED_THROUGH + 2 * len(self.held)
 
     def _is_held(self, place: int, units: int, now: int) -> bool:
         """Tells whether a block that is live lies where one of so many units would."""
@@ -144,7 +153,7 @@ class _Slots:
     def _pack(self, place: int, now: int) -> None:
         """Packs the slots from a place on around the blocks that are live."""
         self.packed += 1
-        self.held = [block for block in self.held if block.death > now]
+        self._let_go(now)
         self.length = self._lengths()
         ahead = len(self.length) - place
         left = [block.foretold - now for block in self.held]

@@ -7,15 +7,19 @@ optimization, Joslin & Clements 1999). Of short recordings the lowest stack is t
 `stacking_search`.
 """
 
+import ctypes
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
 from jaxmem.arena.arena import NEVER
+from jaxmem.configuration import UsageError
+from jaxmem.native.build import compiled
 from jaxmem.recordings import Recording
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.packing import ANNEALED, STACKS, Packing, deaths_of
-from jaxmem.recordings.plan_task import PlanTask
+from jaxmem.recordings.plan_task import UNPINNED, PlanTask
 from jaxmem.recordings.replay import events_of, replay
 from jaxmem.recordings.stacking_search import blocks_of, dropped, lowest_stack, rounds_for
 
@@ -136,9 +140,19 @@ class _Stack:
         self.multiple = np.ones_like(order) if multiple is None else multiple[order]
         # In the order of placing, so that those that are there lie side by side.
         self.size, self.birth, self.death = size[order], birth[order], death[order]
+        self.pinned = np.full_like(order, UNPINNED) if pinned is None else pinned[order]
         self.low, self.high = np.zeros_like(self.size), np.zeros_like(self.size)
-        for number in range(len(order)):
-            fixed = -1 if pinned is None else pinned[order[number]]
+        if (stack := _compiled_stack()) is None:
+            self._stack()
+        else:
+            columns = (self.size, self.birth, self.death, self.pinned, self.multiple, self.low)
+            if not stack(len(order), *(column.ctypes.data for column in columns)):
+                raise MemoryError
+            self.high = self.low + self.size
+
+    def _stack(self) -> None:
+        """Does what stack.c does, slowly."""
+        for number, fixed in enumerate(self.pinned):
             self.low[number] = fixed if fixed >= 0 else self._lowest_gap(number)
             self.high[number] = self.low[number] + self.size[number]
 
@@ -171,6 +185,18 @@ class _Stack:
             return 0
         gaps = np.flatnonzero(below[1:] - free[:-1] >= self.size[number])
         return int(free[gaps[0]] if gaps.size else free[-1])
+
+
+@cache
+def _compiled_stack() -> Callable[..., int] | None:
+    """Loads stack.c, compiled if need be; None where it cannot be."""
+    try:
+        stack = ctypes.CDLL(str(compiled("stack"))).stacked
+    except UsageError:
+        return None
+    stack.argtypes = [ctypes.c_int64, *[ctypes.c_void_p] * 6]
+    stack.restype = ctypes.c_int
+    return stack
 
 
 def _first_fit(recording: Recording, size: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, int]:

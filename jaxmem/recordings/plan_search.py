@@ -23,7 +23,7 @@ from jaxmem.recordings.planned_rule import PlannedRule
 from jaxmem.recordings.planning import ANNEALING, plan, why_not
 from jaxmem.recordings.profile import contexts_of, profile_of
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.replay import ReplayEvents
+from jaxmem.recordings.replay import BytePlayer, ReplayEvents
 from jaxmem.recordings.rule_search import sizes_varied
 from jaxmem.settings.learner import RuleSearchConfig
 
@@ -67,31 +67,44 @@ def find_plan(
     report("following the runs")
     if len(streams) == 1:
         judges = [sizes_varied(streams[0], config.sizes_vary, seed) for seed in range(VARIATIONS)]
-        rule_needs = [_needed(events, rule, None) for events in judges]
+        rule_needs = [needed_by(events, class_rule(rule)) for events in judges]
         drawn, forecast = unpacked_plan(runs[0], [], streams[0].alignment), 0
     else:
         drawn, forecast = _best_forecast(streams)
         judges = [events for number, events in enumerate(streams) if number != forecast]
         rule_needs = [of for number, of in enumerate(by_rule) if number != forecast]
-    best, least = None, _mean_needed(rule_needs) * LEAD
+    player = PlannedRule(class_rule(rule))
+    best, needs, least = None, [], _mean_needed(rule_needs) * LEAD
     for margin in sorted(config.margins):
         report(f"packing slots that are {margin:.0%} longer")
         planned = packed_plan(drawn, margin)
-        missed = [
-            float((planned.planned(events.recording, events.alignment) < 0).mean())
-            for events in judges
-        ]
-        if max(missed) <= MOST_MISSED:
+        slots = [with_slots(events, planned) for events in judges]
+        missed = max(_missed(events) for events in slots)
+        if missed <= MOST_MISSED:
             report(f"playing slots that are {margin:.0%} longer")
-            needs = _mean_needed([_needed(events, rule, planned) for events in judges])
-            if needs < least:
-                best, least = planned, needs
-        if max(missed) <= ALL_FIT:
+            needed = [needed_by(events, player) for events in slots]
+            if _mean_needed(needed) < least:
+                best, needs, least = planned, needed, _mean_needed(needed)
+        if missed <= ALL_FIT:
             break
     if best is None:
         return None
-    needed = [_needed(events, rule, best) for events in streams]
-    return FoundPlan(best, needed) if needed[forecast] < by_rule[forecast] else None
+    own = needed_by(with_slots(streams[forecast], best), player)
+    if own >= by_rule[forecast]:
+        return None
+    others = needs if len(streams) > 1 else []
+    return FoundPlan(best, [*others[:forecast], own, *others[forecast:]])
+
+
+def with_slots(events: ReplayEvents, plan: ForecastPlan) -> ReplayEvents:
+    """Returns the events of a run with the slots of its requests."""
+    return replace(events, planned=plan.planned(events.recording, events.alignment))
+
+
+def _missed(events: ReplayEvents) -> float:
+    """Returns the share of the requests that have no slot, 0 .. 1."""
+    assert events.planned is not None
+    return float((events.planned < 0).mean())
 
 
 def unpacked_plan(base: Recording, others: Sequence[Recording], alignment: int) -> ForecastPlan:
@@ -181,13 +194,9 @@ def _medians(kind: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return known, value[order][first + (count - 1) // 2]
 
 
-def _needed(events: ReplayEvents, rule: RuleNumbers, planned: ForecastPlan | None) -> float:
+def needed_by(events: ReplayEvents, player: BytePlayer) -> float:
     """Finds the arena needed, over peak live."""
-    player = class_rule(rule)
-    if planned is None:
-        return units_needed(events, player) / events.peak_live
-    slots = replace(events, planned=planned.planned(events.recording, events.alignment))
-    return units_needed(slots, PlannedRule(player)) / events.peak_live
+    return units_needed(events, player) / events.peak_live
 
 
 def _mean_needed(needed: Sequence[float]) -> float:
