@@ -25,6 +25,7 @@ REQUEST_CLASSES = ("short and small", "short and large", "long and small", "long
 CLASS_FITS = ("first, low end", "last, high end", "best, low end", "best, high end")
 
 NO_CONTEXT = UNKNOWN_CONTEXT - 1  # which no request has
+EXCEPTIONS_STEP = 8  # few shapes to compile
 BEST_LOW = CLASS_FITS.index("best, low end")
 
 
@@ -110,6 +111,7 @@ def class_rules(numbers: Sequence[RuleNumbers]) -> ClassRule:
     """Makes P rules that play side by side, with [P] before every shape."""
     fits = np.array([rule.fits for rule in numbers])
     most = max(len(rule.exceptions) for rule in numbers)
+    most += -most % EXCEPTIONS_STEP
     exceptions = np.full((len(numbers), most, 2), NO_CONTEXT, np.int32)
     for row, rule in zip(exceptions, numbers, strict=True):
         row[: len(rule.exceptions)] = np.array(rule.exceptions, np.int32).reshape(-1, 2)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.recordings.abreast import abreast
 from jaxmem.recordings.class_rule import (
     BEST_LOW,
     CLASS_FITS,
@@ -146,11 +147,12 @@ class _ExceptionSearch:
         """Lists exceptions to try, those that a branch speaks for first: contexts, and a fit."""
         votes: dict[tuple[int, int], float] = {}
         seen: set[int] = set()
-        for number, asked in self._before_failures(now).items():
+        branched = self._before_failures(now)
+        advantages = abreast(lambda of: self._advantage(now, *of), list(branched.items()))
+        for (number, asked), advantage in zip(branched.items(), advantages, strict=True):
             contexts = self.runs[number].contexts
             assert contexts is not None
             seen |= {*np.unique(contexts[asked]).tolist()}
-            advantage = self._advantage(now, number, asked)
             for at, fit in np.argwhere(advantage > 0).tolist():
                 for context in contexts[asked[at]].tolist():
                     votes[context, fit] = votes.get((context, fit), 0.0) + advantage[at, fit]

@@ -7,7 +7,6 @@ import numpy as np
 
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, class_rule
 from jaxmem.recordings.exceptions import find_exceptions
-from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.plan_search import LEAD, find_plan
 from jaxmem.recordings.profile import UNFORETOLD, Profile, profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
@@ -18,6 +17,7 @@ from jaxmem.recordings.rule_search import (
     find_rule,
     foretold_by_others,
     geometric_mean,
+    needed_by_each,
 )
 from jaxmem.settings.learner import RuleSearchConfig
 
@@ -103,8 +103,9 @@ def learn_from_runs(
         report(f"choosing on {run.name}")
         known.append(float((profile.foretold(run) != UNFORETOLD).mean()))
         for name, policy in tried.items():
-            events = policy.foretold(events_of(run, alignment))
-            judged[name].append(units_needed(events, policy.player) / events.peak_live)
+            judged[name] += needed_by_each(
+                [policy.foretold(events_of(run, alignment))], policy.player
+            )
     chosen, why = chosen_of(judged)
     return LearnedFromRuns(
         chosen=chosen,
@@ -131,7 +132,7 @@ def _with_exceptions(
     if not rule.exceptions:
         return None
     player = class_rule(rule)
-    needed = [units_needed(events, player) / events.peak_live for events in placed]
+    needed = needed_by_each(placed, player)
     if geometric_mean(np.array(needed)) >= geometric_mean(found.needed):
         return None
     return ProfiledPolicy(profile, rule), needed

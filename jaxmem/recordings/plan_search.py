@@ -16,15 +16,14 @@ from jaxmem.arena.arena import NEVER
 from jaxmem.recordings.capacity_search import SEARCH_NAME
 from jaxmem.recordings.class_rule import RuleNumbers, class_rule
 from jaxmem.recordings.forecast import FIXED, MOST_MISSED, ForecastPlan, slot_lengths, stacked
-from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.offline_packing import MOST_STACKED
 from jaxmem.recordings.plan_task import UNPINNED, PlanTask
 from jaxmem.recordings.planned_rule import PlannedRule
 from jaxmem.recordings.planning import ANNEALING, plan, why_not
 from jaxmem.recordings.profile import contexts_of, profile_of
 from jaxmem.recordings.recording import Recording
-from jaxmem.recordings.replay import BytePlayer, ReplayEvents
-from jaxmem.recordings.rule_search import sizes_varied
+from jaxmem.recordings.replay import ReplayEvents
+from jaxmem.recordings.rule_search import needed_by_each, sizes_varied
 from jaxmem.settings.learner import RuleSearchConfig
 
 LEAD = 0.99  # most that a plan may need, over what the class rule needs
@@ -67,7 +66,7 @@ def find_plan(
     report("following the runs")
     if len(streams) == 1:
         judges = [sizes_varied(streams[0], config.sizes_vary, seed) for seed in range(VARIATIONS)]
-        rule_needs = [needed_by(events, class_rule(rule)) for events in judges]
+        rule_needs = needed_by_each(judges, class_rule(rule))
         drawn, forecast = unpacked_plan(runs[0], [], streams[0].alignment), 0
     else:
         drawn, forecast = _best_forecast(streams)
@@ -82,14 +81,14 @@ def find_plan(
         missed = max(_missed(events) for events in slots)
         if missed <= MOST_MISSED:
             report(f"playing slots that are {margin:.0%} longer")
-            needed = [needed_by(events, player) for events in slots]
+            needed = needed_by_each(slots, player)
             if _mean_needed(needed) < least:
                 best, needs, least = planned, needed, _mean_needed(needed)
         if missed <= ALL_FIT:
             break
     if best is None:
         return None
-    own = needed_by(with_slots(streams[forecast], best), player)
+    (own,) = needed_by_each([with_slots(streams[forecast], best)], player)
     if own >= by_rule[forecast]:
         return None
     others = needs if len(streams) > 1 else []
@@ -192,11 +191,6 @@ def _medians(kind: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarra
     order = np.lexsort([value, kind])
     known, first, count = np.unique(kind[order], return_index=True, return_counts=True)
     return known, value[order][first + (count - 1) // 2]
-
-
-def needed_by(events: ReplayEvents, player: BytePlayer) -> float:
-    """Finds the arena needed, over peak live."""
-    return units_needed(events, player) / events.peak_live
 
 
 def _mean_needed(needed: Sequence[float]) -> float:

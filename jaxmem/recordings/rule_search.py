@@ -14,20 +14,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.recordings.abreast import abreast
 from jaxmem.recordings.class_rule import (
     BEST_FIT_RULE,
     ClassRule,
     RuleNumbers,
     all_rules,
+    class_rule,
     class_rules,
 )
 from jaxmem.recordings.headroom import smallest_served, units_needed
-from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.replay import (
     ARENA_FACTOR,
     LEAST_SLOTS,
+    BytePlayer,
     Chunk,
     ReplayEvents,
     events_of,
@@ -42,6 +44,7 @@ SLOTS_STEP = 32
 LAST = 3  # rules that play whole what others play a part of
 LEAST_REQUESTS = 500  # of such a part
 BATCH_SLOTS = 128  # of an arena, up to which `batch` arenas are played side by side
+WIDTH_STEP = 24  # few shapes to compile, where there are fewer
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,7 @@ def find_rule(
     if not streams:
         raise ValueError("no runs to learn from; at least one is needed")
     report("arenas needed by best-fit")
-    by_best_fit = np.array(
-        [
-            units_needed(events, order_of("best"), report, "best-fit") / events.peak_live
-            for events in streams
-        ]
-    )
+    by_best_fit = np.array(needed_by_each(streams, class_rule(BEST_FIT_RULE), report, "best-fit"))
     if by_best_fit.max() <= config.nothing_to_gain:
         return FoundRule(BEST_FIT_RULE, by_best_fit, by_best_fit, [])
     whole_slots = min(config.most_slots, max(map(slots_of_run, streams)))
@@ -109,6 +107,20 @@ def find_rule(
     if ranked[0][0] >= geometric_mean(by_best_fit):
         return FoundRule(BEST_FIT_RULE, by_best_fit, by_best_fit, ranked)
     return FoundRule(rule, needed[found.index(rule)], by_best_fit, ranked)
+
+
+def needed_by_each(
+    streams: Sequence[ReplayEvents],
+    player: BytePlayer,
+    report: ReportStage = lambda doing: None,
+    title: str = "player",
+) -> list[float]:
+    """Finds the arena that each run needs, over peak live; `units_needed` has the arguments."""
+
+    def needed(events: ReplayEvents) -> float:
+        return units_needed(events, player, report, title) / events.peak_live
+
+    return abreast(needed, streams)
 
 
 def sizes_varied(events: ReplayEvents, deviation: float, seed: int) -> ReplayEvents:
@@ -217,7 +229,7 @@ def geometric_mean(needed: np.ndarray) -> np.ndarray:
 def slots_of_run(events: ReplayEvents) -> int:
     """Returns slots for twice the holes that best-fit leaves in a roomy arena, rounded up."""
     cells = int(ARENA_FACTOR * events.peak_live)
-    holes = replay(events, cells, order_of("best")).most_holes
+    holes = replay(events, cells, class_rule(BEST_FIT_RULE)).most_holes
     return max(LEAST_SLOTS, SLOTS_STEP * -(-2 * holes // SLOTS_STEP))
 
 
@@ -273,19 +285,25 @@ def _some_at_a_time(
     report: Callable[[float], None] = lambda done: None,
 ) -> np.ndarray:
     """Plays P rules in int[D, C] or int[P, D, C] units, as many as the cache holds at a time."""
+    rows, (runs, arenas) = len(rules), cells.shape[-2:]
+    # Arenas of one size come together, since small ones are soon done with.
+    each = np.broadcast_to(cells, (rows, runs, arenas)).transpose(1, 2, 0).reshape(runs, -1)
     # Wider arenas would leave the cache.
-    abreast = max(1, batch * BATCH_SLOTS // max(slots, BATCH_SLOTS))
-    turns = -(-len(rules) * cells.shape[-1] // abreast)
-    at_once = -(-len(rules) // turns)
-    found = []
-    for first in range(0, len(rules), at_once):
-        some = list(rules[first : first + at_once])
-        filled = some + some[:1] * (at_once - len(some))  # the same shape, compiled once
-        arenas = cells
-        if cells.ndim == 3:
-            arenas = cells[first : first + at_once]
-            arenas = np.concatenate([arenas, arenas[:1].repeat(at_once - len(some), 0)])
-        figures = played(class_rules(filled), chunks, jnp.asarray(arenas, jnp.int32))
-        found.append(np.asarray(figures, np.float64)[: len(some)])
-        report(min(1.0, (first + at_once) / len(rules)))
-    return np.concatenate(found)
+    width = max(1, batch * BATCH_SLOTS // max(slots, BATCH_SLOTS))
+    if each.shape[1] <= width:
+        width = each.shape[1] + -each.shape[1] % WIDTH_STEP
+    # The same shape, compiled once; what fills up the last is soon done with too.
+    filled = np.pad(each, ((0, 0), (0, -each.shape[1] % width)), constant_values=1)
+    players = class_rules([rules[at % rows] for at in range(filled.shape[1])])
+
+    def play(place: tuple[int, int]) -> np.ndarray:
+        run, first = place
+        some = slice(first, first + width)
+        chunk = jax.tree.map(lambda column: column[run : run + 1], chunks)
+        of = jax.tree.map(lambda leaf: leaf[some], players)
+        figures = played(of, chunk, jnp.asarray(filled[run, some, None, None], jnp.int32))
+        return np.asarray(figures, np.float64).ravel()
+
+    places = [(run, first) for run in range(runs) for first in range(0, filled.shape[1], width)]
+    found = np.concatenate(abreast(play, places, report)).reshape(filled.shape)
+    return found[:, : each.shape[1]].reshape(runs, arenas, rows).transpose(2, 0, 1)

@@ -8,6 +8,8 @@ import numpy as np
 
 from jaxmem.recordings.replay import BytePlayer, Chunk, Played, ReplayEvents, step
 
+_Carry = tuple[jax.Array, Played, jax.Array, jax.Array]  # events, states, served, going on
+
 
 def side_by_side(streams: Sequence[ReplayEvents]) -> tuple[Chunk, int]:
     """Stacks the events of D recordings, the shorter ones filled up with frees of no block.
@@ -40,20 +42,26 @@ def events_served(
         blocks: L, blocks that may live at once.
     """
 
-    def alone(player: BytePlayer, chunk: Chunk, cells: jax.Array) -> jax.Array:
-        def turn(
-            carry: tuple[Played, jax.Array, jax.Array], event: Chunk
-        ) -> tuple[tuple[Played, jax.Array, jax.Array], None]:
-            state, served, going = carry
-            state, failed = step(state, event, player)
-            going &= ~failed & ~state.table.full
-            return (state, served + going, going), None
+    events = chunks.frees.shape[-1]
 
-        begin = (Played.new(cells, slots, blocks), jnp.zeros(()), jnp.ones((), bool))
-        (_, served, _), _ = jax.lax.scan(turn, begin, chunk)
-        return served
+    def of_one(stream: tuple[Chunk, jax.Array]) -> jax.Array:
+        chunk, cells = stream
 
-    return _in_all(alone, players, chunks, cells)
+        def goes_on(carry: _Carry) -> jax.Array:
+            number, _, _, going = carry
+            return (number < events) & jnp.any(going)
+
+        def turn(carry: _Carry) -> _Carry:
+            number, states, served, going = carry
+            event = jax.tree.map(lambda column: column[number], chunk)
+            states, failed = _in_all(event, players, states)
+            going &= ~failed & ~states.table.full
+            return number + 1, states, served + going, going
+
+        begin = (jnp.int32(0), _new(cells, slots, blocks), jnp.zeros(cells.shape), cells >= 0)
+        return jax.lax.while_loop(goes_on, turn, begin)[2]
+
+    return _each(of_one, players, chunks, cells)
 
 
 def units_lost(
@@ -64,35 +72,44 @@ def units_lost(
     Arguments are those of `events_served`; an arena that has too many holes loses without end.
     """
 
-    def alone(player: BytePlayer, chunk: Chunk, cells: jax.Array) -> jax.Array:
+    def of_one(stream: tuple[Chunk, jax.Array]) -> jax.Array:
+        chunk, cells = stream
+
         def turn(
             carry: tuple[Played, jax.Array], event: Chunk
         ) -> tuple[tuple[Played, jax.Array], None]:
-            state, lost = carry
-            state, failed = step(state, event, player)
-            return (state, lost + failed * event.known.size), None
+            states, lost = carry
+            states, failed = _in_all(event, players, states)
+            return (states, lost + failed * event.known.size), None
 
-        begin = (Played.new(cells, slots, blocks), jnp.zeros(()))
-        (state, lost), _ = jax.lax.scan(turn, begin, chunk)
-        return jnp.where(state.table.full, jnp.inf, lost / cells)
+        begin = (_new(cells, slots, blocks), jnp.zeros(cells.shape))
+        (states, lost), _ = jax.lax.scan(turn, begin, chunk)
+        return jnp.where(states.table.full, jnp.inf, lost / cells)
 
-    return _in_all(alone, players, chunks, cells)
+    return _each(of_one, players, chunks, cells)
 
 
-def _in_all(
-    alone: Callable[[BytePlayer, Chunk, jax.Array], jax.Array],
+def _new(cells: jax.Array, slots: int, blocks: int) -> Played:
+    """Makes empty arenas of so many units: [P, C] from int32[P, C]."""
+    return jax.vmap(jax.vmap(lambda cells: Played.new(cells, slots, blocks)))(cells)
+
+
+def _in_all(event: Chunk, players: BytePlayer, states: Played) -> tuple[Played, jax.Array]:
+    """Plays an event by P players, in C arenas each: states, and whether it fails, bool[P, C]."""
+    over_arenas = jax.vmap(lambda player, state: step(state, event, player), in_axes=(None, 0))
+    return jax.vmap(over_arenas)(players, states)
+
+
+def _each(
+    of_one: Callable[[tuple[Chunk, jax.Array]], jax.Array],
     players: BytePlayer,
     chunks: Chunk,
     cells: jax.Array,
 ) -> jax.Array:
-    """Plays P players on D recordings, each in its C arenas: float32[P, D, C]."""
-    over_arenas = jax.vmap(alone, in_axes=(None, None, 0))
-    over_players = jax.vmap(over_arenas, in_axes=(0, None, 0 if cells.ndim == 3 else None))
+    """Plays D recordings, one after another: float32[P, D, C].
 
-    def of_one(stream: tuple[Chunk, jax.Array]) -> jax.Array:
-        return over_players(players, *stream)
-
-    # One recording after another: side by side are only arenas that see the same event, so that
-    # what frees does not also place.
-    found = jax.lax.map(of_one, (chunks, jnp.moveaxis(cells, -2, 0)))
-    return jnp.moveaxis(found, 0, 1)
+    Side by side are only arenas that see the same event, so that what frees does not also place.
+    """
+    count = jax.tree.leaves(players)[0].shape[0]
+    arenas = jnp.broadcast_to(cells, (count, *cells.shape[-2:]))
+    return jnp.moveaxis(jax.lax.map(of_one, (chunks, jnp.moveaxis(arenas, 1, 0))), 0, 1)
