@@ -106,13 +106,20 @@ def _part(
     )
 
 
-def search_capacities(task: PlanTask, board: Board, seed: int) -> None:
-    """Lowers the packing on the board, which has one, until none is lower or it is ended."""
+def search_capacities(
+    task: PlanTask, board: Board, seed: int, most_steps: int | None = None
+) -> None:
+    """Lowers the packing on the board, which has one, until none is lower or it is ended.
+
+    Args:
+        most_steps: that searches may have, whatever they take of them; None: there is no limit.
+    """
     assert board.best is not None
     start = board.best.start.copy()
     parts = parts_of(task, start)
     turns, random = [0] * len(parts), np.random.default_rng(seed)
-    while parts and not board.ended:
+    left = most_steps
+    while parts and not board.ended and left != 0:
         board.prove(max(part.lower_bound * part.step for part in parts))
         number = max(range(len(parts)), key=lambda at: parts[at].height * parts[at].step)
         part = parts[number]
@@ -124,7 +131,11 @@ def search_capacities(task: PlanTask, board: Board, seed: int) -> None:
         if board.best.height < int((start + task.size).max()):  # another planner's
             _take_packing(parts, board.best.start)
         turns[number] += 1
-        found = _tried(part, turns[number], board.stop, random)
+        limit = (STEPS + STEPS_EACH * len(part.size)) * luby(turns[number])
+        if left is not None:
+            limit = min(limit, left)
+            left -= limit
+        found = _tried(part, turns[number], limit, board.stop, random)
         if found == NO_MEMORY:
             board.notes.append("The search had no memory left.")
             break
@@ -144,8 +155,10 @@ def _take_packing(parts: list[TimePart], start: np.ndarray) -> None:
             part.start = other // part.step
 
 
-def _tried(part: TimePart, turn: int, stop: np.ndarray, random: np.random.Generator) -> int:
-    """Searches at a capacity, and keeps what comes of it."""
+def _tried(
+    part: TimePart, turn: int, limit: int, stop: np.ndarray, random: np.random.Generator
+) -> int:
+    """Searches at a capacity for so many steps, and keeps what comes of it."""
     span = part.height - part.lower_bound
     capacity = part.lower_bound + (turn % 2) * int(random.random() * span)
     count = len(part.size)
@@ -154,7 +167,6 @@ def _tried(part: TimePart, turn: int, stop: np.ndarray, random: np.random.Genera
     score += NOISE[random.integers(len(NOISE))] * random.gumbel(size=count)
     lookahead, rule = LOOKAHEAD[random.integers(len(LOOKAHEAD))], int(random.integers(RULES))
     start = np.zeros(count, np.int64)
-    limit = (STEPS + STEPS_EACH * count) * luby(turn)
     pins = (part.pin_first, part.pin_end, part.pin_low, part.pin_high)
     task = [count, part.sections, *map(_pointer, (part.first, part.end, part.size, part.multiple))]
     pinned = [len(part.pin_low), *map(_pointer, pins)]

@@ -49,31 +49,26 @@ def offline_packing(
     """
     requests = len(size)
     birth, death = np.arange(requests, dtype=np.int64), deaths_of(recording)
-    life = death - birth
-    area = size.astype(np.float64) * life
-    first, *others = (np.argsort(-key, kind="stable") for key in (area, size, life))
     if requests > MOST_STACKED:
+        area = size.astype(np.float64) * (death - birth)
+        first = np.argsort(-area, kind="stable")
         stack = _Stack(size, birth, death, first[:MOST_STACKED])
         start, rest = stack.start(requests), np.sort(first[MOST_STACKED:])
         start[rest], above = _first_fit(recording, size, rest)
         start[rest] += stack.height
         return Packing(start, stack.height + above, MOST_STACKED, STACKS)
-    turns = PLACED // (3 * requests)
-    change = size.copy()
-    mortal = death < requests
-    np.subtract.at(change, death[mortal], size[mortal])
-    peak = int(np.cumsum(change).max())  # below which nothing can be
-    lowest = _lowest(size, birth, death, first, turns, peak, enough)
-    for begin in others:
-        if lowest.height > peak and not enough(lowest.height):
-            found = _lowest(size, birth, death, begin, turns, peak, enough)
-            lowest = min(lowest, found, key=lambda stack: stack.height)
+    lowest = _lowest_of_all(size, birth, death, enough)
     blocks = blocks_of(size, birth, death)
     if rounds := rounds_for(blocks):  # else heights may be too large for it
         height, order = lowest_stack(blocks, lowest.by_address, rounds, seed, report, enough)
         if height < lowest.height:
             return Packing(dropped(blocks, order), height, requests, ANNEALED)
     return Packing(lowest.start(requests), lowest.height, requests, STACKS)
+
+
+def lowest_stacks(task: PlanTask) -> np.ndarray:
+    """Stacks blocks that may lie anywhere, as `offline_packing` begins: int64[R] units."""
+    return _lowest_of_all(task.size, task.birth, task.death).start(len(task.size))
 
 
 def first_stack(task: PlanTask) -> np.ndarray:
@@ -94,6 +89,29 @@ def stacked_in_order(
 ) -> np.ndarray:
     """Stacks blocks as `first_stack` does, in an order (int64[R]) that has the pinned first."""
     return _Stack(size, birth, death, order, pinned, multiple).start(len(size))
+
+
+def _lowest_of_all(
+    size: np.ndarray,
+    birth: np.ndarray,
+    death: np.ndarray,
+    enough: Callable[[int], bool] = lambda height: False,
+) -> "_Stack":
+    """Finds the lowest of `PLACED` placements in all, of stacks in three orders and from those."""
+    requests, life = len(size), death - birth
+    area = size.astype(np.float64) * life
+    first, *others = (np.argsort(-key, kind="stable") for key in (area, size, life))
+    turns = PLACED // (3 * requests)
+    change = size.copy()
+    mortal = death < requests
+    np.subtract.at(change, death[mortal], size[mortal])
+    peak = int(np.cumsum(change).max())  # below which nothing can be
+    lowest = _lowest(size, birth, death, first, turns, peak, enough)
+    for begin in others:
+        if lowest.height > peak and not enough(lowest.height):
+            found = _lowest(size, birth, death, begin, turns, peak, enough)
+            lowest = min(lowest, found, key=lambda stack: stack.height)
+    return lowest
 
 
 def _lowest(

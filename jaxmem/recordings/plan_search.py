@@ -13,13 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmem.arena.arena import NEVER
-from jaxmem.recordings.capacity_search import SEARCH_NAME
+from jaxmem.recordings.capacity_search import SEARCH_NAME, search_capacities
 from jaxmem.recordings.class_rule import RuleNumbers, class_rule
 from jaxmem.recordings.forecast import FIXED, MOST_MISSED, ForecastPlan, slot_lengths, stacked
-from jaxmem.recordings.offline_packing import MOST_STACKED
+from jaxmem.recordings.offline_packing import MOST_STACKED, lowest_stacks
+from jaxmem.recordings.packing import STACKS
+from jaxmem.recordings.plan_board import Board
 from jaxmem.recordings.plan_task import UNPINNED, PlanTask
 from jaxmem.recordings.planned_rule import PlannedRule
-from jaxmem.recordings.planning import ANNEALING, plan, why_not
+from jaxmem.recordings.planning import why_not
 from jaxmem.recordings.profile import contexts_of, profile_of
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.replay import ReplayEvents
@@ -30,7 +32,10 @@ LEAD = 0.99  # most that a plan may need, over what the class rule needs
 MOST_GROUPS = 20  # of places; sizes that differ in more ways vary within runs too
 SAME_RATIO = 0.002  # of the logarithms of sizes that have the same ratio to the forecast's
 ALL_FIT = 0.001  # share of requests without a slot, up to which no larger margin is tried
-PACKING_SECONDS = 3.0  # at most, for the slots of one margin
+# Steps of the search for the slots of one margin times slots, about three seconds: a limit on the
+# time would let the machine's load decide.
+SEARCHED = 60_000_000
+SEED = 0  # of the search
 VARIATIONS = 4  # of a run that is alone
 
 
@@ -134,10 +139,12 @@ def packed_plan(drawn: ForecastPlan, margin: float) -> ForecastPlan:
         slots = Recording("slots", length, drawn.lifetime.astype(np.int64))
         count = len(length)
         task = PlanTask(slots, 1, np.full(count, UNPINNED), np.ones(count, np.int64))
-        planners = [name for name in (SEARCH_NAME, ANNEALING) if not why_not(name, task)]
-        best = plan(task, planners, PACKING_SECONDS, seed=0).best
-        assert best is not None
-        start = best.start
+        board = Board(task, planners=1, limit=np.inf)
+        board.offer(STACKS, lowest_stacks(task))
+        if not why_not(SEARCH_NAME, task):
+            search_capacities(task, board, SEED, most_steps=1 + SEARCHED // count)
+        assert board.best is not None
+        start = board.best.start
     return drawn._replace(start=start * drawn.alignment, margin=margin)
 
 

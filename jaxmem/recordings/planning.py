@@ -11,11 +11,11 @@ from jaxmem.configuration import UsageError
 from jaxmem.native.build import compiled
 from jaxmem.recordings.capacity_search import SEARCH_NAME, search_capacities
 from jaxmem.recordings.offline_packing import MOST_STACKED, first_stack, offline_packing
+from jaxmem.recordings.packing import STACKS  # that the others begin with
 from jaxmem.recordings.plan_board import Board
 from jaxmem.recordings.plan_task import PlanTask
 
 ANNEALING, OMNIMALLOC = "annealing", "omnimalloc"
-STACKS = "stacks"  # the packing that the others begin with
 HEAD_START = 2.0  # seconds that annealing leaves to the others: often there is no more to do
 WAIT = 0.1  # seconds between two looks at the time
 FIRST_SLICE = 2.0  # seconds of omnimalloc, which cannot be stopped; then twice as many, and so on
