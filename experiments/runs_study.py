@@ -18,6 +18,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 from rich.console import Console
+from runs_features import FEATURES, HINT_FIT, by_nothing, told_less
 from study_options import read_options
 
 from jaxmem.evaluation.provenance import provenance
@@ -48,6 +49,7 @@ KINDS = {"tensors of PyTorch on a CPU": TORCH, "malloc of programs": MALLOC}
 RULES = ("first", "best", "two_ended")
 TITLES = {
     **{name: policy_title(name) for name in (*RULES, "two_ended_tuned")},
+    HINT_FIT: policy_title(HINT_FIT),
     "class_rule": "class rule",
     "exceptions": "with exceptions",
     "plan": "plan",
@@ -55,6 +57,7 @@ TITLES = {
     "wrong": "another program's",
     "offline": "offline",
 }
+ON_THE_RULE = ("exceptions", "plan", "learned")
 DRAWN = (*RULES, "two_ended_tuned", "learned", "offline")
 # Small requests low and larger ones high, each in the outermost hole or in best-fit's.
 TWO_ENDED_PARTS = tuple(2**power for power in range(1, 9))  # of the arena
@@ -89,6 +92,9 @@ class Place(NamedTuple):
         return splits()[self.split]
 
 
+Kinds = dict[str, dict[Place, dict[int, Row]]]  # figures by kind, family and run
+
+
 def main() -> None:
     """Learns and plays what is missing, and writes what there is after each family."""
     options = _options(sys.argv[1:])
@@ -99,6 +105,7 @@ def main() -> None:
             find = partial(by_rules, place.family, number)
             kept(out, f"rules/{place.family}-{number}", find)
         learned_row(out, place)
+        kept(out, f"features/{place.split}-{place.family}", partial(features_row, place))
         write(out, [each for each in places if is_finished(out, each)], options)
     for place in places:
         kept(out, f"wrong/{place.split}-{place.family}", partial(by_another, out, place))
@@ -134,9 +141,9 @@ def policy_file(out: Path, place: Place) -> Path:
 
 def is_finished(out: Path, place: Place) -> bool:
     """Tells whether all of a family is there but for what another program's policy needs."""
-    return file_of(out, f"{place.split}/{place.family}").exists() and all(
-        file_of(out, f"rules/{place.family}-{number}").exists() for number in place.runs.test
-    )
+    names = [f"{place.split}/{place.family}", f"features/{place.split}-{place.family}"]
+    names += [f"rules/{place.family}-{number}" for number in place.runs.test]
+    return all(file_of(out, name).exists() for name in names)
 
 
 @cache
@@ -179,7 +186,7 @@ def _learned(out: Path, place: Place) -> Row:
     learn = runs_of(place.family, place.runs.learn)
     choose = runs_of(place.family, place.runs.choose)
     alignment = max(map(alignment_of, learn))
-    began = time.time()
+    began, worked = time.time(), time.process_time()
     with StagesDisplay(console) as display:
 
         def report(doing: str) -> None:
@@ -187,11 +194,11 @@ def _learned(out: Path, place: Place) -> Row:
 
         config = RuleSearchConfig()
         learned = learn_from_runs([*learn, *choose], len(choose), alignment, config, report)
-        seconds = time.time() - began
+        seconds, of_cores = time.time() - began, time.process_time() - worked
         sized = [_by_size(events_of(run, alignment)) for run in learn]
         two_ended = find_rule(sized, config, report, TWO_ENDED)
     found = learned.tried.get(CLASS_RULE, learned.tried[BEST_FIT])
-    row: Row = {"seconds": seconds}
+    row: Row = {"seconds": seconds, "cpu_seconds": of_cores}
     for number, events in test_events(place).items():
         tuned = units_needed(_by_size(events), class_rule(two_ended.rule))
         row[f"two_ended_tuned-{number}"] = tuned / events.peak_live
@@ -209,9 +216,14 @@ def _learned(out: Path, place: Place) -> Row:
     return row
 
 
+def features_row(place: Place) -> Row:
+    """Learns rules that are told less, and plays the runs that test: NAME-NUMBER."""
+    learn = runs_of(place.family, place.runs.learn)
+    return told_less(learn, test_events(place), max(map(alignment_of, learn)))
+
+
 def _by_size(events: ReplayEvents) -> ReplayEvents:
-    """Foretells that all blocks soon go, so that a class rule tells them apart by size alone."""
-    return replace(events, foretold=np.ones(events.recording.requests, np.int32))
+    return replace(events, foretold=by_nothing([], events.recording))
 
 
 def by_another(out: Path, place: Place) -> Row:
@@ -235,22 +247,23 @@ def figures(out: Path, place: Place) -> dict[int, Row]:
     """
     found: dict[int, Row] = {}
     together = read(out, f"{place.split}/{place.family}")
+    together |= read(out, f"features/{place.split}-{place.family}")
     wrong = f"wrong/{place.split}-{place.family}"
     if file_of(out, wrong).exists():
         together |= read(out, wrong)
     for number in place.runs.test:
         rules = read(out, f"rules/{place.family}-{number}")
-        row = {**rules, **{name: together[f"{name}-{number}"] for name in TITLES
+        row = {**rules, **{name: together[f"{name}-{number}"] for name in {**TITLES, **FEATURES}
                            if f"{name}-{number}" in together}}  # fmt: skip
         # What is placed online can be placed offline.
-        online = (name for name in row if name not in ("offline", "wrong"))
+        online = (name for name in TITLES if name in row and name not in ("offline", "wrong"))
         found[number] = {**row, "offline": min(row["offline"], *(row[name] for name in online))}
     return found
 
 
-def known(rows: Sequence[Row]) -> list[str]:
-    """Lists the policies of which all of these rows have figures."""
-    return [name for name in TITLES if all(name in row for row in rows)]
+def known(rows: Sequence[Row], titles: Iterable[str] = TITLES) -> list[str]:
+    """Lists the policies, of these, of which all of these rows have figures."""
+    return [name for name in titles if all(name in row for row in rows)]
 
 
 class Summary(NamedTuple):
@@ -259,20 +272,26 @@ class Summary(NamedTuple):
     mean: float  # geometric, of arena needed / peak live
     low: float
     high: float
-    removed: float  # share of best-fit's excess
+    removed: float  # share of the excess of best-fit, or of what it is put beside
     removed_low: float
     removed_high: float
     beside_best: float  # geometric mean of arena needed / best-fit's
     worst_beside_best: float  # the run with the most
 
 
-def summaries(rows: Sequence[Sequence[Row]]) -> dict[str, Summary]:
-    """Summarises each policy over F families with T runs each."""
-    names = known([row for of in rows for row in of])
+def summaries(
+    rows: Sequence[Sequence[Row]], titles: Iterable[str] = TITLES, beside: str = "best"
+) -> dict[str, Summary]:
+    """Summarises each policy of `titles` over F families with T runs each.
+
+    Args:
+        beside: the policy whose excess over peak live is looked at.
+    """
+    names = known([row for of in rows for row in of], dict.fromkeys([*titles, beside]))
     logs = np.log([[[row[name] for name in names] for row in of] for of in rows])  # [F, T, M]
     means = np.exp(logs.mean(axis=(0, 1)))
     resampled = np.exp(_resampled(logs))
-    best = names.index("best")
+    best = names.index(beside)
     found = {}
     for at, name in enumerate(names):
         low, high = np.percentile(resampled[:, at], TAILS)
@@ -317,28 +336,38 @@ def write(out: Path, places: Sequence[Place], options: Options) -> None:
         for split in finished
     }  # fmt: skip
     overall = {
-        split: {
-            kind: {name: summary._asdict() for name, summary in _of(rows.values()).items()}
-            for kind, rows in kinds.items()
-            if rows
-        }
+        split: {kind: _figures_of(_of(rows.values())) for kind, rows in kinds.items() if rows}
         for split, kinds in by_split.items()
     }
     results = {
         "command": " ".join(["python experiments/runs_study.py", *sys.argv[1:]]),
         "splits": {split: splits()[split]._asdict() for split in finished},
         "overall": overall,
+        "features": {
+            split: _figures_of(summaries(_rows(kinds), FEATURES, "best"))
+            for split, kinds in by_split.items()
+        },
+        "beside_the_rule": {
+            split: {
+                title: _figures_of(summaries(rows, ON_THE_RULE, "class_rule"))
+                for title, rows in _each_and_all(kinds).items()
+            }
+            for split, kinds in by_split.items()
+        },
         "families": {
             split: {place.family: rows for kind in kinds.values() for place, rows in kind.items()}
             for split, kinds in by_split.items()
         },
-        "seconds": {
-            split: {
-                place.family: read(out, f"{split}/{place.family}")["seconds"]
-                for kind in kinds.values()
-                for place in kind
+        **{
+            what: {
+                split: {
+                    place.family: read(out, f"{split}/{place.family}")[what]
+                    for kind in kinds.values()
+                    for place in kind
+                }
+                for split, kinds in by_split.items()
             }
-            for split, kinds in by_split.items()
+            for what in ("seconds", "cpu_seconds")
         },
         **provenance(),
     }
@@ -354,6 +383,23 @@ def write(out: Path, places: Sequence[Place], options: Options) -> None:
     draw_programs(out / "programs.png", programs)
 
 
+def _rows(kinds: Kinds) -> list[list[Row]]:
+    """Lists the rows of all families of PyTorch, or of what else there is."""
+    first = next(of for of in kinds.values() if of)
+    return [list(rows.values()) for rows in first.values()]
+
+
+def _each_and_all(kinds: Kinds) -> dict[str, list[list[Row]]]:
+    """Lists the rows of each family, and of all of the first kind."""
+    each = {place.family: [list(rows.values())] for of in kinds.values()
+            for place, rows in of.items()}  # fmt: skip
+    return {**each, "together": _rows(kinds)}
+
+
+def _figures_of(found: dict[str, Summary]) -> dict[str, dict[str, float]]:
+    return {name: summary._asdict() for name, summary in found.items()}
+
+
 def _of(families: Iterable[dict[int, Row]]) -> dict[str, Summary]:
     return summaries([list(rows.values()) for rows in families])
 
@@ -367,7 +413,7 @@ def _geometric(rows: Iterable[Row]) -> Row:
     }
 
 
-def _section(split: str, kinds: dict[str, dict[Place, dict[int, Row]]]) -> list[str]:
+def _section(split: str, kinds: Kinds) -> list[str]:
     """Writes the part of table.md on one split."""
     of = splits()[split]
     rows = [row for families in kinds.values() for of_one in families.values()
@@ -400,6 +446,41 @@ def _section(split: str, kinds: dict[str, dict[Place, dict[int, Row]]]) -> list[
             ("the worst run", [f"{of.worst_beside_best:.4f}" for of in summary.values()]),
         ):
             lines.append(markdown_row([title, *cells]))
+    return [*lines, "", *_beside_the_rule(kinds), *_features(kinds)]
+
+
+def _beside_the_rule(kinds: Kinds) -> list[str]:
+    """Writes how much is gone of the excess that the class rule leaves, by family."""
+    lines = [
+        "Of the excess over peak live that the class rule leaves, gone (95 % over runs):",
+        "",
+        markdown_row(["family", "class rule", *(TITLES[name] for name in ON_THE_RULE)]),
+        "|:--" + "|--:" * (1 + len(ON_THE_RULE)) + "|",
+    ]
+    for title, rows in _each_and_all(kinds).items():
+        found = summaries(rows, ON_THE_RULE, "class_rule")
+        several = sum(map(len, rows)) > 1
+        cells = [
+            f"{of.removed:.0%}" + several * f" ({of.removed_low:.0%} to {of.removed_high:.0%})"
+            for of in (found[name] for name in ON_THE_RULE)
+        ]
+        lines.append(markdown_row([title, f"{found['class_rule'].mean:.4f}", *cells]))
+    return [*lines, ""]
+
+
+def _features(kinds: Kinds) -> list[str]:
+    """Writes what a class rule needs that is told less."""
+    found = summaries(_rows(kinds), FEATURES)
+    lines = [
+        markdown_row(["a class rule is told", "needed", "of best-fit's excess gone", "95 %"]),
+        "|:--|--:|--:|--:|",
+    ]
+    for name, title in FEATURES.items():
+        if name not in found:
+            continue
+        of = found[name]
+        interval = f"{of.removed_low:.0%} to {of.removed_high:.0%}"
+        lines.append(markdown_row([title, f"{of.mean:.4f}", f"{of.removed:.0%}", interval]))
     return [*lines, ""]
 
 

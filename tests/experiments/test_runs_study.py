@@ -23,9 +23,15 @@ def study(monkeypatch):
 
     few = [rule for rule in all_rules() if rule.long == LONG[0] and rule.parts == SMALL[0]]
     monkeypatch.setattr("jaxmem.recordings.rule_search.all_rules", lambda: few[::2])
+    import runs_features
+
+    monkeypatch.setattr(runs_features, "all_rules", lambda: few[::2])
+    for name in ("sizes_in_order", "own_size", "no_sizes"):
+        monkeypatch.delitem(runs_features.FORETOLD, name)
     monkeypatch.setattr(runs_study, "TWO_ENDED", runs_study.TWO_ENDED[:8])
     quick = RuleSearchConfig(exceptions=1, candidates=8, branched=16, semifinalists=16, finalists=4)
-    monkeypatch.setattr(runs_study, "RuleSearchConfig", lambda: quick)
+    for script in (runs_study, runs_features):
+        monkeypatch.setattr(script, "RuleSearchConfig", lambda: quick)
     monkeypatch.setattr(runs_study, "TORCH", ("one",))
     monkeypatch.setattr(runs_study, "MALLOC", ("two",))
     monkeypatch.setattr(runs_study, "KINDS", {"tensors": ("one",), "blocks": ("two",)})
@@ -50,10 +56,11 @@ def test_each_family_is_played_once_and_a_second_start_goes_on(study, tmp_path, 
     rows = results["families"]["many"]
     assert list(rows) == ["one", "two"]
     for row in (rows[name]["6"] for name in FAMILIES):
-        assert set(row) == set(study.TITLES)
+        assert set(row) == {*study.TITLES, "own_site", "no_lifetimes"}
         assert row["learned"] < 1.05 < 1.2 < row["best"]
         assert row["wrong"] == row["learned"]  # the other family is of the same program
-        assert row["offline"] == min(row.values())
+        assert row["offline"] == min(row[name] for name in study.TITLES)
+        assert row["own_site"] < 1.05 < row["no_lifetimes"]  # only lifetimes tell blocks apart
         assert row["two_ended_tuned"] >= row["learned"]
     summary = results["overall"]["many"]["tensors"]
     assert summary["best"]["mean"] == pytest.approx(rows["one"]["6"]["best"])
@@ -61,6 +68,12 @@ def test_each_family_is_played_once_and_a_second_start_goes_on(study, tmp_path, 
     assert summary["best"]["beside_best"] == summary["best"]["worst_beside_best"] == 1
     table = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert "| one |" in table
+    assert "| sizes, no lifetimes |" in table
+    rule = results["beside_the_rule"]["many"]["one"]["exceptions"]
+    assert rule["removed"] == pytest.approx(
+        (rows["one"]["6"]["class_rule"] - rows["one"]["6"]["exceptions"])
+        / max(rows["one"]["6"]["class_rule"] - 1, 1e-9)
+    )
     assert "## `many`: learned from 4, chosen by 1, tested on 1" in table
     assert (tmp_path / "programs.png").stat().st_size > 1_000
     monkeypatch.setattr(study, "units_needed", None)  # nothing is played again
