@@ -105,10 +105,11 @@ def main() -> None:
             find = partial(by_rules, place.family, number)
             kept(out, f"rules/{place.family}-{number}", find)
         learned_row(out, place)
-        kept(out, f"features/{place.split}-{place.family}", partial(features_row, place))
         write(out, [each for each in places if is_finished(out, each)], options)
     for place in places:
         kept(out, f"wrong/{place.split}-{place.family}", partial(by_another, out, place))
+    for place in places:
+        kept(out, f"features/{place.split}-{place.family}", partial(features_row, place))
     write(out, places, options)
 
 
@@ -140,10 +141,10 @@ def policy_file(out: Path, place: Place) -> Path:
 
 
 def is_finished(out: Path, place: Place) -> bool:
-    """Tells whether all of a family is there but for what another program's policy needs."""
-    names = [f"{place.split}/{place.family}", f"features/{place.split}-{place.family}"]
-    names += [f"rules/{place.family}-{number}" for number in place.runs.test]
-    return all(file_of(out, name).exists() for name in names)
+    """Tells whether what was learned from a family has been played, and the rules."""
+    return file_of(out, f"{place.split}/{place.family}").exists() and all(
+        file_of(out, f"rules/{place.family}-{number}").exists() for number in place.runs.test
+    )
 
 
 @cache
@@ -243,14 +244,14 @@ def by_another(out: Path, place: Place) -> Row:
 def figures(out: Path, place: Place) -> dict[int, Row]:
     """Returns the figures of a finished family, by the number of the run that tests.
 
-    What another program's policy needs may not be among them yet.
+    What another program's policy needs may not be among them yet, nor what is told less.
     """
     found: dict[int, Row] = {}
     together = read(out, f"{place.split}/{place.family}")
-    together |= read(out, f"features/{place.split}-{place.family}")
-    wrong = f"wrong/{place.split}-{place.family}"
-    if file_of(out, wrong).exists():
-        together |= read(out, wrong)
+    for what in ("wrong", "features"):
+        name = f"{what}/{place.split}-{place.family}"
+        if file_of(out, name).exists():
+            together |= read(out, name)
     for number in place.runs.test:
         rules = read(out, f"rules/{place.family}-{number}")
         row = {**rules, **{name: together[f"{name}-{number}"] for name in {**TITLES, **FEATURES}
