@@ -10,19 +10,30 @@ are the fields of `Options`, as `splits=[many] families=[convnet,lstm] out=DIR`.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
-import numpy as np
 from rich.console import Console
-from runs_features import FEATURES, HINT_FIT, by_nothing, told_less
+from runs_features import FEATURES, by_nothing, told_less
+from runs_tables import (
+    ON_THE_RULE,
+    RULES,
+    TITLES,
+    Row,
+    each_and_all,
+    figures_of,
+    geometric,
+    of_families,
+    rows_of,
+    section,
+    summaries,
+)
 from study_options import read_options
 
 from jaxmem.evaluation.provenance import provenance
-from jaxmem.evaluation.statistics import RESAMPLES, TAILS
 from jaxmem.recordings import Recording, alignment_of
 from jaxmem.recordings.class_rule import CLASS_FITS, RuleNumbers, class_rule
 from jaxmem.recordings.families import Split, family, family_names, splits
@@ -34,30 +45,14 @@ from jaxmem.recordings.policy_file import load_byte_policy, small_units
 from jaxmem.recordings.profiled_policy import ProfiledPolicy, save_profiled
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.rule_search import find_rule
-from jaxmem.render.palette import policy_title
 from jaxmem.render.progress import StagesDisplay
-from jaxmem.render.report import markdown_row
 from jaxmem.render.trace_study import ProgramRow, draw_programs
 from jaxmem.settings.learner import RuleSearchConfig
 from jaxmem.whole_files import write_whole
 
-Row = dict[str, float]  # arena needed / peak live, by policy
-
 MALLOC = ("cc1", "perl", "pipeline", "sqlite")
 TORCH = tuple(name for name in family_names() if name not in MALLOC)
 KINDS = {"tensors of PyTorch on a CPU": TORCH, "malloc of programs": MALLOC}
-RULES = ("first", "best", "two_ended")
-TITLES = {
-    **{name: policy_title(name) for name in (*RULES, "two_ended_tuned")},
-    HINT_FIT: policy_title(HINT_FIT),
-    "class_rule": "class rule",
-    "exceptions": "with exceptions",
-    "plan": "plan",
-    "learned": "chosen",
-    "wrong": "another program's",
-    "offline": "offline",
-}
-ON_THE_RULE = ("exceptions", "plan", "learned")
 DRAWN = (*RULES, "two_ended_tuned", "learned", "offline")
 # Small requests low and larger ones high, each in the outermost hole or in best-fit's.
 TWO_ENDED_PARTS = tuple(2**power for power in range(1, 9))  # of the arena
@@ -67,7 +62,6 @@ TWO_ENDED = [
     for small in (CLASS_FITS.index("first, low end"), CLASS_FITS.index("best, low end"))
     for large in (CLASS_FITS.index("last, high end"), CLASS_FITS.index("best, high end"))
 ]
-SEED = 2026  # of the bootstrap
 console = Console()
 
 
@@ -90,9 +84,6 @@ class Place(NamedTuple):
     def runs(self) -> Split:
         """The numbers of its runs."""
         return splits()[self.split]
-
-
-Kinds = dict[str, dict[Place, dict[int, Row]]]  # figures by kind, family and run
 
 
 def main() -> None:
@@ -262,82 +253,22 @@ def figures(out: Path, place: Place) -> dict[int, Row]:
     return found
 
 
-def known(rows: Sequence[Row], titles: Iterable[str] = TITLES) -> list[str]:
-    """Lists the policies, of these, of which all of these rows have figures."""
-    return [name for name in titles if all(name in row for row in rows)]
-
-
-class Summary(NamedTuple):
-    """A policy over families and runs; intervals are by bootstrap over both."""
-
-    mean: float  # geometric, of arena needed / peak live
-    low: float
-    high: float
-    removed: float  # share of the excess of best-fit, or of what it is put beside
-    removed_low: float
-    removed_high: float
-    beside_best: float  # geometric mean of arena needed / best-fit's
-    worst_beside_best: float  # the run with the most
-
-
-def summaries(
-    rows: Sequence[Sequence[Row]], titles: Iterable[str] = TITLES, beside: str = "best"
-) -> dict[str, Summary]:
-    """Summarises each policy of `titles` over F families with T runs each.
-
-    Args:
-        beside: the policy whose excess over peak live is looked at.
-    """
-    names = known([row for of in rows for row in of], dict.fromkeys([*titles, beside]))
-    logs = np.log([[[row[name] for name in names] for row in of] for of in rows])  # [F, T, M]
-    means = np.exp(logs.mean(axis=(0, 1)))
-    resampled = np.exp(_resampled(logs))
-    best = names.index(beside)
-    found = {}
-    for at, name in enumerate(names):
-        low, high = np.percentile(resampled[:, at], TAILS)
-        removed = _removed(means[best], means[at])
-        removed_low, removed_high = np.percentile(
-            _removed(resampled[:, best], resampled[:, at]), TAILS
-        )
-        beside = logs[:, :, at] - logs[:, :, best]
-        figures = (
-            *(means[at], low, high, removed, removed_low, removed_high),
-            *(np.exp(beside.mean()), np.exp(beside.max())),
-        )
-        found[name] = Summary(*map(float, figures))
-    return found
-
-
-def _resampled(logs: np.ndarray) -> np.ndarray:
-    """Averages over families drawn again, and runs drawn again in each: float64[RESAMPLES, M]."""
-    generator = np.random.default_rng(SEED)
-    families, runs, _ = logs.shape
-    drawn = generator.integers(families, size=(RESAMPLES, families))
-    of_each = generator.integers(runs, size=(RESAMPLES, families, runs))
-    return logs[drawn[:, :, None], of_each].mean(axis=(1, 2))
-
-
-def _removed(best: np.ndarray, needed: np.ndarray) -> np.ndarray:
-    """Returns the share of best-fit's excess over peak live that is gone; 0 where it has none."""
-    excess = np.maximum(best - 1, 1e-9)
-    return np.where(best > 1, (best - needed) / excess, 0.0)
-
-
 def write(out: Path, places: Sequence[Place], options: Options) -> None:
     """Writes results.json, table.md and programs.png of the families that are finished."""
     found = {place: figures(out, place) for place in places}
     finished = [split for split in options.splits if any(split == of.split for of in places)]
     by_split = {
         split: {
-            kind: {place: rows for place, rows in found.items()
+            kind: {place.family: rows for place, rows in found.items()
                    if place.split == split and place.family in names}
             for kind, names in KINDS.items()
         }
         for split in finished
     }  # fmt: skip
     overall = {
-        split: {kind: _figures_of(_of(rows.values())) for kind, rows in kinds.items() if rows}
+        split: {
+            kind: figures_of(of_families(rows.values())) for kind, rows in kinds.items() if rows
+        }
         for split, kinds in by_split.items()
     }
     results = {
@@ -345,26 +276,26 @@ def write(out: Path, places: Sequence[Place], options: Options) -> None:
         "splits": {split: splits()[split]._asdict() for split in finished},
         "overall": overall,
         "features": {
-            split: _figures_of(summaries(_rows(kinds), FEATURES, "best"))
+            split: figures_of(summaries(rows_of(kinds), FEATURES, "best"))
             for split, kinds in by_split.items()
         },
         "beside_the_rule": {
             split: {
-                title: _figures_of(summaries(rows, ON_THE_RULE, "class_rule"))
-                for title, rows in _each_and_all(kinds).items()
+                title: figures_of(summaries(rows, ON_THE_RULE, "class_rule"))
+                for title, rows in each_and_all(kinds).items()
             }
             for split, kinds in by_split.items()
         },
         "families": {
-            split: {place.family: rows for kind in kinds.values() for place, rows in kind.items()}
+            split: {name: rows for kind in kinds.values() for name, rows in kind.items()}
             for split, kinds in by_split.items()
         },
         **{
             what: {
                 split: {
-                    place.family: read(out, f"{split}/{place.family}")[what]
+                    name: read(out, f"{split}/{name}")[what]
                     for kind in kinds.values()
-                    for place in kind
+                    for name in kind
                 }
                 for split, kinds in by_split.items()
             }
@@ -373,116 +304,17 @@ def write(out: Path, places: Sequence[Place], options: Options) -> None:
         **provenance(),
     }
     write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
-    lines = [line for split, kinds in by_split.items() for line in _section(split, kinds)]
+    lines = [
+        line for split, kinds in by_split.items() for line in section(split, splits()[split], kinds)
+    ]
     head = ["# Arena needed / peak live, on runs that nothing was learned from", ""]
     write_whole(out / "table.md", "\n".join([*head, *lines, f"`{results['command']}`"]) + "\n")
     programs = [
-        ProgramRow(place.family, kind, {name: _geometric(rows.values())[name] for name in DRAWN})
+        ProgramRow(name, kind, {policy: geometric(rows.values())[policy] for policy in DRAWN})
         for kind, of in by_split[finished[0]].items()
-        for place, rows in of.items()
+        for name, rows in of.items()
     ]
     draw_programs(out / "programs.png", programs)
-
-
-def _rows(kinds: Kinds) -> list[list[Row]]:
-    """Lists the rows of all families of PyTorch, or of what else there is."""
-    first = next(of for of in kinds.values() if of)
-    return [list(rows.values()) for rows in first.values()]
-
-
-def _each_and_all(kinds: Kinds) -> dict[str, list[list[Row]]]:
-    """Lists the rows of each family, and of all of the first kind."""
-    each = {place.family: [list(rows.values())] for of in kinds.values()
-            for place, rows in of.items()}  # fmt: skip
-    return {**each, "together": _rows(kinds)}
-
-
-def _figures_of(found: dict[str, Summary]) -> dict[str, dict[str, float]]:
-    return {name: summary._asdict() for name, summary in found.items()}
-
-
-def _of(families: Iterable[dict[int, Row]]) -> dict[str, Summary]:
-    return summaries([list(rows.values()) for rows in families])
-
-
-def _geometric(rows: Iterable[Row]) -> Row:
-    """Averages the figures of runs."""
-    listed = list(rows)
-    return {
-        name: float(np.exp(np.mean([np.log(row[name]) for row in listed])))
-        for name in known(listed)
-    }
-
-
-def _section(split: str, kinds: Kinds) -> list[str]:
-    """Writes the part of table.md on one split."""
-    of = splits()[split]
-    rows = [row for families in kinds.values() for of_one in families.values()
-            for row in of_one.values()]  # fmt: skip
-    names = known(rows)
-    lines = [
-        f"## `{split}`: learned from {len(of.learn)}, chosen by {len(of.choose)}, "
-        f"tested on {len(of.test)}",
-        "",
-        markdown_row(["family", *(TITLES[name] for name in names)]),
-        "|:--" + "|--:" * len(names) + "|",
-    ]
-    for kind, families in kinds.items():
-        if not families:
-            continue
-        for place, rows in families.items():
-            mean = _geometric(rows.values())
-            lines.append(markdown_row([place.family, *(f"{mean[name]:.4f}" for name in names)]))
-        found = _of(families.values())
-        summary = {name: found[name] for name in names}
-        for title, cells in (
-            (f"**{kind}**", [f"**{of.mean:.4f}**" for of in summary.values()]),
-            ("95 %", [f"{of.low:.3f} to {of.high:.3f}" for of in summary.values()]),
-            ("of best-fit's excess gone", [f"{of.removed:.0%}" for of in summary.values()]),
-            (
-                "95 %",
-                [f"{of.removed_low:.0%} to {of.removed_high:.0%}" for of in summary.values()],
-            ),
-            ("over best-fit", [f"{of.beside_best:.4f}" for of in summary.values()]),
-            ("the worst run", [f"{of.worst_beside_best:.4f}" for of in summary.values()]),
-        ):
-            lines.append(markdown_row([title, *cells]))
-    return [*lines, "", *_beside_the_rule(kinds), *_features(kinds)]
-
-
-def _beside_the_rule(kinds: Kinds) -> list[str]:
-    """Writes how much is gone of the excess that the class rule leaves, by family."""
-    lines = [
-        "Of the excess over peak live that the class rule leaves, gone (95 % over runs):",
-        "",
-        markdown_row(["family", "class rule", *(TITLES[name] for name in ON_THE_RULE)]),
-        "|:--" + "|--:" * (1 + len(ON_THE_RULE)) + "|",
-    ]
-    for title, rows in _each_and_all(kinds).items():
-        found = summaries(rows, ON_THE_RULE, "class_rule")
-        several = sum(map(len, rows)) > 1
-        cells = [
-            f"{of.removed:.0%}" + several * f" ({of.removed_low:.0%} to {of.removed_high:.0%})"
-            for of in (found[name] for name in ON_THE_RULE)
-        ]
-        lines.append(markdown_row([title, f"{found['class_rule'].mean:.4f}", *cells]))
-    return [*lines, ""]
-
-
-def _features(kinds: Kinds) -> list[str]:
-    """Writes what a class rule needs that is told less."""
-    found = summaries(_rows(kinds), FEATURES)
-    lines = [
-        markdown_row(["a class rule is told", "needed", "of best-fit's excess gone", "95 %"]),
-        "|:--|--:|--:|--:|",
-    ]
-    for name, title in FEATURES.items():
-        if name not in found:
-            continue
-        of = found[name]
-        interval = f"{of.removed_low:.0%} to {of.removed_high:.0%}"
-        lines.append(markdown_row([title, f"{of.mean:.4f}", f"{of.removed:.0%}", interval]))
-    return [*lines, ""]
 
 
 def _options(words: list[str]) -> Options:

@@ -44,7 +44,7 @@ SLOTS_STEP = 32
 LAST = 3  # rules that play whole what others play a part of
 LEAST_REQUESTS = 500  # of such a part
 BATCH_SLOTS = 128  # of an arena, up to which `batch` arenas are played side by side
-WIDTH_STEP = 24  # few shapes to compile, where there are fewer
+FEW_ABREAST, WIDTH_STEP = 8, 24  # few shapes to compile, where there are fewer
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,8 @@ def _some_at_a_time(
     # Wider arenas would leave the cache.
     width = max(1, batch * BATCH_SLOTS // max(slots, BATCH_SLOTS))
     if each.shape[1] <= width:
-        width = each.shape[1] + -each.shape[1] % WIDTH_STEP
+        step = WIDTH_STEP if each.shape[1] > FEW_ABREAST else FEW_ABREAST
+        width = each.shape[1] + -each.shape[1] % step
     # The same shape, compiled once; what fills up the last is soon done with too.
     filled = np.pad(each, ((0, 0), (0, -each.shape[1] % width)), constant_values=1)
     players = class_rules([rules[at % rows] for at in range(filled.shape[1])])

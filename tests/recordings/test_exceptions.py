@@ -12,7 +12,12 @@ from slow_classes import slow_starts
 
 from jaxmem.recordings import Recording
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, CLASS_FITS, RuleNumbers, class_rule
-from jaxmem.recordings.exceptions import ExceptedRule, find_exceptions, is_better
+from jaxmem.recordings.exceptions import (
+    ExceptedRule,
+    _ExceptionSearch,
+    find_exceptions,
+    is_better,
+)
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.replay import events_of
@@ -20,6 +25,7 @@ from jaxmem.recordings.rollouts import units_lost_by_fit
 from jaxmem.recordings.rule_search import foretold_by_others, sizes_varied
 from jaxmem.settings.learner import RuleSearchConfig
 
+FIRST_LOW = "first, low end"
 HORIZON, SLOTS = 30, 64
 CONFIG = RuleSearchConfig(exceptions=3, candidates=12, branched=24, horizon=60, batch=64)
 
@@ -125,6 +131,22 @@ def test_what_best_fit_cannot_do_alone_it_does_with_exceptions(runs):
         assert needed < 1.1 * events.peak_live
         assert units_needed(events, class_rule(BEST_FIT_RULE)) > 1.2 * events.peak_live
     assert find_exceptions(streams, BEST_FIT_RULE, CONFIG) == rule
+
+
+def test_of_exceptions_as_many_are_kept_as_hold_where_sizes_are_others(monkeypatch):
+    streams = placed([mixed_run(seed) for seed in range(2)])
+    good = find_exceptions(streams, BEST_FIT_RULE, CONFIG)
+    (context, _), *_ = good.exceptions
+    spoilt = good._replace(exceptions=(*good.exceptions, (context, CLASS_FITS.index(FIRST_LOW))))
+    search = _ExceptionSearch(streams, BEST_FIT_RULE, CONFIG)
+    assert search.holds_best([BEST_FIT_RULE, good, spoilt]) == good
+    assert search.holds_best([good, good, BEST_FIT_RULE]) is good
+    # The search may be sure of exceptions that do not hold, and then there are none.
+    monkeypatch.setattr(
+        "jaxmem.recordings.exceptions.arenas_needed",
+        lambda rules, runs, *words: 1 + 0.01 * np.arange(len(rules))[:, None].repeat(len(runs), 1),
+    )
+    assert search.holds_best([BEST_FIT_RULE, good]) == BEST_FIT_RULE
 
 
 def test_a_rule_that_needs_no_more_than_is_live_has_no_exceptions():

@@ -10,7 +10,7 @@ from jaxmem.recordings import Recording
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, class_rule
 from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.learning import BEST_FIT, CLASS_RULE, PLAN, chosen_of, learn_from_runs
-from jaxmem.recordings.plan_search import find_plan
+from jaxmem.recordings.plan_search import find_plan, packed_plan, unpacked_plan
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import events_of
@@ -52,6 +52,17 @@ def test_a_run_that_is_alone_is_given_the_margin_that_its_variations_need():
     fixed, _ = found_for([run], replace(CONFIG, sizes_vary=0.0))
     assert fixed is not None
     assert fixed.plan.margin == 0
+
+
+def test_the_same_runs_have_the_same_slots_however_long_it_takes(monkeypatch):
+    run = buffers_run(5, 60)
+    drawn = unpacked_plan(run, [], 1)
+    plan = packed_plan(drawn, 0.08)
+    monkeypatch.setattr("time.monotonic", iter(range(0, 10**9, 100)).__next__)
+    np.testing.assert_array_equal(packed_plan(drawn, 0.08).start, plan.start)
+    monkeypatch.setattr("jaxmem.recordings.plan_search.why_not", lambda *words: "no compiler")
+    stacks = packed_plan(drawn, 0.08)
+    assert (stacks.start + stacks.size).max() >= (plan.start + plan.size).max()
 
 
 def test_where_shapes_vary_within_a_run_there_is_no_plan():
