@@ -132,7 +132,7 @@ class _ExceptionSearch:
             sizes_varied(events, self.config.sizes_vary, HELD_BACK + number)
             for number, events in enumerate(self.runs * VARIATIONS)
         ]
-        filled = [*rules, *rules[:1] * (1 + self.config.exceptions - len(rules))]
+        filled = [*rules, *[rules[0]] * (1 + self.config.exceptions - len(rules))]
         needed = arenas_needed(self._filled(filled), others, self.slots, self.config)
         mean = geometric_mean(needed[: len(rules)])
         return rules[int(np.argmax(mean < mean.min() + SAME_NEED))]

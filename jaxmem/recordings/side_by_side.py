@@ -41,12 +41,12 @@ def events_served(
         slots: holes that an arena may have; one more counts as a failure.
         blocks: L, blocks that may live at once.
     """
-
     events = chunks.frees.shape[-1]
 
     def of_one(stream: tuple[Chunk, jax.Array]) -> jax.Array:
         chunk, cells = stream
 
+        # Arenas that are far too small, as most are that rules are ranked by, fail early.
         def goes_on(carry: _Carry) -> jax.Array:
             number, _, _, going = carry
             return (number < events) & jnp.any(going)
