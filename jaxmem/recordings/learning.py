@@ -103,9 +103,8 @@ def learn_from_runs(
         report(f"choosing on {run.name}")
         known.append(float((profile.foretold(run) != UNFORETOLD).mean()))
         for name, policy in tried.items():
-            judged[name] += needed_by_each(
-                [policy.foretold(events_of(run, alignment))], policy.player
-            )
+            events = policy.foretold(events_of(run, alignment))
+            judged[name] += needed_by_each([events], policy.player, report, name)
     chosen, why = chosen_of(judged)
     return LearnedFromRuns(
         chosen=chosen,
@@ -132,7 +131,7 @@ def _with_exceptions(
     if not rule.exceptions:
         return None
     player = class_rule(rule)
-    needed = needed_by_each(placed, player)
+    needed = needed_by_each(placed, player, report, EXCEPTIONS)
     if geometric_mean(np.array(needed)) >= geometric_mean(found.needed):
         return None
     return ProfiledPolicy(profile, rule), needed

@@ -86,7 +86,7 @@ def find_plan(
         missed = max(_missed(events) for events in slots)
         if missed <= MOST_MISSED:
             report(f"playing slots that are {margin:.0%} longer")
-            needed = needed_by_each(slots, player)
+            needed = needed_by_each(slots, player, report, "plan")
             if _mean_needed(needed) < least:
                 best, needs, least = planned, needed, _mean_needed(needed)
         if missed <= ALL_FIT:
