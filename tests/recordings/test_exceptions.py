@@ -134,11 +134,12 @@ def test_what_best_fit_cannot_do_alone_it_does_with_exceptions(runs):
 
 
 def test_of_exceptions_as_many_are_kept_as_hold_where_sizes_are_others(monkeypatch):
-    streams = placed([mixed_run(seed) for seed in range(2)])
-    good = find_exceptions(streams, BEST_FIT_RULE, CONFIG)
-    (context, _), *_ = good.exceptions
-    spoilt = good._replace(exceptions=(*good.exceptions, (context, CLASS_FITS.index(FIRST_LOW))))
-    search = _ExceptionSearch(streams, BEST_FIT_RULE, CONFIG)
+    search = _ExceptionSearch(placed([mixed_run(seed) for seed in range(2)]), BEST_FIT_RULE, CONFIG)
+    contexts = search.runs[0].contexts
+    assert contexts is not None
+    stays = int(contexts[1, -1])  # the call site of the blocks that stay
+    good = BEST_FIT_RULE._replace(exceptions=((stays, CLASS_FITS.index("last, high end")),))
+    spoilt = good._replace(exceptions=(*good.exceptions, (stays, CLASS_FITS.index(FIRST_LOW))))
     assert search.holds_best([BEST_FIT_RULE, good, spoilt]) == good
     assert search.holds_best([good, good, BEST_FIT_RULE]) is good
     # The search may be sure of exceptions that do not hold, and then there are none.
