@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REQUESTS = 1_000_000
-MOST_MEMORY = 3 * 2**30  # bytes, of the whole process
+MOST_MEMORY = 2 * 2**30  # bytes, of the whole process
 LEARN = """
 import json, resource, sys
 sys.path.insert(0, sys.argv[1])
@@ -32,5 +32,5 @@ def test_a_million_requests_take_bounded_memory_and_are_told_of():
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["memory"] < MOST_MEMORY
-    assert len(set(found["told"])) > 1_000  # while whole runs are played, each of their parts
+    assert len(set(found["told"])) > 100  # while whole runs are played, each percent
     assert found["needed"][found["chosen"]] <= found["needed"]["best-fit"]
