@@ -27,9 +27,9 @@ from runs_tables import (
     figures_of,
     geometric,
     of_families,
-    rows_of,
     section,
     summaries,
+    told_less_rows,
 )
 from study_options import read_options
 
@@ -276,7 +276,7 @@ def write(out: Path, places: Sequence[Place], options: Options) -> None:
         "splits": {split: splits()[split]._asdict() for split in finished},
         "overall": overall,
         "features": {
-            split: figures_of(summaries(rows_of(kinds), FEATURES, "best"))
+            split: figures_of(summaries(told_less_rows(kinds), FEATURES))
             for split, kinds in by_split.items()
         },
         "beside_the_rule": {
