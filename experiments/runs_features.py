@@ -65,6 +65,7 @@ FEATURES = {
     "own_size": "lifetimes by the size alone, and sizes",
     "no_lifetimes": "sizes, no lifetimes",
     NO_SIZES: "lifetimes by the last call sites, no sizes",
+    HINT_FIT: "(hint-fit, told the lifetimes that are foretold by the last call sites)",
 }
 
 

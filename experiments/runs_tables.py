@@ -1,10 +1,10 @@
 """The tables of the study of runs: what each policy needs, by family and over them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from runs_features import FEATURES, HINT_FIT
+from runs_features import FEATURES
 
 from jaxmem.evaluation.statistics import RESAMPLES, TAILS
 from jaxmem.recordings.families import Split
@@ -17,7 +17,6 @@ Kinds = dict[str, dict[str, dict[int, Row]]]  # figures by kind, family and run
 RULES = ("first", "best", "two_ended")
 TITLES = {
     **{name: policy_title(name) for name in (*RULES, "two_ended_tuned")},
-    HINT_FIT: policy_title(HINT_FIT),
     "class_rule": "class rule",
     "exceptions": "with exceptions",
     "plan": "plan",
@@ -45,6 +44,16 @@ class Summary(NamedTuple):
     removed_high: float
     beside_best: float  # geometric mean of arena needed / best-fit's
     worst_beside_best: float  # the run with the most
+
+
+SUMMED: tuple[tuple[str, Callable[[Summary], str]], ...] = (
+    ("**{}**", lambda of: f"**{of.mean:.4f}**"),
+    ("95 %", lambda of: f"{of.low:.3f} to {of.high:.3f}"),
+    ("of best-fit's excess gone", lambda of: f"{of.removed:.0%}"),
+    ("95 %", lambda of: f"{of.removed_low:.0%} to {of.removed_high:.0%}"),
+    ("over best-fit", lambda of: f"{of.beside_best:.4f}"),
+    ("the worst run", lambda of: f"{of.worst_beside_best:.4f}"),
+)
 
 
 def summaries(
@@ -122,9 +131,11 @@ def geometric(rows: Iterable[Row]) -> Row:
 
 def section(split: str, of: Split, kinds: Kinds) -> list[str]:
     """Writes the part of table.md on one split."""
-    rows = [row for families in kinds.values() for of_one in families.values()
-            for row in of_one.values()]  # fmt: skip
-    names = known(rows)
+    means = {
+        name: geometric(rows.values()) for families in kinds.values()
+        for name, rows in families.items()
+    }  # fmt: skip
+    names = [name for name in TITLES if any(name in mean for mean in means.values())]
     lines = [
         f"## `{split}`: learned from {len(of.learn)}, chosen by {len(of.choose)}, "
         f"tested on {len(of.test)}",
@@ -135,23 +146,15 @@ def section(split: str, of: Split, kinds: Kinds) -> list[str]:
     for kind, families in kinds.items():
         if not families:
             continue
-        for name, rows in families.items():
-            mean = geometric(rows.values())
-            lines.append(markdown_row([name, *(f"{mean[policy]:.4f}" for policy in names)]))
+        for name in families:
+            mean = means[name]
+            cells = (f"{mean[policy]:.4f}" if policy in mean else "" for policy in names)
+            lines.append(markdown_row([name, *cells]))
         found = of_families(families.values())
-        summary = {name: found[name] for name in names}
-        for title, cells in (
-            (f"**{kind}**", [f"**{of.mean:.4f}**" for of in summary.values()]),
-            ("95 %", [f"{of.low:.3f} to {of.high:.3f}" for of in summary.values()]),
-            ("of best-fit's excess gone", [f"{of.removed:.0%}" for of in summary.values()]),
-            (
-                "95 %",
-                [f"{of.removed_low:.0%} to {of.removed_high:.0%}" for of in summary.values()],
-            ),
-            ("over best-fit", [f"{of.beside_best:.4f}" for of in summary.values()]),
-            ("the worst run", [f"{of.worst_beside_best:.4f}" for of in summary.values()]),
-        ):
-            lines.append(markdown_row([title, *cells]))
+        summary = [found.get(name) for name in names]
+        for title, cell in SUMMED:
+            cells = ("" if of is None else cell(of) for of in summary)
+            lines.append(markdown_row([title.format(kind), *cells]))
     return [*lines, "", *_beside_the_rule(kinds), *_features(kinds)]
 
 
@@ -185,6 +188,8 @@ def _features(kinds: Kinds) -> list[str]:
     """Writes what a class rule needs that is told less."""
     rows = told_less_rows(kinds)
     found = summaries(rows, FEATURES)
+    if len({*found} & {*FEATURES}) == 1:  # what is told all
+        return []
     lines = [
         markdown_row(
             [f"a class rule is told, {len(rows)} families", "needed", "of best-fit's excess gone",

@@ -56,7 +56,7 @@ def test_each_family_is_played_once_and_a_second_start_goes_on(study, tmp_path, 
     rows = results["families"]["many"]
     assert list(rows) == ["one", "two"]
     for row in (rows[name]["6"] for name in FAMILIES):
-        assert set(row) == {*study.TITLES, "own_site", "no_lifetimes"}
+        assert set(row) == {*study.TITLES, "own_site", "no_lifetimes", "hint_fit"}
         assert row["learned"] < 1.05 < 1.2 < row["best"]
         assert row["wrong"] == row["learned"]  # the other family is of the same program
         assert row["offline"] == min(row[name] for name in study.TITLES)
