@@ -235,7 +235,7 @@ def _environment() -> dict[str, str]:
 def _equals(program: Program) -> Iterator[Equal]:
     """Plays a program under each policy, in arenas that grow and that are bounded."""
     studied = program.studied
-    plain = _printed(program.words(studied.played))
+    plain = printed(program.words(studied.played))
     if not studied.other:
         yield _equal(program, plain, read_exported("best"), "best", 0, GROWING)
         return
@@ -284,15 +284,28 @@ def _live(
 def _run(
     program: Program, settings: Settings, policy: Exported, cells: int, depth: int
 ) -> tuple[bytes, LiveRun]:
-    log = program.folder / "log"
-    log.unlink(missing_ok=True)
     arena = LiveArena(cells, 16, program.studied.least)
-    words = program.words(settings)
+    return live_run(program.words(settings), policy, arena, depth, program.folder, program.name)
+
+
+def live_run(
+    words: Sequence[str], policy: Exported, arena: LiveArena, depth: int, folder: Path, name: str
+) -> tuple[bytes, LiveRun]:
+    """Runs a command under a policy; returns what it prints, and its run.
+
+    Args:
+        depth: return addresses of a call site.
+        folder: of the log.
+        name: of the program.
+    """
+    log = folder / "log"
+    log.unlink(missing_ok=True)
     words = allocator_words(str(log), c_source(policy), kept_of(policy), arena, words, depth)
-    return _printed(words), read_live(log, program.name, program.name)
+    return printed(words), read_live(log, name, name)
 
 
-def _printed(words: Sequence[str]) -> bytes:
+def printed(words: Sequence[str]) -> bytes:
+    """Runs a command and returns what it prints; SystemExit where it fails."""
     done = subprocess.run(words, env=_environment(), capture_output=True)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-300:]

@@ -123,7 +123,7 @@ def _asked(settings: RunSettings) -> tuple["Exported", LiveArena]:
             f"{settings.policy} plays in arenas that are bounded: give arena=, as arena=512MiB or "
             "arena=1.05"
         )
-    return exported, LiveArena(units, unit, least)
+    return exported, LiveArena(units, unit, least, settings.least_alignment)
 
 
 def _units_asked(settings: RunSettings, unit: int, least: int, runs: list[object]) -> int:
@@ -297,6 +297,11 @@ def _run_notes(run: "LiveRun", arena: LiveArena) -> list[str]:
     notes = []
     if arena.least:
         notes.append(f"Blocks of fewer than {arena.least:,} bytes are the C library's.")
+    if arena.least_alignment:
+        notes.append(
+            "Blocks for which no alignment of at least "
+            f"{arena.least_alignment:,} bytes is asked are the C library's."
+        )
     if run.figures.failed:
         notes.append(
             f"The C library has given what found no hole: {run.figures.failed:,} requests, "

@@ -16,6 +16,7 @@
  *     JAXMEM_ARENA       units of the arena, 0: it grows
  *     JAXMEM_UNIT        bytes, a power of two from 16 to 4096
  *     JAXMEM_LEAST       bytes of the smallest request that is placed
+ *     JAXMEM_ALIGNED     bytes of the smallest alignment of a request that is placed; 0: any
  *     JAXMEM_DEPTH       return addresses of a call site, 0 .. 32
  */
 #define _GNU_SOURCE
@@ -34,6 +35,7 @@
 #include "jaxmem_policy.c" /* of the policy that is played */
 
 enum { PATH_MOST = 3000, SITES = 1 << 20, SITE_TRIES = 16, KINDS = 1 << 20 };
+enum { ALWAYS_ALIGNED = 16 }; /* bytes, of what no alignment is asked for */
 enum { TIMED = 64, INTERRUPTED = 30000 }; /* operations; ticks, of about 10 us */
 #define MOST_RESERVED ((size_t)32 << 30)
 
@@ -75,7 +77,7 @@ static struct process *process;      /* NULL: nothing is logged */
 static _Atomic int begun;            /* 0: no, 1: by somebody just now, 2: yes, 3: nothing is placed */
 static _Atomic int lock;             /* 0: free, 1: held, 2: waited for */
 static _Atomic uint64_t lost_blocks; /* live, that went to the C library */
-static size_t least;                 /* bytes; before it has begun, any */
+static size_t least, least_aligned;  /* bytes; before it has begun, any */
 static uintptr_t arena_low, arena_bytes;
 LOCAL_THREAD bool busy;              /* it is just beginning */
 LOCAL_THREAD uint32_t operation;
@@ -315,6 +317,7 @@ static bool begin(void)
             }
         }
         least = plays ? number_of("JAXMEM_LEAST", 0) : SIZE_MAX;
+        least_aligned = number_of("JAXMEM_ALIGNED", 0);
         atomic_store(&begun, plays ? 2 : 3);
         busy = false;
     }
@@ -325,6 +328,13 @@ static bool begin(void)
 static inline bool playing(void)
 {
     return LIKELY(atomic_load_explicit(&begun, memory_order_acquire) == 2) || (!busy && begin());
+}
+
+/* Whether a request is placed; what it asks is asked before it has begun, and again after. */
+static inline bool played(size_t size, size_t alignment)
+{
+    return size >= least && alignment >= least_aligned && playing() && size >= least &&
+           alignment >= least_aligned;
 }
 
 /* ---- Call sites ---- */
@@ -613,7 +623,7 @@ static size_t placed_bytes(const char *address, const char *call)
 PUBLIC void *malloc(size_t size)
 {
     struct failed_request failed = {0};
-    if (size >= least && playing() && size >= least) {
+    if (played(size, ALWAYS_ALIGNED)) {
         void *block = PLACE(size, 0, false, &failed);
         if (LIKELY(block != NULL))
             return block;
@@ -629,7 +639,7 @@ PUBLIC void *calloc(size_t many, size_t each)
         errno = ENOMEM;
         return NULL;
     }
-    if (size >= least && playing() && size >= least) {
+    if (played(size, ALWAYS_ALIGNED)) {
         void *block = PLACE(size, 0, true, &failed);
         if (LIKELY(block != NULL))
             return block;
@@ -664,8 +674,8 @@ static bool is_lost(const void *block)
 IN_FRAME void *resized(void *block, size_t size)
 {
     struct failed_request failed = {0};
-    bool played = size >= least && playing() && size >= least, placed = block && in_arena(block);
-    if (block && !placed && !in_pool(block) && !played && !is_lost(block))
+    bool ours = played(size, ALWAYS_ALIGNED), placed = block && in_arena(block);
+    if (block && !placed && !in_pool(block) && !ours && !is_lost(block))
         return real_realloc(block, size);
     if (block && !size) {
         free(block);
@@ -678,7 +688,7 @@ IN_FRAME void *resized(void *block, size_t size)
         before = (size_t)(pool + sizeof pool - (char *)block);
     else if (block)
         before = real_usable(block);
-    void *new = played ? PLACE(size, 0, false, &failed) : NULL;
+    void *new = ours ? PLACE(size, 0, false, &failed) : NULL;
     if (!new)
         new = elsewhere(real_malloc ? real_malloc(size) : from_pool(size), &failed);
     if (new && block) {
@@ -713,7 +723,7 @@ PUBLIC int posix_memalign(void **where, size_t alignment, size_t size)
     struct failed_request failed = {0};
     if (!is_power_of_two(alignment) || alignment % sizeof(void *))
         return EINVAL;
-    if (size >= least && playing() && size >= least) {
+    if (played(size, alignment)) {
         void *block = PLACE(size, alignment, false, &failed);
         if (LIKELY(block != NULL)) {
             *where = block;
@@ -730,7 +740,7 @@ PUBLIC int posix_memalign(void **where, size_t alignment, size_t size)
 PUBLIC void *aligned_alloc(size_t alignment, size_t size)
 {
     struct failed_request failed = {0};
-    if (is_power_of_two(alignment) && size >= least && playing() && size >= least) {
+    if (is_power_of_two(alignment) && played(size, alignment)) {
         void *block = PLACE(size, alignment, false, &failed);
         if (LIKELY(block != NULL))
             return block;
@@ -741,7 +751,7 @@ PUBLIC void *aligned_alloc(size_t alignment, size_t size)
 PUBLIC void *memalign(size_t alignment, size_t size)
 {
     struct failed_request failed = {0};
-    if (is_power_of_two(alignment) && size >= least && playing() && size >= least) {
+    if (is_power_of_two(alignment) && played(size, alignment)) {
         void *block = PLACE(size, alignment, false, &failed);
         if (LIKELY(block != NULL))
             return block;
@@ -752,7 +762,7 @@ PUBLIC void *memalign(size_t alignment, size_t size)
 PUBLIC void *valloc(size_t size)
 {
     struct failed_request failed = {0};
-    if (size >= least && playing() && size >= least) {
+    if (played(size, LOG_PAGE)) {
         void *block = PLACE(size, (size_t)LOG_PAGE, false, &failed);
         if (LIKELY(block != NULL))
             return block;

@@ -19,6 +19,7 @@ class LiveArena:
     units: int  # 0: it grows
     unit: int  # bytes, a power of two from 16 to 4,096
     least: int  # bytes, of the smallest request that is placed
+    least_alignment: int = 0  # bytes, of the smallest alignment of one; 0: any
 
 
 def allocator_words(
@@ -43,6 +44,7 @@ def allocator_words(
         "JAXMEM_ARENA": arena.units,
         "JAXMEM_UNIT": arena.unit,
         "JAXMEM_LEAST": arena.least,
+        "JAXMEM_ALIGNED": arena.least_alignment,
         "JAXMEM_DEPTH": depth,
     }
     return preloaded_words(str(library), variables, command)

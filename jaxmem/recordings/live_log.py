@@ -74,7 +74,8 @@ def read_live(path: Path, name: str, program: str) -> LiveRun:
         raise LiveLogError(
             "the program brings a malloc of its own, which is called in place of ours"
             if own_malloc
-            else "it has asked for no block that is large enough; take a lower least="
+            else "it has asked for no block that is large enough; take a lower least= "
+            "(or least_alignment=)"
         )
     asks = kind <= FAILED
     site, call_sites = _sites(key[asks])

@@ -171,6 +171,18 @@ def test_small_blocks_are_left_to_the_library(compiled, tmp_path):
     assert found.recording.requests > 100
 
 
+def test_blocks_that_are_not_aligned_are_left_to_the_library(compiled, tmp_path):
+    program = compiled("""
+        free(malloc(9000)); free(calloc(9, 1000)); free(realloc(malloc(100), 9000));
+        void *a; if (posix_memalign(&a, 64, 9001)) return 1;
+        free(aligned_alloc(128, 9088)); free(memalign(32, 9003)); free(memalign(64, 100));
+        a = realloc(a, 9004); free(a); free(valloc(9005));
+    """)
+    found = played(tmp_path, program, arena=LiveArena(0, 64, 5000, 64))
+    assert found.recording.size.tolist() == [9001, 9088 + 64, 9005 + 4032]
+    assert found.recording.lifetime.tolist() == [2, 1, 1]
+
+
 MORE_THAN_THERE_IS = """
     void *all[4096]; int many = 0;
     while (many < 4096 && (all[many] = malloc(1 << 20))) many++;
