@@ -30,10 +30,11 @@ from rich.console import Console
 from rich.progress import track
 from study_options import read_options
 
-from jaxmem.commands.run import events_under, kept_of, live_player_of
+from jaxmem.commands.run import events_under, live_player_of
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.export.c_source import c_source
 from jaxmem.export.exported import Exported, read_exported
+from jaxmem.export.indexes import kept_of
 from jaxmem.names import nearest
 from jaxmem.native.allocator import LiveArena, allocator_words
 from jaxmem.native.recorder import DEPTH
