@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jaxmem import native
 from jaxmem.export.c_source import c_source
-from jaxmem.export.exported import Exported
+from jaxmem.export.exported import Exported, only_in_bytes
 from jaxmem.export.indexes import kept_of
 from jaxmem.native.cuda import cuda_library
 
@@ -18,6 +18,7 @@ def cuda_files(exported: Exported) -> dict[str, str | bytes]:
         PolicyFileError: the policy plays in cells.
         UsageError: the library cannot be had on this machine.
     """
+    only_in_bytes(exported, "to=cuda")
     library = cuda_library(c_source(exported), kept_of(exported))
     module = Path(native.__file__).with_name(MODULE).read_text(encoding="utf-8")
     return {LIBRARY: library.read_bytes(), MODULE: module}

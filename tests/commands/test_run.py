@@ -111,6 +111,21 @@ def test_a_rule_learned_from_a_run_places_another_and_failures_are_counted(progr
     assert "are foretold by the runs that the policy is learned from." in said
 
 
+def test_exceptions_to_a_rule_have_the_index_that_they_ask_for(program):
+    assert main(["run", "best", "out=earlier", "--", program]) == 0
+    earlier = read_trace("earlier/recording.npz")
+    profile = profile_of([earlier])
+    context = int(profile.places(earlier)[7, 2])
+    rule = RuleNumbers(long=30, parts=64, fits=(2, 2, 2, 2), exceptions=((context, 1),))
+    Path("mine").mkdir()
+    save_profiled("mine/policy.safetensors", ProfiledPolicy(profile, rule))
+    assert main(["run", "mine", "arena=64MiB", "least_alignment=16", "out=out", "--", program]) == 0
+    found = results()
+    assert (found["live"]["failed"], found["differences"]) == (0, [])
+    assert found["live"]["high_water"] == 64 << 20
+    assert "no alignment of at least 16 bytes is asked" in found["notes"][1]
+
+
 def test_the_scorer_of_the_package_places_a_program(program):
     words = ["arena=1.1", "recording=earlier/recording.npz", "alignment=256"]
     assert main(["run", "best", "out=earlier", "--", program]) == 0
