@@ -42,8 +42,6 @@ SPLIT = splits()["some"]
 UNIT = 64  # bytes, and the alignment that torch asks for
 LEAST = 32 * 1024  # bytes
 DEPTH = 16  # return addresses: the innermost are torch's allocator, whoever asks
-# A plan is not played live.
-LEARNER = RuleSearchConfig(margins=())
 CODE = (
     "import torch; from networks.{network} import run; torch.set_num_threads(1); "
     "torch.manual_seed({seed}); run({given}); print(torch.rand(3).tolist())"
@@ -120,7 +118,7 @@ class Network:
             replace(self.live(number, best, 0)[1].recording, name=str(number))
             for number in (*SPLIT.learn, *SPLIT.choose)
         ]
-        return learn_from_runs(runs, len(SPLIT.choose), UNIT, LEARNER)
+        return learn_from_runs(runs, len(SPLIT.choose), UNIT, RuleSearchConfig())
 
     def tested(self, number: int, learned: LearnedFromRuns) -> Row:
         """Makes a run that is new, and finds what each policy needs for it."""

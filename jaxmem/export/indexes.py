@@ -15,7 +15,8 @@ def kept_of(exported: Exported) -> int:
         rule = policy.rule
         fits = (*rule.fits, *(fit for _, fit in rule.exceptions))
         # What is not foretold goes where best-fit puts it.
-        holes = {"best", *(CLASS_FITS[fit].split(",")[0] for fit in fits)}
+        away = () if policy.plan is None else ("last",)  # what has no slot is kept out of the way
+        holes = {"best", *away, *(CLASS_FITS[fit].split(",")[0] for fit in fits)}
     else:
         return BY_LENGTH | LISTED
     by_length = BY_LENGTH if holes & {"best", "worst"} else 0

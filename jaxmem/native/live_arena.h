@@ -219,7 +219,10 @@ static bool begin_policy(uint64_t depth)
         return false;
     ssize_t many = readlink("/proc/self/exe", live.program, sizeof live.program - 1);
     live.program[many > 0 ? many : 0] = 0;
-    jaxmem_begin(&live.policy, live.head->unit, live.depth > 0, kinds, kinds ? KINDS : 0);
+    void *memory = jaxmem_policy_memory ? zeros(jaxmem_policy_memory) : NULL;
+    if (jaxmem_policy_memory && !memory)
+        return false;
+    jaxmem_begin(&live.policy, live.head->unit, live.depth > 0, kinds, kinds ? KINDS : 0, memory);
     page->alive = 1;
     process = page;
     return true;
@@ -330,7 +333,7 @@ static bool kept_no_more(uintptr_t address, struct kept_block *found)
 
 static inline bool counts_deaths_of_all(void)
 {
-    return jaxmem_policy_needs & JAXMEM_NEEDS_HISTORY;
+    return jaxmem_policy_needs & (JAXMEM_NEEDS_HISTORY | JAXMEM_NEEDS_FREES);
 }
 
 /* One operation in so many is timed, from before the lock is taken. */
@@ -357,6 +360,8 @@ static uint32_t place_by_policy(uint64_t key, size_t bytes, struct jaxmem_block 
     struct jaxmem_request request;
     struct jaxmem_arena arena = {t->units, t->live_units, t->live_blocks, t->cursor};
     jaxmem_asked(&live.policy, key, bytes, &request, block);
+    if (request.planned >= 0 && table_is_free(t, request.size, (uint32_t)request.planned))
+        return table_place_inside(t, request.size, (uint32_t)request.planned);
     int fit = jaxmem_fit(&request, &arena);
     if (fit != JAXMEM_BY_HOLES)
         return table_place(t, request.size, fit);

@@ -17,6 +17,7 @@ from jaxmem.commands.run import DIFFERENT, bytes_of
 from jaxmem.configuration import UsageError
 from jaxmem.recordings import live_check, read_trace
 from jaxmem.recordings.class_rule import RuleNumbers
+from jaxmem.recordings.plan_search import packed_plan, unpacked_plan
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy, save_profiled
 
@@ -124,6 +125,26 @@ def test_exceptions_to_a_rule_have_the_index_that_they_ask_for(program):
     assert (found["live"]["failed"], found["differences"]) == (0, [])
     assert found["live"]["high_water"] == 64 << 20
     assert "no alignment of at least 16 bytes is asked" in found["notes"][1]
+
+
+def test_a_plan_is_followed_in_a_program(program, capfd):
+    assert main(["run", "best", "out=earlier", "alignment=64", "--", program]) == 0
+    earlier = read_trace("earlier/recording.npz")
+    plan = packed_plan(unpacked_plan(earlier, [], 64), 0.02)
+    rule = RuleNumbers(long=30, parts=64, fits=(0, 0, 2, 2))
+    policy = ProfiledPolicy(profile_of([earlier]), rule, {"alignment": 64}, plan)
+    Path("mine").mkdir()
+    save_profiled("mine/policy.safetensors", policy)
+    for arena in ("64MiB", "12MiB"):
+        words = [f"arena={arena}", "out=out", "overwrite=true"]
+        assert main(["run", "mine", *words, "--", program]) == 0
+        found, kept = results(), read_trace("out/recording.npz")
+        assert found["differences"] == []
+        planned = policy.plan.planned(kept, 64)
+        assert np.count_nonzero(planned >= 0) > 390
+        assert (found["live"]["failed"] > 0) == (arena == "12MiB")
+    assert main(["export", "mine", "to=rule"]) == 2
+    assert "mine has a plan, which to=rule cannot hold: to=c can" in capfd.readouterr().err
 
 
 def test_the_scorer_of_the_package_places_a_program(program):
