@@ -39,7 +39,7 @@ static struct {
 /* A stream that uses a block of another. */
 struct user {
     uintptr_t block;
-    uint8_t stream;
+    stream_t stream;
 };
 
 static struct {
@@ -53,6 +53,7 @@ static struct {
     void *event;              /* it is recorded and waited for at once, and so serves again */
     struct user user[USERS];
     uint32_t users;
+    bool more_users;          /* than there was room for: the device is waited for */
 } device_arena;
 
 static _Noreturn void ended(const char *what, const char *why)
@@ -187,12 +188,12 @@ static void hand_over(uintptr_t block, stream_t stream, uint32_t start, uint32_t
     for (uint32_t k = device_arena.users; k-- > 0;) {
         if (device_arena.user[k].block != block)
             continue;
-        wait_for(stream, device_arena.stream[device_arena.user[k].stream]);
+        wait_for(stream, device_arena.user[k].stream);
         device_arena.user[k] = device_arena.user[--device_arena.users];
     }
-    if (!device_arena.streams_differ)
+    if (!device_arena.streams_differ && !device_arena.more_users)
         return;
-    uint8_t own = number_of_stream(stream);
+    uint8_t own = device_arena.more_users ? NOBODY : number_of_stream(stream);
     if (own == NOBODY) {
         int before = changed_device(device_arena.device);
         checked(cuda.synchronize(), "waiting for the device");
@@ -283,14 +284,12 @@ PUBLIC void jaxmem_cuda_record_stream(void *block, stream_t stream)
 {
     if ((uintptr_t)block - device_arena.low >= device_arena.bytes)
         return; /* what is CUDA's own waits for the whole device */
-    bool taken = locked();
-    uint8_t number = number_of_stream(stream);
-    bool known = false;
+    bool taken = locked(), known = false;
     for (uint32_t k = 0; k < device_arena.users && !known; k++)
-        known = device_arena.user[k].block == (uintptr_t)block && device_arena.user[k].stream == number;
-    if (number == NOBODY || (!known && device_arena.users == USERS))
-        ended("record_stream", "there are too many streams, or blocks that several use");
-    if (!known)
-        device_arena.user[device_arena.users++] = (struct user){(uintptr_t)block, number};
+        known = device_arena.user[k].block == (uintptr_t)block && device_arena.user[k].stream == stream;
+    if (!known && device_arena.users < USERS)
+        device_arena.user[device_arena.users++] = (struct user){(uintptr_t)block, stream};
+    else if (!known)
+        device_arena.more_users = true;
     unlocked(taken);
 }

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_allocator import SANITIZED
+from test_native_table import NATIVE
 
 from jaxmem.cli import main
 from jaxmem.commands.run import events_under, live_player_of
@@ -255,6 +257,56 @@ def test_without_cuda_it_is_said(tmp_path):
     assert re.match(
         r"jaxmem: .*: (there is no CUDA runtime with it|CUDA has error \d+)", played.said
     )
+
+
+RANDOM = """
+#include "cuda.c"
+int main(void) {
+    unsigned seed = 1; struct { void *at; ssize_t size; stream_t stream; } block[50] = {0};
+    for (int k = 0; k < 4000; k++) {
+        int which = rand_r(&seed) % 50;
+        if (block[which].at && rand_r(&seed) % 2) {
+            jaxmem_cuda_free(block[which].at, block[which].size, 0, block[which].stream);
+            block[which].at = NULL;
+        } else if (block[which].at) {
+            jaxmem_cuda_record_stream(block[which].at, (void *)(long)(rand_r(&seed) % 300));
+        } else {
+            block[which].size = rand_r(&seed) % 9 ? rand_r(&seed) % 9000 : rand_r(&seed) % 90000;
+            block[which].stream = (void *)(long)(rand_r(&seed) % (k < 2000 ? 3 : 250));
+            block[which].at = jaxmem_cuda_alloc(block[which].size, 0, block[which].stream);
+            if (block[which].at) memset(block[which].at, 7, block[which].size);
+        }
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["class rule", "learned"])
+def test_sanitizers_find_nothing(fake, tmp_path, name):
+    policy = policy_of(name, synthetic())
+    (tmp_path / "jaxmem_policy.c").write_text(c_source(policy))
+    (tmp_path / "random.c").write_text(RANDOM)
+    sources = ["random.c", str(Path(__file__).with_name("fake_cuda.c"))]
+    folders = (tmp_path, NATIVE, NATIVE / "policy")
+    words = ["cc", *SANITIZED, "-fsanitize=address,undefined", f"-DKEPT={kept_of(policy)}", "-w"]
+    words += [*(f"-I{folder}" for folder in folders), "-o", "random", *sources, "-rdynamic", "-lm"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    if "-lasan" in done.stderr or "-fsanitize" in done.stderr:
+        pytest.skip("the compiler has no sanitizers")
+    assert not done.returncode, done.stderr
+    told = {"JAXMEM_CUDA_ARENA": 400 * UNIT, "JAXMEM_CUDA_LOG": tmp_path / "log"}
+    told |= {"JAXMEM_CUDA_DEPTH": 0, "FAKE_LOG": "/dev/null", "ASAN_OPTIONS": "detect_leaks=0"}
+    environment = {**os.environ, **{name: str(value) for name, value in told.items()}}
+    done = subprocess.run(
+        [tmp_path / "random"], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    run = read_live(tmp_path / "log", "run", "program")
+    again = replayed(events_under(policy, run), 400, live_player_of(policy), lambda share: None)
+    assert differences(run, again) == []
+    assert run.figures.failed > 10
 
 
 STEPS = """
