@@ -115,7 +115,7 @@ static void begin(int device)
     live.head->unit = 1u << UNIT_SHIFT;
     void *region;
     if (!units || cuda.malloc(&region, units << UNIT_SHIFT) != 0)
-        ended("JAXMEM_CUDA_ARENA", "the device has no such region");
+        ended("JAXMEM_CUDA_ARENA", "it is no number of bytes of a region that the device has");
     size_t bytes = table_bytes((uint32_t)units, OWN_SHIFT);
     char *room = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     device_arena.freed_by = zeros(units);
@@ -292,4 +292,11 @@ PUBLIC void jaxmem_cuda_record_stream(void *block, stream_t stream)
     else if (!known)
         device_arena.more_users = true;
     unlocked(taken);
+}
+
+/* Is called where a pool begins, as that of a CUDA graph: what a graph was captured with must not be
+ * given to others, and here it would be. */
+PUBLIC _Noreturn void jaxmem_cuda_no_pool(void)
+{
+    ended("CUDA graphs and memory pools", "this allocator has no memory apart for them");
 }

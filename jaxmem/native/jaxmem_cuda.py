@@ -14,6 +14,12 @@ LIBRARY = str(Path(__file__).with_name("libjaxmem_cuda.so"))
 allocator = torch.cuda.memory.CUDAPluggableAllocator(
     LIBRARY, "jaxmem_cuda_alloc", "jaxmem_cuda_free"
 )
-_record = ctypes.CDLL(LIBRARY).jaxmem_cuda_record_stream
-allocator.allocator().set_record_stream_fn(ctypes.cast(_record, ctypes.c_void_p).value)
+
+
+def _address(name: str) -> int | None:
+    return ctypes.cast(getattr(ctypes.CDLL(LIBRARY), name), ctypes.c_void_p).value
+
+
+allocator.allocator().set_record_stream_fn(_address("jaxmem_cuda_record_stream"))
+allocator.allocator().set_begin_allocate_to_pool(_address("jaxmem_cuda_no_pool"))
 torch.cuda.memory.change_current_allocator(allocator)

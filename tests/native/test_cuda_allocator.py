@@ -246,6 +246,14 @@ def test_what_cannot_go_on_ends_with_a_line(fake, tmp_path, calls, said):
     assert re.match(said, line)
 
 
+def test_pools_of_graphs_are_refused_with_a_line():
+    library = cuda_library(c_source(read_exported("best")), kept_of(read_exported("best")))
+    code = f"import ctypes; ctypes.CDLL({str(library)!r}).jaxmem_cuda_no_pool()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGABRT
+    assert done.stderr.startswith("jaxmem: CUDA graphs and memory pools: this allocator has no")
+
+
 def test_without_cuda_it_is_said(tmp_path):
     nothing = tmp_path / "nothing.so"
     (tmp_path / "nothing.c").write_text("int nothing;")
