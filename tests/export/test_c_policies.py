@@ -12,6 +12,8 @@ from jaxmem.export.agreement import agreement
 from jaxmem.export.c_source import HEADER, SOURCE, c_source, header, write_c
 from jaxmem.export.calling import BY_HOLES, REQUEST, CalledPolicy, CSituation
 from jaxmem.export.exported import Exported, SizeRule, read_exported
+from jaxmem.export.indexes import kept_of
+from jaxmem.native.allocator import BY_ADDRESS, BY_LENGTH
 from jaxmem.recordings import Recording, alignment_of, family, library_names, load_library
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, CLASS_FITS, RuleNumbers
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
@@ -138,6 +140,19 @@ def test_a_plan_is_followed_as_in_python_and_places_as_in_jax(name, alignment, m
         missed += np.count_nonzero(found.start != events.planned)
     assert slots > 500
     assert missed > 100 or name == "convnet"
+
+
+def test_what_an_index_is_needed_for_counts_exceptions_and_plans():
+    recording = family("lstm")[0]
+    profile, best = profile_of([recording]), (2, 2, 2, 2)
+    plan = packed_plan(unpacked_plan(recording, [], 64), 0.0)
+    for rule, made, kept in (
+        (RuleNumbers(30, 64, best), None, BY_LENGTH),
+        (RuleNumbers(30, 64, best, ((3, 3),)), None, BY_LENGTH),
+        (RuleNumbers(30, 64, best, ((3, 3), (5, 1))), None, BY_LENGTH | BY_ADDRESS),
+        (RuleNumbers(30, 64, best), plan, BY_LENGTH | BY_ADDRESS),
+    ):
+        assert kept_of(Exported("mine", ProfiledPolicy(profile, rule, plan=made))) == kept
 
 
 @pytest.mark.slow

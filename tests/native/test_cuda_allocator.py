@@ -138,10 +138,12 @@ def check_replay(name: str, recording: Recording, fake: Path, folder: Path, stre
     return played
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("first", "two_ended", "learned")]
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("best", "first", "two_ended", "learned")
+]
 
 
-@pytest.mark.parametrize("name", ["best", "class rule", *SLOW])
+@pytest.mark.parametrize("name", ["class rule", *SLOW])
 def test_every_block_lies_where_the_simulator_puts_it(fake, tmp_path, name):
     played = check_replay(name, synthetic(), fake, tmp_path)
     assert read_trace(played.log).requests == 700
