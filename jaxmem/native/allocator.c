@@ -139,7 +139,7 @@ static void *place(size_t size, size_t alignment, bool clear, const uintptr_t *c
 {
     struct table *t = &live.table;
     size_t unit = (size_t)1 << t->shift, more = alignment > unit ? alignment - unit : 0;
-    size_t bytes = size + more ? size + more : 1;
+    size_t bytes = (size ? size : 1) + more; /* what is aligned lies in it */
     uint64_t from = timed();
     bool taken = locked();
     if (size > (size_t)MOST_UNITS << t->shift || more > (size_t)MOST_UNITS << t->shift ||

@@ -178,6 +178,19 @@ def test_small_blocks_are_left_to_the_library(compiled, tmp_path):
     assert found.recording.requests > 100
 
 
+def test_an_aligned_block_of_no_bytes_is_not_the_next_block(compiled, tmp_path):
+    program = compiled("""
+        char *all[200]; void *none[200];
+        for (int k = 0; k < 200; k++) {
+            posix_memalign(none + k, 32 << k % 4, 0);
+            all[k] = malloc(16); *all[k] = k;
+        }
+        for (int k = 0; k < 200; k++) { free(none[k]); free(malloc(16)); }
+        for (int k = 0; k < 200; k++) { if (*all[k] != (char)k) return 1; free(all[k]); }
+    """)
+    assert played(tmp_path, program).recording.size.min() == 16
+
+
 def test_blocks_that_are_not_aligned_are_left_to_the_library(compiled, tmp_path):
     program = compiled("""
         free(malloc(9000)); free(calloc(9, 1000)); free(realloc(malloc(100), 9000));
