@@ -30,10 +30,11 @@ from rich.console import Console
 from rich.progress import track
 from study_options import read_options
 
-from jaxmem.commands.run import events_under, kept_of, live_player_of
+from jaxmem.commands.run import events_under, live_player_of
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.export.c_source import c_source
 from jaxmem.export.exported import Exported, read_exported
+from jaxmem.export.indexes import kept_of
 from jaxmem.names import nearest
 from jaxmem.native.allocator import LiveArena, allocator_words
 from jaxmem.native.recorder import DEPTH
@@ -118,7 +119,7 @@ PROGRAMS = {
         least=32 * 1024,
     ),
     # More than a million requests, in an arena that grows.
-    "sqlite3, long": Studied("sqlite", {"seed": 1, "rows": 80_000}, (), {}),
+    "sqlite3, long": Studied("sqlite", {"seed": 1, "rows": 110_000}, (), {}),
 }
 
 
@@ -235,7 +236,7 @@ def _environment() -> dict[str, str]:
 def _equals(program: Program) -> Iterator[Equal]:
     """Plays a program under each policy, in arenas that grow and that are bounded."""
     studied = program.studied
-    plain = _printed(program.words(studied.played))
+    plain = printed(program.words(studied.played))
     if not studied.other:
         yield _equal(program, plain, read_exported("best"), "best", 0, GROWING)
         return
@@ -284,15 +285,28 @@ def _live(
 def _run(
     program: Program, settings: Settings, policy: Exported, cells: int, depth: int
 ) -> tuple[bytes, LiveRun]:
-    log = program.folder / "log"
-    log.unlink(missing_ok=True)
     arena = LiveArena(cells, 16, program.studied.least)
-    words = program.words(settings)
+    return live_run(program.words(settings), policy, arena, depth, program.folder, program.name)
+
+
+def live_run(
+    words: Sequence[str], policy: Exported, arena: LiveArena, depth: int, folder: Path, name: str
+) -> tuple[bytes, LiveRun]:
+    """Runs a command under a policy; returns what it prints, and its run.
+
+    Args:
+        depth: return addresses of a call site.
+        folder: of the log.
+        name: of the program.
+    """
+    log = folder / "log"
+    log.unlink(missing_ok=True)
     words = allocator_words(str(log), c_source(policy), kept_of(policy), arena, words, depth)
-    return _printed(words), read_live(log, program.name, program.name)
+    return printed(words), read_live(log, name, name)
 
 
-def _printed(words: Sequence[str]) -> bytes:
+def printed(words: Sequence[str]) -> bytes:
+    """Runs a command and returns what it prints; SystemExit where it fails."""
     done = subprocess.run(words, env=_environment(), capture_output=True)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-300:]

@@ -37,7 +37,7 @@ double knowing_time(struct jaxmem_state *state, struct jaxmem_kind *kinds, uint3
         struct jaxmem_request request;
         for (uint32_t i = 0; i < room; i++)
             kinds[i] = none;
-        jaxmem_begin(state, 16, sites, kinds, room);
+        jaxmem_begin(state, 16, sites, kinds, room, 0);
         clock_t begin = clock();
         for (uint32_t i = 0; i < events; i++) {
             if (frees[i])

@@ -161,12 +161,13 @@ VERBS = {
     ),
     "export": Verb(
         settings=verbs.ExportSettings,
-        summary="write a policy as C, as StableHLO, or as a page to be read",
+        summary="write a policy as C, as StableHLO, for PyTorch on CUDA, or as a page to be read",
         usage="jaxmem export POLICY [key=value ...]",
         examples=(
             "jaxmem export learned out=policies/learned",
             "jaxmem export two_ended threshold=64 out=policies/two_ended",
             "jaxmem export runs/mine to=rule",
+            "jaxmem export best to=cuda out=policies/cuda",
             "jaxmem export generalist to=stablehlo",
         ),
         argument="policy",

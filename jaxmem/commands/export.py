@@ -3,6 +3,7 @@
 from jaxmem.commands import checked, tell_where, terminal
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.export.c_source import HEADER, SOURCE, c_source, header
+from jaxmem.export.cuda import cuda_files
 from jaxmem.export.exported import Exported, read_exported
 from jaxmem.export.rule_page import rule_page
 from jaxmem.export.stablehlo import CARD, PROGRAM, card_text, program_of
@@ -32,6 +33,8 @@ def _files(exported: Exported, settings: ExportSettings) -> dict[str, str | byte
     """Returns what is written, by the names of the files."""
     if settings.to == "c":
         return {HEADER: header(), SOURCE: c_source(exported)}
+    if settings.to == "cuda":
+        return cuda_files(exported)
     if settings.to == "rule":
         return {PAGE: rule_page(exported)}
     program = program_of(exported, settings.holes)

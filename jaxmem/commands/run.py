@@ -51,6 +51,7 @@ def run(settings: RunSettings, command: str) -> int:
     name = Path(program).name
     # It brings JAX, which what fails before should not wait for.
     from jaxmem.export.c_source import c_source
+    from jaxmem.export.indexes import kept_of
 
     exported, arena = _asked(settings)
     with (
@@ -123,7 +124,7 @@ def _asked(settings: RunSettings) -> tuple["Exported", LiveArena]:
             f"{settings.policy} plays in arenas that are bounded: give arena=, as arena=512MiB or "
             "arena=1.05"
         )
-    return exported, LiveArena(units, unit, least)
+    return exported, LiveArena(units, unit, least, settings.least_alignment)
 
 
 def _units_asked(settings: RunSettings, unit: int, least: int, runs: list[object]) -> int:
@@ -166,25 +167,6 @@ def _units_asked(settings: RunSettings, unit: int, least: int, runs: list[object
             f"arena={arena} is {units:,} units of {unit} bytes; there may be 1 to {MOST_UNITS:,}"
         )
     return units
-
-
-def kept_of(exported: "Exported") -> int:
-    """Tells what the table has to keep of holes for a policy."""
-    from jaxmem.export.exported import SizeRule
-    from jaxmem.native.allocator import BY_ADDRESS, BY_LENGTH, LISTED
-    from jaxmem.recordings.class_rule import CLASS_FITS
-    from jaxmem.recordings.profiled_policy import ProfiledPolicy
-
-    policy = exported.policy
-    if isinstance(policy, SizeRule):
-        holes = {place.hole for place in policy.places}
-    elif isinstance(policy, ProfiledPolicy):
-        # What is not foretold goes where best-fit puts it.
-        holes = {"best", *(CLASS_FITS[fit].split(",")[0] for fit in policy.rule.fits)}
-    else:
-        return BY_LENGTH | LISTED
-    by_length = BY_LENGTH if holes & {"best", "worst"} else 0
-    return by_length | (BY_ADDRESS if holes - {"best", "worst"} else 0)
 
 
 def events_under(exported: "Exported", run: "LiveRun") -> "ReplayEvents":
@@ -297,6 +279,11 @@ def _run_notes(run: "LiveRun", arena: LiveArena) -> list[str]:
     notes = []
     if arena.least:
         notes.append(f"Blocks of fewer than {arena.least:,} bytes are the C library's.")
+    if arena.least_alignment:
+        notes.append(
+            "Blocks for which no alignment of at least "
+            f"{arena.least_alignment:,} bytes is asked are the C library's."
+        )
     if run.figures.failed:
         notes.append(
             f"The C library has given what found no hole: {run.figures.failed:,} requests, "

@@ -12,6 +12,8 @@ import numpy as np
 
 from jaxmem import native
 from jaxmem.export.exported import Exported, SizeRule, only_in_bytes
+from jaxmem.recordings import forecast
+from jaxmem.recordings.forecast import ForecastPlan
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, SURE, TINY, HoleScorer
 from jaxmem.recordings.profile import CONTEXTS, FACTOR, SIZES_AN_OCTAVE, Profile
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
@@ -30,6 +32,9 @@ _FITS = {
     Place("next"): "JAXMEM_NEXT_LOW",
 }
 _CLASS_FITS = tuple(_FITS.values())[:4]  # in the order of `CLASS_FITS`
+# Of `jaxmem.recordings.forecast`, which says what they are.
+_WHOLE_OF_PLANS = ("FIXED", "MOST_PACKED", "PACKED_EACH", "OUTLIVES")
+_SHARES_OF_PLANS = ("MOST_MISSED", "AS_FORETOLD", "ROUNDING", "EARLY_SHARE")
 _PARTS = Path(native.__file__).parent / "policy"
 
 
@@ -51,7 +56,7 @@ def c_source(exported: Exported) -> str:
         PolicyFileError: it plays in cells.
     """
     policy = only_in_bytes(exported, "to=c")
-    if isinstance(policy, ProfiledPolicy) and policy.rule.is_best_fit:
+    if isinstance(policy, ProfiledPolicy) and policy.plan is None and policy.rule.is_best_fit:
         policy = SizeRule("best")  # which no lifetime changes
     numbers, kind, needs, parts = _numbers(policy)
     head = (
@@ -60,7 +65,9 @@ def c_source(exported: Exported) -> str:
         f'#include "{HEADER}"\n\n#include <math.h>\n#include <stddef.h>\n',
         f'const char jaxmem_policy_name[] = "{exported.name}";',
         f"const int jaxmem_policy_kind = {kind};",
-        f"const unsigned jaxmem_policy_needs = {needs};\n",
+        f"const unsigned jaxmem_policy_needs = {needs};",
+        *(() if "PLANS" in parts else ("const size_t jaxmem_policy_memory = 0;",)),
+        "",
         *numbers,
     )
     return (
@@ -97,7 +104,12 @@ def _numbers(
             numbers += ["/* Of the contexts that are excepted, in their order; the last counts. */"]
             numbers += [f"static const int EXCEPTION_FIT[] = {{{', '.join(there)}}};"]
             parts.add("EXCEPTS")
-        return numbers, "JAXMEM_ORDER", "JAXMEM_NEEDS_SITES", parts
+        needs = "JAXMEM_NEEDS_SITES"
+        if policy.plan is not None:
+            numbers += _plan_numbers(policy.plan)
+            parts.add("PLANS")
+            needs += " + JAXMEM_NEEDS_FREES"
+        return numbers, "JAXMEM_ORDER", needs, parts
     needs = "JAXMEM_NEEDS_SITES + JAXMEM_NEEDS_HISTORY"
     return _scorer_numbers(policy), "JAXMEM_SCORES", needs, {"REMEMBERS", "SCORES"}
 
@@ -135,6 +147,40 @@ def _profile_numbers(profile: Profile, exceptions: Sequence[tuple[int, int]]) ->
     ]
 
 
+def _plan_numbers(plan: ForecastPlan) -> list[str]:
+    """Returns the forecast, its places by their contexts, and what slots are packed by."""
+    columns = zip(plan.size, plan.start, plan.lifetime, plan.group, strict=True)
+    whole = {
+        "PLACES": len(plan.size),
+        "GROUPS": int(plan.group.max()) + 1,
+        "HELD": forecast.MOST_HELD * len(plan.size),
+        "MOST_ADDRESS": forecast.MOST_ADDRESS,
+        **{name: getattr(forecast, name) for name in _WHOLE_OF_PLANS},
+    }
+    shares = {name: getattr(forecast, name) for name in _SHARES_OF_PLANS}
+    lines = [
+        "\n/* The plan is an earlier run: of a request the bytes, where its slot starts in bytes,",
+        " * the lifetime in requests, and the group that grows and shrinks with it. */",
+        f"enum {{ {', '.join(f'{name} = {value}' for name, value in whole.items())} }};",
+        f"static const uint64_t PLAN_ALIGNMENT = {plan.alignment};",
+        *(
+            f"static const double {name} = {float(value).hex()};"
+            for name, value in {"MARGIN": plan.margin, **shares}.items()
+        ),
+        "static const struct forecast {\n    int64_t size, start, lifetime;\n    uint32_t group;",
+        "} FORECAST[PLACES] = {",
+        *_table_rows((f"{{{', '.join(map(str, row))}}}" for row in columns), 4),
+        "};\n/* Its requests by their contexts, of each length. */",
+        "static const struct context {\n    uint64_t key;\n    int64_t place;",
+        "} CONTEXT[3][PLACES] = {",
+    ]
+    for keys in plan.context:
+        order = np.argsort(keys, kind="stable").tolist()
+        rows = (f"{{{_hex(int(keys[place]))}, {place}}}" for place in order)
+        lines += ["    {", *_table_rows(rows, 3), "    },"]
+    return [*lines, "};"]
+
+
 def _scorer_numbers(scorer: HoleScorer) -> list[str]:
     """Returns the weights, each under the name of its feature."""
     weights = zip(HOLE_FEATURES, np.asarray(scorer.weights), strict=True)
@@ -168,10 +214,10 @@ def _hex(number: int) -> str:
     return f"UINT64_C(0x{number:016x})"
 
 
-def _table_rows(numbers: Iterable[str]) -> list[str]:
-    """Returns lines of twelve numbers each."""
+def _table_rows(numbers: Iterable[str], each: int = 12) -> list[str]:
+    """Returns lines of so many numbers each."""
     given = list(numbers)
-    rows = (given[at : at + 12] for at in range(0, len(given), 12))
+    rows = (given[at : at + each] for at in range(0, len(given), each))
     return [f"    {', '.join(row)}," for row in rows]
 
 

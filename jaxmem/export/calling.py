@@ -27,7 +27,7 @@ class _Request(ctypes.Structure):
     _fields_ = [
         *(("size", _U32), ("foretold", _U32), ("died", ctypes.c_float)),
         *(("lived", ctypes.c_float), ("usual", ctypes.c_float), ("begins", _U32)),
-        ("excepted", _U32),
+        *(("excepted", _U32), ("planned", ctypes.c_int32)),
     ]
 
 
@@ -41,6 +41,7 @@ class _State(ctypes.Structure):
         *(("recent", _U64 * max(CONTEXTS)), ("context", _U64 * len(CONTEXTS))),
         *(("sizes", ctypes.c_double), ("unit", ctypes.c_float), ("freed", _U32)),
         *(("kinds", ctypes.c_void_p), ("room", _U32), ("used", _U32)),
+        ("memory", ctypes.c_void_p),
     ]
 
 
@@ -90,6 +91,7 @@ class CalledPolicy:
         ).decode()
         self.kind = ctypes.c_int.in_dll(self.library, "jaxmem_policy_kind").value
         self.needs = ctypes.c_uint.in_dll(self.library, "jaxmem_policy_needs").value
+        self.memory = ctypes.c_size_t.in_dll(self.library, "jaxmem_policy_memory").value
 
     def choose(self, situation: CSituation) -> int:
         """Returns the start of the block, or NOWHERE."""
@@ -119,9 +121,9 @@ class CalledPolicy:
         block, request = _Block(), _Request()
         state, kinds = new_memory(recording.requests, room)
         site, sites = request_columns(recording)
-        self.library.jaxmem_begin(
-            ctypes.byref(state), events.alignment, sites, pointer(kinds), len(kinds)
-        )
+        memory = np.zeros(self.memory, np.uint8)
+        given = (pointer(kinds), len(kinds), pointer(memory))
+        self.library.jaxmem_begin(ctypes.byref(state), events.alignment, sites, *given)
         size, units = recording.size.tolist(), events.units.tolist()
         holes, arena = HolesSeen(cells, recording.requests + 1), _Arena(cells, 0, 0, 0)
         blocks: dict[int, tuple[int, int]] = {}

@@ -78,11 +78,6 @@ def read_exported(name: str, threshold: int | None = None) -> Exported:
     policy = _cell_policy(name) or load_byte_policy(name)
     if not isinstance(policy, CellPolicy | ProfiledPolicy | HoleScorer):
         raise ValueError(f"{name}: to export a {type(policy).__name__} is not implemented")
-    if isinstance(policy, ProfiledPolicy) and policy.plan is not None:
-        raise ValueError(
-            f"{name} has a plan, which is not exported yet; a policy without one is "
-            "learned by jaxmem train workload=runs 'learner.margins=[]'"
-        )
     return Exported(_plain_name(name), policy)
 
 
@@ -118,3 +113,16 @@ def only_in_bytes(exported: Exported, what: str) -> SizeRule | ProfiledPolicy | 
             "folders of jaxmem train workload=runs, and to=stablehlo takes this one too"
         )
     return exported.policy
+
+
+def without_plan(exported: Exported, what: str) -> None:
+    """Checks that a policy has no plan.
+
+    Raises:
+        PolicyFileError: it has one.
+    """
+    if isinstance(exported.policy, ProfiledPolicy) and exported.policy.plan is not None:
+        raise PolicyFileError(
+            f"{exported.name} has a plan, which {what} cannot hold: to=c can; a policy without one "
+            "is learned by jaxmem train workload=runs 'learner.margins=[]'"
+        )

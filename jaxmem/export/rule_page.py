@@ -10,7 +10,7 @@ from jaxmem.export.approximation import (
     Approximation,
     approximate,
 )
-from jaxmem.export.exported import Exported, SizeRule, only_in_bytes
+from jaxmem.export.exported import Exported, SizeRule, only_in_bytes, without_plan
 from jaxmem.recordings.class_rule import REQUEST_CLASSES, RuleNumbers
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, SURE, TINY, HoleScorer
 from jaxmem.recordings.profile import CONTEXTS, FACTOR, SIZES_AN_OCTAVE
@@ -58,8 +58,9 @@ def rule_page(exported: Exported) -> str:
     """Returns the page, in Markdown.
 
     Raises:
-        PolicyFileError: the policy plays in cells.
+        PolicyFileError: the policy plays in cells, or has a plan.
     """
+    without_plan(exported, "to=rule")
     policy = only_in_bytes(exported, "to=rule")
     if isinstance(policy, SizeRule):
         parts = _of_size_rule(policy)

@@ -15,7 +15,7 @@ from jax import export
 
 from jaxmem.arena.arena import NOWHERE
 from jaxmem.environment.observations import BINS, OVERVIEW, Packed
-from jaxmem.export.exported import CellPolicy, Exported, SizeRule
+from jaxmem.export.exported import CellPolicy, Exported, SizeRule, without_plan
 from jaxmem.extras import extra
 from jaxmem.policies.q_functions import AddressQ, CandidateQ, Cells
 from jaxmem.policies.scoring import score_every_row
@@ -82,7 +82,9 @@ def program_of(exported: Exported, holes: int) -> ExportedProgram:
 
     Raises:
         MissingExtraError: the package is not there by which programs are serialized.
+        PolicyFileError: the policy has a plan.
     """
+    without_plan(exported, "to=stablehlo")
     extra("flatbuffers", "export", "to=stablehlo")
     if isinstance(exported.policy, CellPolicy):
         return _cell_program(exported.policy)

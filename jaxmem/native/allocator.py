@@ -8,8 +8,8 @@ from jaxmem.native.build import OPTIONS, built
 from jaxmem.native.preload import preloaded_words
 
 BY_LENGTH, BY_ADDRESS, LISTED = 1, 2, 4  # what the table keeps of holes, as table.h has it
-_POLICY = "jaxmem_policy.c"  # which allocator.c includes
-_OPTIONS = ("-fno-math-errno",)
+POLICY = "jaxmem_policy.c"  # which allocator.c includes
+POLICY_OPTIONS = ("-fno-math-errno",)
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class LiveArena:
     units: int  # 0: it grows
     unit: int  # bytes, a power of two from 16 to 4,096
     least: int  # bytes, of the smallest request that is placed
+    least_alignment: int = 0  # bytes, of the smallest alignment of one; 0: any
 
 
 def allocator_words(
@@ -36,13 +37,14 @@ def allocator_words(
     Raises:
         UsageError: the allocator cannot be had on this machine.
     """
-    options = (*OPTIONS, *_OPTIONS, f"-DKEPT={kept}")
-    library = built("allocator", options, {_POLICY: policy})
+    options = (*OPTIONS, *POLICY_OPTIONS, f"-DKEPT={kept}")
+    library = built("allocator", options, {POLICY: policy})
     variables = {
         "JAXMEM_LIVE": Path(log).absolute(),
         "JAXMEM_ARENA": arena.units,
         "JAXMEM_UNIT": arena.unit,
         "JAXMEM_LEAST": arena.least,
+        "JAXMEM_ALIGNED": arena.least_alignment,
         "JAXMEM_DEPTH": depth,
     }
     return preloaded_words(str(library), variables, command)

@@ -376,6 +376,22 @@ static uint32_t table_place_at(struct table *t, uint32_t units, uint32_t start)
     return start;
 }
 
+static bool table_is_free(const struct table *t, uint32_t units, uint32_t start)
+{
+    if ((uint64_t)start + units > t->top)
+        return false;
+    uint32_t low = begin_of(t, start);
+    return bit_at(t->holes, low) && table_end(t, low) >= start + units;
+}
+
+static uint32_t table_place_inside(struct table *t, uint32_t units, uint32_t start)
+{
+    if (!enough_numbers(t))
+        return NO_MEMORY;
+    take(t, hole_from(t, begin_of(t, start)), start, units);
+    return start;
+}
+
 static void table_free(struct table *t, uint32_t start)
 {
     uint32_t end = table_end(t, start), low = start, high = end, id = 0;

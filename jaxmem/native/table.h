@@ -77,6 +77,12 @@ static uint32_t table_place(struct table *t, uint32_t units, int fit);
 /* Places a block at the low or high end of a hole: `start` is where jaxmem_choose has put it. */
 static uint32_t table_place_at(struct table *t, uint32_t units, uint32_t start);
 
+/* Whether so many units from `start` on are free, in an arena that is bounded. */
+static bool table_is_free(const struct table *t, uint32_t units, uint32_t start);
+
+/* Places a block anywhere, where `table_is_free`. */
+static uint32_t table_place_inside(struct table *t, uint32_t units, uint32_t start);
+
 /* Frees the block that begins at `start`. */
 static void table_free(struct table *t, uint32_t start);
 

@@ -33,6 +33,7 @@ MOST_ADDRESS = 2**31 - 2  # units
 PACKED_EACH = 4  # times more for each length of the forecast that the run goes on
 LOOKED_THROUGH = 32  # blocks held, at least
 OUTLIVES = 16  # requests, that a block is to stay when it should be gone just now
+MOST_HELD = 4  # blocks live in slots, for each request of the forecast; then there is none for more
 EARLY_SHARE = 0.25  # of the forecast; what is never freed from then on lies at the bottom
 
 
@@ -129,7 +130,10 @@ class _Slots:
             if other:
                 self.ratio[group] = size / plan.size[place]
             self._pack(place, number)
-        if units > self.length[place]:
+        most = MOST_HELD * len(plan.size)
+        if len(self.held) >= most:
+            self.held = [block for block in self.held if block.death > number]
+        if units > self.length[place] or len(self.held) >= most:
             return MISSED
         start, lifetime = int(self.start[place]), int(plan.lifetime[place])
         self.held.append(_Held(death, number + lifetime, start, units))

@@ -47,7 +47,12 @@ class LiveLogError(ValueError):
 
 
 def read_live(path: Path, name: str, program: str) -> LiveRun:
-    """Reads the log of a run.
+    """Reads the log of a run; arguments and errors are those of `live_run_of`."""
+    return live_run_of(path.read_bytes(), name, program)
+
+
+def live_run_of(data: bytes, name: str, program: str) -> LiveRun:
+    """Makes the run of what its log holds.
 
     Args:
         name: of the recording.
@@ -56,7 +61,6 @@ def read_live(path: Path, name: str, program: str) -> LiveRun:
     Raises:
         LiveLogError: it is no log, is damaged, or says that nothing was placed.
     """
-    data = path.read_bytes()
     if not data.startswith(MAGIC) or len(data) < HEAD_BYTES:
         raise LiveLogError("its log is no log of this allocator")
     version, unit = unpack_from("<2I", data, 16)
@@ -74,7 +78,8 @@ def read_live(path: Path, name: str, program: str) -> LiveRun:
         raise LiveLogError(
             "the program brings a malloc of its own, which is called in place of ours"
             if own_malloc
-            else "it has asked for no block that is large enough; take a lower least="
+            else "it has asked for no block that is large enough; take a lower least= "
+            "(or least_alignment=)"
         )
     asks = kind <= FAILED
     site, call_sites = _sites(key[asks])

@@ -85,6 +85,10 @@ class RunSettings(Settings):
     arena: float | str | None = None
     recording: Folder = None
     least: AtLeast0 | str = "32KiB"
+    least_alignment: Annotated[
+        int,
+        Limit("0 or a power of two", lambda of: of == 0 or (of > 0 and of.bit_count() == 1)),
+    ] = 0
     threshold: AtLeast0 | str | None = None
     alignment: Annotated[
         int | None,

@@ -277,7 +277,7 @@ class SummarizeSettings(Settings):
 class ExportSettings(Settings):
     """`jaxmem export POLICY`."""
 
-    to: Literal["c", "stablehlo", "rule"] = "c"
+    to: Literal["c", "cuda", "stablehlo", "rule"] = "c"
     threshold: Annotated[
         int | None,
         Limit(

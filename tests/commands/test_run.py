@@ -17,6 +17,7 @@ from jaxmem.commands.run import DIFFERENT, bytes_of
 from jaxmem.configuration import UsageError
 from jaxmem.recordings import live_check, read_trace
 from jaxmem.recordings.class_rule import RuleNumbers
+from jaxmem.recordings.plan_search import packed_plan, unpacked_plan
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy, save_profiled
 
@@ -109,6 +110,25 @@ def test_a_rule_learned_from_a_run_places_another_and_failures_are_counted(progr
     said = capfd.readouterr().err
     assert "The C library has given what found no hole" in said
     assert "are foretold by the runs that the policy is learned from." in said
+
+
+def test_a_plan_is_followed_in_a_program(program, capfd):
+    assert main(["run", "best", "out=earlier", "alignment=64", "--", program]) == 0
+    earlier = read_trace("earlier/recording.npz")
+    plan = packed_plan(unpacked_plan(earlier, [], 64), 0.02)
+    rule = RuleNumbers(long=30, parts=64, fits=(0, 0, 2, 2))
+    policy = ProfiledPolicy(profile_of([earlier]), rule, {"alignment": 64}, plan)
+    Path("mine").mkdir()
+    save_profiled("mine/policy.safetensors", policy)
+    words = ["arena=12MiB", "least_alignment=16", "out=out"]
+    assert main(["run", "mine", *words, "--", program]) == 0
+    found = results()
+    assert found["differences"] == []
+    assert found["live"]["failed"] > 0
+    assert np.count_nonzero(plan.planned(read_trace("out/recording.npz"), 64) >= 0) > 390
+    assert "no alignment of at least 16 bytes is asked" in found["notes"][1]
+    assert main(["export", "mine", "to=rule"]) == 2
+    assert "mine has a plan, which to=rule cannot hold: to=c can" in capfd.readouterr().err
 
 
 def test_the_scorer_of_the_package_places_a_program(program):

@@ -12,9 +12,12 @@ from jaxmem.export.agreement import agreement
 from jaxmem.export.c_source import HEADER, SOURCE, c_source, header, write_c
 from jaxmem.export.calling import BY_HOLES, REQUEST, CalledPolicy, CSituation
 from jaxmem.export.exported import Exported, SizeRule, read_exported
+from jaxmem.export.indexes import kept_of
+from jaxmem.native.allocator import BY_ADDRESS, BY_LENGTH
 from jaxmem.recordings import Recording, alignment_of, family, library_names, load_library
 from jaxmem.recordings.class_rule import BEST_FIT_RULE, CLASS_FITS, RuleNumbers
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
+from jaxmem.recordings.plan_search import packed_plan, unpacked_plan
 from jaxmem.recordings.profile import CONTEXTS, Profile, profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import events_of
@@ -105,6 +108,51 @@ def test_a_class_rule_places_as_in_jax_and_foretells_as_its_profile(keys, tmp_pa
     unknown = found.request["foretold"] == 0
     assert not unknown.all()
     assert (found.fit[unknown] == CLASS_FITS.index("best, low end")).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "alignment", "margin"),
+    [
+        ("convnet", 64, 0.0),  # groups that grow together
+        ("graph", 256, 0.1),  # whose slots are packed again, since units are larger
+        pytest.param("lstm", 64, 0.06, marks=pytest.mark.slow),
+        pytest.param("unet", 16, 0.03, marks=pytest.mark.slow),
+        pytest.param("autoencoder", 64, 0.08, marks=pytest.mark.slow),
+        pytest.param("adversaries", 64, 0.12, marks=pytest.mark.slow),
+        pytest.param("translator", 64, 0.06, marks=pytest.mark.slow),
+        pytest.param("pipeline", 16, 0.06, marks=pytest.mark.slow),
+    ],
+)
+def test_a_plan_is_followed_as_in_python_and_places_as_in_jax(name, alignment, margin, tmp_path):
+    first, second, *others = family(name)[:5]
+    plan = packed_plan(unpacked_plan(first, [second], 64), margin)
+    rule = RuleNumbers(30, 32, (0, 1, 2, 3))
+    mine = ProfiledPolicy(profile_of([first, second]), rule, plan=plan)
+    policy = called(Exported("planned", mine), tmp_path)
+    assert policy.needs == 5
+    slots = missed = 0
+    for recording in (first, *others):
+        events = mine.foretold(events_of(recording, alignment))
+        found = agreement(policy, mine, events, int(1.04 * events.peak_live))
+        np.testing.assert_array_equal(found.followed.request["planned"], events.planned)
+        assert found.differing == 0
+        slots += np.count_nonzero(events.planned >= 0)
+        missed += np.count_nonzero(found.start != events.planned)
+    assert slots > 500
+    assert missed > 100 or name == "convnet"
+
+
+def test_what_an_index_is_needed_for_counts_exceptions_and_plans():
+    recording = family("lstm")[0]
+    profile, best = profile_of([recording]), (2, 2, 2, 2)
+    plan = packed_plan(unpacked_plan(recording, [], 64), 0.0)
+    for rule, made, kept in (
+        (RuleNumbers(30, 64, best), None, BY_LENGTH),
+        (RuleNumbers(30, 64, best, ((3, 3),)), None, BY_LENGTH),
+        (RuleNumbers(30, 64, best, ((3, 3), (5, 1))), None, BY_LENGTH | BY_ADDRESS),
+        (RuleNumbers(30, 64, best), plan, BY_LENGTH | BY_ADDRESS),
+    ):
+        assert kept_of(Exported("mine", ProfiledPolicy(profile, rule, plan=made))) == kept
 
 
 @pytest.mark.slow

@@ -3,8 +3,9 @@
  *     u32 limit, units, shift, kept, blocks, events, { u32 what, block, units } ...
  *
  * what: an enum jaxmem_fit, or 99: the block is freed; 100: placed at the low end, 101: at the high
- * end of the hole in the list that comes first. Of each event there is a u32, the start or
- * NOWHERE, then top, peak, high-water mark and the count of holes. Every byte of a block is written.
+ * end of the hole in the list that comes first; from 1000 on: at the unit `what` - 1000, if it is free
+ * there. Of each event there is a u32, the start or NOWHERE, then top, peak, high-water mark and the
+ * count of holes. Every byte of a block is written.
  */
 #define _GNU_SOURCE
 #include <time.h>
@@ -52,8 +53,12 @@ int main(int count, char **words)
                 table_free(&table, at);
             }
         } else {
-            at = what >= 100 ? at_end(&table, units, what == 101)
-                             : table_place(&table, units, (int)what);
+            if (what >= 1000)
+                at = table_is_free(&table, units, what - 1000)
+                         ? table_place_inside(&table, units, what - 1000) : NOWHERE;
+            else
+                at = what >= 100 ? at_end(&table, units, what == 101)
+                                 : table_place(&table, units, (int)what);
             start[block] = at;
             if (at < NO_MEMORY && !quietly) {
                 char *memory = table.memory + ((size_t)at << table.shift);

@@ -13,15 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_native_table import BEST_LOW, SlowTable
+from test_native_table import BEST_LOW, NATIVE, SlowTable
 
 from jaxmem.arena.arena import NEVER, NOWHERE
+from jaxmem.commands.run import events_under, live_player_of
 from jaxmem.export.c_source import c_source
-from jaxmem.export.exported import read_exported
+from jaxmem.export.exported import Exported, read_exported
+from jaxmem.export.indexes import kept_of
 from jaxmem.native.allocator import BY_LENGTH, LiveArena, allocator_words
 from jaxmem.native.recorder import recorder_words
-from jaxmem.recordings import read_trace
+from jaxmem.recordings import Recording, read_trace
+from jaxmem.recordings.class_rule import RuleNumbers
+from jaxmem.recordings.live_check import differences, replayed
 from jaxmem.recordings.live_log import LiveLogError, LiveRun, read_live
+from jaxmem.recordings.plan_search import packed_plan, unpacked_plan
+from jaxmem.recordings.profile import profile_of
+from jaxmem.recordings.profiled_policy import ProfiledPolicy
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64" or shutil.which("cc") is None,
@@ -169,6 +176,31 @@ def test_small_blocks_are_left_to_the_library(compiled, tmp_path):
     assert found.recording.size.min() >= 5000
     assert found.unit == 64
     assert found.recording.requests > 100
+
+
+def test_an_aligned_block_of_no_bytes_is_not_the_next_block(compiled, tmp_path):
+    program = compiled("""
+        char *all[200]; void *none[200];
+        for (int k = 0; k < 200; k++) {
+            posix_memalign(none + k, 32 << k % 4, 0);
+            all[k] = malloc(16); *all[k] = k;
+        }
+        for (int k = 0; k < 200; k++) { free(none[k]); free(malloc(16)); }
+        for (int k = 0; k < 200; k++) { if (*all[k] != (char)k) return 1; free(all[k]); }
+    """)
+    assert played(tmp_path, program).recording.size.min() == 16
+
+
+def test_blocks_that_are_not_aligned_are_left_to_the_library(compiled, tmp_path):
+    program = compiled("""
+        free(malloc(9000)); free(calloc(9, 1000)); free(realloc(malloc(100), 9000));
+        void *a; if (posix_memalign(&a, 64, 9001)) return 1;
+        free(aligned_alloc(128, 9088)); free(memalign(32, 9003)); free(memalign(64, 100));
+        a = realloc(a, 9004); free(a); free(valloc(9005));
+    """)
+    found = played(tmp_path, program, arena=LiveArena(0, 64, 5000, 64))
+    assert found.recording.size.tolist() == [9001, 9088 + 64, 9005 + 4032]
+    assert found.recording.lifetime.tolist() == [2, 1, 1]
 
 
 MORE_THAN_THERE_IS = """
@@ -332,9 +364,63 @@ def test_a_damaged_log_is_told_as_such(compiled, tmp_path):
     assert told > 50
 
 
+# The functions have other names here, since malloc itself is that of the sanitizers.
+RENAMED = ("malloc", "calloc", "realloc", "reallocarray", "free", "posix_memalign")
+RENAMED = (*RENAMED, "aligned_alloc", "memalign", "valloc", "malloc_usable_size", "dlclose")
+SANITIZED = ("-std=gnu11", "-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
+
+
+def sanitized_policies():
+    """A rule with exceptions, without and with a plan, of runs unlike the program; the scorer."""
+    size = np.geomspace(16, 9000, 40).astype(np.int64)[np.arange(400) * 7 % 40]
+    run = Recording("run", size, np.where(np.arange(400) % 9, 5, NEVER))
+    plan = packed_plan(unpacked_plan(run, [], 16), 0.1)
+    profile = profile_of([run])
+    rule = RuleNumbers(30, 64, (0, 1, 2, 3), ((3, 2), (9, 0)))
+    return {
+        "rule": Exported("rule", ProfiledPolicy(profile, rule)),
+        "plan": Exported("plan", ProfiledPolicy(profile, rule, plan=plan)),
+        "scorer": read_exported("learned"),
+    }
+
+
+@pytest.mark.parametrize("name", ["plan", *(pytest.param(name, marks=pytest.mark.slow)
+                                           for name in ("rule", "scorer"))])  # fmt: skip
+def test_sanitizers_find_nothing_in_allocator_and_policy(name, tmp_path):
+    policy = sanitized_policies()[name]
+    (tmp_path / "jaxmem_policy.c").write_text(c_source(policy))
+    calls = RANDOM_CALLS.replace("CALLS", "300").replace("struct held", "struct marked")
+    threads = "pthread_t t[4]; for (uintptr_t k = 0; k < 4; k++) pthread_create(t + k, 0, play, "
+    (tmp_path / "program.c").write_text(
+        f'#include "allocator.c"\n{calls}int main(void) {{ {threads} (void *)(k + 1));'
+        "for (int k = 0; k < 4; k++) pthread_join(t[k], 0); return 0; }"
+    )
+    words = ["cc", *SANITIZED, "-fsanitize=address,undefined", f"-DKEPT={kept_of(policy)}", "-w"]
+    words += [f"-D{call}=live_{call}" for call in RENAMED]
+    folders = (tmp_path, NATIVE, NATIVE / "policy")
+    words += [*(f"-I{folder}" for folder in folders), "-o", "program", "program.c", "-lm"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    if "-lasan" in done.stderr or "-fsanitize" in done.stderr:
+        pytest.skip("the compiler has no sanitizers")
+    assert not done.returncode, done.stderr
+    told = {"LIVE": tmp_path / "log", "UNIT": 16, "ARENA": 9000, "LEAST": 0, "DEPTH": 0}
+    environment = {f"JAXMEM_{name}": str(value) for name, value in told.items()}
+    shell = ["/bin/sh", "-c", 'JAXMEM_PROCESS=$$ exec "$1"', "sh", str(tmp_path / "program")]
+    # What libraries keep to the end is no leak of ours.
+    environment |= {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    run = read_live(tmp_path / "log", "run", "program")
+    again = replayed(events_under(policy, run), 9000, live_player_of(policy), lambda share: None)
+    assert differences(run, again) == []
+    assert run.recording.requests > 700
+    assert run.figures.failed > 0
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_half_an_hour_of_threads_and_forks(compiled, tmp_path):
+    minutes = float(os.environ.get("JAXMEM_SOAK_MINUTES", "30"))
     main = """
         for (int k = 0; k < 20000; k++) {
             pid_t child = fork();
@@ -344,8 +430,9 @@ def test_half_an_hour_of_threads_and_forks(compiled, tmp_path):
         }
     """
     program = threaded(compiled, 8, 400_000_000, main)
-    # Of all that it does the first 500 MB are logged, and it is ended after 30 minutes.
-    before = ("/bin/sh", "-c", 'ulimit -f 1000000; exec timeout 1800 "$@"', "sh")
+    # Of all that it does the first 500 MB are logged, and it is ended when the time is over.
+    limits = f'ulimit -f 1000000; exec timeout {60 * minutes:.0f} "$@"'
+    before = ("/bin/sh", "-c", limits, "sh")
     words = [*before, *words_of(tmp_path / "log", program, arena=bounded(200_000))]
     done = subprocess.run(words, capture_output=True, text=True, timeout=2200)
     assert (done.returncode, done.stderr) == (124, "")

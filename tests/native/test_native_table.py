@@ -14,7 +14,7 @@ import jaxmem.native
 NATIVE = Path(jaxmem.native.__file__).parent
 PLAYER = Path(__file__).with_name("play_table.c")
 FIRST_LOW, LAST_HIGH, BEST_LOW, BEST_HIGH, WORST_LOW, NEXT_LOW = FITS = range(6)
-FREE, LISTED_LOW, LISTED_HIGH = 99, 100, 101
+FREE, LISTED_LOW, LISTED_HIGH, ANYWHERE = 99, 100, 101, 1000
 BY_LENGTH, BY_ADDRESS, LISTED = 1, 2, 4
 KEPT = BY_LENGTH | BY_ADDRESS | LISTED
 NOWHERE = 2**32 - 1
@@ -188,6 +188,33 @@ def test_blocks_may_be_put_at_the_ends_of_holes_in_the_list(player):
             assert not taken[where[block]].any()
             taken[where[block]] = True
     assert 0 < failed < 1000
+    edges = np.diff(np.concatenate([[1], taken, [1]]).astype(int))
+    assert holes == np.count_nonzero(edges == -1)
+
+
+@pytest.mark.parametrize("build", ["player", "sanitized"])
+def test_a_block_may_be_put_wherever_all_of_it_is_free(build, request):
+    random, taken, live, events, starts = np.random.default_rng(1), np.zeros(900, bool), [], [], []
+    where: dict[int, slice] = {}
+    for number in range(3000):
+        if live and random.random() < 0.5:
+            block = live.pop(random.integers(len(live)))
+            events.append((FREE, block, 0))
+            starts.append(where[block].start)
+            taken[where[block]] = False
+            continue
+        units, start = int(random.integers(1, 40)), int(random.integers(0, 920))
+        events.append((ANYWHERE + start, number, units))
+        if start + units > 900 or taken[start : start + units].any():
+            starts.append(NOWHERE)
+            continue
+        where[number] = slice(start, start + units)
+        taken[where[number]] = True
+        live.append(number)
+        starts.append(start)
+    found, (_, _, _, holes) = played(request.getfixturevalue(build), np.array(events), 900, 900)
+    assert found.tolist() == starts
+    assert starts.count(NOWHERE) > 200
     edges = np.diff(np.concatenate([[1], taken, [1]]).astype(int))
     assert holes == np.count_nonzero(edges == -1)
 

@@ -69,7 +69,7 @@ def comparing(tmp_path_factory):
     assert text.count(after) == 1
     text = text.replace(after, COMPARING + after)
     folder = tmp_path_factory.mktemp("unwinder")
-    for name in ("recorder.c", "preloaded.h"):
+    for name in ("recorder.c", "preloaded.h", "loaded.h"):
         shutil.copy(NATIVE / name, folder)
     (folder / "unwinder.h").write_text(text)
     source, library = folder / "recorder.c", folder / "comparing.so"

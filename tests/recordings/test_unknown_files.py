@@ -16,6 +16,7 @@ OTHERS = {
     "minimalloc": b"id,lower,upper,size\nx,0,5,8\n",
     "memray": b"memray\0\x0d\0\0\0",
     "xla": b"HloLiveRange (max 3):\n",
+    "live": b"jaxmem-live".ljust(4096, b"\0"),
     "preload": b"jaxmem-preload\0".ljust(16, b"\0").ljust(4096 + 131072, b"\0"),
 }
 

@@ -46,9 +46,216 @@ static uint32_t kind_of(struct jaxmem_state *state, uint64_t site, uint64_t byte
     return at;
 }
 #endif
+#if PLANS
+
+/* A rectangle of a packing: units by requests. One that is pinned lies there already. */
+struct box {
+    int64_t low, size, birth, death;
+    int pinned;
+    int64_t first[2]; /* in which order boxes are stacked: the least first */
+    uint32_t place;   /* of the forecast, if it is not pinned */
+};
+
+/* A block in a slot, until it is freed. */
+struct held {
+    uint32_t born;
+    int64_t foretold, start, units; /* the request before which it should be freed */
+};
+
+struct plan {
+    double ratio[GROUPS];                    /* of sizes over the forecast, by group */
+    int64_t start[PLACES], length[PLACES];   /* of slots, units */
+    struct held held[HELD];
+    uint32_t many, packed, missed;           /* blocks held; packings; requests without a slot */
+    int64_t onward;                          /* the place after the last */
+    int dropped;
+    int64_t found[2][PLACES];
+    struct box box[PLACES + HELD], *order[PLACES + HELD], *by_low[PLACES + HELD];
+};
+const size_t jaxmem_policy_memory = sizeof(struct plan);
+
+static int comes_before(const struct box *one, const struct box *other) {
+    if (one->pinned != other->pinned)
+        return one->pinned;
+    if (one->first[0] != other->first[0])
+        return one->first[0] < other->first[0];
+    if (one->first[1] != other->first[1])
+        return one->first[1] < other->first[1];
+    return one < other;
+}
+
+/* Heapsort: the C library's own sort may ask for memory. */
+static void sort(struct box **of, uint32_t count) {
+    for (uint32_t left = count / 2, last = count; last > 1;) {
+        struct box *moved;
+        if (left) {
+            moved = of[--left];
+        } else {
+            moved = of[--last];
+            of[last] = of[0];
+        }
+        uint32_t at = left;
+        for (uint32_t child = 2 * at + 1; child < last; child = 2 * at + 1) {
+            child += child + 1 < last && comes_before(of[child], of[child + 1]);
+            if (!comes_before(moved, of[child]))
+                break;
+            of[at] = of[child];
+            at = child;
+        }
+        of[at] = moved;
+    }
+}
+
+/* Stacks boxes, each as low as it can be beside those before it; returns the height. */
+static int64_t stacked(struct plan *plan, uint32_t count, int64_t *found) {
+    int64_t height = 0;
+    sort(plan->order, count);
+    for (uint32_t there = 0; there < count; there++) {
+        struct box *box = plan->order[there];
+        if (!box->pinned) {
+            box->low = 0;
+            for (uint32_t k = 0; k < there; k++) {
+                const struct box *beside = plan->by_low[k];
+                if (beside->birth >= box->death || beside->death <= box->birth)
+                    continue;
+                if (beside->low - box->low >= box->size)
+                    break;
+                if (beside->low + beside->size > box->low)
+                    box->low = beside->low + beside->size;
+            }
+            found[box->place] = box->low;
+        }
+        uint32_t at = there;
+        for (; at && plan->by_low[at - 1]->low > box->low; at--)
+            plan->by_low[at] = plan->by_low[at - 1];
+        plan->by_low[at] = box;
+        if (box->low + box->size > height)
+            height = box->low + box->size;
+    }
+    return height;
+}
+
+/* Packs the slots from a place on around the blocks that are held. */
+static void pack(struct plan *plan, int64_t place, int64_t now, uint32_t alignment) {
+    int64_t ahead = PLACES - place, height[2];
+    plan->packed++;
+    for (int64_t k = 0; k < PLACES; k++) {
+        double units = ceil((double)FORECAST[k].size * plan->ratio[FORECAST[k].group] * (1 + MARGIN) /
+                                (double)alignment - ROUNDING);
+        units = units < 1 ? 1 : units;
+        plan->length[k] = units > MOST_ADDRESS ? MOST_ADDRESS : (int64_t)units;
+    }
+    for (int by_area = 0; by_area < 2; by_area++) {
+        uint32_t count = 0;
+        for (uint32_t k = 0; k < plan->many; k++) {
+            const struct held *held = &plan->held[k];
+            int64_t left = held->foretold - now;
+            left = left > 0 ? left : OUTLIVES - 2 * left;
+            struct box box = {held->start, held->units, 0, left < ahead ? left : ahead, 1, {0, 0}, 0};
+            plan->box[count++] = box;
+        }
+        for (int64_t k = place; k < PLACES; k++) {
+            int64_t birth = k - place, death = birth + FORECAST[k].lifetime;
+            death = death < ahead ? death : ahead;
+            int64_t key = -plan->length[k] * (by_area ? death - birth : 1);
+            int stays = death == ahead && (double)birth < EARLY_SHARE * (double)ahead;
+            struct box box = {0, plan->length[k], birth, death, 0, {!stays, stays ? birth : key},
+                              (uint32_t)k};
+            plan->box[count++] = box;
+        }
+        for (uint32_t k = 0; k < count; k++)
+            plan->order[k] = &plan->box[k];
+        height[by_area] = stacked(plan, count, plan->found[by_area]);
+    }
+    const int64_t *found = plan->found[height[1] < height[0]];
+    for (int64_t k = place; k < PLACES; k++)
+        plan->start[k] = found[k];
+}
+
+/* Finds the next place of the forecast with a context, after the last the first; -1: none. */
+static int64_t place_of(uint32_t context, uint64_t key, int64_t onward) {
+    const struct context *of = CONTEXT[context];
+    uint32_t least = 0, most = PLACES;
+    while (least < most) {
+        uint32_t middle = (least + most) / 2;
+        int before = of[middle].key < key || (of[middle].key == key && of[middle].place < onward);
+        least = before ? middle + 1 : least;
+        most = before ? most : middle;
+    }
+    if (least < PLACES && of[least].key == key)
+        return of[least].place;
+    int64_t found = -1;
+    while (least && of[least - 1].key == key)
+        found = of[--least].place;
+    return found;
+}
+
+/* Finds the slot of a block of `bytes` at a place. */
+static int64_t slot_of(struct jaxmem_state *state, int64_t place, uint64_t bytes, int64_t units) {
+    struct plan *plan = state->memory;
+    uint32_t group = FORECAST[place].group;
+    int64_t now = (int64_t)state->requests, start = plan->start[place];
+    int again = place < plan->onward, is_held = 0;
+    double foretold = AS_FORETOLD * (double)FORECAST[place].size * plan->ratio[group];
+    int other = group != FIXED && (units > plan->length[place] || (double)bytes < foretold);
+    plan->onward = place + 1;
+    for (uint32_t k = 0; k < plan->many; k++)
+        is_held |= plan->held[k].start < start + units &&
+                   start < plan->held[k].start + plan->held[k].units;
+    if (again || other || is_held) {
+        if (plan->packed > MOST_PACKED + PACKED_EACH * (double)now / PLACES)
+            return JAXMEM_NO_SLOT;
+        if (other)
+            plan->ratio[group] = (double)bytes / (double)FORECAST[place].size;
+        pack(plan, place, now, state->alignment);
+    }
+    if (units > plan->length[place] || plan->many == HELD)
+        return JAXMEM_NO_SLOT;
+    struct held held = {(uint32_t)now, now + FORECAST[place].lifetime, plan->start[place], units};
+    plan->held[plan->many++] = held;
+    return held.start;
+}
+
+/* Follows the run through its forecast: the slot of a request, or what stands for none. */
+static int32_t planned(struct jaxmem_state *state, uint64_t bytes, int64_t units) {
+    struct plan *plan = state->memory;
+    int64_t place = -1, slot = JAXMEM_NO_SLOT;
+    if (plan->dropped)
+        return JAXMEM_NO_PLAN;
+    for (uint32_t i = 0; i < 3 && place < 0; i++)
+        place = place_of(i, state->context[i] + CONTEXT_LENGTH[i], plan->onward);
+    if (place >= 0)
+        slot = slot_of(state, place, bytes, units);
+    plan->missed += slot == JAXMEM_NO_SLOT;
+    uint64_t longer = state->requests + 1 > PLACES ? state->requests + 1 : PLACES;
+    plan->dropped = plan->missed > MOST_MISSED * (double)longer;
+    if (plan->dropped)
+        return JAXMEM_NO_PLAN;
+    return slot > MOST_ADDRESS ? JAXMEM_NO_SLOT : (int32_t)slot;
+}
+
+static void begin_plan(struct plan *plan, uint32_t alignment) {
+    plan->many = plan->packed = plan->missed = 0;
+    plan->onward = plan->dropped = 0;
+    for (uint32_t k = 0; k < GROUPS; k++)
+        plan->ratio[k] = 1;
+    for (uint32_t k = 0; k < PLACES; k++)
+        plan->start[k] = FORECAST[k].start / alignment;
+    pack(plan, PLAN_ALIGNMENT % alignment ? 0 : PLACES, 0, alignment);
+    plan->packed = PLAN_ALIGNMENT % alignment != 0;
+}
+
+static void let_go(struct plan *plan, uint32_t born) {
+    for (uint32_t k = plan->many; k-- > 0;)
+        if (plan->held[k].born == born) {
+            plan->held[k] = plan->held[--plan->many];
+            return;
+        }
+}
+#endif
 
 void jaxmem_begin(struct jaxmem_state *state, uint32_t alignment, uint32_t sites,
-                  struct jaxmem_kind *kinds, uint32_t room) {
+                  struct jaxmem_kind *kinds, uint32_t room, void *memory) {
     static const struct jaxmem_state none;
     *state = none;
     state->alignment = alignment;
@@ -58,6 +265,10 @@ void jaxmem_begin(struct jaxmem_state *state, uint32_t alignment, uint32_t sites
 #endif
     state->kinds = kinds;
     state->room = room;
+    state->memory = memory;
+#if PLANS
+    begin_plan(memory, alignment);
+#endif
 }
 
 void jaxmem_asked(struct jaxmem_state *state, uint64_t site, uint64_t bytes,
@@ -69,6 +280,10 @@ void jaxmem_asked(struct jaxmem_state *state, uint64_t site, uint64_t bytes,
     request->size = (uint32_t)((bytes + state->alignment - 1) / state->alignment);
 #if FORETELLS
     foretell(state, site, bytes, request);
+#endif
+    request->planned = JAXMEM_NO_PLAN;
+#if PLANS
+    request->planned = planned(state, bytes, request->size);
 #endif
 #if REMEMBERS
     kind = kind_of(state, site, bytes);
@@ -90,6 +305,9 @@ void jaxmem_asked(struct jaxmem_state *state, uint64_t site, uint64_t bytes,
 void jaxmem_freed(struct jaxmem_state *state, struct jaxmem_block block) {
     state->freed = 1;
     (void)block;
+#if PLANS
+    let_go(state->memory, block.born);
+#endif
 #if REMEMBERS
     if (block.kind != JAXMEM_NO_KIND) {
         uint32_t lifetime = (uint32_t)state->requests - block.born;
@@ -109,6 +327,10 @@ int jaxmem_fit(const struct jaxmem_request *request, const struct jaxmem_arena *
 
 int jaxmem_fit(const struct jaxmem_request *request, const struct jaxmem_arena *arena) {
     int is_long = request->foretold > LONG, is_large = request->size > arena->units / PARTS;
+#endif
+#if PLANS
+    if (request->planned != JAXMEM_NO_PLAN)
+        return JAXMEM_LAST_HIGH; /* where its slot is not free: out of the way of others */
 #endif
 #if EXCEPTS
     if (request->excepted)
@@ -296,6 +518,12 @@ static int64_t start_by_score(const struct jaxmem_request *request,
 int64_t jaxmem_choose(const struct jaxmem_request *request, const struct jaxmem_arena *arena,
                       const struct jaxmem_hole *holes, uint32_t count) {
     int fit = jaxmem_fit(request, arena);
+#if PLANS
+    for (uint32_t i = 0; request->planned >= 0 && i < count; i++)
+        if (holes[i].low <= (uint32_t)request->planned &&
+            (int64_t)request->planned + request->size <= holes[i].high)
+            return request->planned;
+#endif
 #if SCORES
     if (fit == JAXMEM_BY_HOLES)
         return start_by_score(request, arena, holes, count);

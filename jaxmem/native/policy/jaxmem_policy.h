@@ -15,7 +15,9 @@
  *
  *     jaxmem_asked(&state, site, bytes, &request, &block);
  *     fit = jaxmem_fit(&request, &arena);
- *     if (fit == JAXMEM_BY_HOLES)
+ *     if (request.planned >= 0 and the units from there on are free)
+ *         start = request.planned;
+ *     else if (fit == JAXMEM_BY_HOLES)
  *         start = jaxmem_choose(&request, &arena, holes, count);
  *     else
  *         start = what the caller's own index of holes has for this fit
@@ -26,6 +28,7 @@
 #ifndef JAXMEM_POLICY_H
 #define JAXMEM_POLICY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -43,6 +46,7 @@ enum jaxmem_policy_kind {
 enum jaxmem_policy_needs {
     JAXMEM_NEEDS_SITES = 1,   /* call sites: the same key in every run of the program, not 0 */
     JAXMEM_NEEDS_HISTORY = 2, /* counts of what has died: a table of kinds, and every free */
+    JAXMEM_NEEDS_FREES = 4,   /* every free */
 };
 
 /* Which hole, of those that are long enough, and which end of it the block takes. Of holes that
@@ -61,6 +65,7 @@ enum jaxmem_fit {
 extern const char jaxmem_policy_name[];
 extern const int jaxmem_policy_kind;       /* an enum jaxmem_policy_kind */
 extern const unsigned jaxmem_policy_needs; /* the sum of enum jaxmem_policy_needs */
+extern const size_t jaxmem_policy_memory;  /* bytes of its own that jaxmem_begin is given; 0: none */
 
 /* A hole: the units from low to before high. */
 struct jaxmem_hole {
@@ -85,7 +90,10 @@ struct jaxmem_request {
     float usual;       /* mean natural logarithm of all sizes in units so far, its own among them */
     uint32_t begins;   /* 1: nothing at all has been freed yet */
     uint32_t excepted; /* the exception to its class that it is, counted from 1; 0: none */
+    int32_t planned;   /* the first unit of its slot, or one of those below */
 };
+#define JAXMEM_NO_PLAN (-1) /* there is no plan, or it was dropped */
+#define JAXMEM_NO_SLOT (-2) /* the plan has no slot that it fits */
 
 /* What the caller keeps of a block, for jaxmem_freed. */
 struct jaxmem_block {
@@ -115,6 +123,7 @@ struct jaxmem_state {
     uint32_t freed;                  /* 1: something has been freed */
     struct jaxmem_kind *kinds;       /* the caller's table */
     uint32_t room, used;             /* its entries, a power of two; those that are taken */
+    void *memory;                    /* the caller's, of the policy's own use */
 };
 
 /* Begins a run.
@@ -123,9 +132,10 @@ struct jaxmem_state {
  * sites: 1 if requests come with the keys of call sites, 0 if not: then sizes stand for them.
  * kinds: a table of `room` entries, a power of two, all bytes 0; needed by a policy with
  *     JAXMEM_NEEDS_HISTORY, else it may be NULL. When seven eighths are taken, nothing is known any
- *     more of kinds that are new; the policy goes on. */
+ *     more of kinds that are new; the policy goes on.
+ * memory: jaxmem_policy_memory bytes, aligned as malloc does; may be NULL where that is 0. */
 void jaxmem_begin(struct jaxmem_state *state, uint32_t alignment, uint32_t sites,
-                  struct jaxmem_kind *kinds, uint32_t room);
+                  struct jaxmem_kind *kinds, uint32_t room, void *memory);
 
 /* Counts a request of `bytes`, at least 1, and fills in what is known of it.
  *

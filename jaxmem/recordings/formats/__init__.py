@@ -10,6 +10,7 @@ from jaxmem.recordings.formats.android import ANDROID
 from jaxmem.recordings.formats.csv import EVENTS, MINIMALLOC
 from jaxmem.recordings.formats.format import Format
 from jaxmem.recordings.formats.heaptrack import HEAPTRACK
+from jaxmem.recordings.formats.live import LIVE
 from jaxmem.recordings.formats.logalloc import LOGALLOC
 from jaxmem.recordings.formats.ltrace import LTRACE
 from jaxmem.recordings.formats.malloc_lab import MALLOC_LAB
@@ -32,7 +33,7 @@ STORE = Format("jaxmem", lambda head: head.startswith(ZIP_MAGIC), read_store)
 FORMATS = {
     format.name: format
     for format in (
-        *(STORE, PRELOAD, MEMRAY, PYTORCH_CUDA, XLA),  # told by their first bytes
+        *(STORE, PRELOAD, LIVE, MEMRAY, PYTORCH_CUDA, XLA),  # told by their first bytes
         # By their first line.
         *(EVENTS, MINIMALLOC, RMM, WEE_ALLOC, MALLOC_LAB, MTRACE, HEAPTRACK, ANDROID),
         *(VALGRIND, LTRACE, LOGALLOC, UMPIRE, TORCH_PROFILER),  # by what stands further down
