@@ -157,7 +157,7 @@ class Wandering(ToyLearner):
 
 
 @pytest.fixture
-def _wandering():
+def _wandering(_as_before):
     jaxmem.register_network("like", Like)
     jaxmem.register_learner("wandering", Wandering)
 

@@ -207,8 +207,10 @@ def test_a_plan_is_learned_and_plays_the_next_run(folder, monkeypatch, capsys):
     assert all(row["needed"]["plan"] < 1.02 for row in results["runs"])
     table = (folder / "mine" / "table.md").read_text(encoding="utf-8")
     assert "159 slots are planned, for blocks up to 0% larger than foretold" in table
-    assert main(["export", "mine", "out=c"]) == 2
-    assert "mine has a plan, which is not exported yet" in capsys.readouterr().err
+    assert main(["export", "mine", "out=c"]) == 0
+    assert "jaxmem_policy.c" in capsys.readouterr().out
+    assert main(["export", "mine", "to=rule", "out=page"]) == 2
+    assert "learner.margins=[]" in capsys.readouterr().err
     words = ["trace", "info", "4.npz", "policies=[best,mine]", "out=info", "alignment=1"]
     assert main(words) == 0
     found = json.loads((folder / "info" / "results.json").read_text(encoding="utf-8"))
