@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jaxmem.recordings.formats import Format
     from jaxmem.workloads.registry import Workload
 
-NAME = re.compile(r"[a-z][a-z0-9_-]*")
+GOOD_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 # Of what is a choice in configurations, what is composed for it: by group and name.
 NODES: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -44,7 +44,9 @@ def register_workload(name: str, workload: "Workload") -> None:
     from jaxmem.settings.workload import ALIASES, WORKLOADS, WorkloadSettings
     from jaxmem.workloads.registry import REGISTERED, Workload
 
-    _check("workload", name, (*WORKLOADS, *ALIASES), isinstance(workload, Workload), "a Workload")
+    _check_new(
+        "workload", name, (*WORKLOADS, *ALIASES), isinstance(workload, Workload), "a Workload"
+    )
     REGISTERED[name] = replace(workload, name=name)
     WORKLOADS[name] = WorkloadSettings(name)
     NODES["workload", name] = WORKLOADS[name].plain()
@@ -80,7 +82,7 @@ def register_rule(
     from jaxmem.policies.policy_file import SHIPPED
 
     taken = (*RULES, *SHIPPED, "learned", "strongest")
-    _check("rule", name, taken, callable(rule), "a function of parameters, key and situation")
+    _check_new("rule", name, taken, callable(rule), "a function of parameters, key and situation")
     colour = policy_colour(name) if colour is None else colour
     if not re.fullmatch("#[0-9a-f]{6}", colour):
         raise ValueError(f"colour of rule {name} is {colour!r}; #rrggbb, as #8c564b")
@@ -105,7 +107,7 @@ def register_reward(name: str, reward: "Reward") -> None:
     """
     from jaxmem.environment.rewards import REWARDS
 
-    _check("reward", name, REWARDS, callable(reward), "a function of an Outcome")
+    _check_new("reward", name, REWARDS, callable(reward), "a function of an Outcome")
     REWARDS[name] = reward
 
 
@@ -118,7 +120,7 @@ def register_observation(name: str, observe: "Observe") -> None:
     from jaxmem.environment.environment import OBSERVATIONS, OBSERVES
 
     taken = (*OBSERVATIONS, *OBSERVES)
-    _check("observation", name, taken, callable(observe), "a function of a Situation and Holes")
+    _check_new("observation", name, taken, callable(observe), "a function of a Situation and Holes")
     OBSERVES[name] = observe
 
 
@@ -132,7 +134,7 @@ def register_network(name: str, network: "type[Scorer]") -> None:
     from jaxmem.settings.learner import SCORING
 
     known = isinstance(network, type) and issubclass(network, Scorer)
-    _check("network", name, (*SCORERS, "mlp"), known, "a subclass of Scorer")
+    _check_new("network", name, (*SCORERS, "mlp"), known, "a subclass of Scorer")
     SCORERS[name] = network
     SCORING.append(name)
     NODES["network", name] = {"name": name, "hidden_sizes": [64, 64], "hidden_feature_groups": []}
@@ -151,7 +153,7 @@ def register_learner(name: str, learner: "type[Learner]") -> None:
 
     config: Any = getattr(learner, "Config", None)
     known = settings.LearnerSettings in getattr(config, "__mro__", ())
-    _check("learner", name, LEARNERS, known, "a class with its settings as Config")
+    _check_new("learner", name, LEARNERS, known, "a class with its settings as Config")
     LEARNERS[name], settings.LEARNERS[name] = learner, config
     own = config().plain().items()
     NODES["learner", name] = {key: of for key, of in own if key not in config.NETWORK}
@@ -165,7 +167,7 @@ def register_format(name: str, format: "Format") -> None:
     """
     from jaxmem.recordings.formats import FORMATS, Format
 
-    _check("format", name, FORMATS, isinstance(format, Format), "a Format")
+    _check_new("format", name, FORMATS, isinstance(format, Format), "a Format")
     FORMATS[name] = format._replace(name=name)
 
 
@@ -197,8 +199,8 @@ def choices(group: str) -> list[str]:
     return [name for kind, name in NODES if kind == group]
 
 
-def _check(kind: str, name: object, taken: Collection[str], good: bool, what: str) -> None:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+def _check_new(kind: str, name: object, taken: Collection[str], good: bool, what: str) -> None:
+    if not isinstance(name, str) or not GOOD_NAME.fullmatch(name):
         raise ValueError(
             f"{kind} name {name!r}: small letters, digits, - and _, with a letter first"
         )

@@ -23,7 +23,7 @@ if not hasattr(gymnax, "register"):
     )
 environment, spaces = gymnax.environments.environment, gymnax.environments.spaces
 
-SUFFIX = "-jaxmem"  # of the names of tasks
+NAME_ENDING = "-jaxmem"  # of the names of tasks
 
 
 class MemoryPlacement(environment.Environment):
@@ -107,4 +107,4 @@ class MemoryPlacement(environment.Environment):
 
 
 for _name in tasks():
-    gymnax.register(_name + SUFFIX, functools.partial(MemoryPlacement, _name))
+    gymnax.register(_name + NAME_ENDING, functools.partial(MemoryPlacement, _name))

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-Item = TypeVar("Item")
+Each = TypeVar("Each")
 Found = TypeVar("Found")
 
 
 def abreast(
-    find: Callable[[Item], Found],
-    items: Sequence[Item],
+    find: Callable[[Each], Found],
+    items: Sequence[Each],
     report: Callable[[float], None] = lambda done: None,
 ) -> list[Found]:
     """Returns what `find` returns for each of the items, in their order.

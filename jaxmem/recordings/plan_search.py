@@ -34,9 +34,9 @@ SAME_RATIO = 0.002  # of the logarithms of sizes that have the same ratio to the
 ALL_FIT = 0.001  # share of requests without a slot, up to which no larger margin is tried
 # Steps of the search for the slots of one margin times slots, about three seconds: a limit on the
 # time would let the machine's load decide.
-SEARCHED = 60_000_000
-SEED = 0  # of the search
-VARIATIONS = 4  # of a run that is alone
+SEARCH_WORK = 60_000_000
+SEARCH_SEED = 0  # of the search
+JUDGED_VARIATIONS = 4  # of a run that is alone
 
 
 class FoundPlan(NamedTuple):
@@ -70,7 +70,9 @@ def find_plan(
         return None
     report("following the runs")
     if len(streams) == 1:
-        judges = [sizes_varied(streams[0], config.sizes_vary, seed) for seed in range(VARIATIONS)]
+        judges = [
+            sizes_varied(streams[0], config.sizes_vary, seed) for seed in range(JUDGED_VARIATIONS)
+        ]
         rule_needs = needed_by_each(judges, class_rule(rule))
         drawn, forecast = unpacked_plan(runs[0], [], streams[0].alignment), 0
     else:
@@ -142,7 +144,7 @@ def packed_plan(drawn: ForecastPlan, margin: float) -> ForecastPlan:
         board = Board(task, planners=1, limit=np.inf)
         board.offer(STACKS, lowest_stacks(task))
         if not why_not(SEARCH_NAME, task):
-            search_capacities(task, board, SEED, most_steps=1 + SEARCHED // count)
+            search_capacities(task, board, SEARCH_SEED, most_steps=1 + SEARCH_WORK // count)
         assert board.best is not None
         start = board.best.start
     return drawn._replace(start=start * drawn.alignment, margin=margin)

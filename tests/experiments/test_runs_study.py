@@ -50,6 +50,7 @@ def played(study, folder: Path, monkeypatch, *words: str) -> dict:
     return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_each_family_is_played_once_and_a_second_start_goes_on(study, tmp_path, monkeypatch):
     words = ("splits=[many]", "families=[one,two]")
     results = played(study, tmp_path, monkeypatch, *words)
