@@ -117,6 +117,27 @@ class Episode:
         return observation.reshape(-1) if self.flat else observation
 
 
+class PlaysEpisodes:
+    """What environments of gymnax's shape say of their task."""
+
+    episode: Episode
+
+    @property
+    def default_params(self) -> EpisodeParams:
+        """Training sequences of the workload, each played to its end."""
+        return self.episode.params
+
+    @property
+    def name(self) -> str:
+        """The workload."""
+        return self.episode.name
+
+    @property
+    def num_actions(self) -> int:
+        """A, the number of actions, the last of which refuses the request."""
+        return self.episode.env.num_actions
+
+
 def legal_action(action: jax.Array, mask: jax.Array) -> jax.Array:
     """Returns the action where it is legal, else the legal one of that number modulo their count.
 

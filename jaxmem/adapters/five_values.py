@@ -10,34 +10,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmem.adapters.episode import Episode, EpisodeParams, EpisodeState, Info
+from jaxmem.adapters.episode import Episode, EpisodeParams, EpisodeState, Info, PlaysEpisodes
 from jaxmem.extras import extra
 from jaxmem.workloads.registry import Workload
 
 spaces = extra("gymnax", "gymnax", "jaxmem.adapters.five_values").environments.spaces
 
 
-class FiveValues:
+class FiveValues(PlaysEpisodes):
     """The game with vectors to see, float32[n], and info of scalars."""
 
     def __init__(self, on: str | Workload, *, illegal: str = "wraps", **options: Any) -> None:
         """Makes the environment; the arguments are those of `Episode`, and it raises the same."""
         self.episode = Episode(on, illegal=illegal, flat=True, **options)
-
-    @property
-    def default_params(self) -> EpisodeParams:
-        """Training sequences of the workload, each played to its end."""
-        return self.episode.params
-
-    @property
-    def name(self) -> str:
-        """The workload."""
-        return self.episode.name
-
-    @property
-    def num_actions(self) -> int:
-        """A, the number of actions, the last of which refuses the request."""
-        return self.episode.env.num_actions
 
     def reset(
         self, key: jax.Array, params: EpisodeParams | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from jaxmem.adapters.episode import Episode, EpisodeParams, EpisodeState, Info
+from jaxmem.adapters.episode import Episode, EpisodeParams, EpisodeState, Info, PlaysEpisodes
 from jaxmem.environment.tasks import tasks
 from jaxmem.extras import MissingExtraError, extra, how_to_get
 from jaxmem.workloads.registry import Workload
@@ -26,7 +26,7 @@ environment, spaces = gymnax.environments.environment, gymnax.environments.space
 NAME_ENDING = "-jaxmem"  # of the names of tasks
 
 
-class MemoryPlacement(environment.Environment):
+class MemoryPlacement(PlaysEpisodes, environment.Environment):
     """The game as gymnax has it; `state.mask` tells which actions are legal."""
 
     def __init__(
@@ -39,21 +39,6 @@ class MemoryPlacement(environment.Environment):
     ) -> None:
         """Makes the environment; the arguments are those of `Episode`, and it raises the same."""
         self.episode = Episode(on, illegal=illegal, flat=flat, **options)
-
-    @property
-    def default_params(self) -> EpisodeParams:
-        """Training sequences of the workload, each played to its end."""
-        return self.episode.params
-
-    @property
-    def name(self) -> str:
-        """The workload."""
-        return self.episode.name
-
-    @property
-    def num_actions(self) -> int:
-        """A, the number of actions, the last of which refuses the request."""
-        return self.episode.env.num_actions
 
     @property
     def obs_shape(self) -> tuple[int, ...]:
