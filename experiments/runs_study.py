@@ -87,7 +87,10 @@ class Place(NamedTuple):
 
 
 def main() -> None:
-    """Learns and plays what is missing, and writes what there is after each family."""
+    """Learns and plays what is missing, and writes what there is after each family.
+
+    What features are worth is asked of the networks, with the first split.
+    """
     options = _options(sys.argv[1:])
     out = Path(options.out)
     places = [Place(split, name) for split in options.splits for name in options.families]
@@ -100,7 +103,8 @@ def main() -> None:
     for place in places:
         kept(out, f"wrong/{place.split}-{place.family}", partial(by_another, out, place))
     for place in places:
-        kept(out, f"features/{place.split}-{place.family}", partial(features_row, place))
+        if place.split == options.splits[0] and place.family in TORCH:
+            kept(out, f"features/{place.split}-{place.family}", partial(features_row, place))
     write(out, places, options)
 
 
