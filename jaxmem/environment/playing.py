@@ -69,6 +69,10 @@ def play(
         [length, ...].
     """
 
+    def own(leaf: jax.Array) -> jax.Array:
+        """Makes it each sequence's own from the start: else JAX finds out by tracing twice."""
+        return jax.lax.select(sequence >= 0, leaf, leaf)
+
     def step(state: tuple[Arena, Carry], given: object) -> tuple[tuple[Arena, Carry], Kept]:
         arena, carry = state
         situation = situation_at(arena, requests, sequence)
@@ -77,5 +81,8 @@ def play(
         return (arena, carry), kept
 
     length = requests.length if length is None else length
+    alike = {"now": arena.now, "cells": arena.cells}
+    arena, carry = jax.tree.map(own, (arena, carry))
+    arena = arena.replace(**alike)
     (arena, carry), kept = jax.lax.scan(step, (arena, carry), given, length=length)
     return arena, carry, kept

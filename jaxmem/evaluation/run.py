@@ -78,13 +78,11 @@ def _play_sequences(
         requests = policy.told(requests, workload.has_hints)
         policy = policy.replace(name="")  # one program serves policies that only differ in name
     ending = ending_of(workload)
-    keys = jax.vmap(lambda p: jax.random.fold_in(jax.random.key(seed), p))(
-        jnp.arange(requests.sequences)
-    )
+    key = jax.random.key(seed)
     played = []
     for rows in chunks(requests.sequences, CHUNK):
         chunk = jax.tree.map(lambda column, rows=rows: column[rows], (requests, starts))
-        played.append(jax.device_get(_play(policy, *chunk, initial, ending, keys[rows], looks)))
+        played.append(jax.device_get(_play(policy, *chunk, initial, ending, key, rows, looks)))
     return joined(played, requests.sequences)
 
 
@@ -110,14 +108,19 @@ def _play(
     starts: jax.Array | None,
     initial: Arena,
     ending: Ending,
-    keys: jax.Array,
+    key: jax.Array,
+    rows: np.ndarray,
     looks: bool,
 ) -> tuple[jax.Array, ...]:
-    def one(sequence: jax.Array, key: jax.Array, starts: jax.Array | None) -> tuple[jax.Array, ...]:
+    """Plays the sequences of a chunk; their numbers among all are in `rows` (int[P])."""
+
+    def one(sequence: jax.Array, row: jax.Array, starts: jax.Array | None) -> tuple[jax.Array, ...]:
+        its_key = jax.random.fold_in(key, row)
+
         def answer(active: jax.Array, situation: Situation, start: Any):
             arena = situation.arena
             if policy is not None:
-                start = policy(jax.random.fold_in(key, arena.now), situation)
+                start = policy(jax.random.fold_in(its_key, arena.now), situation)
             else:
                 start = jnp.where(arena.allows(start, situation.size), start, NOWHERE)
             start = jnp.where(active, start, NOWHERE)
@@ -134,7 +137,7 @@ def _play(
         seen = [jnp.append(column, end) for column, end in zip(seen, last, strict=True)]
         return start, active, *seen
 
-    return jax.vmap(one)(jnp.arange(requests.sequences), keys, starts)
+    return jax.vmap(one)(jnp.arange(requests.sequences), rows, starts)
 
 
 def _see(arena: Arena, size: jax.Array) -> tuple[jax.Array, ...]:

@@ -10,27 +10,38 @@ from toy_learner import TASK
 
 import jaxmem
 
-gymnax = pytest.importorskip("gymnax", reason="needs the extra gymnax")
-if not hasattr(gymnax, "register"):
-    pytest.skip("needs gymnax 1", allow_module_level=True)
-from gymnax import wrappers  # noqa: E402
-from gymnax.experimental.rollout import RolloutWrapper  # noqa: E402
-
-from jaxmem.adapters.gymnax import MemoryPlacement  # noqa: E402
-
 SMALL = {"sequences": 3, "observation": "bitmap", "actions": "fit"}
 SHAPE = (TASK.cells + 1,)
 KEYS = jax.random.split(jax.random.key(5), 4)
 
 
 @pytest.fixture(scope="module")
-def small():
+def gymnax():
+    """It imports pandas and scipy: only a process that runs these tests pays for that."""
+    found = pytest.importorskip("gymnax", reason="needs the extra gymnax")
+    if not hasattr(found, "register"):
+        pytest.skip("needs gymnax 1")
+    from gymnax import wrappers  # noqa: F401  gymnax.wrappers is there after that
+
+    return found
+
+
+@pytest.fixture(scope="module")
+def placement(gymnax):
+    """The class of environments, which has registered one for each task."""
+    from jaxmem.adapters.gymnax import MemoryPlacement
+
+    return MemoryPlacement
+
+
+@pytest.fixture(scope="module")
+def small(placement):
     """A game with little to compile."""
-    env = MemoryPlacement(TASK, **SMALL)
+    env = placement(TASK, **SMALL)
     return env, env.default_params
 
 
-def check_smoke(env, params):
+def check_smoke(gymnax, env, params):
     """Resets and steps as gymnax's own matrix of registered environments does."""
     assert isinstance(env, gymnax.environments.environment.Environment)
     observation, state = jax.jit(env.reset)(KEYS[0], params)
@@ -49,19 +60,21 @@ def check_smoke(env, params):
     assert env.num_actions == env.action_space(params).n == state.mask.size
 
 
-def test_every_task_has_a_name():
+@pytest.mark.usefixtures("placement")
+def test_every_task_has_a_name(gymnax):
     assert {f"{name}-jaxmem" for name in jaxmem.tasks()} <= set(gymnax.registered_envs)
 
 
-def test_a_small_game_passes_gymnax_own_smoke_test(small):
-    check_smoke(*small)
+def test_a_small_game_passes_gymnax_own_smoke_test(gymnax, small):
+    check_smoke(gymnax, *small)
     assert small[0].name == "toy"
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("placement")
 @pytest.mark.parametrize("name", jaxmem.tasks())
-def test_every_registered_task_passes_gymnax_own_smoke_test(name):
-    check_smoke(*gymnax.make(f"{name}-jaxmem"))
+def test_every_registered_task_passes_gymnax_own_smoke_test(gymnax, name):
+    check_smoke(gymnax, *gymnax.make(f"{name}-jaxmem"))
 
 
 def test_an_episode_that_ends_is_followed_by_another_and_keeps_its_last_observation(small):
@@ -85,8 +98,8 @@ def test_an_episode_that_ends_is_followed_by_another_and_keeps_its_last_observat
         assert (observation == alone[0]).all() != ended
 
 
-def test_a_failure_that_ends_episodes_terminates_them():
-    env = MemoryPlacement(replace(TASK, stop_at_failure=True), **SMALL)
+def test_a_failure_that_ends_episodes_terminates_them(placement):
+    env = placement(replace(TASK, stop_at_failure=True), **SMALL)
     _, state = jax.jit(env.reset_env)(KEYS[0], env.default_params)
     refused = env.num_actions - 1  # not legal: the request fits, so it has failed
     _, after, reward, terminated, _ = jax.jit(env.step_env)(
@@ -98,31 +111,33 @@ def test_a_failure_that_ends_episodes_terminates_them():
     assert not env.is_terminated(state, env.default_params)
 
 
-def in_gym(env, params):
-    game = wrappers.GymnaxToGymWrapper(env, params)
+def in_gym(gymnax, env, params):
+    game = gymnax.wrappers.GymnaxToGymWrapper(env, params)
     return game.reset(seed=1)[0], game.step(0)[0], game.observation_space.shape
 
 
-def in_vector_gym(env, params):
-    game = wrappers.GymnaxToVectorGymWrapper(env, 2, params)
+def in_vector_gym(gymnax, env, params):
+    game = gymnax.wrappers.GymnaxToVectorGymWrapper(env, 2, params)
     return game.reset(seed=1)[0], game.step(np.zeros(2, int))[0], game.observation_space.shape
 
 
-def in_dm_env(env, params):
-    game = wrappers.GymnaxToDmEnvWrapper(env)
+def in_dm_env(gymnax, env, params):
+    game = gymnax.wrappers.GymnaxToDmEnvWrapper(env)
     begun = game.reset(KEYS[0], params)
     return begun.observation, game.step(KEYS[1], begun, 0, params).observation, SHAPE
 
 
-def in_a_rollout(env, params):
+def in_a_rollout(gymnax, env, params):
+    from gymnax.experimental.rollout import RolloutWrapper
+
     seen, _, _, after, *_ = RolloutWrapper(env=env, num_env_steps=3).batch_rollout(KEYS[:2], None)
     return seen, after, (2, 3, *SHAPE)
 
 
-def pure(*kinds):
-    def run(env, params):
-        for kind in kinds:
-            env = kind(env)
+def pure(*names):
+    def run(gymnax, env, params):
+        for name in names:
+            env = getattr(gymnax.wrappers, name)(env)
         begun, state = env.reset(KEYS[0], params)
         return begun, env.step(KEYS[1], state, 0, params)[0], SHAPE
 
@@ -132,16 +147,16 @@ def pure(*kinds):
 @pytest.mark.parametrize(
     "run",
     [
-        pure(wrappers.FlattenObservationWrapper, wrappers.LogWrapper),
-        pytest.param(pure(wrappers.StickyActionWrapper), marks=pytest.mark.slow),
-        pytest.param(pure(wrappers.LegacyStepAPIWrapper), marks=pytest.mark.slow),
+        pure("FlattenObservationWrapper", "LogWrapper"),
+        pytest.param(pure("StickyActionWrapper"), marks=pytest.mark.slow),
+        pytest.param(pure("LegacyStepAPIWrapper"), marks=pytest.mark.slow),
         pytest.param(in_dm_env, marks=pytest.mark.slow),
         pytest.param(in_gym, marks=pytest.mark.slow),
         pytest.param(in_vector_gym, marks=pytest.mark.slow),
         pytest.param(in_a_rollout, marks=pytest.mark.slow),
     ],
 )
-def test_every_wrapper_of_gymnax_works(run, small):
-    begun, after, shape = run(*small)
+def test_every_wrapper_of_gymnax_works(gymnax, run, small):
+    begun, after, shape = run(gymnax, *small)
     assert begun.shape == after.shape == shape
     assert (np.asarray(begun) != np.asarray(after)).any()
