@@ -1,5 +1,6 @@
 """From the overrides on a command line, by Hydra, to the settings of a verb, or one clear line."""
 
+import copy
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -76,7 +78,7 @@ def composed(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: an override that does not parse, or names what is not there.
     """
-    with _configurations(overrides):
+    with _said_in_one_line(overrides):
         read = parsed(overrides)
         for text, override in zip(overrides, read, strict=True):
             if override.is_sweep_override():
@@ -84,7 +86,9 @@ def composed(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                     f"{text!r} stands for several values; jaxmem train -m and jaxmem compare -m "
                     "run them all"
                 )
-        known = _known(verb, tuple(_choosing(verb, read)))
+        choosing = tuple(_choosing(verb, read))
+        found = copy.deepcopy(_composed(verb, choosing))
+        known = tuple(_keys(found))
         swept = _swept(known)
         for text, override in zip(overrides, read, strict=True):
             key = override.key_or_group
@@ -92,7 +96,8 @@ def composed(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
                 close = nearest(key, [*known, *swept])
                 raise UsageError(f"{brief(text)}: jaxmem {verb} has no {key!r}{close}")
             _check_inner(verb, text, override, known)
-        found = compose(file_of(verb), [str(override.input_line) for override in read])
+        setting = [override for override in read if override.key_or_group not in GROUPS]
+        ConfigLoaderImpl._apply_overrides_to_config(setting, found)
     plain = OmegaConf.to_container(found)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
@@ -104,7 +109,7 @@ def chosen(verb: str, overrides: Sequence[str]) -> tuple[dict[str, str], dict[st
     Raises:
         UsageError: an override that does not parse, or names a choice that is not there.
     """
-    with _configurations(overrides):
+    with _said_in_one_line(overrides), _configurations():
         choosing = _choosing(verb, parsed(overrides))
         found = compose(file_of(verb), choosing, return_hydra_config=True)
         choices = {group: str(found.hydra.runtime.choices.get(group)) for group in GROUPS}
@@ -117,14 +122,20 @@ def file_of(verb: str) -> str:
 
 
 @contextmanager
-def _configurations(overrides: Sequence[str]) -> Iterator[None]:
-    """Lets Hydra find the configurations while it lasts; what it refuses is a UsageError."""
+def _configurations() -> Iterator[None]:
+    """Lets Hydra find the configurations while it lasts, with those that others have registered."""
     extensions.load()
     for (group, name), node in extensions.NODES.items():
         ConfigStore.instance().store(name, node, group)
+    with initialize_config_dir(config_dir=str(configuration_folder()), version_base="1.3"):
+        yield
+
+
+@contextmanager
+def _said_in_one_line(overrides: Sequence[str]) -> Iterator[None]:
+    """Makes a UsageError of what Hydra refuses."""
     try:
-        with initialize_config_dir(config_dir=str(configuration_folder()), version_base="1.3"):
-            yield
+        yield
     except (HydraException, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{' '.join(map(shortened, overrides))}: {reason}") from None
@@ -178,10 +189,11 @@ def _swept(known: Sequence[str]) -> list[str]:
     return [f"{above}.{name}" for above in OPEN if above in known for name in names]
 
 
-@functools.cache  # the runs of a search or a multirun choose the same
-def _known(verb: str, choosing: tuple[str, ...]) -> tuple[str, ...]:
-    """Lists every key and nested key of a verb, where these overrides choose of the groups."""
-    return tuple(_keys(compose(file_of(verb), list(choosing))))
+@functools.cache  # it takes longest, and the runs of a search or a multirun choose the same
+def _composed(verb: str, choosing: tuple[str, ...]) -> DictConfig:
+    """Composes what these overrides choose of the groups; no other setting is set."""
+    with _configurations():
+        return compose(file_of(verb), list(choosing))
 
 
 def _keys(config: DictConfig) -> list[str]:

@@ -153,7 +153,7 @@ def _as_before():
     """Lets a test register what it likes, and forgets it."""
     from hydra.core.config_store import ConfigStore
 
-    from jaxmem import extensions
+    from jaxmem import configuration, extensions
     from jaxmem.environment.environment import OBSERVES
     from jaxmem.environment.rewards import REWARDS
     from jaxmem.learning.learners import LEARNERS
@@ -175,3 +175,4 @@ def _as_before():
         table.clear()
         table.update(old)
     learner.SCORING[:] = scoring
+    configuration._composed.cache_clear()
