@@ -48,7 +48,10 @@ def new_arena(
     if blocks is not None and representation == "table":
         return _empty_table(cells, capacity, horizon, int(blocks))
     unrolled = representation == "unrolled"
-    return _bitmap(cells, capacity, horizon, unrolled=unrolled, ages=ages)
+    # The words of a stacked set have a shape of their own, for which a dozen operations would be
+    # compiled; those of an unrolled one are scalars, for which they are compiled already.
+    make = _bitmap if unrolled else jax.jit(_bitmap, static_argnums=(1, 2, 3, 4))
+    return make(cells, capacity, horizon, unrolled, ages)
 
 
 def check_shape(
@@ -91,7 +94,7 @@ def _representation(representation: str, capacity: int, blocks: int | None) -> s
 
 
 def _bitmap(
-    cells: jax.Array, capacity: int, horizon: int, *, unrolled: bool, ages: bool
+    cells: jax.Array, capacity: int, horizon: int, unrolled: bool, ages: bool
 ) -> BitmapArena:
     nothing = bits.empty(capacity, unrolled=unrolled)
     # One value more than the clock can show: all ones means never.

@@ -79,6 +79,7 @@ def _play_sequences(
         policy = policy.replace(name="")  # one program serves policies that only differ in name
     ending = ending_of(workload)
     key = jax.random.key(seed)
+    requests, starts = jax.device_get((requests, starts))  # else a program is compiled to cut them
     played = []
     for rows in chunks(requests.sequences, CHUNK):
         chunk = jax.tree.map(lambda column, rows=rows: column[rows], (requests, starts))
