@@ -19,7 +19,7 @@ from jaxmem.arena.making import new_arena
 
 SIDE = ("wall", "size", "age", "remaining")
 SHAPES = {
-    "1 word": Shape(32, (1, 2, 3, 17, 24, 31, 32), horizon=63),
+    "2 words": Shape(64, (1, 2, 31, 32, 33, 48, 63, 64), horizon=63),
     "4 words": Shape(128, (33, 63, 64, 65, 90, 100, 112, 127, 128), horizon=14),
     "8 words": Shape(256, (64, 129, 160, 192, 200, 224, 250, 255, 256)),
     "4 words, stacked": Shape(128, (1, 2, 31, 32, 33, 64, 65, 100, 128), 62, "stacked"),
@@ -28,7 +28,8 @@ SHAPES = {
     "table": Shape(4096, (1, 2, 3, 17, 32, 100, 300, 1000, 4096), 62, "table"),
     "table, too few slots": Shape(300, (24, 100, 300), 62, "table", room=0.5),
 }
-AGAIN = ("8 words", "4 words, stacked", "128 words")  # as above in kind, and long to compile
+# As above in kind, and long to compile.
+AGAIN = ("8 words", "4 words, stacked", "10 words", "128 words")
 
 
 class Played(NamedTuple):

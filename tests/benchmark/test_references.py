@@ -12,6 +12,7 @@ from repetition import slow
 from jaxmem.benchmark.references import REFERENCES, Unavailable, build
 
 ALLOCATORS = ("python_loop", "numpy", "numba", "c")
+PLAYED = ("python_loop", "numpy", *slow("numba"), "c")  # numba takes seconds to compile
 SEQUENCES, HORIZON, ARENAS = 3, 40, 4  # one sequence is played twice
 NEVER = 2**30
 # In the middle of an episode, at its end, and in the one that follows.
@@ -61,7 +62,7 @@ def built(name, size, lifetime, cells, arenas, observe):
 
 @pytest.mark.parametrize("seed", [0, *slow(1)])
 @pytest.mark.parametrize("cells", [1, 7, 33, 100, 257])
-@pytest.mark.parametrize("name", ALLOCATORS)
+@pytest.mark.parametrize("name", PLAYED)
 def test_a_reference_fails_and_shows_what_the_oracle_does(name, cells, seed):
     failed, observation, mask = played_by_the_oracle(cells, seed)
     reference = built(name, *drawn(cells, seed), cells, ARENAS, observe=True)
@@ -75,7 +76,7 @@ def test_a_reference_fails_and_shows_what_the_oracle_does(name, cells, seed):
 
 
 @pytest.mark.parametrize("cells", [1, 7, 33, 100, 257])
-@pytest.mark.parametrize("name", ALLOCATORS)
+@pytest.mark.parametrize("name", PLAYED)
 def test_a_reference_that_shows_nothing_fails_the_same_requests(name, cells):
     failed, _, _ = played_by_the_oracle(cells, seed=0)
     reference = built(name, *drawn(cells, seed=0), cells, ARENAS, observe=False)
@@ -93,7 +94,7 @@ def test_the_oracle_sees_failures_and_every_kind_of_mask():
 
 
 @pytest.mark.parametrize("observe", [True, False])
-@pytest.mark.parametrize("name", ALLOCATORS)
+@pytest.mark.parametrize("name", PLAYED)
 def test_after_a_reset_the_same_episode_is_played(name, observe):
     reference = built(name, *drawn(33, seed=2), 33, ARENAS, observe)
     once = [reference.play(9), reference.play(HORIZON - 9)]
@@ -102,7 +103,7 @@ def test_after_a_reset_the_same_episode_is_played(name, observe):
     assert [reference.play(9), reference.play(HORIZON - 9)] == once
 
 
-@pytest.mark.parametrize("name", ALLOCATORS)
+@pytest.mark.parametrize("name", PLAYED)
 def test_what_is_shown_has_a_row_for_each_arena_and_a_column_for_refusal(name):
     reference = built(name, *drawn(33, seed=2), 33, ARENAS, observe=True)
     reference.play(HORIZON)
@@ -115,7 +116,7 @@ def test_what_is_shown_has_a_row_for_each_arena_and_a_column_for_refusal(name):
     assert reference.mask.flags.c_contiguous
 
 
-@pytest.mark.parametrize("name", ALLOCATORS)
+@pytest.mark.parametrize("name", PLAYED)
 def test_every_step_writes_all_that_is_shown(name):
     reference = built(name, *drawn(33, seed=2), 33, ARENAS, observe=True)
     reference.play(20)
@@ -139,7 +140,7 @@ def test_numpy_counts_time_beyond_sixteen_bits(horizon):
     assert build("numpy", size, lifetime, 5, 1, observe=False).play(horizon) == failed
 
 
-@pytest.mark.parametrize("name", ALLOCATORS)
+@pytest.mark.parametrize("name", PLAYED)
 def test_best_fit_takes_the_lower_of_two_equally_short_holes_at_its_low_end(name):
     # Both blocks of 3 are gone when the 2 comes, so holes of 3, 3 and 4 cells wait for it.
     size = np.array([[3, 1, 3, 1, 2, 9]], np.int32)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracle import FITS, NOWHERE, SlowArena
+from repetition import slow
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.evaluation import run as playing
@@ -259,7 +260,7 @@ def random_starts(requests):
     return run(policy("random"), requests, PLAIN, seed=3).start
 
 
-@pytest.mark.parametrize("count", [24, 13, 10])
+@pytest.mark.parametrize("count", [13, *slow(24, 10)])
 def test_chunks_change_nothing_and_a_sequence_draws_the_same_whatever_is_beside_it(
     count, random_starts, requests, monkeypatch
 ):

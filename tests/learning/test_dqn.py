@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from repetition import slow
 
 from jaxmem.environment.environment import Environment
 from jaxmem.environment.tasks import params_of
@@ -90,7 +91,7 @@ def mlp_run(params):
     return play_through("mlp", params)
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module", params=["mlp", *slow("scorer")])
 def run(request, params, mlp_run):
     return mlp_run if request.param == "mlp" else play_through(request.param, params)
 

@@ -169,6 +169,7 @@ def test_a_profile_may_hold_odd_texts_and_a_list_of_its_name_elsewhere():
     assert contents(read("\ufeff" + text)) == ([5], [NEVER])
 
 
+@pytest.mark.slow
 def test_a_long_profile_takes_little_memory(tmp_path):
     path = tmp_path / "long.pt.trace.json.gz"
     filler = {"ph": "X", "name": "aten::mm", "ts": 1, "args": {"Input Dims": [[1000] * 20] * 5}}
