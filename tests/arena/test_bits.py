@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from repetition import slow
 
 from jaxmem.arena.bits import WORD, Bits, UnrolledBits, empty, packed
 
@@ -142,7 +143,7 @@ def test_every_word_of_a_long_set_may_have_its_own_border(borders):
     ]
 
 
-@pytest.mark.parametrize("count", [1, 31, 32, 33, 70, 128])
+@pytest.mark.parametrize("count", [32, 33, 70, *slow(1, 31, 128)])
 def test_packing_undoes_listing(count):
     cells = np.random.default_rng(count).random((50, count)) < 0.5
     listed = jax.jit(jax.vmap(lambda cells: packed(cells).cells(count)))(cells)

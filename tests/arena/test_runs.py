@@ -15,13 +15,12 @@ from jaxmem.arena.bits import WORD, Bits, StackedBits, UnrolledBits
 SHAPES = [
     pytest.param(UnrolledBits, 1, id="1 word"),
     pytest.param(UnrolledBits, 2, id="2 words"),
-    pytest.param(UnrolledBits, 3, id="3 words"),
     pytest.param(StackedBits, 1, id="1 word, stacked"),
-    pytest.param(StackedBits, 2, id="2 words, stacked"),
     pytest.param(StackedBits, 3, id="3 words, stacked"),
-    pytest.param(StackedBits, 10, id="10 words, stacked"),
-    pytest.param(StackedBits, 33, id="33 words, stacked"),
     pytest.param(StackedBits, 128, id="128 words, stacked"),
+    pytest.param(UnrolledBits, 3, id="3 words", marks=pytest.mark.slow),
+    pytest.param(StackedBits, 10, id="10 words, stacked", marks=pytest.mark.slow),
+    pytest.param(StackedBits, 33, id="33 words, stacked", marks=pytest.mark.slow),
 ]
 
 

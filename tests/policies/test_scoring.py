@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from repetition import slow
 
 from jaxmem.environment import observations
 from jaxmem.environment.observations import (
@@ -85,7 +86,7 @@ COUNTS = {  # mostly as many situations, which one program reads
 
 
 @pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
-@pytest.mark.parametrize("chunk", [1, 5, 256])
+@pytest.mark.parametrize("chunk", [5, *slow(1, 256)])
 def test_values_are_those_of_all_rows(counts, chunk, parameters, monkeypatch):
     monkeypatch.setattr(scoring, "ROWS_AT_ONCE", chunk)
     packed = situations(counts)
