@@ -1,6 +1,9 @@
 """What a stranger registers is known to Python, to every command and to the page."""
 
+import importlib
+import re
 import sys
+import warnings
 from dataclasses import dataclass
 
 import jax
@@ -9,10 +12,11 @@ import pytest
 from toy_learner import SETTINGS, TASK, ToyLearner
 
 import jaxmem
-from jaxmem import extensions
+from jaxmem import dispatch, extensions
 from jaxmem.app import choices
 from jaxmem.cli import main
 from jaxmem.environment.rewards import failures
+from jaxmem.environment.tasks import tasks
 from jaxmem.policies import policy
 from jaxmem.policies.fits import random
 from jaxmem.policies.networks import Scorer
@@ -60,8 +64,8 @@ squared = strange_memory:squared
 def stranger(tmp_path, monkeypatch):
     """Installs a package of somebody else's, with entry points."""
 
-    def install(points=POINTS):
-        (tmp_path / "strange_memory.py").write_text(STRANGER, encoding="utf-8")
+    def install(points=POINTS, more=""):
+        (tmp_path / "strange_memory.py").write_text(STRANGER + more, encoding="utf-8")
         info = tmp_path / "strange_memory-1.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Name: strange-memory\nVersion: 1\n", encoding="utf-8")
@@ -98,11 +102,144 @@ def test_an_entry_point_that_cannot_be_is_left_out_with_a_warning(stranger):
         policy("broken")
 
 
+REGISTERS = """
+import jaxmem
+jaxmem.register_workload("video-player", player)
+jaxmem.register_rule("apart", apart, title="apart, by size")
+assert "video-player" in jaxmem.tasks()
+"""
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_module_may_register_and_use_what_its_entry_points_name(stranger):
+    stranger(more=REGISTERS)
+    extensions.load()
+    assert policy_title("apart") == "apart, by size"
+    assert workload("video-player").cells == 16
+
+
+def test_adapters_know_what_a_package_registers(stranger, monkeypatch):
+    stranger()
+    monkeypatch.delitem(sys.modules, "jaxmem.adapters", raising=False)
+    importlib.import_module("jaxmem.adapters")
+    assert "video-player" in tasks()
+
+
+def test_the_program_says_in_one_line_what_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(sys, "argv", ["jaxmem", "--version"])
+    assert dispatch.main() == 0
+    assert warnings.formatwarning("x", extensions.LeftOut, "a.py", 3) == "jaxmem: x\n"
+    assert warnings.formatwarning("x", UserWarning, "a.py", 3).startswith("a.py:3: UserWarning: x")
+
+
+def requests_like(size=3, lifetime=2, transposed=False):
+    """Returns a `draw` with one size and one lifetime."""
+
+    def draw(split, key, sequences, length):
+        shape = (length, sequences) if transposed else (sequences, length)
+        return requests_of(jnp.full(shape, size), jnp.full(shape, lifetime))
+
+    return draw
+
+
+def lost_file(*_):
+    raise OSError("no file")
+
+
+@pytest.mark.parametrize(
+    ("draw", "said"),
+    [
+        (requests_like(lifetime=0), "workload mine draws a lifetime of 0; at least 1 request"),
+        (requests_like(size=-2), "workload mine draws a size of -2; at least 1 cell"),
+        (requests_like(transposed=True), r"draws size of shape \(9, 4\); \(4, 9\) was asked for"),
+        (lambda *_: (1, 2), "draws tuple; it must be what requests_of makes"),
+        (lambda key: None, "workload mine raises TypeError: .*takes 1 positional argument"),
+        (lost_file, r"workload mine raises OSError: no file \(.*test_extensions.py, line \d+\)"),
+    ],
+)
+def test_a_workload_that_draws_no_requests_is_refused_in_one_line(draw, said, capsys, tmp_path):
+    mine = Workload(name="mine", cells=8, draw=draw, length=9, warmup=0)
+    with pytest.raises(ValueError, match=said) as error:
+        mine.requests("test", 0, 4)
+    assert "\n" not in str(error.value)
+    jaxmem.register_workload("mine", mine)
+    words = ["workload=mine", "policies=[first]", "sequences=4", f"out={tmp_path}/a"]
+    assert main(["compare", *words]) == 2
+    assert re.search(f"^jaxmem: .*{said}", capsys.readouterr().err)
+
+
+def test_a_workload_counts_some_of_its_requests():
+    with pytest.raises(ValueError, match="workload mine: warmup is 64; 0 to 8, so that some of"):
+        Workload(name="mine", cells=8, draw=requests_like(), length=9)
+
+
+def test_requests_above_the_arena_are_told():
+    wide = Workload(name="wide", cells=2, draw=requests_like(size=3), length=9, warmup=0)
+    notes = jaxmem.compare(["first"], wide, sequences=2).results["notes"]
+    assert "100.0 % of the requests ask for more than the 2 cells there are (up to 3)" in notes[0]
+
+
+def branches(parameters, key, situation):
+    return 0 if situation.size < 3 else 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (
+            lambda *_: jnp.zeros(2, int),
+            r"rule <lambda> returns int32\[2\]; it must be the start, int32",
+        ),
+        (lambda *_: jnp.float32(3), r"rule .* returns float32\[\]; it must be"),
+        (lambda *_: "first", "rule .* returns str; it must be"),
+        (lambda *_: None, "rule .* returns NoneType; it must be"),
+        (
+            branches,
+            r"rule branches raises TracerBoolConversionError: .* \(.*extensions.py, line \d+\)",
+        ),
+    ],
+)
+def test_a_rule_that_gives_no_start_is_refused_in_one_line(rule, said, capsys, tmp_path):
+    jaxmem.register_rule("bad", rule)
+    words = ["workload=comb", "policies=[bad]", "sequences=1", f"out={tmp_path}/a"]
+    assert main(["compare", *words]) == 2
+    told = capsys.readouterr().err
+    assert re.search(f"^jaxmem: {said}", told, re.M)
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("reward", "said"),
+    [
+        (
+            lambda outcome: jnp.where(outcome.placed, 0.0, jnp.nan),
+            "reward bad returns nan for a request of 1 of 116 cells that failed; learners need",
+        ),
+        (lambda outcome: "good", "reward bad returns str; it must be a number"),
+        (lambda outcome: jnp.zeros(3), r"reward bad returns float32\[3\]; it must be a number"),
+        (lambda: 0.0, "reward bad raises TypeError"),
+    ],
+)
+def test_a_reward_that_gives_no_number_is_refused_in_one_line(reward, said, capsys):
+    jaxmem.register_reward("bad", reward)
+    assert main(["train", "workload=comb", "environment.reward=bad"]) == 2
+    told = capsys.readouterr().err
+    assert re.search(f"^jaxmem: {said}", told, re.M)
+    assert "Traceback" not in told
+
+
+def test_an_observation_that_is_no_array_is_refused():
+    env, _ = jaxmem.make("memoryless", cells=32, sequences=2, observation=lambda *_: [1, 2])
+    with pytest.raises(ValueError, match="observation <lambda> returns list; it must be one array"):
+        _ = env.observation_shape
+
+
 def test_a_registered_workload_has_the_cells_that_are_asked_for():
     def draw(split, key, sequences, length):
         return requests_of(jnp.ones((sequences, length)), jnp.ones((sequences, length)))
 
-    jaxmem.register_workload("ones", Workload(name="x", cells=8, draw=draw, length=9))
+    jaxmem.register_workload("ones", Workload(name="x", cells=8, draw=draw, length=9, warmup=2))
     assert (workload("ones").name, workload("ones").cells, workload("ones", 12).cells) == (
         *("ones", 8, 12),
     )
