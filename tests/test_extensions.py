@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import linen as nn
 from toy_learner import SETTINGS, TASK, ToyLearner
 
 import jaxmem
@@ -21,8 +22,10 @@ from jaxmem.policies import policy
 from jaxmem.policies.fits import random
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.policy_file import load_policy, save_policy
+from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.recordings import read_trace
-from jaxmem.recordings.formats import Format
+from jaxmem.recordings.formats import Format, TraceError
+from jaxmem.recordings.lines import Lines
 from jaxmem.render.palette import policy_colour, policy_title
 from jaxmem.settings.learner import PQNConfig, learner_settings
 from jaxmem.workloads.registry import Workload, workload
@@ -227,6 +230,31 @@ def test_a_reward_that_gives_no_number_is_refused_in_one_line(reward, said, caps
     told = capsys.readouterr().err
     assert re.search(f"^jaxmem: {said}", told, re.M)
     assert "Traceback" not in told
+
+
+class Rowed(Scorer):
+    """Forgets the last axis of its values."""
+
+    @nn.compact
+    def __call__(self, rows):
+        return nn.Dense(1)(rows)
+
+
+def test_a_network_that_gives_no_value_for_a_row_is_refused():
+    jaxmem.register_network("rowed", Rowed)
+    with pytest.raises(ValueError, match=r"network rowed, of a row, returns float32\[1, 1\]; it"):
+        CandidateQ(4, (8,), scorer="rowed").init(jax.random.key(0))
+
+
+def test_an_error_of_a_reader_is_told_with_the_line(tmp_path):
+    def read(source):
+        return [int(text) for text in Lines(source)]
+
+    jaxmem.register_format("mine", Format("?", lambda head: head.startswith(b"1\n"), read))
+    file = tmp_path / "a.mine"
+    file.write_bytes(b"1\nx\n")
+    with pytest.raises(TraceError, match=r"a.mine, line 2: format mine raises ValueError: invalid"):
+        read_trace(file)
 
 
 def test_an_observation_that_is_no_array_is_refused():
