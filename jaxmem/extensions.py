@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jaxmem.workloads.registry import Workload
 
 GOOD_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+READ_OTHERWISE = ("true", "false", "null", "nan", "inf")  # on a command line, no names
 GIVEN: dict[tuple[str, str], object] = {}  # what was registered, by kind and name
 LOADING = threading.Lock()  # held while modules of others are imported
 # Of what is a choice in configurations, what is composed for it: by group and name.
@@ -226,6 +227,8 @@ def _check_new(
         raise ValueError(
             f"{kind} name {name!r}: small letters, digits, - and _, with a letter first"
         )
+    if name in READ_OTHERWISE:
+        raise ValueError(f"{kind} name {name!r} is no name on a command line: choose another")
     if name in taken:
         raise ValueError(f"{kind} {name!r} is there already: choose another name")
     if not good:

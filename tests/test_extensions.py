@@ -222,6 +222,10 @@ def test_a_rule_that_gives_no_start_is_refused_in_one_line(rule, said, capsys, t
         (lambda outcome: "good", "reward bad returns str; it must be a number"),
         (lambda outcome: jnp.zeros(3), r"reward bad returns float32\[3\]; it must be a number"),
         (lambda: 0.0, "reward bad raises TypeError"),
+        (
+            lambda outcome: 0.0 if outcome.placed else -1.0,
+            r"reward bad raises TracerBoolConversionError: .*test_extensions.py, line \d+\)",
+        ),
     ],
 )
 def test_a_reward_that_gives_no_number_is_refused_in_one_line(reward, said, capsys):
@@ -366,6 +370,7 @@ def test_a_registered_format_is_told_and_read(tmp_path):
         ("workload", "mine", 3, "workload 'mine' must be a Workload"),
         ("rule", "best", random, "rule 'best' is there already"),
         ("rule", "generalist", random, "rule 'generalist' is there already"),
+        ("reward", "nan", failures, "reward name 'nan' is no name on a command line"),
         ("rule", "Best fit", random, "rule name 'Best fit': small letters, digits, - and _"),
         ("reward", "bytes", failures, "reward 'bytes' is there already"),
         ("reward", "mine", "failures", "reward 'mine' must be a function of an Outcome"),

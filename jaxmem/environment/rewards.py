@@ -70,6 +70,8 @@ def check_reward(reward: str | Reward, cells: int) -> None:
     what, function = _named(reward)
     if function in OWN:
         return
+    none = Outcome(jnp.bool_(False), jnp.int32(1), jnp.int32(cells), jnp.bool_(False))
+    jax.eval_shape(reward_of(reward), none)  # as compiled programs see it
     for placed, size, full in itertools.product((True, False), (1, cells), (True, False)):
         with jax.ensure_compile_time_eval():
             outcome = Outcome(jnp.bool_(placed), jnp.int32(size), jnp.int32(cells), jnp.bool_(full))
