@@ -43,13 +43,19 @@ def register_workload(name: str, workload: "Workload") -> None:
     """Makes a workload known by a name; `cells` of a command or of `make` change its arena.
 
     Raises:
-        ValueError: the name is taken or is none, or this is no workload.
+        ValueError: the name is taken or is none, or this is no workload, or one of which no
+            request counts.
     """
     from jaxmem.settings.workload import ALIASES, WORKLOADS, WorkloadSettings
     from jaxmem.workloads.registry import REGISTERED, Workload
 
     taken, known = (*WORKLOADS, *ALIASES), isinstance(workload, Workload)
     _check_new("workload", name, workload, taken, known, "a Workload")
+    if not 0 <= workload.warmup < workload.length:
+        raise ValueError(
+            f"workload {name!r}: warmup is {workload.warmup}; 0 to {workload.length - 1}, so that "
+            f"some of its {workload.length} requests (length) count"
+        )
     REGISTERED[name] = replace(workload, name=name)
     WORKLOADS[name] = WorkloadSettings(name)
     NODES["workload", name] = WORKLOADS[name].plain()

@@ -173,8 +173,10 @@ def test_a_workload_that_draws_no_requests_is_refused_in_one_line(draw, said, ca
 
 
 def test_a_workload_counts_some_of_its_requests():
-    with pytest.raises(ValueError, match="workload mine: warmup is 64; 0 to 8, so that some of"):
-        Workload(name="mine", cells=8, draw=requests_like(), length=9)
+    short = Workload(name="mine", cells=8, draw=requests_like(), length=9)
+    with pytest.raises(ValueError, match="workload 'mine': warmup is 64; 0 to 8, so that some of"):
+        jaxmem.register_workload("mine", short)
+    assert "mine" not in jaxmem.tasks()
 
 
 def test_requests_above_the_arena_are_told():

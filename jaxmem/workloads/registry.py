@@ -63,13 +63,6 @@ class Workload:
     slack: float | None = None  # of a recording: the arena over what is live at its peak
     notes: tuple[str, ...] = ()  # what a reader of the results must know
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.warmup < self.length:
-            raise ValueError(
-                f"workload {self.name}: warmup is {self.warmup}; 0 to {self.length - 1}, so that "
-                f"some of its {self.length} requests (length) count"
-            )
-
     @property
     def has_hints(self) -> bool:
         """Tells whether requests come with a predicted lifetime."""

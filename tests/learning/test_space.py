@@ -8,7 +8,7 @@ from jaxmem.learning.space import USUAL, Choice, Range, about, space_of
 from jaxmem.settings.learner import LEARNERS
 from jaxmem.workloads.registry import Workload
 
-TASK = Workload(name="made", cells=36, draw=lambda *_: None, length=40, warmup=0)
+TASK = Workload(name="made", cells=36, draw=lambda *_: None, length=40)
 
 
 def plan_of(space, learner="pqn", seeds=2, **changes):

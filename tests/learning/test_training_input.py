@@ -13,7 +13,7 @@ from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.settings.learner import EvaluationConfig, PQNConfig
 from jaxmem.workloads.registry import Workload, workload
 
-TASK = Workload(name="made", cells=36, draw=lambda *_: None, length=40, warmup=0)
+TASK = Workload(name="made", cells=36, draw=lambda *_: None, length=40)
 CHECKED = {"learner": "pqn", "seed": 0, "holes": 8, "reward": "failures"}
 
 
