@@ -206,8 +206,10 @@ def branches(parameters, key, situation):
     ],
 )
 def test_a_rule_that_gives_no_start_is_refused_in_one_line(rule, said, capsys, tmp_path):
+    tiny = Workload(name="tiny", cells=8, draw=requests_like(), length=9, warmup=0)
+    jaxmem.register_workload("tiny", tiny)
     jaxmem.register_rule("bad", rule)
-    words = ["workload=comb", "policies=[bad]", "sequences=1", f"out={tmp_path}/a"]
+    words = ["workload=tiny", "policies=[bad]", "sequences=1", f"out={tmp_path}/a"]
     assert main(["compare", *words]) == 2
     told = capsys.readouterr().err
     assert re.search(f"^jaxmem: {said}", told, re.M)
