@@ -97,6 +97,18 @@ def test_commands_know_what_a_package_registers_by_entry_points(stranger, capsys
     assert "apart" in choices.player_names(trained=False)
 
 
+@pytest.mark.slow
+def test_a_policy_is_trained_on_what_a_package_registers(stranger, capsys, tmp_path):
+    stranger()
+    counts = [f"evaluation.{of}_sequences=8" for of in ("tuning", "validation", "selection")]
+    words = ["workload=video-player", "cells=10", "environment.reward=squared", *counts]
+    words += ["learner.states=200", "learner.arenas=16", "sequences=4", "policies=[first,apart]"]
+    assert main(["train", *words, f"out={tmp_path}/mine"]) == 0
+    said = capsys.readouterr().out
+    assert all(re.search(rf"^{name} +\d", said, re.M) for name in ("learned", "apart"))
+    assert load_policy(tmp_path / "mine").name == "learned"
+
+
 def test_an_entry_point_that_cannot_be_is_left_out_with_a_warning(stranger):
     stranger("[jaxmem.register_rule]\nbroken = strange_memory:broken\n")
     with pytest.warns(UserWarning, match="broken of jaxmem.register_rule is left out: ValueError"):
