@@ -11,8 +11,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxmem import renamed
-from jaxmem.carded_file import PolicyFileError as PolicyFileError
 from jaxmem.carded_file import POLICY_FILE, read_policy_file, write_policy_file
+from jaxmem.carded_file import PolicyFileError as PolicyFileError
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import BaseRule, greedy
@@ -111,7 +111,7 @@ def read_policy(path: Path | str) -> tuple[Weights, Card]:
     """Reads the network's parameters and the card of a policy file; raises as `load_policy`."""
     if path in SHIPPED:
         path = _SHIPPED_POLICIES / f"{path}.safetensors"
-    elif Path(path).is_dir():
+    elif (Path(path) / POLICY_FILE).is_file():
         path = Path(path) / POLICY_FILE
     arrays, card = read_policy_file(path, path)
     if not isinstance(card, dict) or card.get("format") != POLICY_FORMAT:
