@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -13,6 +14,8 @@ import yaml
 
 from jaxmem import interruption, renamed
 from jaxmem.configuration import UsageError, configure, file_of
+from jaxmem.extensions import LeftOut
+from jaxmem.foreign import ForeignError
 from jaxmem.settings.fields import Settings
 from jaxmem.standard_streams import is_lost, lenient_streams
 from jaxmem.usage import HELP, help_of, help_of_all, help_of_many
@@ -21,12 +24,15 @@ from jaxmem.verbs import FLAGS, VERBS
 LEARN_FROM_RUNS = "workload=runs"  # what `train` learns from, with settings of its own
 SHOW_FLAG = "--cfg"  # as Hydra has it: the configuration, and no run
 OVERRIDE = re.compile("=|^[-+~]")  # what is no file, but a setting or a flag
+FORMAT = warnings.formatwarning  # Python's own
 MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command, as `jaxmem.cli.main` has it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        warnings.formatwarning = _as_line
     with lenient_streams() as output:
         status = _status(words)
         output.flush()
@@ -36,10 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+def _as_line(message, category, filename, lineno, line=None) -> str:
+    """Formats what was left out as the program says things; other warnings as Python does."""
+    if issubclass(category, LeftOut):
+        return f"jaxmem: {message}\n"
+    return FORMAT(message, category, filename, lineno, line)
+
+
 def _status(words: list[str]) -> int:
     try:
         return _dispatch(words)
-    except UsageError as error:
+    except (UsageError, ForeignError) as error:
         print(f"jaxmem: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, or what somebody else does to files meanwhile

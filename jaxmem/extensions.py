@@ -12,10 +12,11 @@ does in the `pyproject.toml` of a package, for every command too.
 
 import functools
 import re
+import threading
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from jaxmem.render.palette import policy_colour
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from jaxmem.workloads.registry import Workload
 
 GOOD_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+READ_OTHERWISE = ("true", "false", "null", "nan", "inf")  # on a command line, no names
+GIVEN: dict[tuple[str, str], object] = {}  # what was registered, by kind and name
+LOADING = threading.Lock()  # held while modules of others are imported
 # Of what is a choice in configurations, what is composed for it: by group and name.
 NODES: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -39,14 +43,19 @@ def register_workload(name: str, workload: "Workload") -> None:
     """Makes a workload known by a name; `cells` of a command or of `make` change its arena.
 
     Raises:
-        ValueError: the name is taken or is none, or this is no workload.
+        ValueError: the name is taken or is none, or this is no workload, or one of which no
+            request counts.
     """
     from jaxmem.settings.workload import ALIASES, WORKLOADS, WorkloadSettings
     from jaxmem.workloads.registry import REGISTERED, Workload
 
-    _check_new(
-        "workload", name, (*WORKLOADS, *ALIASES), isinstance(workload, Workload), "a Workload"
-    )
+    taken, known = (*WORKLOADS, *ALIASES), isinstance(workload, Workload)
+    _check_new("workload", name, workload, taken, known, "a Workload")
+    if not 0 <= workload.warmup < workload.length:
+        raise ValueError(
+            f"workload {name!r}: warmup is {workload.warmup}; 0 to {workload.length - 1}, so that "
+            f"some of its {workload.length} requests (length) count"
+        )
     REGISTERED[name] = replace(workload, name=name)
     WORKLOADS[name] = WorkloadSettings(name)
     NODES["workload", name] = WORKLOADS[name].plain()
@@ -82,7 +91,8 @@ def register_rule(
     from jaxmem.policies.policy_file import SHIPPED
 
     taken = (*RULES, *SHIPPED, "learned", "strongest")
-    _check_new("rule", name, taken, callable(rule), "a function of parameters, key and situation")
+    what = "a function of parameters, key and situation"
+    _check_new("rule", name, rule, taken, callable(rule), what)
     colour = policy_colour(name) if colour is None else colour
     if not re.fullmatch("#[0-9a-f]{6}", colour):
         raise ValueError(f"colour of rule {name} is {colour!r}; #rrggbb, as #8c564b")
@@ -107,7 +117,7 @@ def register_reward(name: str, reward: "Reward") -> None:
     """
     from jaxmem.environment.rewards import REWARDS
 
-    _check_new("reward", name, REWARDS, callable(reward), "a function of an Outcome")
+    _check_new("reward", name, reward, REWARDS, callable(reward), "a function of an Outcome")
     REWARDS[name] = reward
 
 
@@ -120,7 +130,8 @@ def register_observation(name: str, observe: "Observe") -> None:
     from jaxmem.environment.environment import OBSERVATIONS, OBSERVES
 
     taken = (*OBSERVATIONS, *OBSERVES)
-    _check_new("observation", name, taken, callable(observe), "a function of a Situation and Holes")
+    what = "a function of a Situation and Holes"
+    _check_new("observation", name, observe, taken, callable(observe), what)
     OBSERVES[name] = observe
 
 
@@ -134,7 +145,7 @@ def register_network(name: str, network: "type[Scorer]") -> None:
     from jaxmem.settings.learner import SCORING
 
     known = isinstance(network, type) and issubclass(network, Scorer)
-    _check_new("network", name, (*SCORERS, "mlp"), known, "a subclass of Scorer")
+    _check_new("network", name, network, (*SCORERS, "mlp"), known, "a subclass of Scorer")
     SCORERS[name] = network
     SCORING.append(name)
     NODES["network", name] = {"name": name, "hidden_sizes": [64, 64], "hidden_feature_groups": []}
@@ -153,7 +164,7 @@ def register_learner(name: str, learner: "type[Learner]") -> None:
 
     config: Any = getattr(learner, "Config", None)
     known = settings.LearnerSettings in getattr(config, "__mro__", ())
-    _check_new("learner", name, LEARNERS, known, "a class with its settings as Config")
+    _check_new("learner", name, learner, LEARNERS, known, "a class with its settings as Config")
     LEARNERS[name], settings.LEARNERS[name] = learner, config
     own = config().plain().items()
     NODES["learner", name] = {key: of for key, of in own if key not in config.NETWORK}
@@ -167,7 +178,7 @@ def register_format(name: str, format: "Format") -> None:
     """
     from jaxmem.recordings.formats import FORMATS, Format
 
-    _check_new("format", name, FORMATS, isinstance(format, Format), "a Format")
+    _check_new("format", name, format, FORMATS, isinstance(format, Format), "a Format")
     FORMATS[name] = format._replace(name=name)
 
 
@@ -180,18 +191,34 @@ REGISTER: dict[str, Callable[[str, Any], None]] = {
 }
 
 
+class LeftOut(UserWarning):
+    """Something that a package offers cannot be registered."""
+
+
 @functools.cache
 def load() -> None:
     """Registers what installed packages offer by entry points; one that cannot be is a warning."""
-    found = entry_points()
-    for kind, register in REGISTER.items():
-        for point in found.select(group=f"jaxmem.{kind}"):
-            try:
-                register(point.name, point.load())
-            except Exception as error:  # whatever a stranger's module raises
-                where = f"entry point {point.name} = {point.value} of jaxmem.{kind}"
-                said = " ".join(f"{type(error).__name__}: {error}".split())
-                warnings.warn(f"{where} is left out: {said}", stacklevel=2)
+    if not LOADING.acquire(blocking=False):
+        return  # a module that is imported below uses the package while it is
+    try:
+        found = entry_points()
+        for kind in REGISTER:
+            for point in found.select(group=f"jaxmem.{kind}"):
+                _register(kind, point)
+    finally:
+        LOADING.release()
+
+
+def _register(kind: str, point: EntryPoint) -> None:
+    """Registers what an entry point names, unless its module has done so itself."""
+    try:
+        thing = point.load()
+        if GIVEN.get((kind, point.name)) is not thing:
+            REGISTER[kind](point.name, thing)
+    except Exception as error:  # whatever a stranger's module raises
+        where = f"entry point {point.name} = {point.value} of jaxmem.{kind}"
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        warnings.warn(f"{where} is left out: {said}", LeftOut, stacklevel=3)
 
 
 def choices(group: str) -> list[str]:
@@ -199,12 +226,17 @@ def choices(group: str) -> list[str]:
     return [name for kind, name in NODES if kind == group]
 
 
-def _check_new(kind: str, name: object, taken: Collection[str], good: bool, what: str) -> None:
+def _check_new(
+    kind: str, name: object, thing: object, taken: Collection[str], good: bool, what: str
+) -> None:
     if not isinstance(name, str) or not GOOD_NAME.fullmatch(name):
         raise ValueError(
             f"{kind} name {name!r}: small letters, digits, - and _, with a letter first"
         )
+    if name in READ_OTHERWISE:
+        raise ValueError(f"{kind} name {name!r} is no name on a command line: choose another")
     if name in taken:
         raise ValueError(f"{kind} {name!r} is there already: choose another name")
     if not good:
         raise ValueError(f"{kind} {name!r} must be {what}")
+    GIVEN[f"register_{kind}", name] = thing

@@ -165,7 +165,7 @@ def _as_before():
 
     tables = (
         *(workload.WORKLOADS, REGISTERED, RULES, REWARDS, OBSERVES, SCORERS, learner.LEARNERS),
-        *(LEARNERS, FORMATS, extensions.NODES),
+        *(LEARNERS, FORMATS, extensions.NODES, extensions.GIVEN),
     )
     before, scoring = [dict(table) for table in tables], list(learner.SCORING)
     yield

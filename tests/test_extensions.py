@@ -1,24 +1,31 @@
 """What a stranger registers is known to Python, to every command and to the page."""
 
+import importlib
+import re
 import sys
+import warnings
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import linen as nn
 from toy_learner import SETTINGS, TASK, ToyLearner
 
 import jaxmem
-from jaxmem import extensions
+from jaxmem import dispatch, extensions
 from jaxmem.app import choices
 from jaxmem.cli import main
 from jaxmem.environment.rewards import failures
+from jaxmem.environment.tasks import tasks
 from jaxmem.policies import policy
 from jaxmem.policies.fits import random
 from jaxmem.policies.networks import Scorer
 from jaxmem.policies.policy_file import load_policy, save_policy
+from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.recordings import read_trace
-from jaxmem.recordings.formats import Format
+from jaxmem.recordings.formats import Format, TraceError
+from jaxmem.recordings.lines import Lines
 from jaxmem.render.palette import policy_colour, policy_title
 from jaxmem.settings.learner import PQNConfig, learner_settings
 from jaxmem.workloads.registry import Workload, workload
@@ -60,8 +67,8 @@ squared = strange_memory:squared
 def stranger(tmp_path, monkeypatch):
     """Installs a package of somebody else's, with entry points."""
 
-    def install(points=POINTS):
-        (tmp_path / "strange_memory.py").write_text(STRANGER, encoding="utf-8")
+    def install(points=POINTS, more=""):
+        (tmp_path / "strange_memory.py").write_text(STRANGER + more, encoding="utf-8")
         info = tmp_path / "strange_memory-1.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Name: strange-memory\nVersion: 1\n", encoding="utf-8")
@@ -90,6 +97,18 @@ def test_commands_know_what_a_package_registers_by_entry_points(stranger, capsys
     assert "apart" in choices.player_names(trained=False)
 
 
+@pytest.mark.slow
+def test_a_policy_is_trained_on_what_a_package_registers(stranger, capsys, tmp_path):
+    stranger()
+    counts = [f"evaluation.{of}_sequences=8" for of in ("tuning", "validation", "selection")]
+    words = ["workload=video-player", "cells=10", "environment.reward=squared", *counts]
+    words += ["learner.states=200", "learner.arenas=16", "sequences=4", "policies=[first,apart]"]
+    assert main(["train", *words, f"out={tmp_path}/mine"]) == 0
+    said = capsys.readouterr().out
+    assert all(re.search(rf"^{name} +\d", said, re.M) for name in ("learned", "apart"))
+    assert load_policy(tmp_path / "mine").name == "learned"
+
+
 def test_an_entry_point_that_cannot_be_is_left_out_with_a_warning(stranger):
     stranger("[jaxmem.register_rule]\nbroken = strange_memory:broken\n")
     with pytest.warns(UserWarning, match="broken of jaxmem.register_rule is left out: ValueError"):
@@ -98,11 +117,177 @@ def test_an_entry_point_that_cannot_be_is_left_out_with_a_warning(stranger):
         policy("broken")
 
 
+REGISTERS = """
+import jaxmem
+jaxmem.register_workload("video-player", player)
+jaxmem.register_rule("apart", apart, title="apart, by size")
+assert "video-player" in jaxmem.tasks()
+"""
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_module_may_register_and_use_what_its_entry_points_name(stranger):
+    stranger(more=REGISTERS)
+    extensions.load()
+    assert policy_title("apart") == "apart, by size"
+    assert workload("video-player").cells == 16
+
+
+def test_adapters_know_what_a_package_registers(stranger, monkeypatch):
+    stranger()
+    monkeypatch.delitem(sys.modules, "jaxmem.adapters", raising=False)
+    importlib.import_module("jaxmem.adapters")
+    assert "video-player" in tasks()
+
+
+def test_the_program_says_in_one_line_what_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(sys, "argv", ["jaxmem", "--version"])
+    assert dispatch.main() == 0
+    assert warnings.formatwarning("x", extensions.LeftOut, "a.py", 3) == "jaxmem: x\n"
+    assert warnings.formatwarning("x", UserWarning, "a.py", 3).startswith("a.py:3: UserWarning: x")
+
+
+def requests_like(size=3, lifetime=2, transposed=False):
+    """Returns a `draw` with one size and one lifetime."""
+
+    def draw(split, key, sequences, length):
+        shape = (length, sequences) if transposed else (sequences, length)
+        return requests_of(jnp.full(shape, size), jnp.full(shape, lifetime))
+
+    return draw
+
+
+def lost_file(*_):
+    raise OSError("no file")
+
+
+@pytest.mark.parametrize(
+    ("draw", "said"),
+    [
+        (requests_like(lifetime=0), "workload mine draws a lifetime of 0; at least 1 request"),
+        (requests_like(size=-2), "workload mine draws a size of -2; at least 1 cell"),
+        (requests_like(transposed=True), r"draws size of shape \(9, 4\); \(4, 9\) was asked for"),
+        (lambda *_: (1, 2), "draws tuple; it must be what requests_of makes"),
+        (lambda key: None, "workload mine raises TypeError: .*takes 1 positional argument"),
+        (lost_file, r"workload mine raises OSError: no file \(.*test_extensions.py, line \d+\)"),
+    ],
+)
+def test_a_workload_that_draws_no_requests_is_refused_in_one_line(draw, said, capsys, tmp_path):
+    mine = Workload(name="mine", cells=8, draw=draw, length=9, warmup=0)
+    with pytest.raises(ValueError, match=said) as error:
+        mine.requests("test", 0, 4)
+    assert "\n" not in str(error.value)
+    jaxmem.register_workload("mine", mine)
+    words = ["workload=mine", "policies=[first]", "sequences=4", f"out={tmp_path}/a"]
+    assert main(["compare", *words]) == 2
+    assert re.search(f"^jaxmem: .*{said}", capsys.readouterr().err)
+
+
+def test_a_workload_counts_some_of_its_requests():
+    short = Workload(name="mine", cells=8, draw=requests_like(), length=9)
+    with pytest.raises(ValueError, match="workload 'mine': warmup is 64; 0 to 8, so that some of"):
+        jaxmem.register_workload("mine", short)
+    assert "mine" not in jaxmem.tasks()
+
+
+def test_requests_above_the_arena_are_told():
+    wide = Workload(name="wide", cells=2, draw=requests_like(size=3), length=9, warmup=0)
+    notes = jaxmem.compare(["first"], wide, sequences=2).results["notes"]
+    assert "100.0 % of the requests ask for more than the 2 cells there are (up to 3)" in notes[0]
+
+
+def branches(parameters, key, situation):
+    return 0 if situation.size < 3 else 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (
+            lambda *_: jnp.zeros(2, int),
+            r"rule <lambda> returns int32\[2\]; it must be the start, int32",
+        ),
+        (lambda *_: jnp.float32(3), r"rule .* returns float32\[\]; it must be"),
+        (lambda *_: "first", "rule .* returns str; it must be"),
+        (lambda *_: None, "rule .* returns NoneType; it must be"),
+        (
+            branches,
+            r"rule branches raises TracerBoolConversionError: .* \(.*extensions.py, line \d+\)",
+        ),
+    ],
+)
+def test_a_rule_that_gives_no_start_is_refused_in_one_line(rule, said, capsys, tmp_path):
+    tiny = Workload(name="tiny", cells=8, draw=requests_like(), length=9, warmup=0)
+    jaxmem.register_workload("tiny", tiny)
+    jaxmem.register_rule("bad", rule)
+    words = ["workload=tiny", "policies=[bad]", "sequences=1", f"out={tmp_path}/a"]
+    assert main(["compare", *words]) == 2
+    told = capsys.readouterr().err
+    assert re.search(f"^jaxmem: {said}", told, re.M)
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("reward", "said"),
+    [
+        (
+            lambda outcome: jnp.where(outcome.placed, 0.0, jnp.nan),
+            "reward bad returns nan for a request of 1 of 116 cells that failed; learners need",
+        ),
+        (lambda outcome: "good", "reward bad returns str; it must be a number"),
+        (lambda outcome: jnp.zeros(3), r"reward bad returns float32\[3\]; it must be a number"),
+        (lambda: 0.0, "reward bad raises TypeError"),
+        (
+            lambda outcome: 0.0 if outcome.placed else -1.0,
+            r"reward bad raises TracerBoolConversionError: .*test_extensions.py, line \d+\)",
+        ),
+    ],
+)
+def test_a_reward_that_gives_no_number_is_refused_in_one_line(reward, said, capsys):
+    jaxmem.register_reward("bad", reward)
+    assert main(["train", "workload=comb", "environment.reward=bad"]) == 2
+    told = capsys.readouterr().err
+    assert re.search(f"^jaxmem: {said}", told, re.M)
+    assert "Traceback" not in told
+
+
+class Rowed(Scorer):
+    """Forgets the last axis of its values."""
+
+    @nn.compact
+    def __call__(self, rows):
+        return nn.Dense(1)(rows)
+
+
+def test_a_network_that_gives_no_value_for_a_row_is_refused():
+    jaxmem.register_network("rowed", Rowed)
+    with pytest.raises(ValueError, match=r"network rowed, of a row, returns float32\[1, 1\]; it"):
+        CandidateQ(4, (8,), scorer="rowed").init(jax.random.key(0))
+
+
+def test_an_error_of_a_reader_is_told_with_the_line(tmp_path):
+    def read(source):
+        return [int(text) for text in Lines(source)]
+
+    jaxmem.register_format("mine", Format("?", lambda head: head.startswith(b"1\n"), read))
+    file = tmp_path / "a.mine"
+    file.write_bytes(b"1\nx\n")
+    with pytest.raises(TraceError, match=r"a.mine, line 2: format mine raises ValueError: invalid"):
+        read_trace(file)
+
+
+def test_an_observation_that_is_no_array_is_refused():
+    env, _ = jaxmem.make("memoryless", cells=32, sequences=2, observation=lambda *_: [1, 2])
+    with pytest.raises(ValueError, match="observation <lambda> returns list; it must be one array"):
+        _ = env.observation_shape
+
+
 def test_a_registered_workload_has_the_cells_that_are_asked_for():
     def draw(split, key, sequences, length):
         return requests_of(jnp.ones((sequences, length)), jnp.ones((sequences, length)))
 
-    jaxmem.register_workload("ones", Workload(name="x", cells=8, draw=draw, length=9))
+    jaxmem.register_workload("ones", Workload(name="x", cells=8, draw=draw, length=9, warmup=2))
     assert (workload("ones").name, workload("ones").cells, workload("ones", 12).cells) == (
         *("ones", 8, 12),
     )
@@ -201,6 +386,7 @@ def test_a_registered_format_is_told_and_read(tmp_path):
         ("workload", "mine", 3, "workload 'mine' must be a Workload"),
         ("rule", "best", random, "rule 'best' is there already"),
         ("rule", "generalist", random, "rule 'generalist' is there already"),
+        ("reward", "nan", failures, "reward name 'nan' is no name on a command line"),
         ("rule", "Best fit", random, "rule name 'Best fit': small letters, digits, - and _"),
         ("reward", "bytes", failures, "reward 'bytes' is there already"),
         ("reward", "mine", "failures", "reward 'mine' must be a function of an Outcome"),

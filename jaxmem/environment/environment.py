@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxmem import foreign
 from jaxmem.arena.arena import Arena, Holes
 from jaxmem.arena.compute_once import compute_once, itself
 from jaxmem.arena.making import BITMAP_CELLS, check_shape, new_arena
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
 from jaxmem.environment.playing import Ending
-from jaxmem.environment.rewards import REWARDS, Outcome, Reward, reward_of
+from jaxmem.environment.rewards import REWARDS, Outcome, Reward, check_reward, reward_of
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.environment.spaces import Box, Discrete, bitmap_space, candidates_space, packed_space
 from jaxmem.render.memory import Stretch, free_words, stretches_of
@@ -156,6 +157,7 @@ class Environment:
         if self.holes > BITMAP_CELLS // 2:
             raise ValueError(f"no arena has {self.holes} holes; at most {BITMAP_CELLS // 2}")
         check_shape(self.cells, self.horizon, blocks=1)
+        check_reward(self.reward, self.cells)
         if self.cells > BITMAP_CELLS and (
             self.actions == "address" or self.observation == "bitmap"
         ):
@@ -317,7 +319,7 @@ class Environment:
             "high_water_mark": arena.high_water,
         }
         outcome = Outcome(placed, situation.size, arena.cells, ended.full)
-        reward = reward_of(self.reward)(outcome).astype(jnp.float32)
+        reward = reward_of(self.reward)(outcome)
         terminated = ended.full | ended.lost
         truncated = arena.now >= params.requests.length
         return arena, reward, terminated, truncated, info
@@ -351,7 +353,14 @@ class Environment:
     @property
     def _observe(self) -> Observe:
         given = self.observation
-        return OBSERVES[given] if isinstance(given, str) else given
+        function = OBSERVES[given] if isinstance(given, str) else given
+        what = f"observation {getattr(function, '__name__', given)}"
+
+        def observed(situation: Situation, holes: Holes) -> jax.Array:
+            found = foreign.call(what, function, situation, holes)
+            return foreign.array_of(what, found, "one array of numbers", shape=None)
+
+        return observed
 
     def _own_space(self) -> Box:
         """Returns the space of an observation from outside, whose numbers have no bounds."""

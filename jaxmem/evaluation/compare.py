@@ -108,6 +108,12 @@ def answer(asked: Question, report: Callable[[str], None] = lambda doing: None) 
             f"no policy failed a request: at most {peak} of {task.cells} cells are asked for at "
             "once here; a tighter arena would tell the policies apart"
         )
+    size = np.asarray(requests.size)
+    if (size > task.cells).any():
+        notes.append(
+            f"{100 * (size > task.cells).mean():.1f} % of the requests ask for more than the "
+            f"{task.cells} cells there are (up to {size.max()}): no policy can place them"
+        )
     results = {
         "command": "jaxmem.compare",
         "workload": task.name,

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from flax import struct
 
+from jaxmem import foreign
 from jaxmem.environment.situation import Situation
 from jaxmem.names import nearest
 from jaxmem.policies import fits
@@ -34,8 +35,15 @@ class Policy(struct.PyTreeNode):
         return f"Policy({self.name!r})"
 
     def __call__(self, key: jax.Array, situation: Situation) -> jax.Array:
-        """The start (int32[]) at which the request is placed, or NOWHERE."""
-        return self.rule(self.parameters, key, situation)
+        """The start (int32[]) at which the request is placed, or NOWHERE.
+
+        Raises:
+            ForeignError: the rule raises, or returns no such number.
+        """
+        # Its own name is left away where policies that differ in nothing else share a program.
+        what = f"rule {getattr(self.rule, '__name__', self.name)}"
+        start = foreign.call(what, self.rule, self.parameters, key, situation)
+        return foreign.array_of(what, start, "the start, int32[]", whole=True)
 
     def told(self, requests: Requests, has_hints: bool) -> Requests:
         """Returns the requests as this policy is told of them.

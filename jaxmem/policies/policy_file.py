@@ -11,8 +11,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxmem import renamed
+from jaxmem.carded_file import POLICY_FILE, read_policy_file, write_policy_file
 from jaxmem.carded_file import PolicyFileError as PolicyFileError
-from jaxmem.carded_file import read_policy_file, write_policy_file
 from jaxmem.environment.observations import FEATURES, GROUPS
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import BaseRule, greedy
@@ -83,7 +83,8 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
     """Loads the policy in a file written by `save_policy`; nothing in the file is executed.
 
     Args:
-        path: of the file, or the name of a policy that comes with the package, as "generalist".
+        path: of the file or its run folder, or the name of a policy that comes with the package, as
+            "generalist".
         name: of the policy; default: that of a policy of the package, else "learned".
 
     Raises:
@@ -108,7 +109,10 @@ def base_policy_of(card: Card) -> BaseRule | None:
 
 def read_policy(path: Path | str) -> tuple[Weights, Card]:
     """Reads the network's parameters and the card of a policy file; raises as `load_policy`."""
-    path = _SHIPPED_POLICIES / f"{path}.safetensors" if path in SHIPPED else path
+    if path in SHIPPED:
+        path = _SHIPPED_POLICIES / f"{path}.safetensors"
+    elif (Path(path) / POLICY_FILE).is_file():
+        path = Path(path) / POLICY_FILE
     arrays, card = read_policy_file(path, path)
     if not isinstance(card, dict) or card.get("format") != POLICY_FORMAT:
         if isinstance(card, dict) and str(card.get("format")).startswith(IN_BYTES):

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from jaxmem import foreign
 from jaxmem.environment.actions import Choices, addresses, ends_of
 from jaxmem.environment.environment import State
 from jaxmem.environment.observations import FEATURES, Packed, bitmap, pack, rows
@@ -96,7 +97,11 @@ class CandidateQ:
         return kind(self.hidden_sizes, self.hidden_feature_groups, self.columns)
 
     def init(self, key: jax.Array) -> Weights:
-        return self.network.init(key, jnp.zeros((1, len(self.columns))))
+        what, rows_of_one = f"network {self.scorer}", jnp.zeros((1, len(self.columns)))
+        values, parameters = foreign.call(what, self.network.init_with_output, key, rows_of_one)
+        wanted = "a value for each row, float32[..., A] of float32[..., A, F]"
+        foreign.array_of(f"{what}, of a row,", values, wanted, shape=(1,))
+        return parameters
 
     def see(self, situation: Situation) -> tuple[Packed, Choices]:
         found = situation.holes(self.holes)

@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 
 import jax
 
+from jaxmem import foreign
 from jaxmem.recordings import Recording, load_library, read_trace
 from jaxmem.settings.fields import Count, check
 from jaxmem.settings.workload import (
@@ -24,7 +25,7 @@ from jaxmem.settings.workload import (
 from jaxmem.workloads import adversarial, programs, synthetic
 from jaxmem.workloads.cells import quantise, whole
 from jaxmem.workloads.lifetime_estimates import estimate_lifetimes
-from jaxmem.workloads.requests import Requests
+from jaxmem.workloads.requests import Requests, check_requests
 from jaxmem.workloads.scenario import scenario_requests
 from jaxmem.workloads.windows import (
     SPLITS,
@@ -71,7 +72,8 @@ class Workload:
         """Draws P = `sequences` sequences of one split (fewer if there are no more), from a seed.
 
         Raises:
-            ValueError: there is no such split, or this workload has nothing to train on.
+            ValueError: there is no such split, or this workload has nothing to train on; or what
+                somebody else's `draw` gives are no requests.
         """
         if split not in SPLITS:
             raise ValueError(f"split {split!r}; one of {', '.join(SPLITS)}")
@@ -81,7 +83,9 @@ class Workload:
             )
         sequences = 1 if self.fixed else min(sequences, dict(self.distinct).get(split, sequences))
         key = jax.random.fold_in(jax.random.key(seed), list(SPLITS).index(split))
-        requests = self.draw(split, key, sequences, self.length)
+        what = f"workload {self.name}"
+        requests = foreign.call(what, self.draw, split, key, sequences, self.length)
+        check_requests(what, requests, sequences, self.length)
         return estimate_lifetimes(requests) if self.lifetime_hints == "estimated" else requests
 
 

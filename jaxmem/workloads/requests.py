@@ -2,7 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+
+from jaxmem.foreign import ForeignError
 
 
 class Requests(struct.PyTreeNode):
@@ -36,3 +39,27 @@ def requests_of(size: jax.Array, lifetime: jax.Array, hint=None, kind=None) -> R
         hint=jnp.zeros(size.shape, jnp.float32) if hint is None else jnp.asarray(hint, jnp.float32),
         kind=jnp.zeros(size.shape, jnp.int32) if kind is None else jnp.asarray(kind, jnp.int32),
     )
+
+
+def check_requests(what: str, drawn: object, sequences: int, length: int) -> None:
+    """Checks what was drawn for P = `sequences` sequences of T = `length` requests.
+
+    Raises:
+        ForeignError: these are no requests, or of another shape, or one asks for less than a cell
+            or lives for less than a request.
+    """
+    if not isinstance(drawn, Requests):
+        raise ForeignError(
+            f"{what} draws {type(drawn).__name__}; it must be what requests_of makes"
+        )
+    for name in ("size", "lifetime", "hint", "kind"):
+        shape = getattr(drawn, name).shape
+        if shape != (sequences, length):
+            raise ForeignError(
+                f"{what} draws {name} of shape {shape}; {(sequences, length)} was asked for, "
+                "a row for each sequence"
+            )
+    for name, unit in (("size", "cell"), ("lifetime", "request")):
+        least = int(np.asarray(getattr(drawn, name)).min())
+        if least < 1:
+            raise ForeignError(f"{what} draws a {name} of {least}; at least 1 {unit}")

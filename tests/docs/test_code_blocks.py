@@ -43,6 +43,15 @@ PROJECT = tomllib.loads((pages.ROOT / "pyproject.toml").read_text(encoding="utf-
 PROGRAMS = ("mkdocs", "valgrind", "memray", "cc")
 FEW = (re.compile(r"range\(0,\d+\)"), "range(0,2)")  # of many jobs that differ in their seed
 COMPOSED = functools.cache(configuration.composed)
+# What NAME stands for on pages about things of the reader's own, by the setting.
+NAMED = {
+    "workload": "comb",
+    "policies": "best",
+    "environment.reward": "bytes",
+    "network": "scorer",
+    "learner": "pqn",
+    "format": "malloc-lab",
+}
 INLINE = re.compile(r"`(jaxmem [^`]+)`")
 
 
@@ -194,8 +203,12 @@ def check_extras(names):
 
 def check_jaxmem(words):
     """Composes and checks the settings of a command as the program does; it runs nothing."""
-    if not words or any("NAME" in word for word in words) or "--help" in words:
+    if not words or "--help" in words:
         return
+    words = [
+        word.replace("NAME", NAMED[word.partition("=")[0]]) if "NAME" in word else word
+        for word in words
+    ]
     at = words.index("--") if "--" in words else len(words)
     if "-m" in words[:at]:
         verb, *overrides = [FEW[0].sub(FEW[1], word) for word in words if word != "-m"]

@@ -53,6 +53,10 @@ def test_a_saved_policy_comes_back_exactly(saved, network):
     assert card == CARD
 
 
+def test_a_run_folder_stands_for_its_policy(saved, network):
+    assert_same(load_policy(saved.parent).parameters.network, network)
+
+
 def test_a_loaded_policy_shares_the_compiled_program_of_its_shape(saved, network):
     loaded = load_policy(str(saved), name="mine")
     assert loaded.name == "mine"

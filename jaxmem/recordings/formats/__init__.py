@@ -39,6 +39,7 @@ FORMATS = {
         *(VALGRIND, LTRACE, LOGALLOC, UMPIRE, TORCH_PROFILER),  # by what stands further down
     )
 }
+OWN = frozenset(FORMATS)  # those of the package
 
 
 def alignment_of(recording: Recording) -> int:
@@ -127,7 +128,13 @@ def _recording(source: Source, formats: Iterable[Format]) -> Recording:
             f"PyTorch's profiler; this is {format.name}"
         )
     source.format = format.name
-    return format.read(source)
+    try:
+        return format.read(source)
+    except Exception as error:
+        if format.name in OWN or isinstance(error, (TraceError, OSError)):
+            raise
+        said = f"format {format.name} raises {type(error).__name__}: {error}"
+        raise source.fault(said) from error
 
 
 __all__ = ["FORMATS", "Format", "TraceError", "alignment_of", "read_trace", "read_trace_bytes"]
