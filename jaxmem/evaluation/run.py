@@ -115,7 +115,7 @@ def _play(
 ) -> tuple[jax.Array, ...]:
     """Plays the sequences of a chunk; their numbers among all are in `rows` (int[P])."""
 
-    def one(sequence: jax.Array, row: jax.Array, starts: jax.Array | None) -> tuple[jax.Array, ...]:
+    def one(sequence: jax.Array, row: Any, starts: jax.Array | None) -> tuple[jax.Array, ...]:
         its_key = jax.random.fold_in(key, row)
 
         def answer(active: jax.Array, situation: Situation, start: Any):
