@@ -28,7 +28,7 @@ def call(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     except Exception as error:
         first = (str(error).splitlines() or [""])[0].rstrip(":")
         said = f"{type(error).__name__}: {first}"
-        raise ForeignError(f"{what} raises {said}{_place(function, error)}") from error
+        raise ForeignError(f"{what} raises {said}{_line_of(function, error)}") from error
 
 
 def array_of(
@@ -59,7 +59,7 @@ def array_of(
     return array
 
 
-def _place(function: Callable[..., Any], error: Exception) -> str:
+def _line_of(function: Callable[..., Any], error: Exception) -> str:
     """Says the last line of the function's file that the error passed through, if any."""
     code = getattr(function, "__code__", None)
     lines = [

@@ -41,7 +41,7 @@ REWARDS: dict[str, Reward] = {
     "bytes": bytes_lost,
     "classic": classic,
 }
-OWN = (*REWARDS.values(),)  # those of the package
+PACKAGED = (*REWARDS.values(),)  # those of the package
 
 
 def reward_of(reward: str | Reward) -> Reward:
@@ -68,7 +68,7 @@ def check_reward(reward: str | Reward, cells: int) -> None:
         ForeignError: it raises, or gives no number or one that is not finite.
     """
     what, function = _named(reward)
-    if function in OWN:
+    if function in PACKAGED:
         return
     none = Outcome(jnp.bool_(False), jnp.int32(1), jnp.int32(cells), jnp.bool_(False))
     jax.eval_shape(reward_of(reward), none)  # as compiled programs see it

@@ -39,7 +39,7 @@ FORMATS = {
         *(VALGRIND, LTRACE, LOGALLOC, UMPIRE, TORCH_PROFILER),  # by what stands further down
     )
 }
-OWN = frozenset(FORMATS)  # those of the package
+BUILT_IN = frozenset(FORMATS)  # those of the package
 
 
 def alignment_of(recording: Recording) -> int:
@@ -131,7 +131,7 @@ def _recording(source: Source, formats: Iterable[Format]) -> Recording:
     try:
         return format.read(source)
     except Exception as error:
-        if format.name in OWN or isinstance(error, (TraceError, OSError)):
+        if format.name in BUILT_IN or isinstance(error, (TraceError, OSError)):
             raise
         said = f"format {format.name} raises {type(error).__name__}: {error}"
         raise source.fault(said) from error
