@@ -147,6 +147,7 @@ def interrupted(number: int, whom: int, *words: str) -> int:
             if time.monotonic() > until:
                 return  # the program ends by itself, which the test sees
             time.sleep(0.02)
+        time.sleep(0.1)  # until jaxmem waits for the program, too
         if not whom:
             os.kill(int(Path("started").read_text(encoding="utf-8")), number)
         os.kill(whom or os.getpid(), number)
