@@ -73,7 +73,7 @@ class Bits(struct.PyTreeNode, abc.ABC):
 
     def select(self, condition: jax.Array, other: Self) -> Self:
         """Returns this set where `condition` (bool[]) holds, `other` elsewhere."""
-        return jax.tree.map(lambda mine, its: jnp.where(condition, mine, its), self, other)
+        return jax.tree.map(functools.partial(lax.select, condition), self, other)
 
     def all_or_none(self, everything: jax.Array) -> Self:
         """Returns every cell when `everything` (bool[]) holds, else none, in this set's shape."""
@@ -268,6 +268,12 @@ def packed(cells: jax.Array) -> UnrolledBits:
 def place_of(cell: jax.Array) -> BitPlace:
     """Finds the place of `cell` (int32[...]), the same in every set."""
     return BitPlace(cell // WORD, (cell % WORD).astype(jnp.uint32))
+
+
+def bit_of(number: jax.Array, place: int) -> jax.Array:
+    """Tells whether a bit of `number` (int32[]) is set: bool[]."""
+    moved = lax.shift_right_arithmetic(number, lax.full_like(number, place))
+    return lax.ne(lax.bitwise_and(moved, lax.full_like(moved, 1)), lax.full_like(moved, 0))
 
 
 def trailing_zeros(word: jax.Array) -> jax.Array:

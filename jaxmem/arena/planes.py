@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from jaxmem.arena.bits import Bits, StackedBits, place_of
+from jaxmem.arena.bits import Bits, StackedBits, bit_of, place_of
 
 
 class Planes(struct.PyTreeNode):
@@ -59,7 +59,7 @@ class Planes(struct.PyTreeNode):
         if not isinstance(self.bits, tuple):
             places = jnp.arange(self.depth, dtype=jnp.int32)
             return jax.vmap(change)(self.bits, (number >> places) & 1 != 0)
-        return tuple(change(plane, _bit_of(number, place)) for place, plane in enumerate(self.bits))
+        return tuple(change(plane, bit_of(number, place)) for place, plane in enumerate(self.bits))
 
     def _sum(self, measure: Callable[[Bits], jax.Array]) -> jax.Array:
         """Sums 2^b `measure(plane b)`."""
@@ -72,12 +72,6 @@ class Planes(struct.PyTreeNode):
             lax.add,
             (lax.shift_left(one, lax.full_like(one, place)) for place, one in enumerate(measured)),
         )
-
-
-def _bit_of(number: jax.Array, place: int) -> jax.Array:
-    """Tells whether a bit of `number` (int32[]) is set: bool[]."""
-    moved = lax.shift_right_arithmetic(number, lax.full_like(number, place))
-    return lax.ne(moved & 1, lax.full_like(moved, 0))
 
 
 def planes(cells: Bits, depth: int) -> Planes:

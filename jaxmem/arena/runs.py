@@ -19,6 +19,7 @@ from jaxmem.arena.bits import (
     Bits,
     StackedBits,
     UnrolledBits,
+    bit_of,
     leading_zeros,
     packed,
     trailing_zeros,
@@ -40,7 +41,7 @@ def run_starts(free: Bits, size: jax.Array) -> Bits:
     starts, run = free, free
     for step in range(_doublings(free)):
         grown = run & (starts >> 2**step)
-        starts = grown.select((longer >> step) & 1 != 0, starts)
+        starts = grown.select(bit_of(longer, step), starts)
         run = run & (run >> 2**step)
     return starts
 

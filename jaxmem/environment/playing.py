@@ -69,9 +69,11 @@ def play(
         [length, ...].
     """
 
+    there = sequence >= 0
+
     def own(leaf: jax.Array) -> jax.Array:
         """Makes it each sequence's own from the start: else JAX finds out by tracing twice."""
-        return jax.lax.select(sequence >= 0, leaf, leaf)
+        return jax.lax.select(there, leaf, leaf)
 
     def step(state: tuple[Arena, Carry], given: object) -> tuple[tuple[Arena, Carry], Kept]:
         arena, carry = state
