@@ -1,0 +1,177 @@
+"""What the comparison of trainers comes to: who needs how long, a table, and a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from raced_trainers import ENTRIES, TASK
+from trainer_race import VALIDATION
+
+from jaxmem.names import listed
+from jaxmem.render.curves import short_count
+from jaxmem.render.palette import GRID, MUTED, OTHER_COLOURS, POLICY_COLOURS
+from jaxmem.render.report import markdown_row
+from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.whole_files import write_whole
+
+THRESHOLDS = {6.5: "first-fit", 4.9: "tuned two-ended", 3.7: "a quarter less"}  # % failed
+LOWEST, HIGHEST = 2.5, 15.0  # % failed, in the picture
+COLOURS = (POLICY_COLOURS["learned"], POLICY_COLOURS["first"], POLICY_COLOURS["two_ended"])
+Row = Mapping[str, Any]  # as trainer_race.py writes it
+Rows = Mapping[str, Sequence[Row]]  # of each trainer, one a seed
+Summaries = Mapping[str, Mapping[str, Any]]  # of each trainer
+
+
+def reached(row: Row, threshold: float) -> Mapping[str, float] | None:
+    """Returns the first point at which at most `threshold` % failed; None: there is none."""
+    return next((point for point in row["points"] if point["failed"] <= threshold), None)
+
+
+def summary(rows: Rows) -> dict[str, dict[str, Any]]:
+    """Summarises each trainer over its seeds: medians, and how many seeds came how far."""
+    return {name: _summary(of) for name, of in rows.items()}
+
+
+def _summary(rows: Sequence[Row]) -> dict[str, Any]:
+    last = [row["points"][-1] for row in rows]
+    return {
+        "seeds": len(rows),
+        "reached": {str(at): _crossing(rows, at) for at in THRESHOLDS},
+        "failed_at_end": median(point["failed"] for point in last),
+        "least_failed": median(min(point["failed"] for point in row["points"]) for row in rows),
+        "seconds": median(point["seconds"] for point in last),
+        "cpu_seconds": median(point["cpu_seconds"] for point in last),
+        "steps": median(point["steps"] for point in last),
+        "compiling": median(row["compiling"] for row in rows),
+        "judging": median(row["judging"] for row in rows),
+    }
+
+
+def _crossing(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
+    """Finds medians over all seeds, of which those that never came so far took forever."""
+    found = [point for row in rows if (point := reached(row, threshold))]
+    crossing: dict[str, Any] = {"seeds": len(found), "trained": _shortest(rows)}
+    for measure in ("seconds", "cpu_seconds", "steps"):
+        values = [point[measure] for point in found]
+        padded = [*values, *[np.inf] * (len(rows) - len(found))]
+        middle = float(np.median(padded))
+        known = {"median": middle, "least": min(values), "most": max(values)} if values else {}
+        crossing[measure] = known if np.isfinite(middle) else None
+    return crossing
+
+
+def _shortest(rows: Sequence[Row]) -> float:
+    return min(row["points"][-1]["seconds"] for row in rows)
+
+
+def table(found: Summaries, limit: float) -> str:
+    """Writes table.md."""
+    targets = [f"{at:g} %: {name}" for at, name in THRESHOLDS.items()]
+    head = ["trainer", "seeds", *targets, "failed at its end (%)", "after", "steps a second"]
+    head += ["seconds of compilation", "of validation"]
+    lines = [
+        "# Time to quality",
+        "",
+        verdict(found, limit),
+        "",
+        f"Seconds of training, on {TASK}, until a policy first fails at most so many of the "
+        f"requests of {VALIDATION} sequences that nothing was trained on, the same for all: "
+        "medians over seeds, with the fastest and the slowest of those that came so far; then CPU "
+        "seconds of all cores together, and environment steps. >: the median seed did not come so "
+        "far in that time, the shortest of all seeds'. A run ends when its steps are done, or "
+        f"after {limit:g} s. Counted are steps, gradients, and the tuning of rules that a learner "
+        "begins with; not compilation, validation, and the drawing of sequences.",
+        "",
+        markdown_row(head),
+        "|:--|--:" + "|:--" * len(targets) + "|--:" * 5 + "|",
+    ]
+    for name, of in found.items():
+        cells = [ENTRIES[name].title, str(of["seeds"])]
+        cells += [_cell(of["reached"][str(at)], of["seeds"]) for at in THRESHOLDS]
+        cells += [f"{of['failed_at_end']:.2f}", f"{of['seconds']:.0f} s"]
+        cells += [short_count(of["steps"] / of["seconds"])]
+        cells += [f"{of['compiling']:.0f}", f"{of['judging']:.0f}"]
+        lines.append(markdown_row(cells))
+    return "\n".join(lines) + "\n"
+
+
+def _cell(crossing: Mapping[str, Any], seeds: int) -> str:
+    if crossing["seconds"] is None:
+        some = f" ({crossing['seeds']} of {seeds} seeds did)" if crossing["seeds"] else ""
+        return f"> {crossing['trained']:.0f} s{some}"
+    wall, cpu = crossing["seconds"], crossing["cpu_seconds"]
+    span = f"{wall['median']:.1f} s [{wall['least']:.1f}, {wall['most']:.1f}]"
+    missed = f", {seeds - crossing['seeds']} never" if crossing["seeds"] < seeds else ""
+    steps = short_count(crossing["steps"]["median"])
+    return f"{span}{missed}; {cpu['median']:.1f} CPU s; {steps} steps"
+
+
+def verdict(found: Summaries, limit: float) -> str:
+    """Says in one sentence who is first at each threshold, and who comes next."""
+    said = []
+    for at in THRESHOLDS:
+        times = {
+            ENTRIES[name].title: of["reached"][str(at)]["seconds"]["median"]
+            for name, of in found.items()
+            if of["reached"][str(at)]["seconds"]
+        }
+        order = sorted(times, key=lambda title: times[title])
+        ranked = [f"{title} after {times[title]:.1f} s" for title in order[:2]]
+        others = len(found) - len(order)
+        missing = f", and {others} of {len(found)} do not" if others else ""
+        said.append(f"{at:g} % by {listed(ranked)}{missing}" if ranked else f"{at:g} % by none")
+    return f"Within {limit:g} s, failures come down to {'; to '.join(said)}."
+
+
+def draw(path: Target, rows: Rows) -> None:
+    """Draws failed requests against seconds, the median of each trainer in the band of seeds."""
+    colours = (*COLOURS, *OTHER_COLOURS)
+    with picture_style():
+        figure = new_figure(FIGURE_WIDTH, 5.6)
+        axes = figure.subplots()
+        figure.suptitle("Failed requests on validation sequences, by seconds of training",
+                        x=0.01, ha="left")  # fmt: skip
+        for place, name in enumerate(ENTRIES):
+            if name not in rows:
+                continue
+            at, curves = _on_one_grid(rows[name])
+            colour = colours[place]
+            axes.fill_between(at, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2,
+                              lw=0)  # fmt: skip
+            axes.plot(at, np.median(curves, axis=0), color=colour, label=ENTRIES[name].title,
+                      ls="-" if not ENTRIES[name].needs else (0, (5, 1.5)))  # fmt: skip
+        for threshold, name in THRESHOLDS.items():
+            axes.axhline(threshold, color=MUTED, lw=1, ls=(0, (2, 2)), zorder=1)
+            axes.annotate(f"{name}, {threshold:g} %", (0, threshold), (3, 2), color=MUTED,
+                          xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+                          fontsize=8.5)  # fmt: skip
+        axes.set(xscale="log", yscale="log", xlabel="seconds of training",
+                 ylabel="failed requests (%)", ylim=(LOWEST, HIGHEST))  # fmt: skip
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_yticks([3, 4, 5, 6, 8, 10, 12, 15])
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(color=GRID, lw=0.8)
+        axes.legend(loc="upper right", ncols=2)
+        save_figure(figure, path)
+
+
+def _on_one_grid(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
+    """Reads the curves of all seeds at the times that all have: float64[N], float64[seeds, N]."""
+    curves = [
+        (np.array([of["seconds"] for of in row["points"][1:]]),
+         np.array([of["failed"] for of in row["points"][1:]]))
+        for row in rows
+    ]  # fmt: skip
+    low, high = max(at[0] for at, _ in curves), min(at[-1] for at, _ in curves)
+    grid = np.geomspace(low, max(high, low), 60)
+    return grid, np.array([np.interp(np.log(grid), np.log(at), failed) for at, failed in curves])
+
+
+def write_report(out: Path, found: Summaries, rows: Rows, limit: float) -> None:
+    """Writes table.md and the picture into a folder."""
+    write_whole(out / "table.md", table(found, limit))
+    draw(out / "time_to_quality.png", rows)
