@@ -1,5 +1,6 @@
 """Trainers that are compared, behind the same two calls: ours, and those of others, unchanged."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,17 @@ class Trainer(Protocol):
     def units(self) -> int: ...  # in the whole run
     def advance(self, units: int) -> None: ...  # and waits for the end
     def player(self) -> Policy: ...  # what is learnt so far, acting greedily
+
+
+class Script(Protocol):
+    """A trainer that trains in one call, so that every point of its curve is a run of its own."""
+
+    @property
+    def unit(self) -> int: ...  # environment steps
+    @property
+    def units(self) -> int: ...  # in the longest run
+    def compiled(self, units: int) -> Callable[[], object]: ...  # trains, and waits for the end
+    def player(self, trained: Any) -> Policy: ...
 
 
 class Ours:
@@ -146,18 +158,67 @@ class MaskablePPO:
         return Policy(weights, "", self.rule)
 
 
+class WholeRun:
+    """`make_train` of PureJaxRL and purejaxql, their files unchanged."""
+
+    def __init__(
+        self, clock: Clock, seed: int, script: str, illegal: str, steps: int, **settings: Any
+    ) -> None:
+        del clock
+        make = functools.partial(
+            import_module("jaxmem.adapters.five_values").make,
+            illegal=illegal, sequences=SEQUENCES, seed=seed, holes=HOLES,
+        )  # fmt: skip
+        import_module("gymnax").make = make
+        self.script, self.settings = import_module(script), settings
+        self.key = jax.random.PRNGKey(seed)
+        self.unit = settings["NUM_ENVS"] * settings["NUM_STEPS"]
+        self.units = -(-steps // self.unit)
+        actions = make(TASK)[0].num_actions
+
+        def values(parameters: Any, seen: jax.Array) -> jax.Array:
+            if hasattr(self.script, "ActorCritic"):
+                network = self.script.ActorCritic(actions, activation=settings["ACTIVATION"])
+                return network.apply(parameters, seen)[0].logits
+            named = {"hidden_size": "HIDDEN_SIZE", "norm_type": "NORM_TYPE"}
+            network = self.script.QNetwork(
+                actions, **{of: settings[is_] for of, is_ in named.items()}
+            )
+            return network.apply(parameters, seen[None], train=False)[0]
+
+        self.rule = greedy_rule(values)
+
+    def compiled(self, units: int) -> Callable[[], object]:
+        # What decays does so over the longest run, where the script can tell the two apart.
+        steps = {
+            "TOTAL_TIMESTEPS": units * self.unit,
+            "TOTAL_TIMESTEPS_DECAY": self.units * self.unit,
+        }
+        train = self.script.make_train({**self.settings, **steps, "ENV_NAME": TASK})
+        ready = jax.jit(train).lower(self.key).compile()
+        return lambda: jax.block_until_ready(ready(self.key))
+
+    def player(self, trained: Any) -> Policy:
+        state = jax.device_get(trained["runner_state"][0])
+        weights = state.params
+        if hasattr(state, "batch_stats"):
+            weights = {"params": weights, "batch_stats": state.batch_stats}
+        return Policy(weights, "", self.rule)
+
+
 @dataclass(frozen=True)
 class Entry:
     """One of those that are compared."""
 
     title: str
-    make: Callable[..., Trainer]  # from clock and seed, and the settings
+    make: Callable[..., Trainer | Script]  # from clock and seed, and the settings
     settings: dict[str, Any] = field(default_factory=dict)
     needs: str = ""  # the option that names an interpreter which has its packages; ours: none
     packages: tuple[str, ...] = ()  # whose versions are told
 
 
 REJAX = {"needs": "rejax", "packages": ("rejax", "gymnax")}
+SCRIPTS = {"needs": "purejax", "packages": ("gymnax", "distrax")}
 ENTRIES = {
     "branching": Entry("jaxmem branching", Ours, {"learner": "branching"}),
     "pqn": Entry("jaxmem PQN", Ours, {"learner": "pqn", "steps": 20_000_000}),
@@ -178,6 +239,19 @@ ENTRIES = {
         "num_envs": 64, "num_steps": 64, "num_epochs": 4, "num_minibatches": 8,
         "gamma": 0.97, "learning_rate": 5e-4, "max_grad_norm": 0.5,
     }, **REJAX),
+    "purejaxql_pqn": Entry("purejaxql PQN", WholeRun, {
+        "script": "purejaxql.pqn_gymnax", "illegal": "fails", "steps": 3_000_000,
+        "NUM_ENVS": 64, "NUM_STEPS": 32, "NUM_MINIBATCHES": 16, "NUM_EPOCHS": 2,
+        "EPS_START": 1.0, "EPS_FINISH": 0.05, "EPS_DECAY": 0.5, "LR": 5e-4,
+        "LR_LINEAR_DECAY": True, "MAX_GRAD_NORM": 10.0, "GAMMA": 0.99, "LAMBDA": 0.9,
+        "HIDDEN_SIZE": 128, "NORM_TYPE": "layer_norm", "WANDB_MODE": "disabled",
+    }, **SCRIPTS),
+    "purejaxrl_ppo": Entry("PureJaxRL PPO", WholeRun, {
+        "script": "ppo", "illegal": "fails", "steps": 3_000_000,
+        "NUM_ENVS": 64, "NUM_STEPS": 64, "NUM_MINIBATCHES": 8, "UPDATE_EPOCHS": 4, "LR": 5e-4,
+        "ANNEAL_LR": True, "MAX_GRAD_NORM": 0.5, "GAMMA": 0.97, "GAE_LAMBDA": 0.95,
+        "CLIP_EPS": 0.2, "ENT_COEF": 0.01, "VF_COEF": 0.5, "ACTIVATION": "tanh",
+    }, **SCRIPTS),
     "maskable_ppo": Entry(
         "SB3 MaskablePPO", MaskablePPO,
         {"steps": 100_000, "n_steps": 1280, "batch_size": 256, "gamma": 0.97},

@@ -11,11 +11,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-from raced_trainers import ENTRIES, TASK, Clock, Trainer
+from raced_trainers import ENTRIES, TASK, Clock, Script, Trainer
 from study_options import read_options
 
 from jaxmem.evaluation.provenance import provenance
@@ -26,6 +26,7 @@ from jaxmem.whole_files import write_whole
 from jaxmem.workloads.registry import workload
 
 FIRST, GROWTH = 0.5, 1.3  # seconds before the first validation, and their factor to the next
+RUNGS = (1 / 64, 1 / 16, 1 / 4, 1)  # of the whole run, where each point is a run of its own
 VALIDATION = 512  # sequences that nothing is trained on, the same for all
 
 
@@ -67,15 +68,13 @@ def main() -> None:
     def report(point: Point) -> None:
         print(f"{point.seconds:.1f} s, {point.steps:,} steps: {point.failed:.2f} %", flush=True)
 
-    judge(trainer.player())  # compiles
-    compiling = time.perf_counter() - began - clock.wall
-    judging, load = Clock(), os.getloadavg()[0]
-    points = race(trainer, clock, judge, options.limit, report)
+    load, run = os.getloadavg()[0], ladder if hasattr(trainer, "compiled") else race
+    points = run(trainer, clock, judge, options.limit, report)
     row = {
         **question(options.trainer, options.seed, options.limit),
         "unit": trainer.unit,
         "points": [asdict(point) for point in points],
-        "compiling": compiling,
+        "preparing": time.perf_counter() - began - clock.wall - judging.wall,
         "judging": judging.wall,
         "load": [load, os.getloadavg()[0]],
         "packages": {name: version(name) for name in entry.packages},
@@ -117,6 +116,29 @@ def race(
             done += units
         validate()
         if done == trainer.units:
+            break
+    return points
+
+
+def ladder(
+    script: Script,
+    clock: Clock,
+    judge: Callable[[Policy], float],
+    limit: float,
+    report: Callable[[Point], None] = lambda point: None,
+) -> list[Point]:
+    """Trains anew for each point, ever longer, up to the whole run or to the limit."""
+    points, fit = list[Point](), script.units
+    for share in RUNGS:
+        units = min(max(1, round(share * script.units)), fit)
+        train, begun = script.compiled(units), replace(clock)
+        with clock.running():
+            trained = train()
+        seconds, cpu = clock.wall - begun.wall, clock.cpu - begun.cpu
+        points.append(Point(seconds, cpu, units * script.unit, judge(script.player(trained))))
+        report(points[-1])
+        fit = int(units * limit / seconds)
+        if fit <= units:
             break
     return points
 

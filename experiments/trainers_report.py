@@ -45,7 +45,7 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
         "seconds": median(point["seconds"] for point in last),
         "cpu_seconds": median(point["cpu_seconds"] for point in last),
         "steps": median(point["steps"] for point in last),
-        "compiling": median(row["compiling"] for row in rows),
+        "preparing": median(row["preparing"] for row in rows),
         "judging": median(row["judging"] for row in rows),
     }
 
@@ -71,7 +71,7 @@ def table(found: Summaries, limit: float) -> str:
     """Writes table.md."""
     targets = [f"{at:g} %: {name}" for at, name in THRESHOLDS.items()]
     head = ["trainer", "seeds", *targets, "failed at its end (%)", "after", "steps a second"]
-    head += ["seconds of compilation", "of validation"]
+    head += ["seconds of preparation", "of validation"]
     lines = [
         "# Time to quality",
         "",
@@ -93,7 +93,7 @@ def table(found: Summaries, limit: float) -> str:
         cells += [_cell(of["reached"][str(at)], of["seeds"]) for at in THRESHOLDS]
         cells += [f"{of['failed_at_end']:.2f}", f"{of['seconds']:.0f} s"]
         cells += [short_count(of["steps"] / of["seconds"])]
-        cells += [f"{of['compiling']:.0f}", f"{of['judging']:.0f}"]
+        cells += [f"{of['preparing']:.0f}", f"{of['judging']:.0f}"]
         lines.append(markdown_row(cells))
     return "\n".join(lines) + "\n"
 

@@ -34,6 +34,7 @@ class Options:
     """What can be asked for."""
 
     rejax: str = ""  # an interpreter that has rejax
+    purejax: str = ""  # one that finds the files of PureJaxRL and purejaxql
     sb3: str = ""  # one that has sb3-contrib
     trainers: list[str] = field(default_factory=lambda: list(ENTRIES))
     seeds: int = 5
@@ -130,7 +131,10 @@ def _report(out: Path, rows: dict[str, list[dict[str, Any]]], options: Options) 
 def _words() -> list[str]:
     """Writes the command line, less the places of interpreters."""
     words = (word.partition("=") for word in sys.argv[1:])
-    return [f"{name}={'PYTHON' if name in ('rejax', 'sb3') else value}" for name, _, value in words]
+    return [
+        f"{name}={'PYTHON' if name in ('rejax', 'purejax', 'sb3') else value}"
+        for name, _, value in words
+    ]
 
 
 if __name__ == "__main__":
