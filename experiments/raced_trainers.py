@@ -33,8 +33,8 @@ Values = Callable[[Any, jax.Array], jax.Array]
 class Clock:
     """Counts training, and nothing beside it."""
 
-    wall: float = 0.0  # seconds
     cpu: float = 0.0  # seconds, of all cores together
+    wall: float = 0.0  # seconds
 
     @contextmanager
     def running(self) -> Iterator[None]:

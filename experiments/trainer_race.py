@@ -1,9 +1,10 @@
-"""One trainer with one seed: how much its policy fails, by the seconds that it has trained.
+"""One trainer with one seed: how much its policy fails, by the CPU seconds that it has trained.
 
 `python experiments/trainer_race.py trainer=pqn seed=0 out=FILE`, by an interpreter that has the
 trainer's package; `trainers_study.py` runs all of them. On the clock is what trains: environment
 steps, gradients, and the tuning of rules that a learner begins with; off it are the drawing of
-sequences, compilation, and validation.
+sequences, compilation, and validation. It counts CPU seconds of all cores together, which other
+work on the machine changes little; those on the wall are told beside them.
 """
 
 import json
@@ -25,7 +26,7 @@ from jaxmem.policies import Policy
 from jaxmem.whole_files import write_whole
 from jaxmem.workloads.registry import workload
 
-FIRST, GROWTH = 0.5, 1.3  # seconds before the first validation, and their factor to the next
+FIRST, GROWTH = 0.5, 1.3  # CPU seconds before the first validation, and their factor to the next
 RUNGS = (1 / 64, 1 / 16, 1 / 4, 1)  # of the whole run, where each point is a run of its own
 VALIDATION = 512  # sequences that nothing is trained on, the same for all
 
@@ -36,7 +37,7 @@ class Options:
 
     trainer: str = "branching"  # of `ENTRIES`
     seed: int = 0
-    limit: float = 120.0  # seconds of training
+    limit: float = 120.0  # CPU seconds of training
     out: str = "row.json"
 
 
@@ -44,8 +45,8 @@ class Options:
 class Point:
     """Where a trainer stands at a validation."""
 
-    seconds: float  # of training
-    cpu_seconds: float  # of training, of all cores together
+    cpu: float  # seconds of training, of all cores together
+    wall: float  # seconds of training
     steps: int  # environment steps, over all arenas
     failed: float  # % of the requests of the validation sequences
 
@@ -66,7 +67,7 @@ def main() -> None:
             return failed_share(player, requests, task)
 
     def report(point: Point) -> None:
-        print(f"{point.seconds:.1f} s, {point.steps:,} steps: {point.failed:.2f} %", flush=True)
+        print(f"{point.cpu:.1f} CPU s, {point.steps:,} steps: {point.failed:.2f} %", flush=True)
 
     load, run = os.getloadavg()[0], ladder if hasattr(trainer, "compiled") else race
     points = run(trainer, clock, judge, options.limit, report)
@@ -97,20 +98,20 @@ def race(
     report: Callable[[Point], None] = lambda point: None,
 ) -> list[Point]:
     """Trains to the end of the run or to the limit, and validates on the way, ever more seldom."""
-    done, points, before = 0, list[Point](), clock.wall
+    done, points, before = 0, list[Point](), clock.cpu
 
     def validate() -> None:
         failed = judge(trainer.player())
-        points.append(Point(clock.wall, clock.cpu, done * trainer.unit, failed))
+        points.append(Point(clock.cpu, clock.wall, done * trainer.unit, failed))
         report(points[-1])
 
     validate()
     for seconds in _times(limit):
-        if clock.wall >= seconds:
+        if clock.cpu >= seconds:
             continue
-        while clock.wall < seconds and done < trainer.units:
-            pace = done / (clock.wall - before) if done else 0.0
-            units = max(1, min(round(pace * (seconds - clock.wall)), trainer.units - done))
+        while clock.cpu < seconds and done < trainer.units:
+            pace = done / (clock.cpu - before) if done else 0.0
+            units = max(1, min(round(pace * (seconds - clock.cpu)), trainer.units - done))
             with clock.running():
                 trainer.advance(units)
             done += units
@@ -134,10 +135,10 @@ def ladder(
         train, begun = script.compiled(units), replace(clock)
         with clock.running():
             trained = train()
-        seconds, cpu = clock.wall - begun.wall, clock.cpu - begun.cpu
-        points.append(Point(seconds, cpu, units * script.unit, judge(script.player(trained))))
+        cpu, wall = clock.cpu - begun.cpu, clock.wall - begun.wall
+        points.append(Point(cpu, wall, units * script.unit, judge(script.player(trained))))
         report(points[-1])
-        fit = int(units * limit / seconds)
+        fit = int(units * limit / cpu)
         if fit <= units:
             break
     return points

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from raced_trainers import ENTRIES, TASK
 from trainer_race import VALIDATION
 
@@ -42,8 +42,8 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
         "reached": {str(at): _crossing(rows, at) for at in THRESHOLDS},
         "failed_at_end": median(point["failed"] for point in last),
         "least_failed": median(min(point["failed"] for point in row["points"]) for row in rows),
-        "seconds": median(point["seconds"] for point in last),
-        "cpu_seconds": median(point["cpu_seconds"] for point in last),
+        "cpu": median(point["cpu"] for point in last),
+        "wall": median(point["wall"] for point in last),
         "steps": median(point["steps"] for point in last),
         "preparing": median(row["preparing"] for row in rows),
         "judging": median(row["judging"] for row in rows),
@@ -54,7 +54,7 @@ def _crossing(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
     """Finds medians over all seeds, of which those that never came so far took forever."""
     found = [point for row in rows if (point := reached(row, threshold))]
     crossing: dict[str, Any] = {"seeds": len(found), "trained": _shortest(rows)}
-    for measure in ("seconds", "cpu_seconds", "steps"):
+    for measure in ("cpu", "wall", "steps"):
         values = [point[measure] for point in found]
         padded = [*values, *[np.inf] * (len(rows) - len(found))]
         middle = float(np.median(padded))
@@ -64,26 +64,27 @@ def _crossing(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
 
 
 def _shortest(rows: Sequence[Row]) -> float:
-    return min(row["points"][-1]["seconds"] for row in rows)
+    return min(row["points"][-1]["cpu"] for row in rows)
 
 
 def table(found: Summaries, limit: float) -> str:
     """Writes table.md."""
     targets = [f"{at:g} %: {name}" for at, name in THRESHOLDS.items()]
-    head = ["trainer", "seeds", *targets, "failed at its end (%)", "after", "steps a second"]
-    head += ["seconds of preparation", "of validation"]
+    head = ["trainer", "seeds", *targets, "failed at its end (%)", "after", "steps a CPU second"]
+    head += ["preparation (s)", "validation (s)"]
     lines = [
         "# Time to quality",
         "",
         verdict(found, limit),
         "",
-        f"Seconds of training, on {TASK}, until a policy first fails at most so many of the "
-        f"requests of {VALIDATION} sequences that nothing was trained on, the same for all: "
-        "medians over seeds, with the fastest and the slowest of those that came so far; then CPU "
-        "seconds of all cores together, and environment steps. >: the median seed did not come so "
-        "far in that time, the shortest of all seeds'. A run ends when its steps are done, or "
-        f"after {limit:g} s. Counted are steps, gradients, and the tuning of rules that a learner "
-        "begins with; not compilation, validation, and the drawing of sequences.",
+        f"CPU seconds of training, all cores together, on {TASK}, until a policy first fails at "
+        f"most so many of the requests of {VALIDATION} sequences that nothing was trained on, the "
+        "same for all: medians over seeds, with the fastest and the slowest of those that came so "
+        "far; then seconds on the wall, beside other work on the machine, and environment steps. "
+        ">: the median seed did not come so far in that time, the shortest of all seeds'. A run "
+        f"ends when its steps are done, or after {limit:g} CPU s. Counted are steps, gradients, "
+        "and the tuning of rules that a learner begins with; not compilation, validation, and the "
+        "drawing of sequences, which the last columns have in seconds on the wall.",
         "",
         markdown_row(head),
         "|:--|--:" + "|:--" * len(targets) + "|--:" * 5 + "|",
@@ -91,22 +92,22 @@ def table(found: Summaries, limit: float) -> str:
     for name, of in found.items():
         cells = [ENTRIES[name].title, str(of["seeds"])]
         cells += [_cell(of["reached"][str(at)], of["seeds"]) for at in THRESHOLDS]
-        cells += [f"{of['failed_at_end']:.2f}", f"{of['seconds']:.0f} s"]
-        cells += [short_count(of["steps"] / of["seconds"])]
+        cells += [f"{of['failed_at_end']:.2f}", f"{of['cpu']:.0f} s"]
+        cells += [short_count(of["steps"] / of["cpu"])]
         cells += [f"{of['preparing']:.0f}", f"{of['judging']:.0f}"]
         lines.append(markdown_row(cells))
     return "\n".join(lines) + "\n"
 
 
 def _cell(crossing: Mapping[str, Any], seeds: int) -> str:
-    if crossing["seconds"] is None:
+    if crossing["cpu"] is None:
         some = f" ({crossing['seeds']} of {seeds} seeds did)" if crossing["seeds"] else ""
         return f"> {crossing['trained']:.0f} s{some}"
-    wall, cpu = crossing["seconds"], crossing["cpu_seconds"]
-    span = f"{wall['median']:.1f} s [{wall['least']:.1f}, {wall['most']:.1f}]"
+    cpu, wall = crossing["cpu"], crossing["wall"]
+    span = f"{cpu['median']:.1f} s [{cpu['least']:.1f}, {cpu['most']:.1f}]"
     missed = f", {seeds - crossing['seeds']} never" if crossing["seeds"] < seeds else ""
     steps = short_count(crossing["steps"]["median"])
-    return f"{span}{missed}; {cpu['median']:.1f} CPU s; {steps} steps"
+    return f"{span}{missed}; {wall['median']:.1f} s on the wall; {steps} steps"
 
 
 def verdict(found: Summaries, limit: float) -> str:
@@ -114,16 +115,16 @@ def verdict(found: Summaries, limit: float) -> str:
     said = []
     for at in THRESHOLDS:
         times = {
-            ENTRIES[name].title: of["reached"][str(at)]["seconds"]["median"]
+            ENTRIES[name].title: of["reached"][str(at)]["cpu"]["median"]
             for name, of in found.items()
-            if of["reached"][str(at)]["seconds"]
+            if of["reached"][str(at)]["cpu"]
         }
         order = sorted(times, key=lambda title: times[title])
         ranked = [f"{title} after {times[title]:.1f} s" for title in order[:2]]
         others = len(found) - len(order)
         missing = f", and {others} of {len(found)} do not" if others else ""
         said.append(f"{at:g} % by {listed(ranked)}{missing}" if ranked else f"{at:g} % by none")
-    return f"Within {limit:g} s, failures come down to {'; to '.join(said)}."
+    return f"Within {limit:g} CPU s, failures come down to {'; to '.join(said)}."
 
 
 def draw(path: Target, rows: Rows) -> None:
@@ -132,7 +133,7 @@ def draw(path: Target, rows: Rows) -> None:
     with picture_style():
         figure = new_figure(FIGURE_WIDTH, 5.6)
         axes = figure.subplots()
-        figure.suptitle("Failed requests on validation sequences, by seconds of training",
+        figure.suptitle("Failed requests on validation sequences, by CPU seconds of training",
                         x=0.01, ha="left")  # fmt: skip
         for place, name in enumerate(ENTRIES):
             if name not in rows:
@@ -148,12 +149,13 @@ def draw(path: Target, rows: Rows) -> None:
             axes.annotate(f"{name}, {threshold:g} %", (0, threshold), (3, 2), color=MUTED,
                           xycoords=axes.get_yaxis_transform(), textcoords="offset points",
                           fontsize=8.5)  # fmt: skip
-        axes.set(xscale="log", yscale="log", xlabel="seconds of training",
+        axes.set(xscale="log", yscale="log", xlabel="CPU seconds of training, all cores together",
                  ylabel="failed requests (%)", ylim=(LOWEST, HIGHEST))  # fmt: skip
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.set_yticks([3, 4, 5, 6, 8, 10, 12, 15])
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        for axis, ticks in ((axes.xaxis, (0.5, 1, 2, 5, 10, 20, 50, 100)),
+                            (axes.yaxis, (3, 4, 5, 6, 8, 10, 12, 15))):  # fmt: skip
+            axis.set_major_locator(FixedLocator(ticks))
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.grid(color=GRID, lw=0.8)
         axes.legend(loc="upper right", ncols=2)
         save_figure(figure, path)
@@ -162,7 +164,7 @@ def draw(path: Target, rows: Rows) -> None:
 def _on_one_grid(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
     """Reads the curves of all seeds at the times that all have: float64[N], float64[seeds, N]."""
     curves = [
-        (np.array([of["seconds"] for of in row["points"][1:]]),
+        (np.array([of["cpu"] for of in row["points"][1:]]),
          np.array([of["failed"] for of in row["points"][1:]]))
         for row in rows
     ]  # fmt: skip

@@ -38,7 +38,7 @@ class Options:
     sb3: str = ""  # one that has sb3-contrib
     trainers: list[str] = field(default_factory=lambda: list(ENTRIES))
     seeds: int = 5
-    limit: float = 120.0  # seconds of training, of each run
+    limit: float = 120.0  # CPU seconds of training, of each run
     out: str = "experiments/results/trainers"
 
 
