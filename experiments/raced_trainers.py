@@ -229,7 +229,7 @@ ENTRIES = {
         "learning_rate": 5e-4, "max_grad_norm": 10.0,
     }, **REJAX),
     "rejax_dqn": Entry("rejax DQN", Rejax, {
-        "algorithm": "dqn", "illegal": "wraps", "total_timesteps": 1_000_000,
+        "algorithm": "dqn", "illegal": "wraps", "total_timesteps": 400_000,
         "num_envs": 32, "buffer_size": 50_000, "batch_size": 128, "num_epochs": 4,
         "exploration_fraction": 0.5, "target_update_freq": 2000, "polyak": 0.0,
         "learning_rate": 5e-4,
@@ -240,21 +240,21 @@ ENTRIES = {
         "gamma": 0.97, "learning_rate": 5e-4, "max_grad_norm": 0.5,
     }, **REJAX),
     "purejaxql_pqn": Entry("purejaxql PQN", WholeRun, {
-        "script": "purejaxql.pqn_gymnax", "illegal": "fails", "steps": 3_000_000,
+        "script": "purejaxql.pqn_gymnax", "illegal": "fails", "steps": 2_000_000,
         "NUM_ENVS": 64, "NUM_STEPS": 32, "NUM_MINIBATCHES": 16, "NUM_EPOCHS": 2,
         "EPS_START": 1.0, "EPS_FINISH": 0.05, "EPS_DECAY": 0.5, "LR": 5e-4,
         "LR_LINEAR_DECAY": True, "MAX_GRAD_NORM": 10.0, "GAMMA": 0.99, "LAMBDA": 0.9,
         "HIDDEN_SIZE": 128, "NORM_TYPE": "layer_norm", "WANDB_MODE": "disabled",
     }, **SCRIPTS),
     "purejaxrl_ppo": Entry("PureJaxRL PPO", WholeRun, {
-        "script": "ppo", "illegal": "fails", "steps": 3_000_000,
+        "script": "ppo", "illegal": "fails", "steps": 2_000_000,
         "NUM_ENVS": 64, "NUM_STEPS": 64, "NUM_MINIBATCHES": 8, "UPDATE_EPOCHS": 4, "LR": 5e-4,
         "ANNEAL_LR": True, "MAX_GRAD_NORM": 0.5, "GAMMA": 0.97, "GAE_LAMBDA": 0.95,
         "CLIP_EPS": 0.2, "ENT_COEF": 0.01, "VF_COEF": 0.5, "ACTIVATION": "tanh",
     }, **SCRIPTS),
     "maskable_ppo": Entry(
         "SB3 MaskablePPO", MaskablePPO,
-        {"steps": 100_000, "n_steps": 1280, "batch_size": 256, "gamma": 0.97},
+        {"steps": 1_000_000, "n_steps": 1280, "batch_size": 256, "gamma": 0.97},
         needs="sb3", packages=("sb3-contrib", "stable-baselines3", "torch", "gymnasium"),
     ),
 }  # fmt: skip
