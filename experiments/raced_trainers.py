@@ -221,7 +221,7 @@ REJAX = {"needs": "rejax", "packages": ("rejax", "gymnax")}
 SCRIPTS = {"needs": "purejax", "packages": ("gymnax", "distrax")}
 ENTRIES = {
     "branching": Entry("jaxmem branching", Ours, {"learner": "branching"}),
-    "pqn": Entry("jaxmem PQN", Ours, {"learner": "pqn", "steps": 20_000_000}),
+    "pqn": Entry("jaxmem PQN", Ours, {"learner": "pqn"}),
     "dqn": Entry("jaxmem DQN", Ours, {"learner": "dqn"}),
     "rejax_pqn": Entry("rejax PQN", Rejax, {
         "algorithm": "pqn", "illegal": "fails", "total_timesteps": 3_000_000,
