@@ -163,11 +163,11 @@ def draw(path: Target, rows: Rows) -> None:
 
 def _on_one_grid(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
     """Reads the curves of all seeds at the times that all have: float64[N], float64[seeds, N]."""
+    trained = [[point for point in row["points"] if point["steps"]] for row in rows]
     curves = [
-        (np.array([of["cpu"] for of in row["points"][1:]]),
-         np.array([of["failed"] for of in row["points"][1:]]))
-        for row in rows
-    ]  # fmt: skip
+        (np.array([point["cpu"] for point in points]), np.array([of["failed"] for of in points]))
+        for points in trained
+    ]
     low, high = max(at[0] for at, _ in curves), min(at[-1] for at, _ in curves)
     grid = np.geomspace(low, max(high, low), 60)
     return grid, np.array([np.interp(np.log(grid), np.log(at), failed) for at, failed in curves])
