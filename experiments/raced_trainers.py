@@ -169,7 +169,8 @@ class WholeRun:
             import_module("jaxmem.adapters.five_values").make,
             illegal=illegal, sequences=SEQUENCES, seed=seed, holes=HOLES,
         )  # fmt: skip
-        import_module("gymnax").make = make
+        gymnax: Any = import_module("gymnax")
+        gymnax.make = make
         self.script, self.settings = import_module(script), settings
         self.key = jax.random.PRNGKey(seed)
         self.unit = settings["NUM_ENVS"] * settings["NUM_STEPS"]
@@ -211,7 +212,7 @@ class Entry:
     """One of those that are compared."""
 
     title: str
-    make: Callable[..., Trainer | Script]  # from clock and seed, and the settings
+    make: Callable[..., Any]  # a Trainer or a Script, from clock and seed, and the settings
     settings: dict[str, Any] = field(default_factory=dict)
     needs: str = ""  # the option that names an interpreter which has its packages; ours: none
     packages: tuple[str, ...] = ()  # whose versions are told
