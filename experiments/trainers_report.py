@@ -47,6 +47,7 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
         "steps": median(point["steps"] for point in last),
         "preparing": max(row["preparing"] for row in rows),
         "judging": median(row["judging"] for row in rows),
+        "load": float(np.mean([row["load"] for row in rows])),
     }
 
 
@@ -69,6 +70,7 @@ def _shortest(rows: Sequence[Row]) -> float:
 
 def table(found: Summaries, limit: float) -> str:
     """Writes table.md."""
+    load = max(of["load"] for of in found.values())
     targets = [f"{at:g} %: {name}" for at, name in THRESHOLDS.items()]
     head = ["trainer", "seeds", *targets, "least failed (%)", "at its end (%)", "after"]
     head += ["steps a CPU second", "preparation (CPU s)", "validation (CPU s)"]
@@ -80,8 +82,8 @@ def table(found: Summaries, limit: float) -> str:
         f"CPU seconds of training, all cores together, on {TASK}, until a policy first fails at "
         f"most so many of the requests of {VALIDATION} sequences that nothing was trained on, the "
         "same for all: medians over seeds, with the fastest and the slowest of those that came so "
-        "far; then seconds on the wall, beside other work on the machine, and environment steps. "
-        ">: the median seed did not come so far in that time, the shortest of all seeds'. A run "
+        f"far; then seconds on the wall, beside other work (load average {load:.0f}), and "
+        "environment steps. What else runs makes CPU seconds longer too, for all alike. >: the median seed did not come so far in that time, the shortest of all seeds'. A run "
         f"ends when its steps are done, or after {limit:g} CPU s. Counted are steps, gradients, "
         "and the tuning of rules that a learner begins with; not imports, the drawing of "
         "sequences, and compilation (preparation: of the slowest seed), nor validation.",

@@ -21,6 +21,7 @@ from study_options import read_options
 from trainer_race import question
 from trainers_report import summary, write_report
 
+from jaxmem.evaluation.provenance import provenance
 from jaxmem.names import nearest
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.whole_files import write_whole
@@ -122,7 +123,7 @@ def _report(out: Path, rows: dict[str, list[dict[str, Any]]], options: Options) 
         "limit": options.limit,
         "trainers": trainers,
         "settings": {name: ENTRIES[name].settings for name in rows},
-        "load": [row["load"] for of in rows.values() for row in of],
+        **provenance(),
     }
     write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
     write_report(out, trainers, rows, options.limit)
