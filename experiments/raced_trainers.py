@@ -138,6 +138,8 @@ class MaskablePPO:
         )
         env.reset(seed=seed)
         env.step(0)  # so that its programs are compiled
+        # Layers so small are no sooner done by two threads, which spin where the cores are taken.
+        import_module("torch").set_num_threads(1)
         make = import_module("sb3_contrib").MaskablePPO
         self.model = make("MlpPolicy", env, seed=seed, device="cpu", **settings)
         self.unit = self.model.n_steps

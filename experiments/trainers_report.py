@@ -19,7 +19,11 @@ from jaxmem.whole_files import write_whole
 
 THRESHOLDS = {6.5: "first-fit", 4.9: "tuned two-ended", 3.7: "a quarter less"}  # % failed
 LOWEST, HIGHEST = 2.5, 15.0  # % failed, in the picture
-COLOURS = (POLICY_COLOURS["learned"], POLICY_COLOURS["first"], POLICY_COLOURS["two_ended"])
+COLOURS = (
+    *(POLICY_COLOURS[name] for name in ("learned", "first", "two_ended")),
+    *OTHER_COLOURS,
+    MUTED,
+)
 Row = Mapping[str, Any]  # as trainer_race.py writes it
 Rows = Mapping[str, Sequence[Row]]  # of each trainer, one a seed
 Summaries = Mapping[str, Mapping[str, Any]]  # of each trainer
@@ -133,17 +137,15 @@ def verdict(found: Summaries, limit: float) -> str:
 
 def draw(path: Target, rows: Rows) -> None:
     """Draws failed requests against seconds, the median of each trainer in the band of seeds."""
-    colours = (*COLOURS, *OTHER_COLOURS)
     with picture_style():
         figure = new_figure(FIGURE_WIDTH, 5.6)
         axes = figure.subplots()
         figure.suptitle("Failed requests on validation sequences, by CPU seconds of training",
                         x=0.01, ha="left")  # fmt: skip
-        for place, name in enumerate(ENTRIES):
+        for name, colour in zip(ENTRIES, COLOURS, strict=True):
             if name not in rows:
                 continue
             at, curves = _on_one_grid(rows[name])
-            colour = colours[place]
             axes.fill_between(at, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2,
                               lw=0)  # fmt: skip
             axes.plot(at, np.median(curves, axis=0), color=colour, label=ENTRIES[name].title,

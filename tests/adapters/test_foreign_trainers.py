@@ -100,8 +100,11 @@ def test_a_script_learns_to_fail_less_than_random_placement(name, monkeypatch):
 def test_maskable_ppo_learns_to_fail_less_than_random_placement():
     gymnasium = pytest.importorskip("gymnasium", reason="needs the extra gymnasium")
     contrib = pytest.importorskip("sb3_contrib", reason="needs the extra trainers, and torch")
+    import torch
+
     import jaxmem.adapters.gymnasium  # noqa: F401
 
+    torch.set_num_threads(1)  # two would wait for each other, spinning, wherever cores are taken
     env = gymnasium.make(f"jaxmem/{TASK}-v0")
     model = contrib.MaskablePPO(
         "MlpPolicy", env, n_steps=1280, batch_size=256, gamma=0.97, seed=0, device="cpu"
