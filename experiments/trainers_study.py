@@ -50,11 +50,13 @@ def main() -> None:
     (out / "rows").mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[dict[str, Any]]] = {}
     # Seed by seed, so that a study that is stopped has something to say about every trainer.
-    for seed in range(options.seeds):
-        for name in options.trainers:
-            row = _row(name, seed, out, options)
-            if row:
-                rows.setdefault(name, []).append(row)
+    try:
+        for seed in range(options.seeds):
+            for name in options.trainers:
+                row = _row(name, seed, out, options)
+                if row:
+                    rows.setdefault(name, []).append(row)
+    finally:
         if rows:
             _report(out, rows, options)
     if not rows:

@@ -104,6 +104,18 @@ def test_what_cannot_be_run_is_told(study, monkeypatch, words, said):
         run(study, monkeypatch, *words)
 
 
+def test_a_study_that_is_stopped_reports_what_it_has(study, monkeypatch):
+    written(row("pqn", 0, (1, 9.0), (2, 4.0)))
+
+    def stop(title, command):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "_run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(study, monkeypatch, "trainers=[pqn,dqn]")
+    assert "4.9 % by jaxmem PQN after 2.0 s" in Path("out/table.md").read_text(encoding="utf-8")
+
+
 class Paced:
     """A trainer that needs 0.25 s for a unit, whatever the clock says."""
 
