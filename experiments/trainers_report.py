@@ -112,10 +112,10 @@ def _cell(crossing: Mapping[str, Any], seeds: int) -> str:
         some = f" ({crossing['seeds']} of {seeds} seeds did)" if crossing["seeds"] else ""
         return f"> {crossing['trained']:.0f} s{some}"
     cpu, wall = crossing["cpu"], crossing["wall"]
-    span = f"{cpu['median']:.1f} s [{cpu['least']:.1f}, {cpu['most']:.1f}]"
+    between = f" [{cpu['least']:.1f}, {cpu['most']:.1f}]" if seeds > 1 else ""
     missed = f", {seeds - crossing['seeds']} never" if crossing["seeds"] < seeds else ""
-    steps = short_count(crossing["steps"]["median"])
-    return f"{span}{missed}; {wall['median']:.1f} s on the wall; {steps} steps"
+    steps = f"{wall['median']:.1f} s on the wall; {short_count(crossing['steps']['median'])} steps"
+    return f"{cpu['median']:.1f} s{between}{missed}; {steps}"
 
 
 def verdict(found: Summaries, limit: float) -> str:
