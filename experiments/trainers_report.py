@@ -87,12 +87,12 @@ def table(found: Summaries, limit: float) -> str:
         f"most so many of the requests of {VALIDATION} sequences that nothing was trained on, the "
         "same for all: medians over seeds, with the fastest and the slowest of those that came so "
         f"far; then seconds on the wall, beside other work (load average {load:.0f}), and "
-        "environment steps. What else runs makes CPU seconds longer too, for all alike. >: the "
-        "median seed did not come so far in that time, the shortest of all seeds'. A run ends when "
-        f"its steps are done, or after {limit:g} CPU s. Counted are steps, gradients, and the "
-        "tuning of rules that a learner begins with; not imports, the drawing of sequences, and "
-        "compilation (preparation: of the slowest seed), nor validation. Each validation comes "
-        f"{GROWTH:g} times as late as the one before: no time is known more closely.",
+        "environment steps. >: the median seed did not come so far in that time, the shortest of "
+        f"all seeds'. A run ends when its steps are done, or after {limit:g} CPU s. Counted are "
+        "steps, gradients, and the tuning of rules that a learner begins with; not imports, the "
+        "drawing of sequences, and compilation (preparation: of the slowest seed), nor validation. "
+        f"Each validation comes {GROWTH:g} times as late as the one before: no time is known more "
+        "closely.",
         "",
         markdown_row(head),
         "|:--|--:" + "|:--" * len(targets) + "|--:" * 6 + "|",
