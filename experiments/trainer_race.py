@@ -57,6 +57,8 @@ def main() -> None:
     if options.trainer not in ENTRIES:
         raise SystemExit(f"trainer={options.trainer}{nearest(options.trainer, ENTRIES)}")
     entry, clock, judging = ENTRIES[options.trainer], Clock(), Clock()
+    # Before the race, so that what is not installed is told before it.
+    about = {"packages": {name: version(name) for name in entry.packages}, **provenance()}
     trainer = entry.make(clock, options.seed, **entry.settings)
     task = workload(TASK)
     requests = task.requests("validation", 0, VALIDATION)
@@ -77,8 +79,7 @@ def main() -> None:
         "preparing": time.process_time() - clock.cpu - judging.cpu,
         "judging": judging.cpu,
         "load": [load, os.getloadavg()[0]],
-        "packages": {name: version(name) for name in entry.packages},
-        **provenance(),
+        **about,
     }
     write_whole(options.out, json.dumps(row, indent=1) + "\n")
 
