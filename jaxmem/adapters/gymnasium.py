@@ -69,7 +69,7 @@ class MemoryPlacementEnv(gymnasium.Env):
 
     def action_masks(self) -> np.ndarray:
         """Tells which actions are legal, bool[A], as sb3-contrib's MaskablePPO asks."""
-        return np.asarray(self._begun.mask)
+        return np.array(self._begun.mask)  # a copy: torch warns of what may not be written to
 
     def render(self) -> np.ndarray | str | None:
         """Shows the memory and the request that waits."""

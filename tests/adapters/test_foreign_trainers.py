@@ -1,11 +1,24 @@
 """Trainers of others, their files unchanged, on the game: run as
 
 uv run --extra test --extra trainers pytest -m slow tests/adapters/test_foreign_trainers.py
+
+PureJaxRL and purejaxql are no packages that go with ours (the second names jax up to 0.4.38): their
+checkouts are on PYTHONPATH, as purejaxrl/purejaxrl:purejaxql, beside gymnax 0.0.9, distrax, brax,
+navix and wandb.
 """
 
+import importlib
+from pathlib import Path
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from jaxmem.environment.actions import ends_of
+from jaxmem.evaluation.run import failed_share
+from jaxmem.policies import Policy
+from jaxmem.workloads.registry import workload
 
 # What others warn of in their own files is not ours to mend.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -23,6 +36,13 @@ def failed_at_random(env, params):
         return jax.random.randint(key, (), 0, env.num_actions)
 
     return failed(evaluate(act, jax.random.key(1), env, params, 128))
+
+
+def random_end(parameters, key, situation):
+    """Takes one of the first holes that fit, at one of its ends."""
+    choices = ends_of(situation.holes(8))
+    action = jax.random.categorical(key, jnp.where(choices.legal, 0.0, -jnp.inf))
+    return choices.start_of(situation, action)
 
 
 def failed(evaluated):
@@ -61,11 +81,30 @@ def test_rejax_learns_to_fail_less_than_random_placement(algorithm, settings):
     assert learned < at_random
 
 
+@pytest.mark.parametrize("name", ["purejaxql_pqn", "purejaxrl_ppo"])
+def test_a_script_learns_to_fail_less_than_random_placement(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "experiments"))
+    trainers = importlib.import_module("raced_trainers")
+    entry = trainers.ENTRIES[name]
+    pytest.importorskip(entry.settings["script"], reason="needs its file, and gymnax below 1")
+    monkeypatch.setattr("gymnax.make", None)  # so that what the script is handed is taken back
+    script = entry.make(trainers.Clock(), 0, **{**entry.settings, "steps": STEPS})
+    task = workload(TASK)
+    requests = task.requests("validation", 0, 256)
+    learned = failed_share(script.player(script.compiled(script.units)()), requests, task)
+    at_random = failed_share(Policy(None, "", random_end), requests, task)
+    print(f"{entry.title}: {learned:.2f} % failed, random {at_random:.2f} %")
+    assert learned < at_random
+
+
 def test_maskable_ppo_learns_to_fail_less_than_random_placement():
     gymnasium = pytest.importorskip("gymnasium", reason="needs the extra gymnasium")
     contrib = pytest.importorskip("sb3_contrib", reason="needs the extra trainers, and torch")
+    import torch
+
     import jaxmem.adapters.gymnasium  # noqa: F401
 
+    torch.set_num_threads(1)  # two would wait for each other, spinning, wherever cores are taken
     env = gymnasium.make(f"jaxmem/{TASK}-v0")
     model = contrib.MaskablePPO(
         "MlpPolicy", env, n_steps=1280, batch_size=256, gamma=0.97, seed=0, device="cpu"
