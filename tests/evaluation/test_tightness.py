@@ -59,7 +59,10 @@ def test_where_nothing_fails_the_arena_to_take_is_named_and_is_tight():
 
 
 def test_a_workload_that_fails_in_no_arena_says_so():
-    alone = Workload("alone", 9, lambda *_: requests_of(jnp.ones((4, 6), int), jnp.ones((4, 6))))
+    def ones(split, key, *shape):
+        return requests_of(jnp.ones(shape, int), jnp.ones(shape))
+
+    alone = Workload("alone", 9, ones)
     with pytest.raises(ValueError, match="nothing to learn; no smaller arena makes it fail either"):
         check_tight(dataclasses.replace(alone, length=6, warmup=0), 0)
 
