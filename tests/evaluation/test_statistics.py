@@ -104,7 +104,7 @@ def test_the_interquartile_mean_leaves_a_quarter_out_at_each_end(values, middle)
 def test_intervals_over_seeds_cover_what_both_seeds_and_sequences_add():
     random = np.random.default_rng(5)
     covering, alone = [], []
-    for trial in range(150):
+    for trial in range(100):
         by_seed, by_sequence = random.normal(0, 1, (5, 1)), random.normal(0, 5, (1, 100))
         one = estimate_over_seeds(by_seed + by_sequence + 3.0, trial)
         covering.append(one.low <= 3.0 <= one.high)

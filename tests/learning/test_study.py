@@ -8,6 +8,7 @@ import textwrap
 import numpy as np
 import optuna
 import pytest
+from repetition import slow
 
 from jaxmem.extras import MissingExtraError
 from jaxmem.learning.space import Choice, Range
@@ -110,7 +111,7 @@ def test_a_trial_killed_while_it_was_asked_for_gets_the_settings_that_it_lacks(o
     assert second.settings["rollout"] in range(8, 65)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", *slow("random")])
 def test_a_search_that_was_stopped_asks_as_one_that_was_not(sampler, tmp_path):
     def asked(folder, stops):
         folder.mkdir()

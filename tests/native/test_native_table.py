@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from repetition import slow
 
 import jaxmem.native
 
@@ -138,7 +139,7 @@ SIZES = {
 
 @pytest.mark.parametrize("grows", [True, False], ids=["grows", "bounded"])
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("fits", [*((fit,) for fit in FITS), tuple(FITS)], ids=str)
+@pytest.mark.parametrize("fits", [tuple(FITS), *slow(*(((fit,),) for fit in FITS))], ids=str)
 def test_every_block_goes_where_a_slow_table_puts_it(player, fits, sizes, grows):
     if grows and set(fits) == {LAST_HIGH}:
         fits = (LAST_HIGH, FIRST_LOW)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from repetition import slow
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.configuration import UsageError
@@ -107,7 +108,7 @@ def check(board: Board) -> None:
 
 
 @compiler
-@pytest.mark.parametrize("pins", [0, 1, 2])
+@pytest.mark.parametrize("pins", [0, 2, *slow(1)])
 def test_no_packing_is_lower_than_one_that_is_proven(pins):
     above = 0
     for seed in range(300):
@@ -121,7 +122,7 @@ def test_no_packing_is_lower_than_one_that_is_proven(pins):
 
 
 @compiler
-@pytest.mark.parametrize("pins", [0, 1])
+@pytest.mark.parametrize("pins", [1, *slow(0)])
 def test_no_packing_is_lower_than_one_that_is_proven_where_buffers_have_alignments(pins):
     above = odd = 0
     for seed in range(60):
@@ -151,7 +152,7 @@ def test_it_is_proven_where_the_lowest_is_above_what_is_live():
 
 
 @compiler
-@pytest.mark.parametrize("alignment", [1, 4])
+@pytest.mark.parametrize("alignment", [4, *slow(1)])
 @pytest.mark.parametrize("pins", [0, 3])
 @pytest.mark.parametrize("aligned", [False, True])
 def test_plans_of_many_blocks_keep_what_every_plan_must(pins, alignment, aligned):
