@@ -48,9 +48,7 @@ def new_arena(
     if blocks is not None and representation == "table":
         return _empty_table(cells, capacity, horizon, int(blocks))
     unrolled = representation == "unrolled"
-    # The words of a stacked set have a shape of their own, for which a dozen operations would be
-    # compiled; those of an unrolled one are scalars, for which they are compiled already.
-    make = _bitmap if unrolled else jax.jit(_bitmap, static_argnums=(1, 2, 3, 4))
+    make = _bitmap if unrolled else _compiled_bitmap
     return make(cells, capacity, horizon, unrolled, ages)
 
 
@@ -111,6 +109,11 @@ def _bitmap(
         cursor=zero,
         high_water=zero,
     )
+
+
+# The words of a stacked set have a shape of their own, for which a dozen operations would be
+# compiled; those of an unrolled one are scalars, for which they are compiled already.
+_compiled_bitmap = jax.jit(_bitmap, static_argnums=(1, 2, 3, 4))
 
 
 def _empty_table(cells: jax.Array, capacity: int, horizon: int, blocks: int) -> BlockTable:
