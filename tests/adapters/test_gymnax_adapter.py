@@ -1,6 +1,7 @@
 """The game as a gymnax 1.x environment: its own smoke test, an auto-reset, and its wrappers."""
 
 from dataclasses import replace
+from importlib import import_module
 
 import jax
 import jax.numpy as jnp
@@ -134,6 +135,23 @@ def in_a_rollout(gymnax, env, params):
     return seen, after, (2, 3, *SHAPE)
 
 
+def in_brax(gymnax, env, params):
+    pytest.importorskip("brax", reason="brax is not here")
+    game = import_module("gymnax.wrappers.brax").GymnaxToBraxWrapper(env)
+    begun = game.reset(KEYS[0], params)
+    return begun.obs, game.step(begun, 0).obs, SHAPE
+
+
+def in_evojax(gymnax, env, params):
+    pytest.importorskip("evojax", reason="evojax is not here")
+    kind = import_module("gymnax.wrappers.evojax").GymnaxToEvoJaxTask
+    game = kind("memoryless-jaxmem", max_steps=3)
+    begun = game.reset(KEYS[:2])
+    after, *_ = game.step(begun, jnp.zeros(2, jnp.int32))
+    env, params = gymnax.make("memoryless-jaxmem")
+    return begun.obs, after.obs, (2, *env.observation_space(params).shape)
+
+
 def pure(*names):
     def run(gymnax, env, params):
         for name in names:
@@ -154,6 +172,8 @@ def pure(*names):
         pytest.param(in_gym, marks=pytest.mark.slow),
         pytest.param(in_vector_gym, marks=pytest.mark.slow),
         pytest.param(in_a_rollout, marks=pytest.mark.slow),
+        pytest.param(in_brax, marks=[pytest.mark.slow, pytest.mark.filterwarnings("default")]),
+        pytest.param(in_evojax, marks=pytest.mark.slow),
     ],
 )
 def test_every_wrapper_of_gymnax_works(gymnax, run, small):
