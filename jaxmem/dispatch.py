@@ -24,7 +24,7 @@ from jaxmem.verbs import FLAGS, VERBS
 LEARN_FROM_RUNS = "workload=runs"  # what `train` learns from, with settings of its own
 SHOW_FLAG = "--cfg"  # as Hydra has it: the configuration, and no run
 OVERRIDE = re.compile("=|^[-+~]")  # what is no file, but a setting or a flag
-PYTHONS_OWN = warnings.formatwarning  # Python's own
+AS_PYTHON_SAYS = warnings.formatwarning
 MANY = ("-m", "--multirun")  # as Hydra has it: a run for every combination of the values
 
 
@@ -46,7 +46,7 @@ def _as_line(message, category, filename, lineno, line=None) -> str:
     """Formats what was left out as the program says things; other warnings as Python does."""
     if issubclass(category, LeftOut):
         return f"jaxmem: {message}\n"
-    return PYTHONS_OWN(message, category, filename, lineno, line)
+    return AS_PYTHON_SAYS(message, category, filename, lineno, line)
 
 
 def _status(words: list[str]) -> int:

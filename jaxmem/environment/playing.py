@@ -72,7 +72,10 @@ def play(
     there = sequence >= 0
 
     def own(leaf: jax.Array) -> jax.Array:
-        """Makes it each sequence's own from the start: else JAX finds out by tracing twice."""
+        """Lets `vmap` know from the start that sequences differ in a leaf of any shape.
+
+        Else it finds out after the first step, and traces the loop once more.
+        """
         return jax.lax.select(there, leaf, leaf)
 
     def step(state: tuple[Arena, Carry], given: object) -> tuple[tuple[Arena, Carry], Kept]:
