@@ -4,7 +4,7 @@
 trainer's package; `trainers_study.py` runs all of them. On the clock is what trains: environment
 steps, gradients, and the tuning of rules that a learner begins with; off it are the drawing of
 sequences, compilation, and validation. It counts CPU seconds of all cores together, which other
-work on the machine changes little; those on the wall are told beside them.
+work on the machine changes less than those on the wall, told beside them.
 """
 
 import json
