@@ -3,18 +3,16 @@
 import dataclasses
 import json
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
 from flax.traverse_util import flatten_dict
+from networks import scorer_weights
 from safetensors.numpy import save_file
 
 from jaxmem import renamed
 from jaxmem.cli import main
 from jaxmem.environment.observations import FEATURES
-from jaxmem.policies.networks import Scorer
 from jaxmem.policies.policy_file import Card, load_policy, read_policy
 from jaxmem.run_folder import CONFIG
 from jaxmem.runs import runs_below
@@ -96,7 +94,7 @@ NEW_CARD = Card(
 
 
 def test_a_policy_with_an_old_card_loads(tmp_path):
-    network = Scorer((8, 4)).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    network = scorer_weights((8, 4))
     arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(network, sep="/").items()}
     save_file(arrays, tmp_path / "old.safetensors", metadata={"card": json.dumps(OLD_CARD)})
     assert read_policy(tmp_path / "old.safetensors")[1] == NEW_CARD

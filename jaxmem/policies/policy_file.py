@@ -123,8 +123,7 @@ def read_policy(path: Path | str) -> tuple[Weights, Card]:
         raise PolicyFileError(f"{path}: no policy of format {POLICY_FORMAT}")
     card = _checked_card(path, renamed.new_card(card))
     _check_arrays(path, arrays, card)
-    network = {key: jnp.asarray(array) for key, array in arrays.items()}
-    return unflatten_dict(network, sep="/"), card
+    return unflatten_dict(jax.device_put(arrays), sep="/"), card
 
 
 def _checked_card(path: Path | str, found: dict[str, Any]) -> Card:

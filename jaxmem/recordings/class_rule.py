@@ -109,6 +109,16 @@ def all_rules() -> list[RuleNumbers]:
 
 def class_rules(numbers: Sequence[RuleNumbers]) -> ClassRule:
     """Makes P rules that play side by side, with [P] before every shape."""
+    return jax.device_put(_arrays_of(numbers))
+
+
+def class_rule(numbers: RuleNumbers) -> ClassRule:
+    """Makes one rule."""
+    return jax.device_put(jax.tree.map(lambda leaf: leaf[0], _arrays_of([numbers])))
+
+
+def _arrays_of(numbers: Sequence[RuleNumbers]) -> ClassRule:
+    """Returns the same as `class_rules`, in NumPy: nothing is compiled to make them."""
     fits = np.array([rule.fits for rule in numbers])
     most = max(len(rule.exceptions) for rule in numbers)
     most += -most % EXCEPTIONS_STEP
@@ -116,15 +126,10 @@ def class_rules(numbers: Sequence[RuleNumbers]) -> ClassRule:
     for row, rule in zip(exceptions, numbers, strict=True):
         row[: len(rule.exceptions)] = np.array(rule.exceptions, np.int32).reshape(-1, 2)
     return ClassRule(
-        long=jnp.array([rule.long for rule in numbers], jnp.int32),
-        parts=jnp.array([rule.parts for rule in numbers], jnp.int32),
-        best=jnp.asarray(fits >= 2),
-        high=jnp.asarray(fits % 2 == 1),
-        excepted=jnp.asarray(exceptions[..., 0]),
-        there=jnp.asarray(exceptions[..., 1]),
+        long=np.array([rule.long for rule in numbers], np.int32),
+        parts=np.array([rule.parts for rule in numbers], np.int32),
+        best=fits >= 2,
+        high=fits % 2 == 1,
+        excepted=exceptions[..., 0],
+        there=exceptions[..., 1],
     )
-
-
-def class_rule(numbers: RuleNumbers) -> ClassRule:
-    """Makes one rule."""
-    return jax.tree.map(lambda leaf: leaf[0], class_rules([numbers]))

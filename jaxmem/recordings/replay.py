@@ -90,7 +90,7 @@ class ReplayEvents:
             lambda column: column.reshape(-1, EVENTS_PER_CHUNK, *column.shape[1:]), whole
         )
         parts = range(len(cut.frees))
-        return [jax.tree.map(lambda column, at=at: jnp.asarray(column[at]), cut) for at in parts]
+        return [jax.device_put(jax.tree.map(lambda column, at=at: column[at], cut)) for at in parts]
 
     def padded(self, length: int, no_block: int) -> Chunk:
         """Returns all events, then, up to `length`, frees of the block `no_block`; NumPy arrays."""

@@ -20,13 +20,13 @@ def side_by_side(streams: Sequence[ReplayEvents]) -> tuple[Chunk, int]:
     length = max(len(events.frees) for events in streams)
     blocks = max(events.blocks for events in streams)
     padded = [events.padded(length, blocks) for events in streams]
-    return jax.tree.map(lambda *columns: jnp.asarray(np.stack(columns)), *padded), blocks + 1
+    return jax.device_put(jax.tree.map(lambda *columns: np.stack(columns), *padded)), blocks + 1
 
 
 def arenas_of(streams: Sequence[ReplayEvents], factors: Sequence[float]) -> jax.Array:
     """Returns arenas of so many times the peak live units: int32[D, C]."""
     cells = [[int(factor * events.peak_live) for factor in factors] for events in streams]
-    return jnp.asarray(cells, jnp.int32)
+    return jax.device_put(np.array(cells, np.int32))
 
 
 def events_served(

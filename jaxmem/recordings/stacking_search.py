@@ -53,8 +53,8 @@ def blocks_of(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> Blocks:
     """
     first, end, sections = sections_of(birth, death)
     columns = (first, end, np.minimum(size, ABOVE_ALL))
-    rows = (jnp.asarray(column.astype(np.int32)) for column in columns)
-    return Blocks(*rows, sections=sections)
+    rows = (column.astype(np.int32) for column in columns)
+    return jax.device_put(Blocks(*rows, sections=sections))
 
 
 def sections_of(birth: np.ndarray, death: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -99,7 +99,7 @@ def lowest_stack(
     np.add.at(live, np.asarray(blocks.first), np.asarray(blocks.size))
     np.subtract.at(live, np.asarray(blocks.end), np.asarray(blocks.size))
     peak = int(np.cumsum(live).max())
-    start = jnp.asarray(order, jnp.int32)
+    start = np.asarray(order, np.int32)
     height = _heights(blocks, start[None])[0]
     search = _Search(start, height, start, height)
     for done in range(0, rounds, PART):
@@ -128,6 +128,7 @@ def dropped(blocks: Blocks, order: np.ndarray) -> np.ndarray:
     return start
 
 
+@jax.jit
 def _heights(blocks: Blocks, orders: jax.Array) -> jax.Array:
     """Computes the heights of stacks, int32[M], from their orders, int32[M, N]."""
     section = jnp.arange(blocks.sections, dtype=jnp.int32)[:, None]

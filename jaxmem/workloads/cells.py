@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.recordings.recording import Recording, most_live
@@ -104,10 +103,8 @@ def quantise(
 
 def whole(quantised: QuantisedRecording) -> Requests:
     """Returns the whole recording as one sequence, Requests [1, R]."""
-    return requests_of(
-        jnp.asarray(quantised.size[None]),
-        jnp.asarray(quantised.recording.lifetime.astype(np.int32)[None]),
-    )
+    lifetime = quantised.recording.lifetime.astype(np.int32)
+    return requests_of(quantised.size[None], lifetime[None])
 
 
 class _Rounding:

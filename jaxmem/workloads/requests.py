@@ -31,6 +31,7 @@ class Requests(struct.PyTreeNode):
         return self.size.shape[1]
 
 
+@jax.jit
 def requests_of(size: jax.Array, lifetime: jax.Array, hint=None, kind=None) -> Requests:
     """Makes requests from int arrays [P, T]; without `hint` or `kind`, there is none to see."""
     return Requests(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeGuard
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.arena.arena import NEVER
@@ -49,10 +48,7 @@ def scenario_requests(layout: Sequence, sizes: Sequence, cells: int) -> Scenario
             lifetime.append(NEVER)
     if not size:
         raise ValueError("sizes has no request; it needs at least one size, as in [8, 'free:1', 5]")
-    requests = requests_of(
-        jnp.asarray(np.array([size], np.int32)), jnp.asarray(np.array([lifetime], np.int32))
-    )
-    return Scenario(requests, blocks)
+    return Scenario(requests_of(np.array([size]), np.array([lifetime])), blocks)
 
 
 def _items(value: object, name: str) -> list:

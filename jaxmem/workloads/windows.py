@@ -87,12 +87,11 @@ def window_requests(
         low, high = starts.start, starts.stop
     else:
         edges = np.arange(sequences + 1, dtype=np.int64) * len(starts) // sequences + starts.start
-        low = jnp.asarray(edges[:-1].astype(np.int32))
-        high = jnp.asarray(np.maximum(edges[1:], edges[:-1] + 1).astype(np.int32))
+        low = edges[:-1].astype(np.int32)
+        high = np.maximum(edges[1:], edges[:-1] + 1).astype(np.int32)
     first = jax.random.randint(key, (sequences,), low, high, dtype=jnp.int32)
-    size = jnp.asarray(quantised.size)
-    lifetime = jnp.asarray(quantised.recording.lifetime.astype(np.int32))
-    return requests_of(*_windows(size, lifetime, first, length=int(length), before=before))
+    lifetime = quantised.recording.lifetime.astype(np.int32)
+    return requests_of(*_windows(quantised.size, lifetime, first, int(length), before))
 
 
 @partial(jax.jit, static_argnames=("length", "before"))

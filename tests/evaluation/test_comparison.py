@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import scorer_weights, weights_of
 
-from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation import decision_time, tuning
 from jaxmem.evaluation.arena_needed import arena_needed
 from jaxmem.evaluation.compare import compare
@@ -17,7 +17,6 @@ from jaxmem.evaluation.run import failed_share, measure, run
 from jaxmem.evaluation.tuning import finalists, strongest_rules, tuned
 from jaxmem.policies import policy
 from jaxmem.policies.learned import greedy
-from jaxmem.policies.networks import Scorer
 from jaxmem.policies.policy_file import Card, PolicyFileError, save_policy
 from jaxmem.policies.q_functions import AddressQ, CandidateQ
 from jaxmem.render.palette import policy_title
@@ -186,7 +185,7 @@ def test_a_fixed_sequence_is_not_tuned_on(drawn):
 @pytest.fixture
 def saved(tmp_path):
     """A run folder with a policy in it."""
-    parameters = Scorer((8,)).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    parameters = scorer_weights((8,))
     save_policy(tmp_path / "policy.safetensors", parameters, Card(holes=3, hidden_sizes=(8,)))
     return tmp_path
 
@@ -331,7 +330,7 @@ def test_a_training_run_brings_its_own_learned_policy(saved):
 
 def test_a_policy_for_arenas_of_another_size_is_refused_before_anything_is_drawn(drawn):
     q = AddressQ(TASK.cells + 1, (8,))
-    player = greedy(q, q.init(jax.random.key(0)), "addresses")
+    player = greedy(q, weights_of(q.init), "addresses")
     message = f"policy addresses was trained for arenas of {q.cells} cells .* has {TASK.cells}"
     with pytest.raises(ValueError, match=message):
         compare(["first", player], TASK)
@@ -340,7 +339,7 @@ def test_a_policy_for_arenas_of_another_size_is_refused_before_anything_is_drawn
     message = f"arena_needed: policy {{}} plays in arenas of {TASK.cells} cells only"
     with pytest.raises(ValueError, match=message.format("learned")):
         question_of(task=TASK, learned=q, **needed)
-    player = greedy(q, q.init(jax.random.key(0)), "addresses")
+    player = greedy(q, weights_of(q.init), "addresses")
     with pytest.raises(ValueError, match=message.format("addresses")):
         compare(on=TASK, **{**needed, "policies": [player]})
     assert drawn == []

@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import scorer_weights
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.environment.environment import Environment
-from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.tasks import params_of
 from jaxmem.evaluation.run import measure, run
 from jaxmem.policies import Policy, policy
 from jaxmem.policies.learned import learned
-from jaxmem.policies.networks import Scorer
 from jaxmem.rules import FITS
 from jaxmem.workloads.peaks import peak_blocks, peak_live
 from jaxmem.workloads.registry import Workload
@@ -65,7 +64,7 @@ def test_a_fit_places_scaled_requests_at_scaled_addresses(name):
 
 
 def test_a_learned_policy_plays_in_large_arenas_without_an_illegal_move():
-    network = Scorer((8,)).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    network = scorer_weights((8,))
     trajectory, _ = played(learned(network, 4, (8,)), LARGE)
     requests = LARGE.requests("test", 0, SEQUENCES)
     size, lifetime = np.asarray(requests.size), np.asarray(requests.lifetime)

@@ -1,5 +1,6 @@
 """Policies as StableHLO: read back, a batch chooses as the policy does."""
 
+import functools
 import json
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
+from networks import weights_of
 from repetition import slow
 
 from jaxmem.arena.arena import NOWHERE
@@ -51,13 +53,12 @@ def situations(batch: int = BATCH) -> dict[str, np.ndarray]:
     return {"low": low, "high": high, **numbers, **parts, "begins": begins}
 
 
-def chosen(policy, given: dict[str, np.ndarray], at: int) -> int:
-    one = {name: jnp.asarray(column[at]) for name, column in given.items()}
+def chosen(policy, one: dict[str, jax.Array]) -> jax.Array:
     table = new_hole_table(CELLS, HOLES).replace(
         low=one["low"], high=one["high"], cursor=one["cursor"]
     )
     if isinstance(policy, SizeRule):
-        return int(table.place(one["size"], policy.player)[1])
+        return table.place(one["size"], policy.player)[1]
     names = ("size", "died", "lived", "begins", "usual", "foretold")
     known = Known(
         **{name: one[name] for name in names},
@@ -67,7 +68,7 @@ def chosen(policy, given: dict[str, np.ndarray], at: int) -> int:
     )
     live = Live(one["live_units"], one["live_blocks"])
     player = policy if isinstance(policy, HoleScorer) else policy.player
-    return int(player.place(table, one["cells"], known, live)[1])
+    return player.place(table, one["cells"], known, live)[1]
 
 
 @pytest.mark.parametrize(
@@ -86,11 +87,12 @@ def test_a_batch_of_any_length_is_placed_as_each_alone(exported):
     card = json.loads(card_text(exported, program))
     names = [each["name"] for each in card["inputs"]]
     assert names[:3] == ["low", "high", "size"]
+    alone = jax.jit(functools.partial(chosen, exported.policy))
     for batch in (1, BATCH):
         given = situations(batch)
         starts = np.asarray(read.call(*(given[name] for name in names)))
         assert starts.dtype == card["output"]["dtype"] == "int32"
-        single = [chosen(exported.policy, given, at) for at in range(batch)]
+        single = [int(alone({name: of[at] for name, of in given.items()})) for at in range(batch)]
         assert starts.tolist() == single
     assert len(set(single)) > BATCH / 2
 
@@ -139,7 +141,7 @@ def test_a_network_of_addresses_takes_the_bitmap_and_the_mask():
     card = replace(known.card, network="mlp", cells=12, hidden_sizes=(8,), base_policy=None)
     q = card.q
     assert isinstance(q, AddressQ)
-    policy = CellPolicy(q.init(jax.random.key(0)), card)
+    policy = CellPolicy(weights_of(q.init), card)
     program = program_of(Exported("mlp", policy), HOLES)
     random = np.random.default_rng(1)
     bitmap, legal = random.random((5, 13)).astype(np.float32), random.random((5, 13)) < 0.5

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import scorer_weights
 from repetition import slow
 
 from jaxmem.environment.environment import Environment, State
@@ -38,7 +39,7 @@ ENDINGS = {"truncated": TASK, "terminated too": replace(TASK, stop_at_failure=Tr
 
 @pytest.fixture(scope="module")
 def network():
-    return Scorer(HIDDEN_SIZES).init(jax.random.key(2), jnp.zeros(ENV.observation_shape))
+    return scorer_weights(HIDDEN_SIZES, seed=2)
 
 
 def params_for(task):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import weights_of
 from repetition import slow
 
 from jaxmem.environment.environment import Environment
@@ -157,7 +158,7 @@ def test_the_loss_is_hubers_against_the_target_of_double_q(mlp_run, params, monk
     one_step = DQN(replace(config, gradient_steps=1), environment(q))
     train = functools.partial(train_block, one_step)
     # A target network of its own, so that it matters which of the two chooses and which values.
-    other = q.init(jax.random.key(9))
+    other = weights_of(q.init, seed=9)
     learner = waiting.replace(networks=waiting.networks.replace(target=other))
     after, progress = jax.jit(train)(learner, params, 1)
     item = Buffer.sample(waiting.buffer, None).experience

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import scorer_weights
 
 from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import failed_share
@@ -16,7 +17,6 @@ from jaxmem.learning.learner import Metrics
 from jaxmem.learning.pqn import PQN, PQNState
 from jaxmem.learning.train import train
 from jaxmem.policies import CLASSICAL, policy
-from jaxmem.policies.networks import Scorer
 from jaxmem.settings.learner import EvaluationConfig
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
@@ -239,7 +239,7 @@ def test_a_run_interrupted_before_the_first_report_returns_the_network_of_its_se
 
 def scripted(scale_of, loss_of):
     """A learner whose parameters after each block are those before times `scale_of(update)`."""
-    parameters = Scorer((32,)).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    parameters = scorer_weights((32,))
 
     class Scripted(PQN):
         def init(self, key, params, base_policy, numbers):

@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import scorer_weights
 from oracle import NOWHERE, SlowArena
 
 from jaxmem.arena.making import new_arena
-from jaxmem.environment.observations import FEATURES, candidates, pack
+from jaxmem.environment.observations import candidates, pack
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import policy
 from jaxmem.policies.fits import APART_COST, HINT_HOLES, REST_COST
 from jaxmem.policies.learned import BaseRule, learned
-from jaxmem.policies.networks import Scorer
 
 CELLS, HORIZON = 40, 62
 CASES, BLOCKS = 256, 20  # every arena is one of CASES, with room for BLOCKS: one program for all
@@ -120,7 +120,7 @@ def test_two_ended_tuned_takes_the_low_end_for_small_and_the_high_end_for_larger
 
 
 def with_base_policy(margin, rule="worst"):
-    parameters = Scorer((8,)).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
+    parameters = scorer_weights((8,), seed=1)
     return learned(parameters, 3, (8,), base_policy=BaseRule(policy(rule), np.float32(margin)))
 
 
@@ -134,7 +134,7 @@ def test_a_guided_policy_leaves_its_guide_only_where_that_is_worth_the_margin(dr
 
 def test_a_guide_that_takes_none_of_the_candidates_is_followed(drawn):
     # With one hole to choose from, last-fit's is a candidate only where it is the first.
-    parameters = Scorer((8,)).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
+    parameters = scorer_weights((8,), seed=1)
     last = policy("two_ended", jnp.int32(0))
     player = learned(parameters, 1, (8,), base_policy=BaseRule(last, np.float32(0.0)))
     outside = 0
@@ -240,7 +240,7 @@ def test_hint_fit_looks_at_the_first_holes_only():
 
 def test_a_learned_policy_takes_the_candidate_of_the_largest_value(drawn):
     holes, hidden_sizes = 3, (8,)
-    parameters = Scorer(hidden_sizes).init(jax.random.key(1), jnp.zeros((1, len(FEATURES))))
+    parameters = scorer_weights(hidden_sizes, seed=1)
     rows = jax.jit(jax.vmap(lambda at: candidates(pack(at, at.holes(holes)))))(situations_of(drawn))
     values = scores(parameters["params"], np.asarray(rows, np.float64))
     chosen = choices(learned(parameters, holes, hidden_sizes), drawn)

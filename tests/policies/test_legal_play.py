@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import scorer_weights, weights_of
 from oracle import NOWHERE, SlowArena
 from repetition import slow
 
-from jaxmem.environment.observations import FEATURES
 from jaxmem.evaluation.run import run
 from jaxmem.policies import policy
 from jaxmem.policies.learned import greedy, learned
-from jaxmem.policies.networks import Scorer
 from jaxmem.policies.q_functions import AddressQ
 from jaxmem.rules import NAMES, RULES
 from jaxmem.workloads.registry import workload
@@ -35,7 +34,7 @@ TASKS = {
 @pytest.fixture(scope="module")
 def network():
     """Random parameters of a small Q-network."""
-    return Scorer(HIDDEN_SIZES).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    return scorer_weights(HIDDEN_SIZES)
 
 
 AGAIN = ("memoryless", "comb")  # the others have all of it
@@ -58,7 +57,7 @@ def player_of(name, network):
         return learned(network, HOLES, HIDDEN_SIZES)
     if name == "learned addresses":
         q = AddressQ(CELLS, HIDDEN_SIZES)
-        return greedy(q, q.init(jax.random.key(0)))
+        return greedy(q, weights_of(q.init))
     tuning = RULES[name].tuning
     kind = list(tuning.kinds)[len(tuning.kinds) // 2] if tuning else ()
     return policy(name, jnp.squeeze(jnp.int32([3, *kind])) if tuning else None)

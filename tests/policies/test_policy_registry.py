@@ -4,13 +4,12 @@ import chex
 import jax
 import jax.numpy as jnp
 import pytest
+from networks import scorer_weights
 
 from jaxmem.arena.making import new_arena
-from jaxmem.environment.observations import FEATURES
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import policy
 from jaxmem.policies.learned import learned
-from jaxmem.policies.networks import Scorer
 from jaxmem.rules import FITS, NAMES, RULES, TUNED, Place, Rule
 
 CELLS, HORIZON = 40, 40
@@ -31,7 +30,7 @@ def situations():
 
 
 def network():
-    return Scorer(HIDDEN_SIZES).init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    return scorer_weights(HIDDEN_SIZES)
 
 
 @pytest.mark.parametrize("name", NAMES)

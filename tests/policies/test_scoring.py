@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import scorer_weights
 from repetition import slow
 
 from jaxmem.environment import observations
@@ -31,7 +32,7 @@ NETWORK = Scorer((8,))
 
 @pytest.fixture(scope="module")
 def parameters():
-    return NETWORK.init(jax.random.key(0), jnp.zeros((1, len(FEATURES))))
+    return scorer_weights(NETWORK.hidden_sizes)
 
 
 def situations(counts, seed=0) -> Packed:

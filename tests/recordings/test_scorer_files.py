@@ -5,16 +5,15 @@ import json
 import os
 import re
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import scorer_weights
 from safetensors.numpy import save_file
 
 from jaxmem import whole_files
 from jaxmem.carded_file import read_policy_file
 from jaxmem.environment.observations import FEATURES as SEEN
-from jaxmem.policies.networks import Scorer
 from jaxmem.policies.policy_file import Card, PolicyFileError, load_policy, save_policy
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, HoleScorer
 from jaxmem.recordings.scorer_file import SCORER_FORMAT, SCORERS, load_scorer, save_scorer
@@ -200,7 +199,7 @@ def test_a_file_that_is_no_scorer_is_refused_by_name(spoil, reason, path):
 
 
 def test_each_kind_of_policy_says_that_it_is_not_the_other(path):
-    network = Scorer((4,)).init(jax.random.key(0), jnp.zeros((1, len(SEEN))))
+    network = scorer_weights((4,), columns=SEEN)
     save_policy(path, network, Card(holes=3, hidden_sizes=(4,)))
     with pytest.raises(PolicyFileError, match=f"mine.safetensors: {OTHER}"):
         load_scorer(path)
