@@ -132,7 +132,7 @@ def test_raw_and_typed_keys_are_the_same():
 
 def test_the_key_of_a_reset_chooses_among_all_sequences_and_nothing_else():
     reset = jax.jit(jax.vmap(ENV.reset, in_axes=(0, None)))
-    _, states = reset(jax.random.split(KEY, 64), params())
+    _, states = jax.device_get(reset(jax.random.split(KEY, 64), params()))
     assert set(states.sequence.tolist()) == {0, 1, 2}
     for sequence in range(3):
         here = jax.tree.map(lambda x, s=sequence: x[states.sequence == s][0], states)
@@ -194,13 +194,17 @@ def test_a_hint_too_long_to_count_is_still_a_long_life(hint):
     assert remaining_life(hint) >= HORIZON
 
 
+SERVE = jax.jit(serve)
+FIRST_HOLE = jax.jit(lambda arena: arena.holes_that_fit(jnp.int32(1), 1))
+
+
 def remaining_life(hint: float) -> int:
     """The predicted life of a block placed at time 0, from what is shown a request later."""
     size, lifetime = np.full((1, 1), 4), np.full((1, 1), NEVER)
     requests = requests_of(size, lifetime, np.full((1, 1), hint, np.float32))
     situation = situation_at(new_arena(CELLS, CELLS, HORIZON), requests, jnp.int32(0))
-    arena = jax.jit(serve)(situation, jnp.int32(0), requests.lifetime[0, 0])
-    hole = jax.jit(lambda arena: arena.holes_that_fit(jnp.int32(1), 1))(arena)
+    arena = SERVE(situation, jnp.int32(0), requests.lifetime[0, 0])
+    hole = FIRST_HOLE(arena)
     remaining = int(hole.below.remaining[0])
     return remaining + 1 if hint else remaining
 

@@ -368,9 +368,9 @@ def test_a_second_saved_policy_goes_by_the_name_of_its_folder(tmp_path, saved):
 
 def test_a_policy_trained_without_hints_plays_with_them_and_says_so_once(saved):
     hinted = replace(TASK, lifetime_hints="class")
-    found = compare(["best", str(saved)], hinted, sequences=4)
+    found = compare(["best", str(saved)], hinted, sequences=SEQUENCES)
     said = [note for note in found.results["notes"] if "was trained without hints" in note]
     assert said == [f"{saved} was trained without hints: what they say here is new to it"]
     assert not any(
-        "hints" in note for note in compare(["best"], TASK, sequences=4).results["notes"]
+        "hints" in note for note in compare(["best"], TASK, sequences=SEQUENCES).results["notes"]
     )

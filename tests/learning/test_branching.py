@@ -169,6 +169,9 @@ def test_where_there_are_more_placements_than_may_be_tried_some_of_them_are():
         at += tried
 
 
+DRAW = jax.jit(draw, static_argnums=2)
+
+
 def made_labels(random, updates, places, fullest):
     """Labels of states with 2 to 7 placements each; a row holds its update, place and state."""
     count = random.integers(0, fullest + 1, updates)
@@ -177,10 +180,10 @@ def made_labels(random, updates, places, fullest):
     at = np.broadcast_to(np.arange(places), state.shape)
     row = np.stack([np.broadcast_to(np.arange(updates)[:, None], at.shape), at, state], axis=-1)
     return Labels(
-        row=jnp.asarray(row, jnp.float32),
-        advantage=jnp.asarray(random.normal(size=state.shape), jnp.float32),
-        state=jnp.asarray(state),
-        count=jnp.asarray(count),
+        row=row.astype(np.float32),
+        advantage=random.normal(size=state.shape).astype(np.float32),
+        state=state,
+        count=count,
     )
 
 
@@ -192,9 +195,7 @@ def test_what_is_drawn_was_labelled(places, fullest, minibatch):
     labels = made_labels(np.random.default_rng(0), 5, places, fullest)
     seen = set()
     for seed in range(30):
-        drawn = jax.device_get(
-            jax.jit(draw, static_argnums=2)(labels, jax.random.key(seed), minibatch)
-        )
+        drawn = jax.device_get(DRAW(labels, jax.random.key(seed), minibatch))
         update, place, state = np.moveaxis(drawn.row[drawn.exists].astype(int), -1, 0)
         assert (place < np.asarray(labels.count)[update]).all()
         assert (np.asarray(labels.advantage)[update, place] == drawn.advantage[drawn.exists]).all()
@@ -206,11 +207,11 @@ def test_what_is_drawn_was_labelled(places, fullest, minibatch):
 
 def test_an_error_counts_beside_the_others_of_its_state():
     random = np.random.default_rng(1)
-    drawn = draw(made_labels(random, 4, 90, 70), jax.random.key(0), 512)
+    drawn = DRAW(made_labels(random, 4, 90, 70), jax.random.key(0), 512)
     exists = np.asarray(drawn.exists)
     assert 0 < exists.mean() < 1
     error = np.where(exists, random.normal(size=exists.shape), 0.0)
-    found = np.asarray(center_by_state(jnp.asarray(error, jnp.float32), drawn))
+    found = np.asarray(jax.jit(center_by_state)(error.astype(np.float32), drawn))
     for run, (state, mine) in enumerate(zip(np.asarray(drawn.state), exists, strict=True)):
         for at, one in enumerate(state):
             others = error[run][(state == one) & mine]

@@ -5,7 +5,6 @@ import functools
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -19,7 +18,7 @@ from jaxmem.learning.imitation import (
     imitate,
     negative_log_likelihood,
 )
-from jaxmem.learning.placements import Drawn, to_try
+from jaxmem.learning.placements import Drawn, Tried, to_try
 from jaxmem.learning.rollouts import play_on, playing
 from jaxmem.policies import policy
 from jaxmem.policies.learned import learned
@@ -53,25 +52,26 @@ OTHER = dataclasses.replace(TASK, cells=32)
 ENV = Environment(cells=CELLS, horizon=LENGTH, holes=HOLES, observation="packed", keep_last=False)
 
 
+@jax.jit
+def some_requests_later(params):
+    arenas = start_arenas(ENV, params, jax.random.key(1), ARENAS)
+    first = playing(policy("first"))
+    return play_on(ENV, first, params, arenas, jax.random.key(2), steps=6, epsilon=0.3)[0]
+
+
 @functools.cache
 def seen(task=TASK):
     """Arenas some requests into their sequences."""
-    params = params_of(task, "train", 0, 8)
-
-    def some_requests_later(params):
-        arenas = start_arenas(ENV, params, jax.random.key(1), ARENAS)
-        first = playing(policy("first"))
-        return play_on(ENV, first, params, arenas, jax.random.key(2), steps=6, epsilon=0.3)[0]
-
-    return jax.jit(some_requests_later)(params)
+    return some_requests_later(params_of(task, "train", 0, 8))
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 6, 9])
 def test_the_list_has_the_placements_of_each_state_once(most):
     holes = np.random.default_rng(most).integers(0, 5, 50)
-    tried = to_try(jnp.asarray(holes), most, jax.random.key(0))
+    tried = jax.jit(to_try, static_argnums=1)(holes, most, jax.random.key(0))
     total = int(tried.ends[-1])
-    state, action = (np.asarray(part) for part in tried.at(jnp.arange(total)))
+    places = np.arange(6 * len(holes))  # as many for all lists
+    state, action = (np.asarray(part)[:total] for part in jax.jit(Tried.at)(tried, places))
     expected = np.where(holes > 0, np.minimum(2 * holes, most), 0)
     np.testing.assert_array_equal(np.bincount(state, minlength=50), expected)
     assert (np.diff(state) >= 0).all()
@@ -104,6 +104,9 @@ def test_the_teachers_placement_is_the_right_one_and_no_other():
     assert row.shape[0] == right.shape[0] == 6 * ARENAS
 
 
+LOSS = jax.jit(jax.value_and_grad(negative_log_likelihood))
+
+
 def drawn(seed, runs=5, width=12):
     """Runs of states with some placements, the last ones of each run missing."""
     random = np.random.default_rng(seed)
@@ -111,10 +114,10 @@ def drawn(seed, runs=5, width=12):
     exists = np.arange(width) < random.integers(1, width + 1, (runs, 1))
     right = random.random((runs, width)) < 0.3
     return Drawn(
-        row=jnp.zeros((runs, width, 1)),
-        advantage=jnp.asarray(right, jnp.float32),
-        state=jnp.asarray(state),
-        exists=jnp.asarray(exists),
+        row=np.zeros((runs, width, 1), np.float32),
+        advantage=right.astype(np.float32),
+        state=state,
+        exists=exists,
     ), random.normal(0, 3, (runs, width)).astype(np.float32)
 
 
@@ -130,19 +133,17 @@ def test_surprise_is_that_of_each_state_by_itself(seed):
                 odds = np.exp(value[run_].astype(np.float64))
                 lost.append(-np.log(odds[right].sum() / odds[mine].sum()))
     assert len(lost) > 3
-    np.testing.assert_allclose(
-        negative_log_likelihood(jnp.asarray(value), given), np.mean(lost), rtol=1e-5
-    )
+    np.testing.assert_allclose(LOSS(value, given)[0], np.mean(lost), rtol=1e-5)
 
 
 def test_surprise_has_a_finite_gradient_where_nothing_is_right_or_there():
     given, value = drawn(1)
-    nothing = dataclasses.replace(given, advantage=jnp.zeros_like(given.advantage))
-    empty = dataclasses.replace(given, exists=jnp.zeros_like(given.exists))
-    far = jnp.asarray(value) * 1e4
+    nothing = dataclasses.replace(given, advantage=np.zeros_like(given.advantage))
+    empty = dataclasses.replace(given, exists=np.zeros_like(given.exists))
+    far = value * np.float32(1e4)
     for case, values in ((nothing, value), (empty, value), (given, far)):
-        chex.assert_tree_all_finite(jax.grad(negative_log_likelihood)(jnp.asarray(values), case))
-    assert float(negative_log_likelihood(jnp.asarray(value), nothing)) == 0.0
+        chex.assert_tree_all_finite(LOSS(values, case)[1])
+    assert float(LOSS(value, nothing)[0]) == 0.0
 
 
 def test_a_pupil_comes_to_place_as_its_teachers_do_each_on_its_own_workload():
@@ -160,8 +161,9 @@ def test_a_pupil_comes_to_place_as_its_teachers_do_each_on_its_own_workload():
     assert (its == chosen(tasks[0].teacher, situations)).mean() < 0.75
 
 
+@jax.jit
 def chosen(player, situations):
-    return np.asarray(jax.jit(jax.vmap(playing(player)))(situations))
+    return jax.vmap(playing(player))(situations)
 
 
 @pytest.mark.slow

@@ -91,18 +91,14 @@ def given(**changes):
         "placed": random.random((ROLLOUT, ARENAS)) < 0.75,
     }
     steps.update(changes)
-    arrays = {
-        name: jnp.asarray(column, bool if name in ("terminated", "truncated", "placed") else None)
-        for name, column in steps.items()
-    }
-    return Given(
-        Steps(**jax.tree.map(lambda x: x if x.dtype == bool else x.astype(jnp.float32), arrays)),
-        jnp.asarray(random.normal(0, 1, ARENAS), jnp.float32),
-    )
+    last = random.normal(0, 1, ARENAS)
+    kinds = dict.fromkeys(("row", "reward", "value"), np.float32)
+    arrays = {name: np.asarray(of, kinds.get(name, bool)) for name, of in steps.items()}
+    return jax.device_put(Given(Steps(**arrays), last.astype(np.float32)))
 
 
 def counted(steps):
-    return np.asarray(~steps.truncated | steps.terminated)
+    return ~np.asarray(steps.truncated) | np.asarray(steps.terminated)
 
 
 def difference(before, after):
@@ -124,7 +120,7 @@ def test_one_update_is_one_step_down_the_squared_error_of_the_steps_that_count(l
         values = Scorer(CONFIG.hidden_sizes).apply(parameters, steps.row[counts])
         return jnp.mean((values - target[counts]) ** 2)
 
-    expected, gradient = jax.value_and_grad(loss)(before.parameters)
+    expected, gradient = jax.device_get(jax.jit(jax.value_and_grad(loss))(before.parameters))
     assert progress.loss == pytest.approx(float(expected), rel=1e-5)
     # The first step of RAdam is one of plain descent: nothing is known of the variance yet.
     for change, slope in zip(
