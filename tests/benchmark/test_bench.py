@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import sys
 
 import pytest
 import yaml
@@ -33,9 +34,12 @@ def settings_of(*overrides):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A tiny bench with every reference that this machine has, but no learner."""
+    """A tiny bench where two packages are missing, and no learner."""
     folder = tmp_path_factory.mktemp("bench")
-    assert main(["bench", *TINY, "training=false", f"out={folder}"]) == 0
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(sys.modules, "numba", None)
+        monkeypatch.setitem(sys.modules, "gymnax", None)
+        assert main(["bench", *TINY, "training=false", f"out={folder}"]) == 0
     return folder
 
 
@@ -82,6 +86,7 @@ def test_every_reference_is_measured_or_says_why_not(folder):
         *((name, 20, 4, seen) for name in ("numpy", "numba", "c") for seen in ("bitmap", "none")),
         ("cartpole", None, 4, None),
     ]
+    assert {"numba", "cartpole"} <= set(results["reasons"])
     assert set(measured) == {key for key in wanted if key[0] not in results["reasons"]}
     assert len(measured) == len(set(measured))
     assert all(set(row["per_cpu_second"]) == SPREAD for row in results["references"])

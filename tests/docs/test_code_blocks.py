@@ -15,14 +15,11 @@ from pathlib import Path
 import pages
 import pytest
 import yaml
-from with_value import with_value
 
-from jaxmem import configuration
 from jaxmem.cli import main
 from jaxmem.commands.multirun.jobs import multirun_of
-from jaxmem.configuration import GROUPS
 from jaxmem.export.c_source import SOURCE
-from jaxmem.overrides import UsageError, parsed
+from jaxmem.overrides import UsageError
 from jaxmem.policies.policy_file import SHIPPED
 from jaxmem.rules import NAMES
 
@@ -42,7 +39,6 @@ PROJECT = tomllib.loads((pages.ROOT / "pyproject.toml").read_text(encoding="utf-
 # Programs of others, or of the reader, whose words are not ours.
 PROGRAMS = ("mkdocs", "valgrind", "memray", "cc")
 FEW = (re.compile(r"range\(0,\d+\)"), "range(0,2)")  # of many jobs that differ in their seed
-COMPOSED = functools.cache(configuration.composed)
 # What NAME stands for on pages about things of the reader's own, by the setting.
 NAMED = {
     "workload": "comb",
@@ -85,20 +81,6 @@ def test_the_python_of_a_page_runs_as_it_stands(page, monkeypatch, tmp_path):
     run_blocks(page, monkeypatch, tmp_path, smaller=False)
 
 
-@pytest.fixture
-def _composed_once(monkeypatch):
-    """Hydra composes a verb with its choices once; values are then set in what it has made."""
-
-    def composed(verb, words):
-        keys = [override.key_or_group for override in parsed(words)]
-        chosen = [word for word, key in zip(words, keys, strict=True) if key in GROUPS]
-        values = [word for word in words if word not in chosen]
-        return functools.reduce(with_value, values, COMPOSED(verb, tuple(chosen)))
-
-    monkeypatch.setattr(configuration, "composed", composed)
-
-
-@pytest.mark.usefixtures("_composed_once")
 @pytest.mark.parametrize("page", pages.pages(), ids=pages.name_of)
 def test_the_commands_of_a_page_are_ones_that_there_are(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -111,7 +93,6 @@ def test_the_commands_of_a_page_are_ones_that_there_are(page, monkeypatch, tmp_p
         check_line(line)
 
 
-@pytest.mark.usefixtures("_composed_once")
 def test_a_command_that_there_is_not_is_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for line in (

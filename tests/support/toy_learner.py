@@ -20,10 +20,10 @@ from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of
 
 HIDDEN_SIZES = (4,)
-UPDATES = 37  # twenty blocks, the last one shorter
+UPDATES = 15  # eight blocks, the last one shorter
 
 
-FEW = EvaluationConfig(training_sequences=16, validation_sequences=8)
+FEW = EvaluationConfig(training_sequences=16, validation_sequences=8, validations=8)
 # The same as overrides of `jaxmem train`.
 FEW_SEQUENCES = ("evaluation.training_sequences=16", "evaluation.validation_sequences=8")
 SETTINGS = {
