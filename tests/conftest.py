@@ -69,6 +69,7 @@ gc.set_threshold(100_000, 10, 10)
 settings.register_profile("jaxmem", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("jaxmem")
 
+
 SLOW = 3600  # seconds that a slow test may take, or one in a browser; others have pyproject's
 TOGETHER = 20  # files whose compiled programs are in memory together
 FILES = itertools.count(1)  # that this process has run
@@ -81,6 +82,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slow") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.timeout(SLOW))
+
+
+def pytest_collection_finish():
+    """What is there before the first test stays until the last: the collector passes over it."""
+    gc.freeze()
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def situations(counts, seed=0) -> Packed:
 
 
 rows_of = jax.jit(jax.vmap(candidates))
+values_of = jax.jit(NETWORK.apply)
 
 
 @functools.cache
@@ -70,7 +71,7 @@ def reader(chunk):
 
 def all_values(parameters, packed):
     """By reading every row, also of candidates that there are not."""
-    values = np.asarray(NETWORK.apply(parameters, rows_of(packed)))
+    values = np.asarray(values_of(parameters, rows_of(packed)))
     count = np.asarray(packed.count)[:, None]
     action = np.arange(ACTIONS)
     legal = np.where(action == ACTIONS - 1, count == 0, action < 2 * count)

@@ -138,10 +138,11 @@ def _borders(pick, cells):
 
 
 @jax.jit
-@jax.vmap
-def play(arena, script):
-    """Everything that arenas say while scripts are played on them."""
-    return jax.lax.scan(_step, arena, script)[1]
+def play(arenas, scripts):
+    """Everything that E arenas say while scripts are played on them: arrays [E, T, ...]."""
+    turned = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), scripts)
+    found = jax.lax.scan(jax.vmap(_step), arenas, turned)[1]
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), found)
 
 
 def replay(cells: int, script: Script, slots: float) -> Iterator[dict]:
