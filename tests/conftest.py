@@ -71,7 +71,7 @@ settings.load_profile("jaxmem")
 
 
 SLOW = 3600  # seconds that a slow test may take, or one in a browser; others have pyproject's
-TOGETHER = 20  # files whose compiled programs are in memory together
+TOGETHER = 50  # files whose compiled programs are in memory together
 FILES = itertools.count(1)  # that this process has run
 
 GOLDEN = Path(__file__).parent / "golden"
