@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxmem.settings import verbs
+from jaxmem.settings import recordings, verbs
 from jaxmem.settings.fields import Settings
 
 
@@ -35,7 +35,7 @@ VERBS = {
         ),
     ),
     "train runs": Verb(
-        settings=verbs.TrainRunsSettings,
+        settings=recordings.TrainRunsSettings,
         summary="learn a policy for a program from recordings of its earlier runs",
         usage="jaxmem train workload=runs 'workload.paths=[RUN,...]' [key=value ...]",
         examples=(
@@ -89,7 +89,7 @@ VERBS = {
         argument="folder",
     ),
     "trace import": Verb(
-        settings=verbs.TraceImportSettings,
+        settings=recordings.TraceImportSettings,
         summary="read a recording of what a program allocated, and keep it for workload=trace",
         usage="jaxmem trace import FILE [key=value ...]",
         examples=(
@@ -101,7 +101,7 @@ VERBS = {
         argument="file",
     ),
     "trace record": Verb(
-        settings=verbs.TraceRecordSettings,
+        settings=recordings.TraceRecordSettings,
         summary="run a program, and keep what it allocates for workload=trace",
         usage="jaxmem trace record [--python-objects] [key=value ...] -- COMMAND ...",
         examples=(
@@ -113,7 +113,7 @@ VERBS = {
         command="program",
     ),
     "run": Verb(
-        settings=verbs.RunSettings,
+        settings=recordings.RunSettings,
         summary="run a program whose memory a policy places, and compare that with the simulator",
         usage="jaxmem run POLICY [key=value ...] -- COMMAND ...",
         examples=(
@@ -136,7 +136,7 @@ VERBS = {
         ),
     ),
     "trace info": Verb(
-        settings=verbs.TraceInfoSettings,
+        settings=recordings.TraceInfoSettings,
         summary="what a recording asks for, and what better placement could save on it",
         usage="jaxmem trace info [EARLIER] FILE [key=value ...]",
         examples=(
@@ -149,7 +149,7 @@ VERBS = {
         ahead="earlier",
     ),
     "plan": Verb(
-        settings=verbs.PlanSettings,
+        settings=recordings.PlanSettings,
         summary="find offsets for all buffers of a program whose lifetimes are all known",
         usage="jaxmem plan FILE [key=value ...]",
         examples=(

@@ -16,7 +16,7 @@ blocks were there before."""
 FIGURE_NOTES = """\
 **Figures.** *Failed requests*: % that found no hole. *External fragmentation*: 1 - largest
 hole / free cells. *Holes per cell*: number of holes / size of the memory. *Unusable free
-share*: of the free cells, those in holes too short for the request. *Way to hindsight*: how
+share*: of the free cells, those in holes too short for the request. *Gap closed*: how
 far from best-fit to the best placements found with all lifetimes known. All policies answer
 the same requests, so differences are due to placement alone."""
 COLOUR_NOTES = """\

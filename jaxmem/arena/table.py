@@ -93,35 +93,35 @@ class BlockTable(Arena):
         return self._without(covers | (self.expiry == 0))
 
     def first(self, size) -> jax.Array:
-        return _or_nowhere(_smallest(jnp.where(self._fits(size), self.low, AFTER_ALL)))
+        return _or_nowhere(smallest(jnp.where(self._fits(size), self.low, AFTER_ALL)))
 
     def last(self, size) -> jax.Array:
         return _largest(jnp.where(self._fits(size), self.high - size, NOWHERE))
 
     def second(self, size) -> jax.Array:
         lows = jnp.where(self._fits(size), self.low, AFTER_ALL)
-        lowest = _smallest(lows)
-        other = _smallest(jnp.where(lows > lowest, lows, AFTER_ALL))
+        lowest = smallest(lows)
+        other = smallest(jnp.where(lows > lowest, lows, AFTER_ALL))
         return _or_nowhere(jnp.where(other < AFTER_ALL, other, lowest))
 
     def best(self, size) -> jax.Array:
         fits, length = self._fits(size), self._lengths()
-        shortest = _smallest(jnp.where(fits, length, AFTER_ALL))
-        return _or_nowhere(_smallest(jnp.where(fits & (length == shortest), self.low, AFTER_ALL)))
+        shortest = smallest(jnp.where(fits, length, AFTER_ALL))
+        return _or_nowhere(smallest(jnp.where(fits & (length == shortest), self.low, AFTER_ALL)))
 
     def worst(self, size) -> jax.Array:
         length = self._lengths()
         longest = _largest(length)
-        start = _smallest(jnp.where(length == longest, self.low, AFTER_ALL))
+        start = smallest(jnp.where(length == longest, self.low, AFTER_ALL))
         return jnp.where((size >= 1) & (size <= longest), start, NOWHERE)
 
     def next(self, size) -> jax.Array:
         low = jnp.maximum(self.low, self.cursor)
-        ahead = _smallest(jnp.where((size >= 1) & (self.high - low >= size), low, AFTER_ALL))
+        ahead = smallest(jnp.where((size >= 1) & (self.high - low >= size), low, AFTER_ALL))
         return jnp.where(ahead < AFTER_ALL, ahead, self.first(size))
 
     def high_end(self, start, size) -> jax.Array:
-        end = _smallest(jnp.where(self.high > start, self.high, AFTER_ALL))
+        end = smallest(jnp.where(self.high > start, self.high, AFTER_ALL))
         return jnp.where(start >= 0, end - size, NOWHERE)
 
     def numbered_start(self, size, number) -> jax.Array:
@@ -250,7 +250,8 @@ def _moved(column: jax.Array, by: int) -> jax.Array:
     return jax.lax.pad(column, jnp.zeros((), column.dtype), [(by, -by, 0)])
 
 
-def _smallest(column: jax.Array) -> jax.Array:
+def smallest(column: jax.Array) -> jax.Array:
+    """Returns the least number of int32[H] or float32[H], alone."""
     return jnp.min(_folded(column, jnp.minimum))
 
 

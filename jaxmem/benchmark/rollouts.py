@@ -43,7 +43,7 @@ class Setting:
 
     cells: int
     arenas: int
-    observation: str  # one of OBSERVATIONS; none: the arena and the policy without an environment
+    observation: str  # of TIMED_OBSERVATIONS; none: the arena and the policy alone
 
 
 def check_settings(player: Policy, observations: Sequence[str], representation: str) -> None:

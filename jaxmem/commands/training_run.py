@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -67,12 +66,7 @@ class TrainingRun:
         self.folder.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.folder.__exit__(kind, error, trace)
 
     def log(self, names: Sequence[str], members: MemberConfigs) -> None:

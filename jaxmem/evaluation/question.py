@@ -148,7 +148,7 @@ def _players(policies: Sequence[str | Policy]) -> tuple[dict[str, Policy | None]
             name, player = entry, None
         else:
             player, card = (entry, None) if isinstance(entry, Policy) else find_policy(str(entry))
-            if card is not None and not card.training.get("hinted", False):
+            if card is not None and card.training.get("lifetime_hints", "none") == "none":
                 unhinted.append(str(entry))
             if player.name in players and isinstance(entry, str) and entry not in NAMES:
                 # A second saved policy goes by the name of its run folder.

@@ -156,18 +156,16 @@ def failed_share(
     policy: Policy,
     requests: Requests,
     workload: Workload,
-    seed: int = 0,
     capacity: int | None = None,
 ) -> float:
     """Averages `failed_shares`: what choices are made by."""
-    return float(failed_shares(policy, requests, workload, seed, capacity).mean())
+    return float(failed_shares(policy, requests, workload, capacity).mean())
 
 
 def failed_shares(
     policy: Policy,
     requests: Requests,
     workload: Workload,
-    seed: int = 0,
     capacity: int | None = None,
 ) -> np.ndarray:
     """Computes failed requests in % of those counted, of each sequence: float64[P].
@@ -177,7 +175,7 @@ def failed_shares(
     episode has at most one failure, so that what counts is how late it comes.
     """
     start, active = _play_sequences(
-        policy, requests, workload, seed, looks=False, capacity=capacity
+        policy, requests, workload, seed=0, looks=False, capacity=capacity
     )
     if workload.stop_at_failure:
         active = np.ones_like(active)

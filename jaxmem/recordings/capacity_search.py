@@ -8,7 +8,7 @@ Stretches of time between which nothing lives on are searched apart.
 """
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -63,16 +63,12 @@ def parts_of(task: PlanTask, start: np.ndarray) -> list[TimePart]:
     first, end, _ = sections_of(task.birth, task.death)
     last = np.maximum.accumulate(end)  # requests are in order of their sections
     cuts = np.flatnonzero(first[1:] >= last[:-1]) + 1
-    parts = (np.arange(one, to) for one, to in _capacities_between(cuts, len(first)))
+    parts = (np.arange(one, to) for one, to in pairwise([0, *cuts.tolist(), len(first)]))
     return [
         _part(task, block, first[block] - first[block[0]], end[block] - first[block[0]], start)
         for block in parts
         if (task.pinned[block] < 0).any()
     ]
-
-
-def _capacities_between(cuts: np.ndarray, count: int) -> Iterator[tuple[int, int]]:
-    yield from pairwise([0, *cuts.tolist(), count])
 
 
 def _part(

@@ -109,27 +109,28 @@ def all_rules() -> list[RuleNumbers]:
 
 def class_rules(numbers: Sequence[RuleNumbers]) -> ClassRule:
     """Makes P rules that play side by side, with [P] before every shape."""
-    return jax.device_put(_arrays_of(numbers))
+    return ClassRule(**jax.device_put(_columns(numbers)))
 
 
 def class_rule(numbers: RuleNumbers) -> ClassRule:
     """Makes one rule."""
-    return jax.device_put(jax.tree.map(lambda leaf: leaf[0], _arrays_of([numbers])))
+    columns = {name: column[0] for name, column in _columns([numbers]).items()}
+    return ClassRule(**jax.device_put(columns))
 
 
-def _arrays_of(numbers: Sequence[RuleNumbers]) -> ClassRule:
-    """Returns the same as `class_rules`, in NumPy: nothing is compiled to make them."""
+def _columns(numbers: Sequence[RuleNumbers]) -> dict[str, np.ndarray]:
+    """Returns the fields of P rules, made in NumPy, for which nothing is compiled."""
     fits = np.array([rule.fits for rule in numbers])
     most = max(len(rule.exceptions) for rule in numbers)
     most += -most % EXCEPTIONS_STEP
     exceptions = np.full((len(numbers), most, 2), NO_CONTEXT, np.int32)
     for row, rule in zip(exceptions, numbers, strict=True):
         row[: len(rule.exceptions)] = np.array(rule.exceptions, np.int32).reshape(-1, 2)
-    return ClassRule(
-        long=np.array([rule.long for rule in numbers], np.int32),
-        parts=np.array([rule.parts for rule in numbers], np.int32),
-        best=fits >= 2,
-        high=fits % 2 == 1,
-        excepted=exceptions[..., 0],
-        there=exceptions[..., 1],
-    )
+    return {
+        "long": np.array([rule.long for rule in numbers], np.int32),
+        "parts": np.array([rule.parts for rule in numbers], np.int32),
+        "best": fits >= 2,
+        "high": fits % 2 == 1,
+        "excepted": exceptions[..., 0],
+        "there": exceptions[..., 1],
+    }

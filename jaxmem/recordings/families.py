@@ -18,7 +18,7 @@ RUNS_A_FAMILY = 6  # of a family
 
 
 class Split(NamedTuple):
-    """Numbers of runs, 1 to RUNS, none of them twice."""
+    """Numbers of runs, 1 to RUNS_A_FAMILY, none of them twice."""
 
     learn: tuple[int, ...]
     choose: tuple[int, ...]  # between what was learned
@@ -31,7 +31,7 @@ def family_names() -> tuple[str, ...]:
 
 
 def family(name: str) -> tuple[Recording, ...]:
-    """Loads the runs 1 to RUNS of a family; `library/README.md` says what each is.
+    """Loads the runs 1 to RUNS_A_FAMILY of a family; `library/README.md` says what each is.
 
     Raises ValueError, with the nearest names, for a name that is not in `family_names()`.
     """

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxmem.arena.arena import NOWHERE
+from jaxmem.arena.table import smallest
 
 BEYOND = 2**31 - 1  # an address after all others
 
@@ -69,8 +70,8 @@ class HoleTable(struct.PyTreeNode):
         behind = self.high - jnp.maximum(self.low, self.cursor) < size
         rank = by_length * length + by_end * self.high
         rank = jnp.where(order.onward, behind.astype(jnp.int32), rank)
-        least = _least(jnp.where(fits, rank, BEYOND))
-        low = _least(jnp.where(fits & (rank == least), self.low, BEYOND))
+        least = smallest(jnp.where(fits, rank, BEYOND))
+        low = smallest(jnp.where(fits & (rank == least), self.low, BEYOND))
         found = low < BEYOND
         # The rank is the length or the end of the hole, but for its sign.
         end_of_hole = jnp.where(by_end < 0, -least, low + by_length * least)
@@ -111,10 +112,10 @@ class HoleTable(struct.PyTreeNode):
         chex.assert_shape(score, (2, self.slots))
         fits = self.high - self.low >= size
         score = jnp.where(fits, score, -jnp.inf)
-        best = -_least(-jnp.maximum(score[0], score[1]))
+        best = -smallest(-jnp.maximum(score[0], score[1]))
         at_low = jnp.where(fits & (score[0] >= best), self.low, BEYOND)
         at_high = jnp.where(fits & (score[1] >= best), self.high - size, BEYOND)
-        edge = _least(jnp.minimum(at_low, at_high))
+        edge = smallest(jnp.minimum(at_low, at_high))
         start = jnp.where(edge < BEYOND, edge, NOWHERE)
         low_end = self.low == start
         high_end = fits & (self.low < start) & (start < self.high)
@@ -137,8 +138,8 @@ class HoleTable(struct.PyTreeNode):
         chex.assert_rank([size, start], 0)
         # A spare slot is no longer than nothing, and what is NOWHERE begins below every hole.
         chosen = (self.low <= start) & (self.high - start >= size)
-        low = _least(jnp.where(chosen, self.low, BEYOND))
-        high = -_least(jnp.where(chosen, -self.high, 0))
+        low = smallest(jnp.where(chosen, self.low, BEYOND))
+        high = -smallest(jnp.where(chosen, -self.high, 0))
         found, end = low < BEYOND, start + size
         below = found & (start > low)
         table = self.replace(
@@ -160,8 +161,8 @@ class HoleTable(struct.PyTreeNode):
         spare = self.low == self.high
         below = (self.high == begin) & ~spare
         above = (self.low == end) & (~spare | self._endless())
-        lowest = _least(jnp.where(below, self.low, begin))
-        beside_above = _least(jnp.where(above, -1, 0)) < 0
+        lowest = smallest(jnp.where(below, self.low, begin))
+        beside_above = smallest(jnp.where(above, -1, 0)) < 0
         beside_below = lowest < begin
         # Where there is a hole on both sides, that above takes all, and that below is spare.
         table = self.replace(
@@ -182,7 +183,7 @@ class HoleTable(struct.PyTreeNode):
         """Adds a hole, from `low` to `high` (int32[]), if it is `wanted`."""
         slot = jnp.arange(self.slots, dtype=jnp.int32)
         spare = (self.low == self.high) & (slot > 0)
-        first = _least(jnp.where(spare, slot, self.slots))
+        first = smallest(jnp.where(spare, slot, self.slots))
         here = wanted & (slot == first)
         return self.replace(
             low=jnp.where(here, low, self.low),
@@ -208,12 +209,3 @@ def new_hole_table(cells: int | jax.Array, slots: int) -> HoleTable:
         cursor=jnp.zeros_like(cells),
         full=jnp.zeros((), bool),
     )
-
-
-def _least(column: jax.Array) -> jax.Array:
-    """Returns the least number of int32[H] or float32[H], alone."""
-    # By halves, which a CPU takes many numbers of at once; XLA's own reduction goes one by one.
-    while len(column) > 16:
-        half = (len(column) + 1) // 2
-        column = jnp.minimum(column[:half], column[-half:])
-    return jnp.min(column)

@@ -22,10 +22,10 @@ from jaxmem.recordings.plan_board import Board
 from jaxmem.recordings.plan_task import UNPINNED, PlanTask
 from jaxmem.recordings.planned_rule import PlannedRule
 from jaxmem.recordings.planning import why_not
-from jaxmem.recordings.profile import contexts_of, profile_of
+from jaxmem.recordings.profile import contexts_of, lower_medians, profile_of
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.replay import ReplayEvents
-from jaxmem.recordings.rule_search import needed_by_each, sizes_varied
+from jaxmem.recordings.rule_search import geometric_mean, needed_by_each, sizes_varied
 from jaxmem.settings.learner import RuleSearchConfig
 
 LEAD = 0.99  # most that a plan may need, over what the class rule needs
@@ -66,7 +66,7 @@ def find_plan(
     """
     runs = [events.recording for events in streams]
     too_long = max(run.requests for run in runs) > MOST_STACKED
-    if not config.margins or too_long or _mean_needed(by_rule) * LEAD <= 1:
+    if not config.margins or too_long or geometric_mean(by_rule) * LEAD <= 1:
         return None
     report("following the runs")
     if len(streams) == 1:
@@ -80,7 +80,7 @@ def find_plan(
         judges = [events for number, events in enumerate(streams) if number != forecast]
         rule_needs = [of for number, of in enumerate(by_rule) if number != forecast]
     player = PlannedRule(class_rule(rule))
-    best, needs, least = None, [], _mean_needed(rule_needs) * LEAD
+    best, needs, least = None, [], geometric_mean(rule_needs) * LEAD
     for margin in sorted(config.margins):
         report(f"packing slots that are {margin:.0%} longer")
         planned = packed_plan(drawn, margin)
@@ -89,8 +89,8 @@ def find_plan(
         if missed <= MOST_MISSED:
             report(f"playing slots that are {margin:.0%} longer")
             needed = needed_by_each(slots, player, report, "plan")
-            if _mean_needed(needed) < least:
-                best, needs, least = planned, needed, _mean_needed(needed)
+            if geometric_mean(needed) < least:
+                best, needs, least = planned, needed, geometric_mean(needed)
         if missed <= ALL_FIT:
             break
     if best is None:
@@ -185,7 +185,7 @@ def _size_groups(drawn: ForecastPlan, others: Sequence[Recording]) -> np.ndarray
         # A shorter run has not come to all places, but to others in the same context.
         _, alike = np.unique(drawn.context[0], return_inverse=True)
         for kind in (alike, np.arange(len(alike))):
-            known, median = _medians(kind[place], ratio)
+            known, median = lower_medians(kind[place], ratio)
             found = np.isin(kind, known)
             steps[1:, number][found] = median[np.searchsorted(known, kind[found])]
     _, group = np.unique(steps, axis=0, return_inverse=True)
@@ -193,15 +193,3 @@ def _size_groups(drawn: ForecastPlan, others: Sequence[Recording]) -> np.ndarray
     if groups > MOST_GROUPS:
         return np.full(len(drawn.size), FIXED, np.int32)
     return ((group[1:] - group[0]) % groups).astype(np.int32)
-
-
-def _medians(kind: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which kinds there are, rising, and the lower median of each one's values."""
-    order = np.lexsort([value, kind])
-    known, first, count = np.unique(kind[order], return_index=True, return_counts=True)
-    return known, value[order][first + (count - 1) // 2]
-
-
-def _mean_needed(needed: Sequence[float]) -> float:
-    """Averages geometrically."""
-    return float(np.exp(np.log(needed).mean()))

@@ -60,10 +60,15 @@ def profile_of(recordings: Sequence[Recording]) -> Profile:
         keys += contexts_of(recording)
         lifetimes += [recording.lifetime] * len(CONTEXTS)
     key, lifetime = np.concatenate(keys), np.concatenate(lifetimes)
-    order = np.lexsort([lifetime, key])
-    known, first, count = np.unique(key[order], return_index=True, return_counts=True)
-    median = lifetime[order][first + (count - 1) // 2]
+    known, median = lower_medians(key, lifetime)
     return Profile(known, np.minimum(median, NEVER).astype(np.int32))
+
+
+def lower_medians(kind: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which kinds there are, rising, and the lower median of each one's values."""
+    order = np.lexsort([value, kind])
+    known, first, count = np.unique(kind[order], return_index=True, return_counts=True)
+    return known, value[order][first + (count - 1) // 2]
 
 
 def contexts_of(recording: Recording) -> list[np.ndarray]:

@@ -82,7 +82,7 @@ class ReplayEvents:
 
     @cached_property
     def chunks(self) -> list[Chunk]:
-        """Yields `EVENTS_PER_CHUNK` events at a time, the last filled up with frees of no block."""
+        """Lists `EVENTS_PER_CHUNK` events at a time, the last filled up with frees of no block."""
         whole = self.padded(
             len(self.frees) + -len(self.frees) % EVENTS_PER_CHUNK, _padded_count(self.blocks) - 1
         )
@@ -163,7 +163,7 @@ def least_alignment(recording: Recording, alignment: int) -> int:
         units = Recording(recording.name, units_of(recording, alignment), recording.lifetime)
         if units.peak_live * ARENA_FACTOR <= MOST_UNITS:
             return alignment
-        alignment *= 2  # fewer than MOST_UNITS / ROOM blocks are ever live, so that this ends
+        alignment *= 2  # at most MOST_UNITS / ARENA_FACTOR blocks are ever live: this ends
 
 
 def _numbered(frees: np.ndarray, request: np.ndarray, requests: int) -> np.ndarray:

@@ -221,7 +221,7 @@ def arenas_needed(
     return np.maximum(found * step / peak, 1.0)
 
 
-def geometric_mean(needed: np.ndarray) -> np.ndarray:
+def geometric_mean(needed: np.ndarray | Sequence[float]) -> np.ndarray:
     """Averages float64[..., D] over runs, geometrically: float64[...]."""
     return np.exp(np.log(needed).mean(axis=-1))
 

@@ -53,8 +53,8 @@ def blocks_of(size: np.ndarray, birth: np.ndarray, death: np.ndarray) -> Blocks:
     """
     first, end, sections = sections_of(birth, death)
     columns = (first, end, np.minimum(size, ABOVE_ALL))
-    rows = (column.astype(np.int32) for column in columns)
-    return jax.device_put(Blocks(*rows, sections=sections))
+    rows = jax.device_put([column.astype(np.int32) for column in columns])
+    return Blocks(*rows, sections=sections)
 
 
 def sections_of(birth: np.ndarray, death: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -99,8 +99,9 @@ def lowest_stack(
     np.add.at(live, np.asarray(blocks.first), np.asarray(blocks.size))
     np.subtract.at(live, np.asarray(blocks.end), np.asarray(blocks.size))
     peak = int(np.cumsum(live).max())
-    start = np.asarray(order, np.int32)
-    height = _heights(blocks, start[None])[0]
+    order = np.asarray(order, np.int32)
+    height = _heights(blocks, order[None])[0]
+    start = jax.device_put(order)
     search = _Search(start, height, start, height)
     for done in range(0, rounds, PART):
         if int(search.best) <= peak or enough(int(search.best)):
@@ -173,7 +174,7 @@ def _searched(search: _Search, blocks: Blocks, heat: jax.Array, key: jax.Array) 
 
 
 def _with_changes(order: jax.Array, key: jax.Array) -> jax.Array:
-    """Makes orders with as many changes as `CHANGES` has it: int32[TRIED, N] from int32[N]."""
+    """Makes orders with as many changes as `CHANGES` says: int32[ORDERS_TRIED, N] of int32[N]."""
     count = order.shape[0]
     now = jnp.arange(count)
     changes = jnp.repeat(jnp.array(CHANGES), ORDERS_TRIED // len(CHANGES))[:, None]

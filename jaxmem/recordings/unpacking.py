@@ -25,7 +25,7 @@ PACKING_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, DamagedError)
 def unpacked(file: BufferedReader) -> tuple[BufferedReader, str]:
     """Unpacks a file's bytes, and tells what it was packed with: gzip, zstd or an empty text.
 
-    How it is packed is told by its first bytes. What is read raises one of DAMAGE where the
+    How it is packed is told by its first bytes. What is read raises one of PACKING_DAMAGE where the
     packed data are truncated or broken.
 
     Raises:

@@ -16,7 +16,9 @@ class Stretch(NamedTuple):
 
     start: int  # cell address
     size: int  # cells, at least 1
-    owner: int  # the request, from 0, whose block it is; FREE; BEFORE or below: of the layout
+    owner: (
+        int  # the request, from 0, of the block; FREE; FIRST_LAYOUT_OWNER or below: of the layout
+    )
 
     @property
     def end(self) -> int:

@@ -28,13 +28,6 @@ from jaxmem.settings.learner import (
     LearnerSettings,
     learner_settings,
 )
-from jaxmem.settings.recordings import PlanSettings as PlanSettings
-from jaxmem.settings.recordings import RunSettings as RunSettings
-from jaxmem.settings.recordings import RunsSettings as RunsSettings
-from jaxmem.settings.recordings import TraceImportSettings as TraceImportSettings
-from jaxmem.settings.recordings import TraceInfoSettings as TraceInfoSettings
-from jaxmem.settings.recordings import TraceRecordSettings as TraceRecordSettings
-from jaxmem.settings.recordings import TrainRunsSettings as TrainRunsSettings
 from jaxmem.settings.workload import WORKLOADS, WorkloadSettings
 
 SLURM = "slurm"

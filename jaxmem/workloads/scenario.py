@@ -8,9 +8,8 @@ from typing import NamedTuple, TypeGuard
 import numpy as np
 
 from jaxmem.arena.arena import NEVER
+from jaxmem.workloads.cells import MAX_CELLS, is_whole
 from jaxmem.workloads.requests import Requests, requests_of
-
-MAX_CELLS = 2**31 - 1
 
 
 class Scenario(NamedTuple):
@@ -31,7 +30,7 @@ def scenario_requests(layout: Sequence, sizes: Sequence, cells: int) -> Scenario
 
     Raises ValueError, in one line, for anything else.
     """
-    if not _is_whole(cells) or not 1 <= cells <= MAX_CELLS:
+    if not is_whole(cells) or not 1 <= cells <= MAX_CELLS:
         raise ValueError(f"cells is {cells!r}; it must be a whole number from 1 to {MAX_CELLS}")
     blocks = tuple(
         _block(entry, number, cells) for number, entry in enumerate(_items(layout, "layout"), 1)
@@ -61,7 +60,7 @@ def _items(value: object, name: str) -> list:
 def _block(entry: object, number: int, cells: int) -> tuple[int, int]:
     """Reads (start, size) from one layout entry."""
     pair = list(entry) if _is_list(entry) else []
-    if len(pair) != 2 or not all(_is_whole(value) for value in pair):
+    if len(pair) != 2 or not all(is_whole(value) for value in pair):
         raise ValueError(
             f"layout block {number} is {_quoted(entry)}; a block is [start, size] in whole cells"
         )
@@ -89,7 +88,7 @@ def _check_apart(blocks: tuple[tuple[int, int], ...]) -> None:
 
 
 def _request_size(item: object, number: int, cells: int) -> int:
-    if not _is_whole(item) or not 1 <= item <= cells:
+    if not is_whole(item) or not 1 <= item <= cells:
         raise ValueError(
             f"item {number} of sizes is {_quoted(item)}; "
             f"it must be a whole number from 1 to {cells} (cells), or 'free:K'"
@@ -125,10 +124,6 @@ def _is_list(value: object) -> TypeGuard[Sequence | np.ndarray]:
     if isinstance(value, np.ndarray):
         return value.ndim > 0
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _quoted(value: object) -> str:

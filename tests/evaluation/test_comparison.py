@@ -366,9 +366,12 @@ def test_a_second_saved_policy_goes_by_the_name_of_its_folder(tmp_path, saved):
         compare([str(saved), str(other), str(other)], TASK, sequences=SEQUENCES)
 
 
-def test_a_policy_trained_without_hints_plays_with_them_and_says_so_once(saved):
+def test_a_policy_trained_without_hints_plays_with_them_and_says_so_once(saved, tmp_path):
+    with_hints = tmp_path / "with.safetensors"
+    card = Card(holes=3, hidden_sizes=(8,), training={"lifetime_hints": "class"})
+    save_policy(with_hints, scorer_weights((8,)), card)
     hinted = replace(TASK, lifetime_hints="class")
-    found = compare(["best", str(saved)], hinted, sequences=SEQUENCES)
+    found = compare(["best", str(saved), str(with_hints)], hinted, sequences=SEQUENCES)
     said = [note for note in found.results["notes"] if "was trained without hints" in note]
     assert said == [f"{saved} was trained without hints: what they say here is new to it"]
     assert not any(

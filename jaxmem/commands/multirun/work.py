@@ -36,7 +36,7 @@ def work(config: DictConfig) -> str | None:
     Returns:
         None when the run is finished, else a line that says why it is not.
     Raises:
-        Stopped: it was interrupted, and the jobs after it would run in this process.
+        JobStopped: it was interrupted, and the jobs after it would run in this process.
     """
     hydra = HydraConfig.get()
     verb, folder = str(hydra.job.config_name), Path(hydra.sweep.dir) / hydra.sweep.subdir

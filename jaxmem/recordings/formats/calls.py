@@ -37,7 +37,7 @@ def take(
     """Takes one call: an allocation, a free, both, or one that failed.
 
     Args:
-        name: one of NAMES.
+        name: one of CALL_NAMES.
         arguments: at least `arguments_of(name)`; of posix_memalign without the pointer.
         result: the address of the new block, NULL where there is none; of no meaning for free.
 

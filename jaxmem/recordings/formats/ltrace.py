@@ -47,7 +47,7 @@ UNSEEN = "frees of blocks whose allocation is not in the file, left out"
 class _Call(NamedTuple):
     """A call that has begun."""
 
-    name: str  # as in calls.NAMES
+    name: str  # as in CALL_NAMES
     arguments: list[Any]  # numbers; the block of a realloc can have another name meanwhile
     site: int | None  # an address, of this run only
     old: int = 0  # the address of that block

@@ -181,7 +181,7 @@ def _active(snapshot: dict[str, object], device: int) -> Iterator[tuple[int, int
 
 
 def _blocks_before(trace: list[Any], active: Iterable[tuple[int, int]]) -> dict[int, int]:
-    """Yields address and bytes of the blocks that were taken before the first event.
+    """Returns address and bytes of the blocks that were taken before the first event.
 
     They are those that are freed and were not allocated, and those that are there at the end and
     are in no event.
