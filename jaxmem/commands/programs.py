@@ -52,14 +52,43 @@ def running(words: list[str], files: Sequence[int] = ()) -> Iterator[subprocess.
     Args:
         files: those of ours that it has too.
     """
+    process = None
     try:
-        process = subprocess.Popen(words, pass_fds=files)
-    except OSError as error:
-        raise UsageError(f"{words[0]} cannot be run: {error.strerror}") from None
-    try:
+        with _held_back():  # else one that comes now would leave a process that nobody knows
+            process = _started(words, files)
         yield process
     finally:
-        _end_process(process)
+        if process is not None:
+            _end_process(process)
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Lets Ctrl-C and SIGTERM come after the `with` block, where they come within."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    # What is ignored stays so, for the program too.
+    before = {
+        number: signal.signal(number, lambda number, _: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if callable(signal.getsignal(number))
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if heard:
+            signal.raise_signal(heard[0])
+
+
+def _started(words: list[str], files: Sequence[int]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(words, pass_fds=files)
+    except OSError as error:
+        raise UsageError(f"{words[0]} cannot be run: {error.strerror}") from None
 
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:
