@@ -47,12 +47,12 @@ class Listener(Protocol):
         """A member was validated; of a run that goes on, what was reported before comes again."""
 
 
-class Programs(NamedTuple):
+class RunSetup(NamedTuple):
     """What is fixed while a group of members trains."""
 
     members: Members
     base_policies: list[list[BasePolicy]]  # of each member, that of training first
-    devices: Program
+    program: Program
     train_block: Compiled  # state, params, updates -> state, metrics
     params: Params  # training sequences, as the devices hold them
     validation: list[Requests]  # of each seed
@@ -96,15 +96,15 @@ def train_members(
     """
     config = members.config
     learner, evaluation = config.settings, config.evaluation
-    programs, run = _compile(members, base_policies)
-    _restore(run, programs, checkpointing)
+    setup, run = _compile(members, base_policies)
+    _restore(run, setup, checkpointing)
 
     def report(place: int, point: ValidationPoint) -> None:
         for listener in listeners:
             listener.report(numbers[place], point)
 
     for listener in listeners:
-        listener.started(programs.references, learner.updates * learner.steps_per_update, numbers)
+        listener.started(setup.references, learner.updates * learner.steps_per_update, numbers)
     for place, point in _points_so_far(run):
         report(place, point)
     try:
@@ -112,30 +112,30 @@ def train_members(
             for end in _validation_updates(learner.updates, evaluation.validations):
                 if end <= run.updates:
                     continue
-                metrics = _train_until(end, run, programs, stop, checkpointing)
+                metrics = _train_until(end, run, setup, stop, checkpointing)
                 if metrics is None:
                     break
-                _validate(run, programs, metrics, report)
-                if not _handle_stop_and_checkpoint(run, programs, stop, checkpointing):
+                _validate(run, setup, metrics, report)
+                if not _handle_stop_and_checkpoint(run, setup, stop, checkpointing):
                     break
                 if all(member.note for member in run.members):
                     break
     except KeyboardInterrupt:
         _interrupt(run)
-    _save_checkpoint(run, programs, checkpointing)
+    _save_checkpoint(run, setup, checkpointing)
     if checkpointing:
         checkpointing.checkpoints.wait()
     hosts.barrier("trained")
     seconds = time.perf_counter() - run.began
     return [
-        result_of(member_config, rules, member, programs.references, seconds)
+        result_of(member_config, rules, member, setup.references, seconds)
         for member_config, rules, member in zip(
             members.configs, base_policies, run.members, strict=True
         )
     ]
 
 
-def _compile(members: Members, base_policies: list[list[BasePolicy]]) -> tuple[Programs, RunState]:
+def _compile(members: Members, base_policies: list[list[BasePolicy]]) -> tuple[RunSetup, RunState]:
     """Draws the requests and compiles what will run; XLA does so side by side, outside the GIL."""
     config, began = members.config, time.perf_counter()
     sequences = config.evaluation.validation_sequences
@@ -145,11 +145,11 @@ def _compile(members: Members, base_policies: list[list[BasePolicy]]) -> tuple[P
             for seed in members.seeds
         ]
         params = members.params()
-        devices = Program(members.programs(), members.begin(), params, config.device_count)
-        params = devices.placed(params)
+        program = Program(members.programs(), members.begin(), params, config.device_count)
+        params = program.placed(params)
         validation = [drawn.result() for drawn in drawing]
-        compiling = pool.submit(devices.compiled, params)
-        starting = pool.submit(devices.start, params)
+        compiling = pool.submit(program.compiled, params)
+        starting = pool.submit(program.start, params)
 
         def play_first() -> None:  # so that its program is compiled, too
             network = members.unstack(jax.device_get(starting.result().parameters))[0]
@@ -169,31 +169,31 @@ def _compile(members: Members, base_policies: list[list[BasePolicy]]) -> tuple[P
         began=began,
         saved_at=time.perf_counter(),
     )
-    return Programs(
-        members, base_policies, devices, train_block, params, validation, references
+    return RunSetup(
+        members, base_policies, program, train_block, params, validation, references
     ), run
 
 
 def _train_until(
     end: int,
     run: RunState,
-    programs: Programs,
+    setup: RunSetup,
     stop: Stop,
     checkpointing: Checkpointing | None,
 ) -> Metrics | None:
     """Updates until `end` updates are done, and returns the last metrics; None: it is stopped."""
     while True:
-        metrics = _train_block(min(run.updates_per_call, end - run.updates), run, programs)
+        metrics = _train_block(min(run.updates_per_call, end - run.updates), run, setup)
         if run.updates == end:
             return metrics
-        if not _handle_stop_and_checkpoint(run, programs, stop, checkpointing):
+        if not _handle_stop_and_checkpoint(run, setup, stop, checkpointing):
             return None
 
 
-def _train_block(updates: int, run: RunState, programs: Programs) -> Metrics:
+def _train_block(updates: int, run: RunState, setup: RunSetup) -> Metrics:
     """Updates so many times in one call, and chooses how many updates the next call has."""
     before = time.perf_counter()
-    state, metrics = programs.train_block(run.learner, programs.params, np.int32(updates))
+    state, metrics = setup.train_block(run.learner, setup.params, np.int32(updates))
     run.learner, metrics = state, jax.device_get(metrics)
     seconds = time.perf_counter() - before
     run.updates += updates
@@ -206,12 +206,12 @@ def _train_block(updates: int, run: RunState, programs: Programs) -> Metrics:
 
 def _validate(
     run: RunState,
-    programs: Programs,
+    setup: RunSetup,
     metrics: Metrics,
     report: Callable[[int, ValidationPoint], None],
 ) -> None:
     """Plays the policy of every member that is still finite on validation sequences."""
-    members, config = programs.members, programs.members.config
+    members, config = setup.members, setup.members.config
     late = run.updates > config.evaluation.late * config.settings.updates
     steps = run.updates * config.settings.steps_per_update
     rate = run.block_updates * config.settings.steps_per_update / run.block_seconds
@@ -224,7 +224,7 @@ def _validate(
         if not _finite(network) or not math.isfinite(losses[place]):
             member.note = f"stopped at step {steps:,}: the loss was no longer finite"
             continue
-        rules, seed = programs.base_policies[place], members.places[place][0]
+        rules, seed = setup.base_policies[place], members.places[place][0]
         player = policy_of(members.configs[place], network, rules)
         point = ValidationPoint(
             steps=steps,
@@ -233,7 +233,7 @@ def _validate(
             steps_per_second=rate * len(networks),
             loss=float(losses[place]),
             exploring_failed=100 * float(exploring[place]),
-            failed=failed_share(player, programs.validation[seed], config.task),
+            failed=failed_share(player, setup.validation[seed], config.task),
         )
         member.add(point, network, late)
         report(place, point)
@@ -241,7 +241,7 @@ def _validate(
 
 
 def _handle_stop_and_checkpoint(
-    run: RunState, programs: Programs, stop: Stop, checkpointing: Checkpointing | None
+    run: RunState, setup: RunSetup, stop: Stop, checkpointing: Checkpointing | None
 ) -> bool:
     """Tells whether the run goes on; writes a checkpoint where it is time for one.
 
@@ -252,16 +252,16 @@ def _handle_stop_and_checkpoint(
     due = checkpointing is not None and seconds >= checkpointing.seconds
     votes = hosts.gathered(stop.heard or 0, due)
     if signal.SIGTERM in votes[:, 0]:
-        _save_checkpoint(run, programs, checkpointing)
+        _save_checkpoint(run, setup, checkpointing)
         if checkpointing:
             checkpointing.checkpoints.close()
-        steps = run.updates * programs.members.config.settings.steps_per_update
+        steps = run.updates * setup.members.config.settings.steps_per_update
         raise Terminated(f"terminated after {steps:,} steps")
     if signal.SIGINT in votes[:, 0]:
         _interrupt(run)
         return False
     if votes[hosts.FIRST, 1]:
-        _save_checkpoint(run, programs, checkpointing)
+        _save_checkpoint(run, setup, checkpointing)
     return True
 
 
@@ -270,16 +270,16 @@ def _interrupt(run: RunState) -> None:
         member.interrupt()
 
 
-def _restore(run: RunState, programs: Programs, checkpointing: Checkpointing | None) -> None:
+def _restore(run: RunState, setup: RunSetup, checkpointing: Checkpointing | None) -> None:
     """Goes back to the newest checkpoint, where there is one."""
     networks = [member.best for member in run.members]
-    like = {"state": programs.devices.shape, "best": jax.eval_shape(lambda: networks)}
-    check = functools.partial(_check_progress, members=programs.members)
+    like = {"state": setup.program.shape, "best": jax.eval_shape(lambda: networks)}
+    check = functools.partial(_check_progress, members=setup.members)
     found = checkpointing.checkpoints.newest(like, check) if checkpointing else None
     arrays, known = hosts.broadcast_from_first(found, like)
     if arrays is None or known is None:
         return
-    run.learner = programs.devices.laid_out(arrays["state"])
+    run.learner = setup.program.laid_out(arrays["state"])
     run.updates = run.saved_updates = known["updates"]
     run.episodes = np.array(known["episodes"], np.int64)
     run.began -= known["seconds"]
@@ -304,9 +304,7 @@ def _check_progress(known: dict[str, Any], members: Members) -> None:
         MemberState.from_json({}, member)
 
 
-def _save_checkpoint(
-    run: RunState, programs: Programs, checkpointing: Checkpointing | None
-) -> None:
+def _save_checkpoint(run: RunState, setup: RunSetup, checkpointing: Checkpointing | None) -> None:
     """Writes a checkpoint of what is not in the last one; of several processes, the first does."""
     wanted = checkpointing is not None or jax.process_count() > 1
     if not wanted or run.updates == run.saved_updates or _deleted(run.learner):
