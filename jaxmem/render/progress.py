@@ -21,8 +21,8 @@ from jaxmem.render.palette import policy_title
 from jaxmem.render.search import three_figures
 
 
-class Standing(Protocol):
-    """The state of a training run."""
+class ShownPoint(Protocol):
+    """A validation of a training run, as far as it is shown."""
 
     @property
     def steps(self) -> int: ...  # environment steps done
@@ -84,7 +84,7 @@ class TrainingDisplay(Display):
         self.console.print(f"failed on the validation sequences: {fits}", highlight=False)
         self.bar.update(self.task, description="compiling", total=steps)
 
-    def report(self, member: int, at: Standing) -> None:
+    def report(self, member: int, at: ShownPoint) -> None:
         """Prints a line for a block of training, and moves the bar on."""
         del member
         best = min(self.references, key=lambda name: self.references[name])
@@ -108,14 +108,14 @@ class GridDisplay(TrainingDisplay):
         super().__init__(console)
         self.choices, self.seeds = choices, seeds
         self.members: Sequence[int] = ()
-        self.heard: dict[int, Standing] = {}
+        self.heard: dict[int, ShownPoint] = {}
 
     def started(self, references: dict[str, float], steps: int, members: Sequence[int]) -> None:
         """Names the fits' failures for the first seed (%), and the steps to come of each member."""
         super().started(references, steps, members)
         self.members, self.heard = members, {}
 
-    def report(self, member: int, at: Standing) -> None:
+    def report(self, member: int, at: ShownPoint) -> None:
         """Tells that a member has been validated."""
         self.heard[member] = at
         latest = [found for found in self.heard.values() if found.steps == at.steps]
@@ -176,7 +176,7 @@ class SearchDisplay(TrainingDisplay):
             super().started(references, steps, ())
         self.bar.update(self.task, description=self.begins, total=steps, completed=0)
 
-    def report(self, member: int, at: Standing) -> None:
+    def report(self, member: int, at: ShownPoint) -> None:
         """Moves the bar on: what the trials come to is told when they are done."""
         del member
         self.bar.update(self.task, completed=at.steps)
