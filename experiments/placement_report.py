@@ -1,11 +1,13 @@
 """The report of the placement study, from the members that there are."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from matplotlib.ticker import PercentFormatter
 from placement_tables import BETTER, HEURISTICS, judged_by, markdown, short_table
 from rich.console import Console
 
@@ -15,7 +17,9 @@ from jaxmem.evaluation.statistics import estimate_over_seeds
 from jaxmem.policies import policy
 from jaxmem.policies.policy_file import load_policy
 from jaxmem.render import draw_memory_map
-from jaxmem.render.study import Panel, draw_learning_bands, draw_profile
+from jaxmem.render.palette import GRID, MUTED, policy_colour, policy_title
+from jaxmem.render.study import Panel, draw_learning_bands
+from jaxmem.render.style import FIGURE_WIDTH, new_figure, picture_style, save_figure
 from jaxmem.rules import CLASSICAL
 from jaxmem.workloads.registry import workload
 
@@ -40,7 +44,7 @@ def write_report(out: Path, study: dict[str, Any], console: Console) -> None:
         draw_learning_bands(
             out / "learning_curves.png", [_panel(name, row) for name, row in by_failures.items()]
         )
-        draw_profile(out / "profile.png", _ratios(by_failures))
+        _draw_profile(out / "profile.png", _ratios(by_failures))
     for name in SHOWN:
         if name in rows:
             _draw_memory(out, name, rows[name], study)
@@ -188,3 +192,33 @@ def typical(learned: dict[str, np.ndarray], best: dict[str, np.ndarray]) -> int:
     difference = learned["failed_requests"] - base
     off = np.abs(difference - np.median(difference)), np.abs(base - np.median(base))
     return int(np.lexsort(off[::-1])[0])
+
+
+def _draw_profile(path: Path, ratios: Mapping[str, np.ndarray]) -> None:
+    """Draws the performance profile: in which share of the runs a policy fails at most x times as
+    much as the best of the four textbook fits.
+
+    Args:
+        ratios: float[R] for each policy: its failures over those of that fit, one a run. (Dolan
+            and More 2002, Benchmarking optimization software with performance profiles.)
+    """
+    with picture_style():
+        figure = new_figure(FIGURE_WIDTH, 4.4)
+        axes = figure.subplots()
+        figure.suptitle("How often a policy fails how little", x=0.01, ha="left")
+        for name, values in ratios.items():
+            at = np.sort(np.asarray(values, np.float64))
+            share = np.arange(1, at.size + 1) / at.size
+            width = 3.0 if name == "learned" else 1.8
+            axes.step([0, *at, 10], [0, *share, share[-1]], where="post", lw=width,
+                      color=policy_colour(name), label=policy_title(name))  # fmt: skip
+        axes.axvline(1.0, color=MUTED, lw=0.8)
+        axes.set_xlim(0, 1.6)
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("failed requests, over those of the best of first-, second-, best- and "
+                        "worst-fit on the same workload")  # fmt: skip
+        axes.set_ylabel("share of workloads and seeds")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.grid(color=GRID, lw=0.8)
+        axes.legend(loc="upper left")
+        save_figure(figure, path)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recorder_tables import KINDS, PLAIN, Counted, Foretold, Seconds, ratios, table
+from recorders_picture import draw_recorders
 from rich.console import Console
 from rich.progress import track
 from study_options import read_options
@@ -36,7 +37,6 @@ from jaxmem.native.build import built
 from jaxmem.native.recorder import DEPTH
 from jaxmem.recordings import Recording, read_trace
 from jaxmem.recordings.explained import explained_by
-from jaxmem.render.recorders import draw_recorders
 
 TRACES = Path(__file__).resolve().parent / "traces"
 TOTAL = re.compile(r"total heap usage: ([\d,]+) allocs")

@@ -16,6 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from programs_picture import ProgramRow, draw_programs
 from rich.console import Console
 from runs_features import FEATURES, by_nothing, told_less
 from runs_tables import (
@@ -46,7 +47,6 @@ from jaxmem.recordings.profiled_policy import ProfiledPolicy, save_profiled
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.rule_search import find_rule
 from jaxmem.render.progress import StagesDisplay
-from jaxmem.render.trace_study import ProgramRow, draw_programs
 from jaxmem.settings.learner import RuleSearchConfig
 from jaxmem.whole_files import write_whole
 

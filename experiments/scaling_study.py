@@ -21,13 +21,13 @@ import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import track
+from scaling_picture import draw_scaling
 from study_options import read_options
 
 from jaxmem.evaluation.provenance import provenance
 from jaxmem.learning.config import train_config
 from jaxmem.learning.members import Members
 from jaxmem.learning.program import Program
-from jaxmem.render.scaling import draw_scaling
 
 WORKLOAD = "large-short-lived"
 ONE = "--one"  # a measurement in a process of its own: devices are fixed when JAX starts

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from programs_picture import ProgramRow, draw_programs
 from rich.console import Console
 from study_options import read_options
 
@@ -30,7 +31,6 @@ from jaxmem.recordings.replay import events_of
 from jaxmem.render.palette import policy_title
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.report import markdown_row
-from jaxmem.render.trace_study import ProgramRow, draw_programs
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from jaxmem.render.curves import short_count
-from jaxmem.render.palette import GRID, MUTED, policy_colour, policy_title
+from jaxmem.render.palette import GRID, policy_colour, policy_title
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
 
 COLUMNS = 4  # of small pictures
@@ -75,33 +75,3 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="y", color=GRID, lw=0.8)
     axes.set_xlabel("steps", fontsize=9)
-
-
-def draw_profile(path: Target, ratios: Mapping[str, np.ndarray]) -> Figure:
-    """Draws the performance profile: in which share of the runs a policy fails at most x times as
-    much as the best of the four textbook fits.
-
-    Args:
-        ratios: float[R] for each policy: its failures over those of that fit, one a run. (Dolan
-            and More 2002, Benchmarking optimization software with performance profiles.)
-    """
-    with picture_style():
-        figure = new_figure(FIGURE_WIDTH, 4.4)
-        axes = figure.subplots()
-        figure.suptitle("How often a policy fails how little", x=0.01, ha="left")
-        for name, values in ratios.items():
-            at = np.sort(np.asarray(values, np.float64))
-            share = np.arange(1, at.size + 1) / at.size
-            width = 3.0 if name == "learned" else 1.8
-            axes.step([0, *at, 10], [0, *share, share[-1]], where="post", lw=width,
-                      color=policy_colour(name), label=policy_title(name))  # fmt: skip
-        axes.axvline(1.0, color=MUTED, lw=0.8)
-        axes.set_xlim(0, 1.6)
-        axes.set_ylim(0, 1.02)
-        axes.set_xlabel("failed requests, over those of the best of first-, second-, best- and "
-                        "worst-fit on the same workload")  # fmt: skip
-        axes.set_ylabel("share of workloads and seeds")
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.grid(color=GRID, lw=0.8)
-        axes.legend(loc="upper left")
-        return save_figure(figure, path)

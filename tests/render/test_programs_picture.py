@@ -1,20 +1,31 @@
 """The picture of many recordings."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-
-from jaxmem.render.trace_study import ProgramRow, draw_programs
 
 BOUNDED = {"first": 1.3, "best": 1.25, "learned": 1.1, "offline": 1.0}
 
 
-def test_every_program_has_a_row_and_every_policy_a_dot(tmp_path):
+@pytest.fixture
+def pictures(monkeypatch):
+    """The module of the experiments that draws them."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "experiments"))
+    import programs_picture
+
+    yield programs_picture
+    sys.modules.pop("programs_picture")
+
+
+def test_every_program_has_a_row_and_every_policy_a_dot(pictures, tmp_path):
     programs = [
-        ProgramRow("a", "one", BOUNDED),
-        ProgramRow("b", "one", BOUNDED),
-        ProgramRow("c", "two", BOUNDED),
+        pictures.ProgramRow("a", "one", BOUNDED),
+        pictures.ProgramRow("b", "one", BOUNDED),
+        pictures.ProgramRow("c", "two", BOUNDED),
     ]
-    figure = draw_programs(tmp_path / "programs.png", programs)
+    figure = pictures.draw_programs(tmp_path / "programs.png", programs)
     [axes] = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
     dots = [line for line in axes.get_lines() if line.get_marker() not in ("", "None")]
@@ -25,10 +36,10 @@ def test_every_program_has_a_row_and_every_policy_a_dot(tmp_path):
     assert (tmp_path / "programs.png").stat().st_size > 5_000
 
 
-def test_no_mark_hides_another_where_all_need_the_same(tmp_path):
+def test_no_mark_hides_another_where_all_need_the_same(pictures, tmp_path):
     same = dict.fromkeys(["first", "best", "two_ended", "learned", "offline"], 1.1)
-    programs = [ProgramRow(name, "one", same) for name in "abc"]
-    figure = draw_programs(tmp_path / "programs.png", programs)
+    programs = [pictures.ProgramRow(name, "one", same) for name in "abc"]
+    figure = pictures.draw_programs(tmp_path / "programs.png", programs)
     [axes] = figure.axes
     marks = [line for line in axes.get_lines() if line.get_marker() in ("o", "D")]
     points = axes.transData.transform(
@@ -44,6 +55,6 @@ def test_no_mark_hides_another_where_all_need_the_same(tmp_path):
     assert len(strokes) == 3
 
 
-def test_nothing_cannot_be_drawn(tmp_path):
+def test_nothing_cannot_be_drawn(pictures, tmp_path):
     with pytest.raises(ValueError, match="no recordings"):
-        draw_programs(tmp_path / "programs.png", [])
+        pictures.draw_programs(tmp_path / "programs.png", [])
