@@ -40,8 +40,8 @@ from jaxmem.recordings.replay import events_of, replay
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, INK
 from jaxmem.render.progress import StagesDisplay
-from jaxmem.render.report import markdown_row
 from jaxmem.render.style import FIGURE_WIDTH, new_figure, picture_style, save_figure
+from jaxmem.render.tables import markdown_row
 from jaxmem.workloads.registry import workload
 
 WORKLOAD = "large-short-lived"

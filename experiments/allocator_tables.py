@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from jaxmem.render.byte_units import short_bytes
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 
 GROWING, BOUND = "grows", 1.05  # times peak live
 LIBRARY, OURS = "glibc", "best-fit, ours"

@@ -32,7 +32,7 @@ from jaxmem.recordings.class_rule import RuleNumbers
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import events_of
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 
 TIMING = Path(__file__).with_name("exports_timing.c")
 HEADER = (

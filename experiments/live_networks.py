@@ -35,7 +35,7 @@ from jaxmem.recordings.live_log import LiveRun
 from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.replay import events_of
 from jaxmem.render.byte_units import short_bytes
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 from jaxmem.settings.learner import RuleSearchConfig
 
 SPLIT = splits()["some"]

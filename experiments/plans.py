@@ -15,7 +15,7 @@ from study_options import read_options
 
 from jaxmem.cli import main as jaxmem
 from jaxmem.render.plan_report import PlanResults
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FILES = "challenging_*.csv"

@@ -6,7 +6,7 @@ from statistics import median
 
 from jaxmem.commands.recorders import MEMRAY, PRELOAD, VALGRIND
 from jaxmem.native.recorder import DEPTH
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 
 PLAIN = "plain"
 KINDS = (PLAIN, PRELOAD, MEMRAY, VALGRIND)

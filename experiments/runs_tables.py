@@ -9,7 +9,7 @@ from runs_features import FEATURES
 from jaxmem.evaluation.statistics import RESAMPLES, TAILS
 from jaxmem.recordings.families import Split
 from jaxmem.render.palette import policy_title
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 
 Row = dict[str, float]  # arena needed / peak live, by policy
 Kinds = dict[str, dict[str, dict[int, Row]]]  # figures by kind, family and run

@@ -30,7 +30,7 @@ from jaxmem.recordings.policy_file import load_byte_policy, titled_policies
 from jaxmem.recordings.replay import events_of
 from jaxmem.render.palette import policy_title
 from jaxmem.render.progress import StagesDisplay
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"

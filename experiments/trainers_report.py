@@ -13,8 +13,8 @@ from trainer_race import GROWTH, VALIDATION
 from jaxmem.names import listed
 from jaxmem.render.curves import short_count
 from jaxmem.render.palette import GRID, MUTED, OTHER_COLOURS, POLICY_COLOURS
-from jaxmem.render.report import markdown_row
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.tables import markdown_row
 from jaxmem.whole_files import write_whole
 
 THRESHOLDS = {6.5: "first-fit", 4.9: "tuned two-ended", 3.7: "a quarter less"}  # % failed

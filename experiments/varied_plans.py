@@ -25,7 +25,7 @@ from jaxmem.recordings.replay import events_of
 from jaxmem.recordings.sites import call_sites
 from jaxmem.recordings.variations import Variety, varied
 from jaxmem.render.progress import StagesDisplay
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 from jaxmem.settings.learner import RuleSearchConfig
 from jaxmem.whole_files import write_whole
 

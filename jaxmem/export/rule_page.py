@@ -15,7 +15,7 @@ from jaxmem.recordings.class_rule import REQUEST_CLASSES, RuleNumbers
 from jaxmem.recordings.hole_scorer import HOLE_FEATURES, PRIOR, SURE, TINY, HoleScorer
 from jaxmem.recordings.profile import CONTEXTS, FACTOR, SIZES_AN_OCTAVE
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 from jaxmem.rules import RULES, Place
 
 TERMS = 12  # of a scorer, the largest

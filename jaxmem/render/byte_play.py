@@ -13,8 +13,8 @@ from jaxmem.render.animation import draw_frames
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.memory_map import draw_memory_map
 from jaxmem.render.palette import count, policy_title
-from jaxmem.render.report import markdown_row
 from jaxmem.render.style import Target
+from jaxmem.render.tables import markdown_lines
 
 BYTE_HEADER = ("arena needed / peak live", "failed requests (%)", "failed bytes (%)")
 
@@ -88,9 +88,8 @@ def byte_table(results: ByteResults) -> Table:
 
 def byte_markdown(results: ByteResults) -> str:
     """Writes table.md."""
-    lines = [f"# {byte_subject(results)}", "", markdown_row(["policy", *BYTE_HEADER])]
-    lines += ["|:--" + "|--:" * len(BYTE_HEADER) + "|"]
-    lines += [markdown_row([policy_title(name), *row]) for name, row in byte_rows(results)]
+    rows = ([policy_title(name), *row] for name, row in byte_rows(results))
+    lines = [f"# {byte_subject(results)}", "", *markdown_lines(["policy", *BYTE_HEADER], rows)]
     lines += ["", *(f"{note}\n" for note in results["notes"]), f"`{results['command']}`"]
     return "\n".join(lines) + "\n"
 

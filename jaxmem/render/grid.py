@@ -1,11 +1,11 @@
 """The table of a grid: what each choice of the settings gives, over its seeds."""
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxmem.render.palette import count, policy_title
 from jaxmem.render.report import Results
+from jaxmem.render.tables import markdown_lines, plain_table
 
 GRID_HEADER = ("settings", "validation (%)", "failed requests (%)", "difference (points)")
 
@@ -20,13 +20,10 @@ def grid_markdown(results: Results) -> str:
         f"paired, to {policy_title(results['reference'])}. In bold the choice that fails least on "
         "validation sequences, by which choices are to be made.",
         "",
-        "| " + " | ".join(GRID_HEADER) + " |",
-        "|:--|--:|--:|--:|",
     ]
-    for number, choice in enumerate(results["choices"]):
-        cells = _choice_cells(choice)
-        bold = "**" if number == results["best"] else ""
-        lines.append("| " + " | ".join(f"{bold}{cell}{bold}" for cell in cells) + " |")
+    rows = enumerate(map(_choice_cells, results["choices"]))
+    shown = ([f"**{cell}**" for cell in row] if at == results["best"] else row for at, row in rows)
+    lines += markdown_lines(GRID_HEADER, shown)
     for name, failed in results["rules"].items():
         lines.append(f"| {policy_title(name)} | | {failed:.2f} | |")
     lines += ["", *(f"- {note}" for note in results["notes"])]
@@ -37,17 +34,8 @@ def grid_markdown(results: Results) -> str:
 
 def grid_table(results: Results) -> Table:
     """Makes the same for a terminal."""
-    table = Table(
-        title=Text(
-            f"{results['workload']}, {results['cells']:,} cells: {_member_words(results)}",
-            style="bold",
-        ),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        title_justify="left",
-        caption_justify="left",
+    table = plain_table(
+        f"{results['workload']}, {results['cells']:,} cells: {_member_words(results)}"
     )
     table.add_column(GRID_HEADER[0])
     for header in GRID_HEADER[1:]:

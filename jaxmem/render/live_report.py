@@ -7,7 +7,7 @@ from rich.table import Table
 
 from jaxmem.names import listed
 from jaxmem.render.byte_units import short_bytes
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_lines
 
 
 class LiveRow(TypedDict):
@@ -55,9 +55,8 @@ def live_table(results: LiveResults) -> Table:
 
 def live_markdown(results: LiveResults) -> str:
     """Writes table.md."""
-    lines = [f"# {_live_title(results)}", "", markdown_row(LIVE_HEADER)]
-    lines += ["|:--" + "|--:" * (len(LIVE_HEADER) - 1) + "|"]
-    lines += [markdown_row(row) for row in _live_rows(results)]
+    lines = [f"# {_live_title(results)}", ""]
+    lines += markdown_lines(LIVE_HEADER, _live_rows(results))
     told = [results["verdict"], *results["differences"], *results["notes"]]
     lines += ["", *(f"{line}\n" for line in told)]
     return "\n".join([*lines, f"`{results['command']}`"]) + "\n"

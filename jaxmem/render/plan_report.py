@@ -7,7 +7,7 @@ from rich.table import Table
 
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.palette import count
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_row
 
 
 class PlanResults(TypedDict):

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import rich
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxmem.render.palette import policy_title
+from jaxmem.render.tables import markdown_lines, plain_table
 
 Results = Mapping[str, Any]  # the contents of results.json
 Entry = Mapping[str, object] | None  # an estimate in them: mean, low, high
@@ -70,12 +70,12 @@ def markdown_table(results: Results) -> str:
     """Writes the whole comparison as a Markdown page, table.md: each policy, measure, interval."""
     names = policies_by_failures(results)
     columns = columns_of(results, names, intervals=True)
+    rows = (
+        [policy_title(name), *(_marked(column.cells[place]) for column in columns)]
+        for place, name in enumerate(names)
+    )
     lines = [f"# {_subject(results)}", "", *_compared(results), ""]
-    lines.append(markdown_row(["policy", *(column.header for column in columns)]))
-    lines.append("|:--" + "|--:" * len(columns) + "|")
-    for place, name in enumerate(names):
-        row = [column.cells[place] for column in columns]
-        lines.append(markdown_row([policy_title(name), *(_marked(cell) for cell in row)]))
+    lines += markdown_lines(["policy", *(column.header for column in columns)], rows)
     notes = ["Bold: the best of the column."] if _any_best(columns) else []
     notes += [rf"\*: {STAR}."] if _any_sign(columns) else []
     for note in [*notes, *results.get("notes", [])]:
@@ -98,15 +98,7 @@ def rich_table(results: Results, width: int | None = None) -> Table:
     names = policies_by_failures(results)
     titles = [policy_title(name) for name in names]
     columns, hidden = _fitting_columns(results, names, width - _needs("policy", titles) - 2)
-    table = Table(
-        title=Text(_subject(results), style="bold"),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        title_justify="left",
-        caption_justify="left",
-    )
+    table = plain_table(_subject(results))
     table.add_column("policy", width=_needs("policy", titles), overflow="fold")
     for column in columns:
         wide = _needs(column.header, [_starred(cell) for cell in column.cells])
@@ -255,10 +247,6 @@ def _style(cell: Cell) -> str:
 def _marked(cell: Cell) -> str:
     text = f"**{cell.text}**" if cell.best else cell.text
     return rf"{text} \*" if cell.sign else text
-
-
-def markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def _subject(results: Results) -> str:

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.palette import GRID
-from jaxmem.render.report import markdown_row
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.tables import markdown_row
 from jaxmem.rules import RULES
 
 RUN_COLOURS = {

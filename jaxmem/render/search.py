@@ -7,14 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxmem.render.grid import grid_markdown
 from jaxmem.render.palette import FAILED, GRID, MUTED, count, policy_colour
-from jaxmem.render.report import Results, markdown_row
+from jaxmem.render.report import Results
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.tables import markdown_lines, plain_table
 
 SHOWN_TRIALS = 10  # trials in a terminal: the best
 SQUEEZED = 3.0  # times the least failures, from where on trials are drawn at the upper end
@@ -33,26 +33,20 @@ def search_markdown(results: Results) -> str:
     lines = [
         *(grid_markdown(results), f"## {count(len(rows), 'trial')}", ""),
         "Failed requests on validation sequences, mean over seeds; the least first.",
-        *("", markdown_row(header), "|--:" * len(header) + "|"),
+        "",
     ]
-    for row, number in rows:
-        bold = "**" if number == results["best_trial"] else ""
-        lines.append(markdown_row([f"{bold}{cell}{bold}" if cell else "" for cell in row]))
-    return "\n".join(lines) + "\n"
+    shown = (
+        [f"**{cell}**" if cell else "" for cell in row] if number == results["best_trial"] else row
+        for row, number in rows
+    )
+    return "\n".join([*lines, *markdown_lines(header, shown, left=0)]) + "\n"
 
 
 def trials_table(results: Results) -> Table:
     """Makes the table of the best trials for a terminal."""
     header, rows = _trial_rows(results["trials"], results["best_trial"])
     best = f", the best {SHOWN_TRIALS}" if len(rows) > SHOWN_TRIALS else ""
-    table = Table(
-        title=Text(f"{count(len(rows), 'trial')}{best}", style="bold"),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        title_justify="left",
-    )
+    table = plain_table(f"{count(len(rows), 'trial')}{best}")
     for name in header:
         table.add_column(Text(name), justify="right", overflow="fold")
     for row, number in rows[:SHOWN_TRIALS]:

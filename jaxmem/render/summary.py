@@ -5,13 +5,13 @@ from typing import Any, TypedDict
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxmem.render.palette import GRID, count, policy_colour, policy_title
-from jaxmem.render.report import figure, markdown_row
+from jaxmem.render.report import figure
 from jaxmem.render.style import FIGURE_WIDTH, Target, new_figure, picture_style, save_figure
+from jaxmem.render.tables import markdown_lines, plain_table
 
 Summary = Mapping[str, Any]  # the contents of summary.json
 DIGITS = 2  # of failed requests, in %
@@ -73,13 +73,8 @@ def configuration_title(row: SummaryRow) -> str:
 def summary_markdown(summary: Summary) -> str:
     """Writes the summary as a Markdown page, summary.md."""
     rows = summary["rows"]
-    lines = [
-        f"# {_summary_title(summary)}",
-        "",
-        markdown_row(SUMMARY_HEADER),
-        "|:--" + "|--:" * 5 + "|",
-    ]
-    lines += [markdown_row(_row_cells(row)) for row in rows]
+    lines = [f"# {_summary_title(summary)}", ""]
+    lines += markdown_lines(SUMMARY_HEADER, map(_row_cells, rows))
     for note in [*_summary_notes(rows), *_left_out(summary)]:
         lines += ["", note]
     return "\n".join([*lines, "", f"`{summary['command']}`"]) + "\n"
@@ -90,18 +85,8 @@ def summary_table(summary: Summary, width: int) -> Table:
 
     In a narrow one, intervals go below their figures.
     """
-    table = Table(
-        title=Text(_summary_title(summary), style="bold"),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        title_justify="left",
-        caption_justify="left",
-        caption=Text(
-            "\n".join([*_summary_notes(summary["rows"]), *_left_out(summary)]), style="dim"
-        ),
-    )
+    notes = [*_summary_notes(summary["rows"]), *_left_out(summary)]
+    table = plain_table(_summary_title(summary), caption="\n".join(notes))
     rows = [list(SUMMARY_HEADER), *(_row_cells(row) for row in summary["rows"])]
     if width < ONE_LINE_FROM:
         rows = [[_in_lines(cell) for cell in row] for row in rows]

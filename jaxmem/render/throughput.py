@@ -1,13 +1,13 @@
 """The speed of everything: the tables and the pictures of a bench, from its results.json."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxmem.render.palette import policy_title
 from jaxmem.render.report import Results
+from jaxmem.render.tables import markdown_lines, plain_table
 
 REFERENCE_TITLES = {
     "python_loop": "Python loops",
@@ -163,14 +163,7 @@ def _throughput_notes(results: Results) -> list[str]:
 
 
 def _rich_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    table = Table(
-        title=Text(title, style="bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
+    table = plain_table(title)
     for place, name in enumerate(header):
         table.add_column(name, justify="right" if place else "left", no_wrap=True)
     for row in rows:
@@ -178,6 +171,5 @@ def _rich_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]]
     return table
 
 
-def _markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|:--" + "|--:" * (len(header) - 1) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+def _markdown_table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    return "\n".join(markdown_lines(header, rows)) + "\n"

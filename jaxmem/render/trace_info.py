@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxmem.names import listed
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.palette import count, policy_title
-from jaxmem.render.report import markdown_row
+from jaxmem.render.tables import markdown_lines, plain_table
 from jaxmem.rules import RULES
 
 Results = Mapping[str, Any]  # the contents of results.json
@@ -65,18 +64,18 @@ def trace_markdown(results: Results) -> str:
     """Writes table.md: the headroom, sizes with their lifetimes, and what the figures mean."""
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     lines = [f"# {results['trace']}", "", *_facts(results), ""]
-    lines += _markdown(_headroom_header(results), _headroom_rows(results))
+    lines += markdown_lines(_headroom_header(results), _headroom_rows(results))
     lines += ["", results["verdict"]]
     lines += ["", "Conventions:", ""]
     lines += [f"- {name}: {text}." for name, text in results["conventions"].items()]
     lines += ["", *(f"{note}\n" for note in _info_notes(results))]
-    lines += ["## Lifetimes", "", *_markdown(FORETOLD, _foretold_rows(results)), ""]
+    lines += ["## Lifetimes", "", *markdown_lines(FORETOLD, _foretold_rows(results)), ""]
     lines += [f"{note}\n" for note in _foretold_notes(results)]
     header = ["size (bytes)", "requests", "bytes in all", "median lifetime", "middle half", "never"]
     lines += [
         "## Requests by size",
         "",
-        *_markdown(header, [_size_row(b) for b in results["sizes"]]),
+        *markdown_lines(header, [_size_row(b) for b in results["sizes"]]),
     ]
     lines += ["", f"`{results['command']}` on {results['device']}; {versions}."]
     return "\n".join(lines) + "\n"
@@ -98,15 +97,7 @@ def foretold_table(results: Results, width: int) -> Table:
 
 
 def _table(header: Sequence[str], rows: Sequence[list[str]], width: int) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        title_justify="left",
-        caption_justify="left",
-        width=min(width, 100),
-    )
+    table = plain_table(width=min(width, 100))
     for number, title in enumerate(header):
         table.add_column(Text(title), justify="right" if number else "left", overflow="fold")
     for row in rows:
@@ -242,8 +233,3 @@ def _foretold_notes(results: Results) -> list[str]:
         "R^2 of the log lifetime: 1 is all of it, 0 what the mean of all tells, below 0 less. A "
         "request is foretold by the mean of the others of its size, of its call site, or of both.",
     ]
-
-
-def _markdown(header: Sequence[str], rows: list[list[str]]) -> list[str]:
-    rule = "|:--" + "|--:" * (len(header) - 1) + "|"
-    return [markdown_row(header), rule, *map(markdown_row, rows)]
