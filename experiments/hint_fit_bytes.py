@@ -1,8 +1,8 @@
 """Hint-fit in bytes: where a block will long lie beside others, by lifetimes that are foretold.
 
-The rule is that of `jaxmem.policies.fits.hint_fit`, the rest of a hole counted in 128ths of the
-arena, since its cost was chosen in arenas of about as many cells. What is not foretold goes by best
-fit.
+The rule is that of `jaxmem.policies.placement_rules.hint_fit`, the rest of a hole counted in 128ths
+of the arena, since its cost was chosen in arenas of about as many cells. What is not foretold goes
+by best fit.
 """
 
 from bisect import bisect_left, insort
@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 import numpy as np
 
 from jaxmem.arena.arena import NOWHERE
-from jaxmem.policies.fits import APART_COST, HINT_HOLES, REST_COST
+from jaxmem.policies.placement_rules import APART_COST, HINT_HOLES, REST_COST
 from jaxmem.recordings.headroom import smallest_served
 from jaxmem.recordings.profile import UNFORETOLD
 from jaxmem.recordings.replay import ReplayEvents

@@ -3,7 +3,7 @@
 Everything that lists rules asks here. It stands below every room and knows no JAX, since pictures
 and the page ask too, before anything is compiled. `jaxmem.policies` makes a player of a record: a
 rule with an `order` needs no code of its own, another one a function with its name in
-`jaxmem.policies.fits`.
+`jaxmem.policies.placement_rules`.
 """
 
 from collections.abc import Callable, Mapping

@@ -19,8 +19,8 @@ from jaxmem.cli import main
 from jaxmem.environment.rewards import failures
 from jaxmem.environment.tasks import tasks
 from jaxmem.policies import policy
-from jaxmem.policies.fits import random
 from jaxmem.policies.networks import Scorer
+from jaxmem.policies.placement_rules import random
 from jaxmem.policies.policy_file import load_policy, save_policy
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.recordings import read_trace

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jaxmem.arena.arena import Arena
 from jaxmem.arena.making import REPRESENTATIONS
 from jaxmem.benchmark.timing import compiled_afresh
+from jaxmem.environment.ending import Ending
 from jaxmem.environment.environment import Environment, Params, State
-from jaxmem.environment.playing import Ending, play
+from jaxmem.environment.playing import play
 from jaxmem.environment.situation import Situation
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy

@@ -20,7 +20,7 @@ from jaxmem.arena.compute_once import compute_once, itself
 from jaxmem.arena.making import BITMAP_CELLS, check_shape, new_arena
 from jaxmem.environment import observations
 from jaxmem.environment.actions import ACTION_SPACES, Choices, action_count, ends_of
-from jaxmem.environment.playing import Ending
+from jaxmem.environment.ending import Ending
 from jaxmem.environment.rewards import REWARDS, Outcome, Reward, check_reward, reward_of
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.environment.spaces import Box, Discrete, bitmap_space, candidates_space, packed_space

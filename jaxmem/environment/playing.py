@@ -1,15 +1,12 @@
-"""An episode: when it ends, and the one loop in which its requests are answered."""
+"""The one loop in which the requests of an episode are answered."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
-from flax import struct
 
 from jaxmem.arena.arena import Arena
 from jaxmem.environment.situation import Situation, serve, situation_at
-from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 
 Carry = TypeVar("Carry")
@@ -17,33 +14,6 @@ Kept = TypeVar("Kept")
 # From what is carried, the situation and what this request was given, to what is carried on, the
 # start (int32[], or NOWHERE), and what is kept of the request.
 Answer = Callable[[Carry, Situation, Any], tuple[Carry, jax.Array, Kept]]
-
-
-class Ended(NamedTuple):
-    """The two ways in which an answer ends an episode before its sequence is over."""
-
-    lost: jax.Array  # bool[]  the request failed, and failures end episodes
-    full: jax.Array  # bool[]  the request was the last that the arena had room for
-
-
-@struct.dataclass
-class Ending:
-    """The rule for the end of an episode."""
-
-    at_failure: jax.Array  # bool[]  the first failed request ends it
-    above: jax.Array  # float32[]  so does a larger live share of the arena
-
-    def after(self, situation: Situation, start: jax.Array) -> Ended:
-        """Tells whether the episode ends with this request at `start` (int32[], or NOWHERE)."""
-        return Ended(
-            lost=(start < 0) & self.at_failure,
-            full=situation.live_with(start) > self.above * situation.arena.cells,
-        )
-
-
-def ending_of(workload: Workload) -> Ending:
-    """Returns the rule of a workload as arrays, so that one program serves all of them."""
-    return Ending(jnp.bool_(workload.stop_at_failure), jnp.float32(workload.stop_above))
 
 
 def play(

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from jaxmem.arena.arena import NEVER, NOWHERE, Arena
 from jaxmem.arena.making import BITMAP_CELLS, new_arena
+from jaxmem.environment.ending import ending_of
 from jaxmem.environment.environment import Environment, Observe, Params
-from jaxmem.environment.playing import ending_of
 from jaxmem.environment.rewards import Reward
 from jaxmem.settings.workload import WORKLOADS
 from jaxmem.workloads.peaks import peak_blocks

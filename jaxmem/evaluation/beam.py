@@ -15,12 +15,12 @@ import numpy as np
 from flax import struct
 
 from jaxmem.arena.arena import NOWHERE, Arena
-from jaxmem.environment.playing import Ending, ending_of
+from jaxmem.environment.ending import Ending, ending_of
 from jaxmem.environment.situation import Situation, serve, situation_at
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.evaluation.clairvoyant import knowing
 from jaxmem.evaluation.run import chunks, joined
-from jaxmem.policies.fits import HINT_HOLES, contact_costs
+from jaxmem.policies.placement_rules import HINT_HOLES, contact_costs
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import Requests
 

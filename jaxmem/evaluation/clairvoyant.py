@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import Policy
-from jaxmem.policies.fits import HINT_HOLES, cheapest_end, contact_costs
+from jaxmem.policies.placement_rules import HINT_HOLES, cheapest_end, contact_costs
 from jaxmem.workloads.requests import Requests
 
 

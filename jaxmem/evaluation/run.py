@@ -11,7 +11,8 @@ from flax import struct
 
 from jaxmem.arena import measures
 from jaxmem.arena.arena import NOWHERE, Arena
-from jaxmem.environment.playing import Ending, ending_of, play
+from jaxmem.environment.ending import Ending, ending_of
+from jaxmem.environment.playing import play
 from jaxmem.environment.situation import Situation
 from jaxmem.environment.tasks import initial_arena
 from jaxmem.policies import Policy

@@ -18,10 +18,60 @@ from jaxmem.environment.environment import Params
 from jaxmem.environment.tasks import params_of
 from jaxmem.learning.config import TrainConfig
 from jaxmem.learning.hosts import Tree
-from jaxmem.learning.learner import LearnerConfig
-from jaxmem.learning.program import Begin, MemberPrograms
-from jaxmem.learning.settings import numbers_of
+from jaxmem.learning.learner import (
+    ItsState,
+    Learner,
+    LearnerConfig,
+    LearnerState,
+    Metrics,
+    train_block,
+)
+from jaxmem.learning.settings import Numbers, numbers_of
 from jaxmem.policies import Policy
+
+# The keys of members, the rules that they may follow, and their numbers.
+Begin = tuple[jax.Array, Policy | None, Numbers]
+
+
+@dataclass(frozen=True)
+class MemberPrograms:
+    """The two functions that train members; equal ones are compiled once in a process.
+
+    Args:
+        axes: that the members add in front of every array of a learner's state.
+        vectorised: the members step side by side, under `vmap`, instead of one after another,
+            under `lax.map`; default: on an accelerator. A CPU is kept busy by one member, and
+            so each comes to the very bits of a run of its own (vmapped products round
+            otherwise), a third sooner than side by side.
+    """
+
+    learner: Learner
+    axes: int
+    vectorised: bool | None = None
+
+    def init(self, begin: Begin, params: Params) -> LearnerState:
+        """Returns the states of all members before their first updates."""
+        keys, base_policies, numbers = begin
+        init = self.learner.init
+        if self.axes:
+            init = jax.vmap(jax.vmap(init, (None, None, None, 0)), (0, 0, 0, None))
+        return init(keys, params, base_policies, numbers)
+
+    def train_block(
+        self, state: ItsState, params: Params, updates: jax.Array
+    ) -> tuple[ItsState, Metrics]:
+        """Updates all members `updates` (int32[]) times."""
+        if not self.axes:
+            return train_block(self.learner, state, params, updates)
+        vectorised = self.vectorised
+        if vectorised is None:
+            vectorised = jax.default_backend() != "cpu"
+        along = jax.vmap if vectorised else _one_by_one
+
+        def of_seed(states: ItsState, params: Params) -> tuple[ItsState, Metrics]:
+            return along(lambda state: train_block(self.learner, state, params, updates))(states)
+
+        return along(of_seed)(state, params)
 
 
 @dataclass(frozen=True)
@@ -125,3 +175,8 @@ def group_members(
 
 def _stack(trees: list[Tree]) -> Tree:
     return jax.tree.map(lambda *leaves: np.stack(jax.device_get(leaves)), *trees)
+
+
+def _one_by_one(function: Callable[..., Tree]) -> Callable[..., Tree]:
+    """Maps as `vmap` does, but one after another."""
+    return lambda *mapped: jax.lax.map(lambda given: function(*given), mapped)

@@ -1,8 +1,6 @@
 """The program of a run: its two functions, on the devices that train it."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,54 +10,8 @@ from jax.stages import Compiled
 
 from jaxmem.environment.environment import Params
 from jaxmem.learning.devices import ARENA_AXIS
-from jaxmem.learning.hosts import Tree
-from jaxmem.learning.learner import ItsState, Learner, LearnerState, Metrics, train_block
-from jaxmem.learning.settings import Numbers
-from jaxmem.policies import Policy
-
-# The keys of members, the rules that they may follow, and their numbers.
-Begin = tuple[jax.Array, Policy | None, Numbers]
-
-
-@dataclass(frozen=True)
-class MemberPrograms:
-    """The two functions that train members; equal ones are compiled once in a process.
-
-    Args:
-        axes: that the members add in front of every array of a learner's state.
-        vectorised: the members step side by side, under `vmap`, instead of one after another,
-            under `lax.map`; default: on an accelerator. A CPU is kept busy by one member, and
-            so each comes to the very bits of a run of its own (vmapped products round
-            otherwise), a third sooner than side by side.
-    """
-
-    learner: Learner
-    axes: int
-    vectorised: bool | None = None
-
-    def init(self, begin: Begin, params: Params) -> LearnerState:
-        """Returns the states of all members before their first updates."""
-        keys, base_policies, numbers = begin
-        init = self.learner.init
-        if self.axes:
-            init = jax.vmap(jax.vmap(init, (None, None, None, 0)), (0, 0, 0, None))
-        return init(keys, params, base_policies, numbers)
-
-    def train_block(
-        self, state: ItsState, params: Params, updates: jax.Array
-    ) -> tuple[ItsState, Metrics]:
-        """Updates all members `updates` (int32[]) times."""
-        if not self.axes:
-            return train_block(self.learner, state, params, updates)
-        vectorised = self.vectorised
-        if vectorised is None:
-            vectorised = jax.default_backend() != "cpu"
-        along = jax.vmap if vectorised else _one_by_one
-
-        def of_seed(states: ItsState, params: Params) -> tuple[ItsState, Metrics]:
-            return along(lambda state: train_block(self.learner, state, params, updates))(states)
-
-        return along(of_seed)(state, params)
+from jaxmem.learning.learner import LearnerState
+from jaxmem.learning.members import Begin, MemberPrograms
 
 
 class Program:
@@ -123,8 +75,3 @@ class Program:
 def _jitted(programs: MemberPrograms) -> tuple[Any, Any]:
     """Returns both functions for one device; seeds that follow each other trace them once."""
     return jax.jit(programs.init), jax.jit(programs.train_block, donate_argnums=0)
-
-
-def _one_by_one(function: Callable[..., Tree]) -> Callable[..., Tree]:
-    """Maps as `vmap` does, but one after another."""
-    return lambda *mapped: jax.lax.map(lambda given: function(*given), mapped)

@@ -11,7 +11,7 @@ from flax import struct
 from jaxmem import foreign
 from jaxmem.environment.situation import Situation
 from jaxmem.names import nearest
-from jaxmem.policies import fits
+from jaxmem.policies import placement_rules
 from jaxmem.rules import CLASSICAL as CLASSICAL
 from jaxmem.rules import FITS, NAMES, RULES
 from jaxmem.rules import TUNED as TUNED
@@ -88,10 +88,10 @@ def policy(name: str, parameters: jax.typing.ArrayLike | None = None) -> Policy:
 def _function_of(name: str) -> Chooses:
     """Finds how a rule chooses; one function for one rule, so that its programs are shared."""
     if name in FITS:
-        return fits.fit
-    if hasattr(fits, name):
-        return getattr(fits, name)
+        return placement_rules.fit
+    if hasattr(placement_rules, name):
+        return getattr(placement_rules, name)
     order = RULES[name].order
     if order is None:
-        raise LookupError(f"rule {name} has no order, and jaxmem.policies.fits no function for it")
-    return fits.by_order(order)
+        raise LookupError(f"rule {name} has no order, and placement_rules.py no function for it")
+    return placement_rules.by_order(order)

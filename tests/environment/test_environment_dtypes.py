@@ -16,8 +16,8 @@ import pytest
 from jaxmem.arena import measures
 from jaxmem.arena.making import REPRESENTATIONS, new_arena
 from jaxmem.environment.actions import ACTION_SPACES
+from jaxmem.environment.ending import Ending
 from jaxmem.environment.environment import OBSERVATIONS, Environment, Params
-from jaxmem.environment.playing import Ending
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.workloads.requests import requests_of
 

@@ -17,9 +17,9 @@ from oracle import NOWHERE, SlowGame
 from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
 from jaxmem.environment.actions import ACTION_SPACES, Choices
+from jaxmem.environment.ending import Ending
 from jaxmem.environment.environment import OBSERVATIONS, Environment, Params
 from jaxmem.environment.observations import FEATURES, Packed, candidates
-from jaxmem.environment.playing import Ending
 from jaxmem.environment.rewards import REWARDS
 from jaxmem.workloads.requests import requests_of
 

@@ -10,9 +10,9 @@ from oracle import Side, SlowGame
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
+from jaxmem.environment.ending import Ending
 from jaxmem.environment.environment import Environment, Params
 from jaxmem.environment.observations import BINS, FEATURES, GROUPS, RANGES, SEGMENTS
-from jaxmem.environment.playing import Ending
 from jaxmem.workloads.requests import requests_of
 
 CAPACITY, HOLES = 288, 4

@@ -10,8 +10,8 @@ import pytest
 
 from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
+from jaxmem.environment.ending import Ending
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.environment.playing import Ending
 from jaxmem.environment.rewards import REWARDS, Outcome
 from jaxmem.environment.situation import serve, situation_at
 from jaxmem.workloads.requests import requests_of

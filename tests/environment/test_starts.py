@@ -8,8 +8,8 @@ import pytest
 import jaxmem
 from jaxmem.arena.arena import NEVER
 from jaxmem.arena.making import new_arena
+from jaxmem.environment.ending import Ending
 from jaxmem.environment.environment import Environment, Params
-from jaxmem.environment.playing import Ending
 from jaxmem.workloads.registry import workload
 from jaxmem.workloads.requests import requests_of
 

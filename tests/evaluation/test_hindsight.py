@@ -26,7 +26,7 @@ from jaxmem.evaluation.hindsight import (
 )
 from jaxmem.evaluation.run import measure, run
 from jaxmem.policies import policy
-from jaxmem.policies.fits import APART_COST, HINT_HOLES
+from jaxmem.policies.placement_rules import APART_COST, HINT_HOLES
 from jaxmem.render.report import markdown_table
 from jaxmem.workloads.registry import Workload
 from jaxmem.workloads.requests import requests_of

@@ -13,8 +13,8 @@ from jaxmem.arena.making import new_arena
 from jaxmem.environment.observations import candidates, pack
 from jaxmem.environment.situation import Situation
 from jaxmem.policies import policy
-from jaxmem.policies.fits import APART_COST, HINT_HOLES, REST_COST
 from jaxmem.policies.learned import BaseRule, learned
+from jaxmem.policies.placement_rules import APART_COST, HINT_HOLES, REST_COST
 
 CELLS, HORIZON = 40, 62
 CASES, BLOCKS = 256, 20  # every arena is one of CASES, with room for BLOCKS: one program for all
