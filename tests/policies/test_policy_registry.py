@@ -94,7 +94,7 @@ def test_a_rule_keeps_its_function_so_that_its_programs_are_shared():
 
 def test_a_rule_without_order_and_function_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(RULES, "lucky", Rule("lucky", "lucky", "#000000"))
-    with pytest.raises(LookupError, match=r"lucky has no order, and jaxmem\.policies\.fits no"):
+    with pytest.raises(LookupError, match=r"lucky has no order, and placement_rules\.py no"):
         policy("lucky")
 
 
