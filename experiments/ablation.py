@@ -8,7 +8,6 @@ out=DIR`.
 
 import io
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from jaxmem.learning.train import train
 from jaxmem.policies import Policy, policy
 from jaxmem.render.progress import TrainingDisplay
 from jaxmem.settings.learner import BranchingConfig
+from jaxmem.whole_files import write_whole
 from jaxmem.workloads.registry import Workload, workload
 
 WORKLOADS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -97,9 +97,7 @@ class Finished:
 
     def _write(self, name: str, content: bytes) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
-        partial = self.out / f".{name}.partial"
-        partial.write_bytes(content)
-        os.replace(partial, self.out / name)
+        write_whole(self.out / name, content)
 
 
 def main(arguments: list[str]) -> None:

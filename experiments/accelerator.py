@@ -42,6 +42,7 @@ from jaxmem.render.palette import GRID, INK
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.style import FIGURE_WIDTH, new_figure, picture_style, save_figure
 from jaxmem.render.tables import markdown_row
+from jaxmem.whole_files import write_whole
 from jaxmem.workloads.registry import workload
 
 WORKLOAD = "large-short-lived"
@@ -140,8 +141,8 @@ def main(words: list[str]) -> None:
         results["peak_bytes"] = memory()
         report("drawing")
         text = table(results)
-        (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        (out / "table.md").write_text(text, encoding="utf-8")
+        write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
+        write_whole(out / "table.md", text)
         if results["environment"]:
             draw(out / "accelerator.png", results)
     console.print(text, markup=False, highlight=False)

@@ -45,6 +45,7 @@ from jaxmem.recordings.live_log import LiveRun, read_live
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.whole_files import write_whole
 
 TRACES = Path(__file__).resolve().parent / "traces"
 LARGE = 95  # per cent of the requests that are small to two-ended
@@ -193,8 +194,8 @@ def main() -> None:
         "costs": [asdict(row) for row in costs],
     }
     text = table(equal, costs, options.rounds)
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (out / "table.md").write_text(text, encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
+    write_whole(out / "table.md", text)
     console.print(text, markup=False, highlight=False)
     console.print(f"{out}: results.json, table.md")
     if not all(row.same_output and not row.differences for row in equal):
@@ -208,7 +209,7 @@ def _once(
     file = out / "rows" / f"{re.sub('[^a-zA-Z0-9]+', '-', name)}.json"
     if not file.exists():
         rows = [asdict(row) for row in track(make(), name)]
-        file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_whole(file, json.dumps(rows, indent=1) + "\n")
     return json.loads(file.read_text(encoding="utf-8"))
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.arena.making import new_arena
+from jaxmem.whole_files import write_whole
 
 REQUESTS = 1_000_000
 BLOCKS = 1024  # room in the table
@@ -66,7 +67,7 @@ def main() -> None:
         "jax": jax.__version__,
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_whole(RESULTS, json.dumps(results, indent=1) + "\n")
     print(json.dumps(results, indent=1))
 
 

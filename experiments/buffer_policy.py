@@ -38,6 +38,7 @@ from jaxmem.recordings.policy_file import SMALL_SHARE
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.scorer_file import load_scorer, save_scorer
 from jaxmem.recordings.variations import Variety, varied, window
+from jaxmem.whole_files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 MINIMALLOC = ROOT.parent / "shared" / "data" / "minimalloc"
@@ -116,7 +117,7 @@ def judge(family: str) -> None:
             "programs": rows,
             **provenance(),
         }
-        file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_whole(file, json.dumps(results, indent=1) + "\n")
 
 
 def ruled(events: ReplayEvents) -> dict[str, float]:
@@ -165,7 +166,7 @@ def judge_variations() -> None:
         **provenance(),
     }
     text = json.dumps(results, indent=1) + "\n"
-    (OUT / "variations.json").write_text(text, encoding="utf-8")
+    write_whole(OUT / "variations.json", text)
     console.print(results["geometric_mean"])
 
 

@@ -33,6 +33,7 @@ from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import events_of
 from jaxmem.render.tables import markdown_row
+from jaxmem.whole_files import write_whole
 
 TIMING = Path(__file__).with_name("exports_timing.c")
 HEADER = (
@@ -72,9 +73,9 @@ def main() -> None:
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     results = {"policies": rows, "arena": ARENA, "near": NEAR, **provenance()}
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
     table = _table(rows)
-    (out / "table.md").write_text(table, encoding="utf-8")
+    write_whole(out / "table.md", table)
     print(table)
 
 

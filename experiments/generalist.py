@@ -28,6 +28,7 @@ from jaxmem.policies.learned import BaseRule, greedy
 from jaxmem.policies.policy_file import Card, base_policy_of, choice_of, read_policy, save_policy
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.rules import CLASSICAL
+from jaxmem.whole_files import write_whole
 from jaxmem.workloads.registry import Workload, workload
 
 SEED, TEST_SEED = 0, 2026
@@ -247,8 +248,8 @@ def main() -> None:
     results = {"card": asdict(card), "test_seed": TEST_SEED, "tasks": found, **provenance()}
     OUT.mkdir(parents=True, exist_ok=True)
     for folder, name in ((OUT, "results.json"), (SHIPPED, "generalist.json")):
-        (folder / name).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (OUT / "table.md").write_text(table(found), encoding="utf-8")
+        write_whole(folder / name, json.dumps(results, indent=1) + "\n")
+    write_whole(OUT / "table.md", table(found))
     console.print(table(found))
 
 

@@ -37,6 +37,7 @@ from jaxmem.recordings.replay import events_of
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.tables import markdown_row
 from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.whole_files import write_whole
 
 SPLIT = splits()["some"]
 UNIT = 64  # bytes, and the alignment that torch asks for
@@ -173,7 +174,7 @@ def main() -> None:
                 network = Network(name, options.torch, Path(temporary))
                 learned = network.learned()
                 tested = [asdict(network.tested(number, learned)) for number in SPLIT.test]
-                file.write_text(json.dumps(tested, indent=1) + "\n", encoding="utf-8")
+                write_whole(file, json.dumps(tested, indent=1) + "\n")
             rows += [Row(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
     results = {
         "command": "python experiments/live_networks.py torch=PYTHON",
@@ -182,9 +183,9 @@ def main() -> None:
         **provenance(),
         "rows": [asdict(row) for row in rows],
     }
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
     text = table(rows)
-    (out / "table.md").write_text(text, encoding="utf-8")
+    write_whole(out / "table.md", text)
     console.print(text, markup=False, highlight=False)
     if not all(row.holds for row in rows):
         raise SystemExit(3)

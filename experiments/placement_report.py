@@ -21,6 +21,7 @@ from jaxmem.render.palette import GRID, MUTED, policy_colour, policy_title
 from jaxmem.render.study import Panel, draw_learning_bands
 from jaxmem.render.style import FIGURE_WIDTH, new_figure, picture_style, save_figure
 from jaxmem.rules import CLASSICAL
+from jaxmem.whole_files import write_whole
 from jaxmem.workloads.registry import workload
 
 SHOWN = ("large-short-lived", "stack-with-leaks")  # memory maps
@@ -37,8 +38,8 @@ def write_report(out: Path, study: dict[str, Any], console: Console) -> None:
         "rows": {name: row["summary"] for name, row in rows.items()},
     }
     text = markdown(rows)
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (out / "table.md").write_text(text, encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
+    write_whole(out / "table.md", text)
     by_failures = judged_by(rows, "failed_requests")
     if by_failures:
         draw_learning_bands(

@@ -9,7 +9,6 @@ those of `placement_study.yaml`, as `only=[comb]` or `out=DIR`.
 import dataclasses
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from jaxmem.policies import Policy, policy
 from jaxmem.policies.policy_file import save_policy
 from jaxmem.render.progress import TrainingDisplay
 from jaxmem.rules import default_rules
+from jaxmem.whole_files import write_whole
 from jaxmem.workloads.peaks import served_by_compaction
 from jaxmem.workloads.registry import Workload, workload
 from jaxmem.workloads.requests import Requests
@@ -105,7 +105,7 @@ def _train_member(study: dict, out: Path, name: str, row: dict, seed: int) -> No
         "addresses": _addresses(start, requests, task),
         **provenance(),
     }
-    _write(file, json.dumps(member, indent=1) + "\n")  # last: what has it is whole
+    write_whole(file, json.dumps(member, indent=1) + "\n")  # last: what has it is whole
 
 
 def _task(name: str, row: dict) -> Workload:
@@ -168,7 +168,7 @@ def _baselines(out: Path, name: str, task: Workload, requests: Requests) -> np.n
         rule: _addresses(np.asarray(trajectory.start), requests, task)
         for rule, trajectory in played.items()
     }
-    _write(file, json.dumps({"notes": notes, "addresses": addresses}, indent=1) + "\n")
+    write_whole(file, json.dumps({"notes": notes, "addresses": addresses}, indent=1) + "\n")
     return np.asarray(best.start)
 
 
@@ -218,17 +218,7 @@ def _write_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
     single = {name: array.astype(np.float32) for name, array in arrays.items()}
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **single)
-    _replace(file.with_suffix(".npz"), packed.getvalue())
-
-
-def _write(file: Path, text: str) -> None:
-    _replace(file, text.encode())
-
-
-def _replace(file: Path, content: bytes) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, file)
+    write_whole(file.with_suffix(".npz"), packed.getvalue())
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from study_options import read_options
 from jaxmem.cli import main as jaxmem
 from jaxmem.render.plan_report import PlanResults
 from jaxmem.render.tables import markdown_row
+from jaxmem.whole_files import write_whole
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FILES = "challenging_*.csv"
@@ -39,7 +40,7 @@ def main() -> None:
         raise SystemExit(f"plans.py: there is no {FILES} in {options.data}")
     found = [_planned(file, options) for file in files]
     table = _table(found, options.seconds)
-    Path(options.out, "table.md").write_text(table, encoding="utf-8")
+    write_whole(Path(options.out, "table.md"), table)
     print(table)
 
 

@@ -37,6 +37,7 @@ from jaxmem.native.build import built
 from jaxmem.native.recorder import DEPTH
 from jaxmem.recordings import Recording, read_trace
 from jaxmem.recordings.explained import explained_by
+from jaxmem.whole_files import write_whole
 
 TRACES = Path(__file__).resolve().parent / "traces"
 TOTAL = re.compile(r"total heap usage: ([\d,]+) allocs")
@@ -149,8 +150,8 @@ def main() -> None:
         "requests": [asdict(row) for row in counted],
         "foretold": [asdict(row) for row in foretold],
     }
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (out / "table.md").write_text(text, encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
+    write_whole(out / "table.md", text)
     draw_recorders(out / "recorders.png", {name: ratios(seconds[name]) for name in seconds})
     console.print(text, markup=False, highlight=False)
     console.print(f"{out}: results.json, table.md, recorders.png")

@@ -28,6 +28,7 @@ from jaxmem.evaluation.provenance import provenance
 from jaxmem.learning.config import train_config
 from jaxmem.learning.members import Members
 from jaxmem.learning.program import Program
+from jaxmem.whole_files import write_whole
 
 WORKLOAD = "large-short-lived"
 ONE = "--one"  # a measurement in a process of its own: devices are fixed when JAX starts
@@ -76,8 +77,8 @@ def main() -> None:
         "runs": _runs(options) if options.runs else None,
     }
     text = _table(results)
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (out / "table.md").write_text(text, encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
+    write_whole(out / "table.md", text)
     draw_scaling(out / "scaling.png", results["devices"], results["members"])
     console.print(text, markup=False, highlight=False)
     console.print(f"{out}: results.json, table.md, scaling.png")

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from jaxmem.policies.policy_file import read_policy
+from jaxmem.whole_files import write_whole
 
 STUDY = Path(__file__).parent / "results" / "placement_study"
 SHIPPED = Path(__file__).parent.parent / "jaxmem" / "policies" / "shipped"
@@ -31,7 +32,7 @@ def main() -> None:
         results = {key: found[key] for key in keys}
         shutil.copyfile(file, SHIPPED / f"{row}.safetensors")
         text = json.dumps({"card": card, "study": results}, indent=1)
-        (SHIPPED / f"{row}.json").write_text(f"{text}\n", encoding="utf-8")
+        write_whole(SHIPPED / f"{row}.json", f"{text}\n")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from jaxmem.recordings.replay import events_of
 from jaxmem.render.palette import policy_title
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.tables import markdown_row
+from jaxmem.whole_files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -94,8 +95,8 @@ def main(words: Sequence[str] = ()) -> None:
         "recordings": rows,
         **provenance(),
     }
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (out / "table.md").write_text(table(rows, families, columns), encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(results, indent=1) + "\n")
+    write_whole(out / "table.md", table(rows, families, columns))
     draw(rows, out, columns)
     console.print(f"{len(rows)} recordings: {out.name}/table.md, programs.png")
 
@@ -167,7 +168,7 @@ def row_of(taken: Taken, rows: Path, others: Sequence[str]) -> dict[str, Any]:
         "scorer": Path(taken.learned).name,
         "seconds": time.time() - began,
     }
-    file.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+    write_whole(file, json.dumps(row, indent=1) + "\n")
     console.print(
         f"{taken.name}: {row['seconds']:.0f} s", {k: round(v, 4) for k, v in bounded.items()}
     )
