@@ -44,7 +44,7 @@ from jaxmem.recordings.live_check import differences, replayed
 from jaxmem.recordings.live_log import LiveRun, read_live
 from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 from jaxmem.whole_files import write_whole
 
 TRACES = Path(__file__).resolve().parent / "traces"

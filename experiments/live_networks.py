@@ -36,7 +36,7 @@ from jaxmem.recordings.orders import order_of
 from jaxmem.recordings.replay import events_of
 from jaxmem.render.byte_units import short_bytes
 from jaxmem.render.tables import markdown_row
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 from jaxmem.whole_files import write_whole
 
 SPLIT = splits()["some"]

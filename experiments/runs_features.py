@@ -15,7 +15,7 @@ from jaxmem.recordings.headroom import units_needed
 from jaxmem.recordings.profile import UNFORETOLD, UNKNOWN_CONTEXT, profile_of
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.rule_search import find_rule
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 Foretell = Callable[[Sequence[Recording], Recording], np.ndarray]
 

@@ -47,7 +47,7 @@ from jaxmem.recordings.profiled_policy import ProfiledPolicy, save_profiled
 from jaxmem.recordings.replay import ReplayEvents, events_of
 from jaxmem.recordings.rule_search import find_rule
 from jaxmem.render.progress import StagesDisplay
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 from jaxmem.whole_files import write_whole
 
 MALLOC = ("cc1", "perl", "pipeline", "sqlite")

@@ -26,7 +26,7 @@ from jaxmem.recordings.sites import call_sites
 from jaxmem.recordings.variations import Variety, varied
 from jaxmem.render.progress import StagesDisplay
 from jaxmem.render.tables import markdown_row
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 from jaxmem.whole_files import write_whole
 
 CHECKOUT = Path(__file__).resolve().parents[1]

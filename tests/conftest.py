@@ -69,7 +69,6 @@ gc.set_threshold(100_000, 10, 10)
 settings.register_profile("jaxmem", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("jaxmem")
 
-
 SLOW = 3600  # seconds that a slow test may take, or one in a browser; others have pyproject's
 TOGETHER = 50  # files whose compiled programs are in memory together
 FILES = itertools.count(1)  # that this process has run

@@ -22,10 +22,11 @@ from jaxmem.app.text_fields import MOST_STEPPED, SHOWN_CELLS, Layout, Sizes, Unc
 from jaxmem.arena.making import UNROLLED_CELLS
 from jaxmem.evaluation.candidate_values import CandidateValues, candidate_values
 from jaxmem.evaluation.hindsight import play_starts
+from jaxmem.evaluation.question import find_policy
 from jaxmem.evaluation.run import Trajectory, measure, run
 from jaxmem.evaluation.tuning import tuned
 from jaxmem.policies import Policy, policy
-from jaxmem.policies.policy_file import SHIPPED, Card, load_policy, read_policy
+from jaxmem.policies.policy_file import SHIPPED, Card
 from jaxmem.policies.q_functions import CandidateQ
 from jaxmem.rules import TUNED
 from jaxmem.workloads.registry import Workload, workload
@@ -171,12 +172,12 @@ def player_of(file: bytes) -> Player:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "policy.safetensors")
         path.write_bytes(file)
-        return Player(load_policy(path), read_policy(path)[1])
+        return Player(*find_policy(str(path)))
 
 
 @functools.cache
 def _shipped(name: str) -> Player:
-    return Player(load_policy(name), read_policy(name)[1])
+    return Player(*find_policy(name))
 
 
 _TUNED: dict[tuple[str, str, int], Player] = {}  # by rule, and by name and cells of the workload

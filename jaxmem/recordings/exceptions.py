@@ -39,7 +39,7 @@ from jaxmem.recordings.rule_search import (
     slots_of_run,
 )
 from jaxmem.recordings.side_by_side import side_by_side
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 LEAST_RUNS = 4  # that are played; where there are fewer, with other sizes
 TIGHTEST = 1.003  # arena / peak live, the smallest in which losses are counted

@@ -19,7 +19,7 @@ from jaxmem.recordings.rule_search import (
     geometric_mean,
     needed_by_each,
 )
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 LITTLE_KNOWN = 0.5  # of a run's requests; below it, runs are hardly of one program
 

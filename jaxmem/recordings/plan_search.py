@@ -26,7 +26,7 @@ from jaxmem.recordings.profile import contexts_of, lower_medians, profile_of
 from jaxmem.recordings.recording import Recording
 from jaxmem.recordings.replay import ReplayEvents
 from jaxmem.recordings.rule_search import geometric_mean, needed_by_each, sizes_varied
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 LEAD = 0.99  # most that a plan may need, over what the class rule needs
 MOST_GROUPS = 20  # of places; sizes that differ in more ways vary within runs too

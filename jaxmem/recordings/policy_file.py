@@ -15,7 +15,7 @@ from jaxmem.rules import ORDERED
 
 PROFILED_KIND = PROFILED_FORMAT.removesuffix("1")  # of any version
 IN_PACKAGE = (*ORDERED, *SCORERS)  # what plays in bytes and is loaded by name
-SMALL_SHARE = 16  # a request up to peak live / 16 is small to the rules with a threshold
+SMALL_SHARE = 16  # peak live over the largest request that is small to rules with a threshold
 
 
 def load_byte_policy(name: str) -> HoleScorer | ProfiledPolicy:

@@ -65,7 +65,7 @@ def profile_of(recordings: Sequence[Recording]) -> Profile:
 
 
 def lower_medians(kind: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which kinds there are, rising, and the lower median of each one's values."""
+    """Finds the lower median of the values [R] of each kind [R]: the kinds, rising, and theirs."""
     order = np.lexsort([value, kind])
     known, first, count = np.unique(kind[order], return_index=True, return_counts=True)
     return known, value[order][first + (count - 1) // 2]

@@ -37,7 +37,7 @@ from jaxmem.recordings.replay import (
 )
 from jaxmem.recordings.side_by_side import arenas_of, events_served, side_by_side, units_lost
 from jaxmem.recordings.variations import Variety, first_around, live_at, varied, window
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 ReportStage = Callable[[str], None]
 SLOTS_STEP = 32

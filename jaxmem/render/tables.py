@@ -8,7 +8,11 @@ from rich.text import Text
 
 
 def plain_table(title: str = "", caption: str = "", width: int | None = None) -> Table:
-    """Makes a table for a terminal that has a line below its header and no other."""
+    """Makes a table for a terminal that has a line below its header and no other.
+
+    Args:
+        width: characters across (default: what it needs).
+    """
     return Table(
         title=Text(title, style="bold") if title else None,
         caption=Text(caption, style="dim") if caption else None,

@@ -9,7 +9,7 @@ import pytest
 from program_runs import mixed_run
 
 from jaxmem.recordings.class_rule import LONG, SMALL, all_rules
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FAMILIES = {"one": 10, "two": 20}  # and the seeds of its runs

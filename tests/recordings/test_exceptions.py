@@ -23,7 +23,7 @@ from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.replay import events_of
 from jaxmem.recordings.rollouts import units_lost_by_fit
 from jaxmem.recordings.rule_search import foretold_by_others, sizes_varied
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 FIRST_LOW = "first, low end"
 HORIZON, SLOTS = 30, 64

@@ -14,7 +14,7 @@ import json, resource, sys
 sys.path.insert(0, sys.argv[1])
 from program_runs import batches_run
 from jaxmem.recordings.learning import learn_from_runs
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 told = []
 runs = [batches_run(batch, int(sys.argv[2]) // 31) for batch in (8, 13)]

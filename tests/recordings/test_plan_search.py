@@ -15,7 +15,7 @@ from jaxmem.recordings.profile import profile_of
 from jaxmem.recordings.profiled_policy import ProfiledPolicy
 from jaxmem.recordings.replay import events_of
 from jaxmem.recordings.rule_search import foretold_by_others
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 CONFIG = RuleSearchConfig(margins=(0.0, 0.08))
 BATCHES = [batches_run(batch, steps) for batch, steps in ((8, 5), (20, 4), (13, 6), (31, 7))]

@@ -20,7 +20,7 @@ from jaxmem.recordings.rule_search import (
     find_rule,
     foretold_by_others,
 )
-from jaxmem.settings.learner import RuleSearchConfig
+from jaxmem.settings.recordings import RuleSearchConfig
 
 FIRST, LAST, BEST, BEST_HIGH = range(4)
 # That rule, and next to it some that part by size alone.
