@@ -70,7 +70,7 @@ settings.register_profile("jaxmem", deadline=None, derandomize=True, print_blob=
 settings.load_profile("jaxmem")
 
 SLOW = 3600  # seconds that a slow test may take, or one in a browser; others have pyproject's
-TOGETHER = 50  # files whose compiled programs are in memory together
+TOGETHER = 20  # files whose compiled programs are in memory together
 FILES = itertools.count(1)  # that this process has run
 
 GOLDEN = Path(__file__).parent / "golden"
